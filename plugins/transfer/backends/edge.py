@@ -1,0 +1,180 @@
+"""Objects read through a CloudFront distribution (or any HTTP edge in front of a bucket)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from transfer.backends.curl import Answer, CurlClient
+from transfer.backends.signing import UrlAuthorizer
+from transfer.errors import (
+    BucketMissing,
+    CorruptTransfer,
+    CredentialsRejected,
+    EndpointRejected,
+    InvalidName,
+    SignatureRejected,
+    SourceArchived,
+    SourceChanged,
+    SourceForbidden,
+    SourceNotFound,
+    SourceUnavailable,
+    Stage,
+    Throttled,
+    TransferError,
+)
+from transfer.model import ObjectMeta
+from transfer.naming import escape_key
+from transfer.ports import Fetched
+
+MAX_URL_BYTES = 8192
+"""CloudFront, "Quotas": request length."""
+ERROR_CACHE_S = 10.0
+"""For how long the edge repeats a cached 404 or 5xx (CloudFront, "How CloudFront processes HTTP 4xx and 5xx status codes")."""
+
+_CODE = re.compile(r"<Code>([A-Za-z0-9]{1,64})</Code>")
+_SIGNATURE_CODES = frozenset({"MissingKey", "InvalidKey", "MalformedSignature", "MalformedPolicy", "AccessDenied"})
+
+
+class EdgeSource:
+    """An `ObjectSource` over one distribution. One a thread.
+
+    Args:
+        base_url: scheme and host without a trailing slash.
+        prefix: the key prefix that one signature covers.
+        authorizer: gives the query string that the edge accepts.
+    """
+
+    def __init__(self, client: CurlClient, *, base_url: str, prefix: str, authorizer: UrlAuthorizer) -> None:
+        self._client = client
+        self._base_url = base_url
+        self._escaped_prefix = escape_key(prefix)
+        self._authorizer = authorizer
+
+    def fetch(self, item: ObjectMeta) -> Fetched:
+        """The whole object in one GET. Raises TransferError for anything but the listed length and ETag."""
+        answer = self._client.request("GET", self._url(item), max_body_bytes=item.size_bytes)
+        if answer.status != 200:
+            raise edge_error(answer, item)
+        return _checked(answer, item, item.size_bytes)
+
+    def fetch_range(self, item: ObjectMeta, start: int, count: int) -> Fetched:
+        """Exactly these bytes; a whole object in place of the range is refused as `_checked` says."""
+        last = start + count - 1
+        answer = self._client.request(
+            "GET", self._url(item), headers=[f"Range: bytes={start}-{last}"], max_body_bytes=count
+        )
+        if answer.status == 200:
+            fetched = _checked(answer, item, item.size_bytes)  # tells a replaced object from an edge without ranges
+            return Fetched(body=fetched.body[start : start + count], headers=fetched.headers)
+        if answer.status != 206:
+            raise edge_error(answer, item)
+        given, _, total = answer.headers.get("content-range", "").partition("/")
+        if given != f"bytes {start}-{last}" and total in ("*", str(item.size_bytes)):
+            raise CorruptTransfer(
+                f"bytes {start}-{last} were asked for, and the edge sent {given!r}{_from_where(answer)}",
+                stage=Stage.DOWNLOAD,
+                http_status=206,
+            )
+        return _checked(answer, item, count)
+
+    def _url(self, item: ObjectMeta) -> str:
+        query = self._authorizer.query(self._escaped_prefix)
+        url = f"{self._base_url}/{escape_key(item.key)}"
+        if query:
+            url = f"{url}?{query}"
+        if len(url) > MAX_URL_BYTES:
+            raise InvalidName(
+                f"its URL would have {len(url)} bytes, and CloudFront takes {MAX_URL_BYTES} at most",
+                stage=Stage.DOWNLOAD,
+            )
+        return url
+
+
+def _checked(answer: Answer, item: ObjectMeta, count: int) -> Fetched:
+    etag = answer.headers.get("etag", "").removeprefix("W/").strip('"')
+    if etag and etag != item.etag:
+        raise SourceChanged(
+            f"listed with ETag {item.etag}, but the edge serves {etag}{_from_where(answer)}: replaced since the listing,"
+            " or a stale copy; CachingDisabled on the distribution rules out the latter",
+            stage=Stage.DOWNLOAD,
+            http_status=answer.status,
+        )
+    if answer.status == 200 and not answer.is_complete:
+        length = answer.headers.get("content-length", "more than that")
+        what = SourceUnavailable if length == str(item.size_bytes) else SourceChanged
+        raise what(
+            f"{count} bytes were asked for, and the edge sent the whole object of {length}{_from_where(answer)}",
+            stage=Stage.DOWNLOAD,
+            http_status=200,
+        )
+    if not answer.is_complete or len(answer.body) != count:
+        raise SourceChanged(
+            f"{count} bytes were expected, and the edge sent {len(answer.body)}{_from_where(answer)}",
+            stage=Stage.DOWNLOAD,
+            http_status=answer.status,
+        )
+    return Fetched(body=answer.body, headers=answer.headers)
+
+
+def _from_where(answer: Answer) -> str:
+    told = [f"{name}: {answer.headers[name.lower()]}" for name in ("X-Cache", "Age") if name.lower() in answer.headers]
+    return f" ({', '.join(told)})" if told else ""
+
+
+def edge_error(answer: Answer, item: ObjectMeta) -> TransferError:
+    """The engine's error for an answer that is not the object asked for."""
+    found = _CODE.search(answer.text)
+    code = found[1] if found else ""
+    status = answer.status
+    said = f"the edge answered {status}{f' {code}' if code else ''}{_from_where(answer)}"
+
+    def error(kind: type[TransferError], message: str = said, retry_after_s: float | None = None) -> TransferError:
+        return kind(message, stage=Stage.DOWNLOAD, http_status=status, retry_after_s=retry_after_s)
+
+    if status == 403:
+        return _forbidden(answer, code, error, said)
+    if code == "NoSuchBucket":
+        return error(BucketMissing, f"{said}: the distribution's origin bucket does not exist")
+    if status == 404:
+        return error(SourceNotFound, f"{said}: deleted since the listing")
+    if status == 416:
+        return error(SourceChanged, f"{said}: shorter than the {item.size_bytes} bytes listed")
+    if status in (414, 431, 494):
+        return error(InvalidName, f"{said}: its URL is too long for the edge")
+    if status == 401:
+        return error(CredentialsRejected, f"{said}: the edge wants another kind of authentication than signed URLs")
+    if status == 429 or code == "SlowDown":
+        return error(Throttled, retry_after_s=_wait_s(answer))
+    if status >= 500 or status == 408:
+        return error(SourceUnavailable, retry_after_s=_wait_s(answer))
+    if 300 <= status < 400:
+        return error(
+            EndpointRejected, f"{said}: it redirects elsewhere; check the distribution's domain and its origin's region"
+        )
+    return error(SourceForbidden, f"{said} for this object")
+
+
+def _forbidden(
+    answer: Answer, code: str, error: Callable[[type[TransferError], str], TransferError], said: str
+) -> TransferError:
+    """S3 and CloudFront both answer 403; only S3's bears a request id of S3's."""
+    if "x-amz-request-id" not in answer.headers and code in _SIGNATURE_CODES:
+        return error(
+            SignatureRejected,
+            f"{said}: CloudFront refuses the URL's signature; check the connection's key pair id and private key, that"
+            " the key is in the distribution's trusted key group, and this machine's clock",
+        )
+    if code == "InvalidObjectState":
+        return error(SourceArchived, f"{said}: archived; restore it first")
+    return error(SourceForbidden, f"{said}: S3 refuses it to the distribution, or it was deleted and may not be listed")
+
+
+def _wait_s(answer: Answer) -> float | None:
+    """What `Retry-After` asks for, and long enough for an error cached at the edge to run out."""
+    asked = answer.headers.get("retry-after", "")
+    wait_s = float(asked) if asked.isdigit() else 0.0
+    if "error from cloudfront" in answer.headers.get("x-cache", "").lower():
+        age = answer.headers.get("age", "")
+        wait_s = max(wait_s, ERROR_CACHE_S - (float(age) if age.isdigit() else 0.0))
+    return wait_s or None

@@ -1,0 +1,79 @@
+"""One small request to a CloudFront distribution, to see whether it takes our signature."""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import dataclass
+
+import pycurl
+
+from transfer.backends.tls import ca_bundle
+
+CONNECT_TIMEOUT_S = 10
+TIMEOUT_S = 30
+MAX_BODY_BYTES = 16 * 1024
+
+_CODE = re.compile(r"<Code>([A-Za-z]{1,64})</Code>")
+_S3_HEADER = b"x-amz-request-id:"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EdgeAnswer:
+    """What the edge said."""
+
+    status: int
+    error_code: str
+    """The `<Code>` of an XML error body; "" when there is none."""
+    is_from_origin: bool
+    """S3 made this answer, so the edge had let the request through."""
+
+
+class EdgeUnreachable(Exception):
+    """No HTTP answer: name resolution, connection, TLS or time-out. The message is libcurl's own, without the URL."""
+
+
+def probe_edge(base_url: str, path: str, query: str) -> EdgeAnswer:
+    """Ask for the first byte of an object, with the certificate verified and no redirect followed.
+
+    Args:
+        base_url: scheme and host without a trailing slash.
+        path: escaped, without a leading slash.
+        query: what an authorizer returned for a prefix of the path.
+
+    Raises:
+        EdgeUnreachable: there was no answer.
+    """
+    body = io.BytesIO()
+    headers = io.BytesIO()
+
+    def keep(piece: bytes) -> int:
+        if body.tell() < MAX_BODY_BYTES:
+            body.write(piece)
+        return len(piece)
+
+    curl = pycurl.Curl()
+    try:
+        curl.setopt(pycurl.URL, f"{base_url}/{path}?{query}".rstrip("?"))
+        curl.setopt(pycurl.PATH_AS_IS, 1)
+        curl.setopt(pycurl.RANGE, "0-0")
+        curl.setopt(pycurl.CAINFO, ca_bundle())
+        curl.setopt(pycurl.SSL_VERIFYPEER, 1)
+        curl.setopt(pycurl.SSL_VERIFYHOST, 2)
+        curl.setopt(pycurl.CONNECTTIMEOUT, CONNECT_TIMEOUT_S)
+        curl.setopt(pycurl.TIMEOUT, TIMEOUT_S)
+        curl.setopt(pycurl.NOSIGNAL, 1)  # libcurl's alarm() would hit whatever thread is running
+        curl.setopt(pycurl.WRITEFUNCTION, keep)
+        curl.setopt(pycurl.HEADERFUNCTION, headers.write)
+        curl.perform()
+        status = curl.getinfo(pycurl.RESPONSE_CODE)
+    except pycurl.error as error:
+        raise EdgeUnreachable(str(error.args[1])) from None
+    finally:
+        curl.close()
+    code = _CODE.search(body.getvalue().decode("utf-8", "replace"))
+    return EdgeAnswer(
+        status=status,
+        error_code=code[1] if code else "",
+        is_from_origin=_S3_HEADER in headers.getvalue().lower(),
+    )

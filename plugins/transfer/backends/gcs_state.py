@@ -1,0 +1,104 @@
+"""Listing a destination bucket, and a run's own records in it."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
+from urllib.parse import urlencode
+
+from transfer.backends.gcs_client import GcsClient, parse_object
+from transfer.backends.gcs_sink import GcsSink
+from transfer.errors import InvalidMessage, Stage
+from transfer.model import DestinationObject
+from transfer.ports import GenerationMismatch, StateEntry
+from transfer.retry import Retrier
+
+MAX_RECORD_BYTES = 256 * 1024 * 1024
+
+
+class GcsListing:
+    """Pages through the objects of a bucket in byte order. Use from one thread."""
+
+    def __init__(self, client: GcsClient, retrier: Retrier) -> None:
+        self._client = client
+        self._retrier = retrier
+
+    def objects(self, prefix: str, *, leave_out: str) -> Iterator[DestinationObject]:
+        """The objects under `prefix`, without those under `leave_out` (the state prefix)."""
+        for item in self._items(prefix, "name,size,generation,crc32c,md5Hash,metadata"):
+            if not item["name"].startswith(leave_out):
+                yield parse_object(item)
+
+    def entries(self, prefix: str) -> Iterator[StateEntry]:
+        """Names and custom metadata under `prefix`."""
+        for item in self._items(prefix, "name,metadata"):
+            yield StateEntry(name=item["name"], metadata=item.get("metadata") or {})
+
+    def _items(self, prefix: str, fields: str) -> Iterator[dict[str, Any]]:
+        query = {"prefix": prefix, "maxResults": "1000", "fields": f"items({fields}),nextPageToken"}
+        while True:
+            url = f"{self._client.objects_url}?{urlencode(query)}"
+            page = self._retrier.call(partial(self._page, url))
+            yield from page.get("items", [])
+            if not (token := page.get("nextPageToken")):
+                return
+            query["pageToken"] = token
+
+    def _page(self, url: str) -> dict[str, Any]:
+        answer = self._client.send("GET", url)
+        page: dict[str, Any] = json.loads(bytes(answer.body))
+        return page
+
+
+class GcsState:
+    """A `StateStore` under `gs://<bucket>/<prefix>`. Thread-safe: one request at a time."""
+
+    def __init__(self, client: GcsClient, retrier: Retrier, *, prefix: str) -> None:
+        self.uri = f"gs://{client.bucket}/{prefix}"
+        self._client = client
+        self._retrier = retrier
+        self._sink = GcsSink(client)
+        self._listing = GcsListing(client, retrier)
+        self._prefix = prefix
+        self._lock = threading.Lock()
+
+    def write(self, name: str, body: bytes, *, content_type: str, metadata: Mapping[str, str] | None = None) -> None:
+        """Store a record, replacing one of that name."""
+        resource = {"contentType": content_type, "metadata": dict(metadata or {})}
+        with self._lock:
+            self._retrier.reset()
+            self._retrier.call(lambda: self._replace(self._prefix + name, body, resource))
+
+    def _replace(self, name: str, body: bytes, resource: Mapping[str, object]) -> None:
+        generation = 0
+        while True:
+            try:
+                self._sink.put(name, memoryview(body), resource, generation)
+            except GenerationMismatch:  # written before: by another try, or by this one with its answer lost
+                stored = self._sink.stat(name)
+                generation = stored.generation if stored else 0
+            else:
+                return
+
+    def read(self, name: str) -> bytes:
+        """A record's bytes. Raises InvalidMessage when there is none."""
+        with self._lock:
+            return self._retrier.call(lambda: self._read(self._prefix + name))
+
+    def _read(self, name: str) -> bytes:
+        answer = self._client.send(
+            "GET", f"{self._client.object_url(name)}?alt=media", max_body_bytes=MAX_RECORD_BYTES, accept=(200, 404)
+        )
+        if answer.status == 404:
+            raise InvalidMessage(f"the record gs://{self._client.bucket}/{name} is gone", stage=Stage.RECONCILE)
+        return bytes(answer.body)
+
+    def entries(self, prefix: str) -> Iterator[StateEntry]:
+        """The records whose names, relative to the run's prefix, begin with `prefix`."""
+        with self._lock:
+            found = list(self._listing.entries(self._prefix + prefix))
+        for entry in found:
+            yield StateEntry(name=entry.name.removeprefix(self._prefix), metadata=entry.metadata)

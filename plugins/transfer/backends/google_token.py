@@ -1,0 +1,104 @@
+"""A current OAuth 2.0 bearer token from google-auth credentials, shared by every thread of a worker."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC
+
+import google.auth.exceptions
+import google.auth.transport
+import google.auth.transport.requests
+from google.auth.credentials import AnonymousCredentials, Credentials
+
+REFRESH_AHEAD_S = 300.0
+"""A token is renewed while it still has this long to live."""
+RETRY_AFTER_S = 10.0
+"""Pause after a failed renewal while the present token is still good."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    value: str
+    expires_at_s: float
+
+
+_NONE_YET = _Token("", 0.0)
+
+
+class GoogleToken:
+    """Callable that returns a bearer token good for a request sent now, or None for anonymous access.
+
+    Safe to use from any number of threads. The one that finds the token near its end renews it while the others go on
+    with the present one; they wait only when there is no valid token. A renewal that fails is not an error as long as
+    the present token is good.
+
+    Args:
+        credentials: google-auth credentials, already scoped.
+        request: google-auth's HTTP transport; requests by default.
+        clock: Unix time in seconds.
+    """
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        *,
+        request: google.auth.transport.Request | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._credentials = credentials
+        self._request = request
+        self._clock = clock
+        self._token = _token_of(credentials)
+        self._renew_at_s = self._token.expires_at_s - REFRESH_AHEAD_S
+        self._lock = threading.Lock()
+
+    def __call__(self) -> str | None:
+        """The token, without "Bearer ".
+
+        Raises:
+            google.auth.exceptions.GoogleAuthError: there is no valid token and none could be had; its `retryable` says
+                whether to try again.
+        """
+        if isinstance(self._credentials, AnonymousCredentials):
+            return None
+        if self._clock() < self._renew_at_s:
+            return self._token.value
+        if self._lock.acquire(blocking=not self._is_valid()):
+            try:
+                if self._clock() >= self._renew_at_s:
+                    self._renew()
+            finally:
+                self._lock.release()
+        return self._token.value
+
+    def _is_valid(self) -> bool:
+        return self._clock() < self._token.expires_at_s
+
+    def _renew(self) -> None:
+        if self._request is None:
+            self._request = google.auth.transport.requests.Request()
+        try:
+            self._credentials.refresh(self._request)
+        except google.auth.exceptions.GoogleAuthError:
+            if not self._is_valid():
+                raise
+            self._renew_at_s = min(self._clock() + RETRY_AFTER_S, self._token.expires_at_s)
+            return
+        self._token = _token_of(self._credentials)
+        remaining_s = self._token.expires_at_s - self._clock()
+        # Half, where a token lives so briefly that REFRESH_AHEAD_S would renew it for every request.
+        self._renew_at_s = self._token.expires_at_s - min(REFRESH_AHEAD_S, remaining_s / 2)
+
+    def __repr__(self) -> str:
+        return f"GoogleToken({type(self._credentials).__name__})"
+
+
+def _token_of(credentials: Credentials) -> _Token:
+    if not credentials.token:
+        return _NONE_YET
+    if credentials.expiry is None:  # a static token: google-auth, too, takes it to be good for ever
+        return _Token(credentials.token, float("inf"))
+    return _Token(credentials.token, credentials.expiry.replace(tzinfo=UTC).timestamp())  # google-auth's is naive UTC

@@ -1,0 +1,199 @@
+"""The two topics over google-cloud-pubsub: unary pulls with our own leases, publishing with bounded futures.
+
+Retries of publish, pull and acknowledge are the client library's own.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import Any
+
+from google.api_core import exceptions as google_exceptions
+from google.auth.exceptions import GoogleAuthError
+from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
+from google.cloud.pubsub_v1.publisher import exceptions as publisher_exceptions
+
+from transfer.errors import (
+    CredentialsRejected,
+    EndpointRejected,
+    RunClosed,
+    SinkUnavailable,
+    Stage,
+    Throttled,
+    TransferError,
+)
+from transfer.event_log import EventLog
+from transfer.messages import RUN, encode_failure, encode_request
+from transfer.model import TransferFailure, TransferRequest
+from transfer.ports import Delivery
+
+PUBLISH_TIMEOUT_S = 120.0
+MAX_OUTSTANDING = 5_000
+MIN_RETENTION_S = 24 * 3600
+"""The least expiration Pub/Sub allows: what a run that never closed leaves behind is gone after a day unused."""
+
+
+class PubSubQueue:
+    """A `RequestQueue` over one subscription. Thread-safe, as the client is."""
+
+    def __init__(self, client: SubscriberClient, subscription: str, *, ack_deadline_s: int) -> None:
+        self.ack_deadline_s = ack_deadline_s
+        self._client = client
+        self._subscription = subscription
+
+    def pull(self, max_messages: int, wait_s: float) -> Sequence[Delivery]:
+        """Up to `max_messages` (1,000 at most), or none after about `wait_s`."""
+        try:
+            answer = self._client.pull(
+                subscription=self._subscription, max_messages=min(max_messages, 1_000), timeout=wait_s, retry=None
+            )
+        except (google_exceptions.DeadlineExceeded, google_exceptions.ServiceUnavailable):
+            return ()  # nothing for now; the caller asks again, and gives up when it has waited long enough
+        except (google_exceptions.GoogleAPIError, GoogleAuthError) as error:
+            raise pubsub_error(error, self._subscription, Stage.MESSAGE) from error
+        return [
+            Delivery(ack_id=item.ack_id, body=item.message.data, attributes=dict(item.message.attributes))
+            for item in answer.received_messages
+        ]
+
+    def ack(self, ack_ids: Sequence[str]) -> None:
+        """Acknowledge them."""
+        try:
+            self._client.acknowledge(subscription=self._subscription, ack_ids=ack_ids)
+        except (google_exceptions.GoogleAPIError, GoogleAuthError) as error:
+            raise pubsub_error(error, self._subscription, Stage.SETTLE) from error
+
+    def extend(self, ack_ids: Sequence[str], seconds: int) -> None:
+        """Set their ack deadline to so many seconds from now."""
+        try:
+            self._client.modify_ack_deadline(
+                subscription=self._subscription, ack_ids=ack_ids, ack_deadline_seconds=seconds, timeout=5.0
+            )
+        except (google_exceptions.GoogleAPIError, GoogleAuthError) as error:
+            raise pubsub_error(error, self._subscription, Stage.SETTLE) from error
+
+
+class _Publisher:
+    """Publishes with a bounded number of futures outstanding."""
+
+    def __init__(self, client: PublisherClient, topic: str, stage: Stage) -> None:
+        self._client = client
+        self._topic = topic
+        self._stage = stage
+        self._outstanding: deque[Future[Any]] = deque()
+
+    def send(self, body: bytes, attributes: dict[str, str]) -> None:
+        """Hand one message over; waits for the oldest when too many are on their way."""
+        try:
+            self._outstanding.append(self._client.publish(self._topic, body, **attributes))
+        except (google_exceptions.GoogleAPIError, GoogleAuthError, publisher_exceptions.MessageTooLargeError) as error:
+            raise pubsub_error(error, self._topic, self._stage) from error
+        if len(self._outstanding) > MAX_OUTSTANDING:
+            self._await(self._outstanding.popleft())
+
+    def flush(self) -> None:
+        """Wait until all are stored."""
+        while self._outstanding:
+            self._await(self._outstanding.popleft())
+
+    def _await(self, future: Future[Any]) -> None:
+        try:
+            future.result(timeout=PUBLISH_TIMEOUT_S)
+        except (google_exceptions.GoogleAPIError, GoogleAuthError, FutureTimeoutError) as error:
+            raise pubsub_error(error, self._topic, self._stage) from error
+
+
+class PubSubRequests:
+    """A `RequestPublisher` to the topic. Use from one thread."""
+
+    def __init__(self, client: PublisherClient, topic: str, events: EventLog) -> None:
+        self._publisher = _Publisher(client, topic, Stage.LIST)
+        self._topic = topic
+        self._events = events
+
+    def publish(self, request: TransferRequest) -> None:
+        """Hand one over; it is stored for certain only after `flush`."""
+        self._publisher.send(*encode_request(request))
+        self._events.message_published(self._topic, len(request.objects), request.size_bytes)
+
+    def flush(self) -> None:
+        """Wait until all are stored."""
+        self._publisher.flush()
+
+
+class PubSubFailures:
+    """A `FailureSink` to the error topic. Thread-safe."""
+
+    def __init__(self, client: PublisherClient, topic: str, *, run_id: str) -> None:
+        self._client = client
+        self._topic = topic
+        self._run_id = run_id
+
+    def publish(self, failures: Iterable[TransferFailure]) -> None:
+        """Return once all are stored."""
+        publisher = _Publisher(self._client, self._topic, Stage.SETTLE)
+        for failure in failures:
+            publisher.send(*encode_failure(failure, run_id=self._run_id))
+        publisher.flush()
+
+
+def ensure_topic(client: PublisherClient, topic: str) -> None:
+    """Create the topic unless it is there; a caller without the permission to create needs an existing one."""
+    try:
+        client.create_topic(name=topic)
+    except google_exceptions.AlreadyExists:
+        return
+    except google_exceptions.PermissionDenied:
+        return  # publishing tells whether the topic exists
+    except (google_exceptions.GoogleAPIError, GoogleAuthError) as error:
+        raise pubsub_error(error, topic, Stage.LIST) from error
+
+
+def create_subscription(
+    client: SubscriberClient, subscription: str, *, topic: str, run_id: str, ack_deadline_s: int
+) -> None:
+    """A subscription that sees one run's messages only and expires after a day unused."""
+    try:
+        client.create_subscription(
+            request={
+                "name": subscription,
+                "topic": topic,
+                "ack_deadline_seconds": ack_deadline_s,
+                "filter": f'attributes.{RUN} = "{run_id}"',
+                "expiration_policy": {"ttl": {"seconds": MIN_RETENTION_S}},
+                "labels": {"created-by": "edgehaul"},
+            }
+        )
+    except (google_exceptions.GoogleAPIError, GoogleAuthError) as error:
+        raise pubsub_error(error, topic, Stage.LIST) from error
+
+
+def delete_subscription(client: SubscriberClient, subscription: str) -> None:
+    """Delete it; one that is gone already is no error."""
+    try:
+        client.delete_subscription(subscription=subscription)
+    except google_exceptions.NotFound:
+        return
+    except (google_exceptions.GoogleAPIError, GoogleAuthError) as error:
+        raise pubsub_error(error, subscription, Stage.SETTLE) from error
+
+
+def pubsub_error(error: Exception, resource: str, stage: Stage) -> TransferError:
+    """The engine's error for one of the client library's, once its own retries are used up."""
+    said = f"Pub/Sub, {resource}: {getattr(error, 'message', None) or str(error) or type(error).__name__}"
+    if isinstance(error, google_exceptions.NotFound):
+        return RunClosed(f"{said}; it does not exist, or the run was closed", stage=stage, http_status=404)
+    if isinstance(error, google_exceptions.PermissionDenied | google_exceptions.Unauthenticated | GoogleAuthError):
+        return CredentialsRejected(
+            f"{said}; the Google connection needs roles/pubsub.editor, or the permissions that the README lists",
+            stage=stage,
+            http_status=403,
+        )
+    if isinstance(error, google_exceptions.ResourceExhausted | google_exceptions.TooManyRequests):
+        return Throttled(said, stage=stage, http_status=429)
+    if isinstance(error, google_exceptions.ServerError | google_exceptions.RetryError | FutureTimeoutError):
+        return SinkUnavailable(said, stage=stage)
+    return EndpointRejected(said, stage=stage)

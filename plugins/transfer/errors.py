@@ -1,0 +1,162 @@
+"""Every error of the engine. The class says what to do about it, `stage` says where it happened.
+
+    TransferError
+    ├ RetryableError          back off and try again in place
+    │ ├ SourceUnavailable     the edge did not answer, or answered 5xx
+    │ ├ SinkUnavailable       Cloud Storage did not answer, or answered 5xx
+    │ ├ Throttled             429, 503 SlowDown: carries `retry_after_s`
+    │ └ CorruptTransfer       bytes arrived or were stored otherwise than announced
+    ├ ObjectError             this object cannot be moved: to the error topic, then ack
+    │ ├ SourceNotFound · SourceForbidden · SourceChanged · SourceArchived
+    │ ├ InvalidName · TooLarge · DestinationConflict · InvalidMessage
+    │ └ RetriesExhausted      carries `last`, the retryable error that would not go away
+    └ FatalError              nothing can be moved: stop, nack, fail the task
+      ├ CredentialsRejected · SignatureRejected · EndpointRejected
+      ├ BucketMissing · RunClosed
+      └ ListingOutOfOrder     a listing that must be sorted is not
+
+`Stopped` is no error: it carries a stop request out of a transfer in flight.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Stage(StrEnum):
+    """Where on an object's way something happened."""
+
+    LIST = "list"
+    MESSAGE = "message"
+    DOWNLOAD = "download"
+    UPLOAD = "upload"
+    SETTLE = "settle"
+    RECONCILE = "reconcile"
+
+
+class TransferError(Exception):
+    """The root of the tree. `code` is the class name, as it stands in messages and reports."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        stage: Stage,
+        http_status: int | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.stage = stage
+        self.http_status = http_status
+        self.retry_after_s = retry_after_s
+        """The least wait before another try, when the other side named one."""
+
+    @property
+    def code(self) -> str:
+        """The name a report or a failure record gives this error."""
+        return type(self).__name__
+
+
+class RetryableError(TransferError):
+    """Passing trouble: the same request may succeed later."""
+
+
+class SourceUnavailable(RetryableError):
+    """The edge could not be reached, broke off, or answered 5xx."""
+
+
+class SinkUnavailable(RetryableError):
+    """Cloud Storage could not be reached, broke off, or answered 5xx."""
+
+
+class Throttled(RetryableError):
+    """Asked to slow down."""
+
+
+class CorruptTransfer(RetryableError):
+    """A length or checksum did not agree. Nothing wrong was left behind."""
+
+
+class ObjectError(TransferError):
+    """This object cannot be moved; the others can."""
+
+
+class SourceNotFound(ObjectError):
+    """Listed, but no longer there."""
+
+
+class SourceForbidden(ObjectError):
+    """S3 refuses this object to the distribution."""
+
+
+class SourceChanged(ObjectError):
+    """What the edge serves is not what was listed: replaced since, or a stale copy at the edge."""
+
+
+class SourceArchived(ObjectError):
+    """In an archive storage class: it needs a restore before it can be read."""
+
+
+class InvalidName(ObjectError):
+    """Cloud Storage cannot hold an object of this name, or an edge URL cannot carry it."""
+
+
+class TooLarge(ObjectError):
+    """Larger than Cloud Storage's 5 TiB."""
+
+
+class DestinationConflict(ObjectError):
+    """The destination changed after it was listed, and not by this run."""
+
+
+class InvalidMessage(ObjectError):
+    """A message that is not a transfer request."""
+
+
+class RetriesExhausted(ObjectError):
+    """A retryable error that outlasted the retries."""
+
+    def __init__(self, last: RetryableError, attempts: int) -> None:
+        super().__init__(
+            f"{last.message} ({last.code}, after {attempts} attempts)", stage=last.stage, http_status=last.http_status
+        )
+        self.last = last
+        self.attempts = attempts
+
+    @property
+    def code(self) -> str:
+        """The name of the error that would not go away: that is what a person looks for."""
+        return self.last.code
+
+
+class FatalError(TransferError):
+    """Nothing can be moved until a person changes something."""
+
+
+class CredentialsRejected(FatalError):
+    """Credentials that are wrong, expired, or lack a permission that every object needs."""
+
+
+class SignatureRejected(FatalError):
+    """CloudFront itself refuses the signed URL: key pair, key group, policy or clock."""
+
+
+class EndpointRejected(FatalError):
+    """Not the server it should be: certificate not trusted, a redirect elsewhere, an address that is none."""
+
+
+class BucketMissing(FatalError):
+    """The bucket does not exist, or not for these credentials."""
+
+
+class RunClosed(FatalError):
+    """The run's subscription or topic is gone: the run was closed while this task still worked."""
+
+
+class ListingOutOfOrder(FatalError):
+    """A listing came unsorted, so that marching it against another would give wrong answers."""
+
+
+class Stopped(Exception):
+    """The task was asked to stop while a transfer was in flight."""

@@ -1,0 +1,156 @@
+"""The first step of a run: march the source listing against the destination's, publish what has to move, write the manifest.
+
+Nothing about an object passes through Airflow: keys go from S3's pages into messages and manifest shards, page by page,
+in constant memory at any count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from threading import Event
+
+from transfer.comparison import holds
+from transfer.errors import Stopped
+from transfer.march import march
+from transfer.model import DestinationObject, ObjectMeta, Overwrite, SkipReason, TransferRequest
+from transfer.naming import Naming
+from transfer.ports import RequestPublisher
+from transfer.progress import Progress
+from transfer.records import Manifest
+
+ARCHIVE_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
+"""Unreadable until restored (S3 User Guide, "Storage classes"); GLACIER_IR is read at once."""
+
+MAX_BATCH_OBJECTS = 64
+MAX_BATCH_BYTES = 16 * 1024 * 1024
+"""A message is the unit of lease and retry: this keeps one to seconds of work."""
+MESSAGES_PER_STEP = 8
+"""The first messages hold one object, the next eight two, and so on: small runs spread over all threads at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListingSummary:
+    """What a listing found and published."""
+
+    listed: int
+    listed_bytes: int
+    messages: int
+    objects: int
+    """Objects published: those that have to move."""
+    bytes: int
+    skipped: int
+
+
+def decide(item: ObjectMeta, stored: DestinationObject | None, overwrite: Overwrite) -> SkipReason | None:
+    """Why this object need not move, or None when it must.
+
+    archived and not restored            → ARCHIVED
+    nothing at the destination           → move
+    something there   overwrite=never    → EXISTS
+                      overwrite=always   → move
+                      overwrite=changed  → UNCHANGED if it holds the same, else move
+    """
+    if item.storage_class in ARCHIVE_CLASSES and not item.is_restored:
+        return SkipReason.ARCHIVED
+    if stored is None or overwrite is Overwrite.ALWAYS:
+        return None
+    if overwrite is Overwrite.NEVER:
+        return SkipReason.EXISTS
+    return SkipReason.UNCHANGED if holds(stored, item) else None
+
+
+class _Batches:
+    """Groups objects into requests and hands these to the publisher."""
+
+    def __init__(self, publisher: RequestPublisher, *, run_id: str, listing: str, large_bytes: int) -> None:
+        self._publisher = publisher
+        self._run_id = run_id
+        self._listing = listing
+        self._large_bytes = large_bytes
+        self._pending: list[ObjectMeta] = []
+        self._pending_bytes = 0
+        self.messages = 0
+        self.objects = 0
+        self.bytes = 0
+
+    def add(self, item: ObjectMeta) -> None:
+        self.objects += 1
+        self.bytes += item.size_bytes
+        if item.size_bytes > self._large_bytes:
+            self._publish((item,))
+            return
+        self._pending.append(item)
+        self._pending_bytes += item.size_bytes
+        limit = min(MAX_BATCH_OBJECTS, 1 + self.messages // MESSAGES_PER_STEP)
+        if len(self._pending) >= limit or self._pending_bytes >= MAX_BATCH_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._pending:
+            self._publish(tuple(self._pending))
+            self._pending = []
+            self._pending_bytes = 0
+
+    def _publish(self, objects: tuple[ObjectMeta, ...]) -> None:
+        self._publisher.publish(
+            TransferRequest(run_id=self._run_id, listing=self._listing, number=self.messages, objects=objects)
+        )
+        self.messages += 1
+
+
+def list_and_publish(
+    source: Iterable[ObjectMeta],
+    destination: Iterable[DestinationObject],
+    *,
+    naming: Naming,
+    overwrite: Overwrite,
+    publisher: RequestPublisher,
+    manifest: Manifest,
+    run_id: str,
+    listing: str,
+    large_bytes: int,
+    progress: Progress,
+    stop: Event,
+    on_progress: Callable[[], None] = lambda: None,
+) -> ListingSummary:
+    """List, decide, publish and record; returns once Pub/Sub and the manifest hold everything.
+
+    `listing` names this very listing: a repeated one must have another name, so that messages of a listing that was
+    broken off can be told apart. Objects above `large_bytes` travel alone. Raises ListingOutOfOrder, Stopped, or what
+    the backends raise.
+    """
+    batches = _Batches(publisher, run_id=run_id, listing=listing, large_bytes=large_bytes)
+    listed = listed_bytes = skipped = 0
+    pairs = march(
+        source,
+        destination,
+        left_name=lambda item: naming.name_of(item.key),
+        right_name=lambda stored: stored.name,
+    )
+    for item, stored in pairs:
+        if item is None:
+            continue
+        if stop.is_set():
+            raise Stopped
+        listed += 1
+        listed_bytes += item.size_bytes
+        reason = decide(item, stored, overwrite) if naming.name_of(item.key) else SkipReason.PREFIX_ITSELF
+        manifest.add(item, reason)
+        progress.listed(1, item.size_bytes if reason is None else 0)
+        if reason is not None:
+            skipped += 1
+        else:
+            batches.add(replace(item, replaces_generation=stored.generation) if stored else item)
+        on_progress()
+    batches.flush()
+    publisher.flush()
+    manifest.flush()
+    return ListingSummary(
+        listed=listed,
+        listed_bytes=listed_bytes,
+        messages=batches.messages,
+        objects=batches.objects,
+        bytes=batches.bytes,
+        skipped=skipped,
+    )

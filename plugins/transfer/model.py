@@ -1,0 +1,174 @@
+"""The records of the engine. All are frozen; sizes are in bytes, times in seconds since the epoch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from transfer.errors import Stage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectMeta:
+    """One object as S3 listed it."""
+
+    key: str
+    size_bytes: int
+    etag: str
+    """Without quotes: an MD5, or `md5-of-md5s-N` for a multipart object."""
+    last_modified: int
+    storage_class: str = "STANDARD"
+    replaces_generation: int = 0
+    """The generation the listing saw at the destination; 0 when there was none. Uploads are conditional on it."""
+    is_restored: bool = False
+    """An archived object with a restored copy that can be read now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DestinationObject:
+    """One object as Cloud Storage has it."""
+
+    name: str
+    size_bytes: int
+    generation: int
+    crc32c: str = ""
+    """Base64 of the big-endian CRC32C, as Cloud Storage gives it."""
+    md5: str = ""
+    """Hexadecimal; empty for composite and multipart objects, which have none."""
+    source_etag: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferRequest:
+    """What one Pub/Sub message asks for: many small objects, or one large one."""
+
+    run_id: str
+    listing: str
+    number: int
+    """Position among the messages of its listing, from 0."""
+    objects: tuple[ObjectMeta, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """The bytes of all its objects."""
+        return sum(item.size_bytes for item in self.objects)
+
+
+class Proof(StrEnum):
+    """What shows that the destination holds the source's bytes, besides CRC32C of all that was read against all stored."""
+
+    ETAG_MD5 = "etag-md5"
+    """The MD5 of what was read equals the source's ETag."""
+    CRC32C = "crc32c"
+    """The source names no checksum that could be computed again (multipart or KMS-encrypted)."""
+
+
+class SkipReason(StrEnum):
+    """Why a listed object was not copied."""
+
+    UNCHANGED = "unchanged"
+    """The destination already holds it: same size, and same source ETag or MD5."""
+    EXISTS = "exists"
+    """Something of that name is there, and `overwrite` is `never`."""
+    ARCHIVED = "archived"
+    """In an archive storage class and not restored."""
+    PREFIX_ITSELF = "prefix-itself"
+    """Its key is the source prefix itself, so that no name is left at the destination."""
+    IDENTICAL = "identical"
+    """A worker found it finished already: a second delivery of a message."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copied:
+    """Moved and verified."""
+
+    key: str
+    size_bytes: int
+    proof: Proof
+    crc32c: str
+    generation: int
+    attempts: int
+    seconds: float
+    edge_request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skipped:
+    """Not copied, for a reason that needs no action."""
+
+    key: str
+    size_bytes: int
+    reason: SkipReason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferFailure:
+    """Why one object (or one message, when `key` is empty) was not moved, as the error topic carries it."""
+
+    key: str
+    stage: Stage
+    error_code: str
+    http_status: int | None
+    attempts: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """Not moved; the failure record says why."""
+
+    failure: TransferFailure
+
+    @property
+    def key(self) -> str:
+        """The object's key."""
+        return self.failure.key
+
+
+TransferOutcome = Copied | Skipped | Failed
+
+
+class Overwrite(StrEnum):
+    """What to do with an object that is at the destination already."""
+
+    CHANGED = "changed"
+    NEVER = "never"
+    ALWAYS = "always"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """How long to wait for either side, in seconds."""
+
+    connect_s: float = 10.0
+    stall_s: float = 60.0
+    """A transfer that moves less than a byte a second for this long is broken off."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """Exponential back-off with full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter", 2015)."""
+
+    attempts: int = 7
+    base_s: float = 0.5
+    cap_s: float = 32.0
+    """Cloud Storage's guidance for truncated exponential back-off caps at 32 to 64 s."""
+    total_s: float = 300.0
+    """No further try is begun this long after the first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferConfig:
+    """How a worker moves objects."""
+
+    threads: int = 16
+    part_size_bytes: int = 8 * 1024 * 1024
+    """Objects above it go in parts of this size; a multiple of 256 KiB, as resumable uploads ask. One a thread in memory."""
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.threads <= 256:
+            raise ValueError(f"threads is {self.threads}: choose 1 to 256")
+        if self.part_size_bytes <= 0 or self.part_size_bytes % (256 * 1024):
+            raise ValueError(f"part_size_bytes is {self.part_size_bytes}: choose a multiple of 262144 (256 KiB)")

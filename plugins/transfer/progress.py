@@ -1,0 +1,101 @@
+"""Counts of a task while it runs, and the line that tells a person how it goes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+from transfer.model import Copied, Failed, Skipped, TransferOutcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferStats:
+    """What a task has done so far; what is shown live and returned at the end."""
+
+    listed: int = 0
+    copied: int = 0
+    skipped: int = 0
+    failed: int = 0
+    bytes_copied: int = 0
+    objects_total: int = 0
+    bytes_total: int = 0
+    seconds: float = 0.0
+
+    def to_dict(self) -> dict[str, int | float]:
+        """As it stands in the task state store and in XCom."""
+        return asdict(self)
+
+
+class Progress:
+    """Counts outcomes and bytes. Thread-safe."""
+
+    def __init__(
+        self, *, objects_total: int = 0, bytes_total: int = 0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock = clock
+        self._begun = clock()
+        self._lock = threading.Lock()
+        self._objects_total = objects_total
+        self._bytes_total = bytes_total
+        self._listed = self._copied = self._skipped = self._failed = self._bytes = self._part_bytes = 0
+
+    def listed(self, objects: int, size_bytes: int) -> None:
+        """More objects found."""
+        with self._lock:
+            self._listed += objects
+            self._objects_total += objects
+            self._bytes_total += size_bytes
+
+    def part(self, size_bytes: int) -> None:
+        """A part of a large object arrived: shown until the object itself counts, when its parts are taken back."""
+        with self._lock:
+            self._part_bytes += size_bytes
+
+    def settled(self, outcome: TransferOutcome) -> None:
+        """An object reached its end."""
+        with self._lock:
+            match outcome:
+                case Copied(size_bytes=size_bytes):
+                    self._copied += 1
+                    self._bytes += size_bytes
+                case Skipped():
+                    self._skipped += 1
+                case Failed():
+                    self._failed += 1
+
+    def stats(self) -> TransferStats:
+        """The counts at this moment."""
+        with self._lock:
+            return TransferStats(
+                listed=self._listed,
+                copied=self._copied,
+                skipped=self._skipped,
+                failed=self._failed,
+                bytes_copied=self._bytes + self._part_bytes,
+                objects_total=self._objects_total,
+                bytes_total=self._bytes_total,
+                seconds=round(self._clock() - self._begun, 3),
+            )
+
+
+def progress_line(now: TransferStats, before: TransferStats) -> str:
+    """One line for a log: what was done, how fast since the line before, how long it may still take."""
+    span_s = max(now.seconds - before.seconds, 1e-3)
+    done = now.copied + now.skipped + now.failed
+    done_before = before.copied + before.skipped + before.failed
+    rate_bytes = (now.bytes_copied - before.bytes_copied) / span_s
+    return (
+        f"{now.copied:,} copied, {now.skipped:,} skipped, {now.failed:,} failed, {human_bytes(now.bytes_copied)} in"
+        f" {now.seconds:,.0f} s; now {(done - done_before) / span_s:,.0f} objects/s, {human_bytes(rate_bytes)}/s"
+    )
+
+
+def human_bytes(count: float) -> str:
+    """Bytes in the binary unit that reads best."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(count) < 1024:
+            return f"{count:,.0f} {unit}" if unit == "B" else f"{count:,.1f} {unit}"
+        count /= 1024
+    return f"{count:,.2f} TiB"

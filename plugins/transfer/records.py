@@ -1,0 +1,145 @@
+"""Records of a run as compressed JSON lines in numbered shards: the manifest of what was listed, the ledger of what was done.
+
+Each ledger shard also names, in its object metadata, the messages that it settles: a worker that lists the shards knows
+exactly what the whole run has still to do, without reading one of them.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+
+from transfer.model import Copied, Failed, ObjectMeta, Skipped, SkipReason, TransferOutcome
+from transfer.ports import StateStore
+
+CONTENT_TYPE = "application/x-ndjson"
+SETTLED = "settled-messages"
+FAILURES = "failures"
+
+
+def write_shard(state: StateStore, name: str, lines: Iterable[Mapping[str, object]], **metadata: str) -> None:
+    """Store the lines as one gzip-compressed shard `<name>.jsonl.gz`."""
+    text = "".join(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n" for line in lines)
+    # mtime=0: the same lines give the same bytes. Level 1: the ledger must not cost more CPU than the copying.
+    body = gzip.compress(text.encode("utf-8", "surrogatepass"), compresslevel=1, mtime=0)
+    state.write(f"{name}.jsonl.gz", body, content_type=CONTENT_TYPE, metadata=metadata)
+
+
+def read_shards(state: StateStore, prefix: str) -> Iterator[dict[str, object]]:
+    """The lines of all shards whose names begin with the prefix, shard after shard in order."""
+    for entry in state.entries(prefix):
+        # Bytes, not text: text.splitlines would also split at U+2028 and the like inside a key.
+        for line in gzip.decompress(state.read(entry.name)).splitlines():
+            yield json.loads(line)
+
+
+class Manifest:
+    """Writes what one listing found, in listing order, as shards of at most `shard_lines` lines."""
+
+    def __init__(self, state: StateStore, listing: str, *, shard_lines: int = 50_000) -> None:
+        self._state = state
+        self._prefix = f"manifest/{listing}-"
+        self._shard_lines = shard_lines
+        self._lines: list[Mapping[str, object]] = []
+        self._shards = 0
+
+    def add(self, item: ObjectMeta, skipped: SkipReason | None) -> None:
+        """One listed object, and why it will not be moved, if so."""
+        line: dict[str, object] = {"key": item.key, "size": item.size_bytes, "etag": item.etag}
+        if skipped is not None:
+            line["skipped"] = skipped
+        self._lines.append(line)
+        if len(self._lines) >= self._shard_lines:
+            self.flush()
+
+    def flush(self) -> None:
+        """Store what has not been stored yet."""
+        if self._lines:
+            write_shard(self._state, f"{self._prefix}{self._shards:06d}", self._lines)
+            self._shards += 1
+            self._lines = []
+
+
+def read_manifest(state: StateStore, listing: str) -> Iterator[tuple[ObjectMeta, SkipReason | None]]:
+    """What one listing found, in listing order."""
+    for line in read_shards(state, f"manifest/{listing}-"):
+        item = ObjectMeta(
+            key=str(line["key"]), size_bytes=int(str(line["size"])), etag=str(line["etag"]), last_modified=0
+        )
+        yield item, SkipReason(str(line["skipped"])) if "skipped" in line else None
+
+
+class Ledger:
+    """Writes what one try of one worker did. `worker` must be unique among the tries of a run. Not thread-safe."""
+
+    def __init__(self, state: StateStore, *, listing: str, worker: str) -> None:
+        self._state = state
+        self._listing_prefix = f"ledger/{listing}-"
+        self._worker = worker
+        self._shards = 0
+
+    def write(self, outcomes: Iterable[TransferOutcome], settled: Iterable[int]) -> None:
+        """One shard: these outcomes, which settle the messages of these numbers."""
+        name = f"{self._listing_prefix}{self._worker}-{self._shards:06d}"
+        lines = [outcome_line(item) for item in outcomes]
+        failures = sum(line["outcome"] == "failed" for line in lines)
+        write_shard(self._state, name, lines, **{SETTLED: format_numbers(settled), FAILURES: str(failures)})
+        self._shards += 1
+
+    def settled(self) -> set[int]:
+        """The numbers of all messages of this listing that any worker has settled so far."""
+        numbers: set[int] = set()
+        for entry in self._state.entries(self._listing_prefix):
+            numbers.update(parse_numbers(entry.metadata.get(SETTLED, "")))
+        return numbers
+
+
+def count_failures(state: StateStore, listing: str) -> int:
+    """How many failures the ledger of a listing holds: so many records, at least, are in the error topic."""
+    return sum(int(entry.metadata.get(FAILURES, "0")) for entry in state.entries(f"ledger/{listing}-"))
+
+
+def outcome_line(outcome: TransferOutcome) -> dict[str, object]:
+    """One line of the ledger."""
+    match outcome:
+        case Copied():
+            return {
+                "key": outcome.key,
+                "outcome": "copied",
+                "bytes": outcome.size_bytes,
+                "proof": outcome.proof,
+                "crc32c": outcome.crc32c,
+                "generation": outcome.generation,
+                "attempts": outcome.attempts,
+                "seconds": round(outcome.seconds, 6),
+                "edge_request_id": outcome.edge_request_id,
+            }
+        case Skipped():
+            return {"key": outcome.key, "outcome": "skipped", "reason": outcome.reason, "bytes": outcome.size_bytes}
+        case Failed(failure=failure):
+            return {
+                "key": failure.key,
+                "outcome": "failed",
+                "reason": failure.error_code,
+                "stage": failure.stage,
+                "attempts": failure.attempts,
+            }
+
+
+def format_numbers(numbers: Iterable[int]) -> str:
+    """Whole numbers as ranges, `0-4,7`: metadata has room for few bytes."""
+    ranges: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if ranges and number == ranges[-1][1] + 1:
+            ranges[-1][1] = number
+        else:
+            ranges.append([number, number])
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges)
+
+
+def parse_numbers(text: str) -> Iterator[int]:
+    """The numbers of `format_numbers`. What has another form is passed over: nothing read is trusted."""
+    for first, last in re.findall(r"(\d+)(?:-(\d+))?(?:,|$)", text):
+        yield from range(int(first), int(last or first) + 1)

@@ -1,0 +1,60 @@
+"""The one layer that retries: exponential back-off with full jitter, `Retry-After` honoured, a bound on the total."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from threading import Event
+from typing import TypeVar
+
+from transfer.errors import RetriesExhausted, RetryableError, Stopped
+from transfer.model import RetryPolicy
+
+T = TypeVar("T")
+
+
+class Retrier:
+    """Runs a step until it succeeds, fails for good, or the policy is used up. Not thread-safe: one a thread.
+
+    `stop` cuts every wait short with `Stopped`.
+    """
+
+    def __init__(
+        self,
+        policy: RetryPolicy,
+        stop: Event,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._policy = policy
+        self._stop = stop
+        self._clock = clock
+        self._jitter = jitter
+        self.attempts = 0
+        """Tries since `reset`, over all steps: what a failure record reports."""
+
+    def reset(self) -> None:
+        """Begin another object: its attempts count from zero."""
+        self.attempts = 0
+
+    def call(self, step: Callable[[], T]) -> T:
+        """The step's result. Raises RetriesExhausted, or whatever else than RetryableError the step raised."""
+        begun = self._clock()
+        for attempt in range(1, self._policy.attempts + 1):
+            self.attempts += 1
+            try:
+                return step()
+            except RetryableError as error:
+                wait_s = self._wait_s(attempt, error)
+                elapsed_s = self._clock() - begun
+                if attempt == self._policy.attempts or elapsed_s + wait_s > self._policy.total_s:
+                    raise RetriesExhausted(error, attempt) from error
+            if self._stop.wait(wait_s):
+                raise Stopped
+        raise AssertionError("a retry policy has at least one attempt")
+
+    def _wait_s(self, attempt: int, error: RetryableError) -> float:
+        ceiling_s: float = min(self._policy.cap_s, self._policy.base_s * 2**attempt)
+        return max(error.retry_after_s or 0.0, self._jitter() * ceiling_s)

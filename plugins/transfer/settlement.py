@@ -1,0 +1,79 @@
+"""Group commit: outcomes become durable first, and only then are their messages acked.
+
+    1. failures to the error topic      2. a ledger shard      3. ack
+
+A crash between any two of these only means that a message comes again; what it asks for is then found done.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from transfer.leases import LeaseKeeper, in_batches
+from transfer.model import Failed, TransferOutcome
+from transfer.ports import Delivery, FailureSink, RequestQueue
+from transfer.records import Ledger
+
+MAX_GROUP_MESSAGES = 300
+"""Their numbers must fit the ledger shard's metadata: 8 KiB an object (Cloud Storage, "Quotas and limits")."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Settled:
+    delivery: Delivery
+    number: int | None
+    outcomes: tuple[TransferOutcome, ...]
+
+    @property
+    def has_failure(self) -> bool:
+        return any(isinstance(outcome, Failed) for outcome in self.outcomes)
+
+
+class Settlement:
+    """Collects finished messages and commits them in groups. `add` is thread-safe; `commit` is called from one thread."""
+
+    def __init__(self, queue: RequestQueue, failures: FailureSink, ledger: Ledger, leases: LeaseKeeper) -> None:
+        self._queue = queue
+        self._failures = failures
+        self._ledger = ledger
+        self._leases = leases
+        self._pending: list[_Settled] = []
+        self._lock = threading.Lock()
+        self.is_due = threading.Event()
+        """Set when a group is full."""
+
+    def add(self, delivery: Delivery, outcomes: Sequence[TransferOutcome], *, number: int | None) -> None:
+        """A message whose objects have all reached their end; `number` is None for one that is no request."""
+        with self._lock:
+            self._pending.append(_Settled(delivery=delivery, number=number, outcomes=tuple(outcomes)))
+            if len(self._pending) >= MAX_GROUP_MESSAGES:
+                self.is_due.set()
+
+    def commit(self) -> int:
+        """Make everything collected so far durable and ack it; how many messages that were."""
+        self.is_due.clear()
+        with self._lock:
+            pending, self._pending = self._pending, []
+        for at in range(0, len(pending), MAX_GROUP_MESSAGES):
+            self._commit_group(pending[at : at + MAX_GROUP_MESSAGES])
+        return len(pending)
+
+    def commit_successes(self) -> None:
+        """Commit what succeeded and leave messages with a failure unsettled: a wrong key must not fill the error topic."""
+        with self._lock:
+            self._pending = [item for item in self._pending if not item.has_failure]
+        self.commit()
+
+    def _commit_group(self, group: list[_Settled]) -> None:
+        outcomes = [outcome for item in group for outcome in item.outcomes]
+        failures = [outcome.failure for outcome in outcomes if isinstance(outcome, Failed)]
+        if failures:
+            self._failures.publish(failures)
+        if outcomes:
+            self._ledger.write(outcomes, (item.number for item in group if item.number is not None))
+        ack_ids = [item.delivery.ack_id for item in group]
+        for ids in in_batches(ack_ids):
+            self._queue.ack(ids)
+        self._leases.release(ack_ids)

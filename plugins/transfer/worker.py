@@ -1,0 +1,300 @@
+"""A worker: pulls requests within a budget, moves their objects with a pool of threads, settles them in groups.
+
+    intake (the calling thread) ──▶ transfer threads ──▶ settlement ──▶ ack
+         ▲ leases are extended until settled
+
+The worker is done when the ledger of the whole run settles every message of the listing, not when its queue is empty:
+an empty queue may only mean that another worker holds the rest, or held it when it was killed.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from queue import SimpleQueue
+
+from transfer.errors import CredentialsRejected, FatalError, InvalidMessage, Stage, Stopped, TransferError
+from transfer.event_log import EventLog, redact
+from transfer.leases import LeaseKeeper, in_batches
+from transfer.messages import LISTING, RUN, decode_request
+from transfer.model import Failed, TransferConfig, TransferFailure, TransferOutcome, TransferRequest
+from transfer.mover import ObjectMover, failure_of
+from transfer.ports import Delivery, FailureSink, RequestQueue
+from transfer.progress import Progress, TransferStats, progress_line
+from transfer.records import Ledger
+from transfer.settlement import Settlement
+
+log = logging.getLogger(__name__)
+
+COMMIT_INTERVAL_S = 3.0
+PULL_WAIT_S = 2.0
+"""Short enough to stop within Airflow's 5 s between SIGTERM and SIGKILL."""
+PROGRESS_INTERVAL_S = 10.0
+REPORT_INTERVAL_S = 1.0
+MAX_HELD_BYTES = 1024**3
+"""Bytes of objects held leased beyond the first message: a worker must not keep from others what it cannot start."""
+FORBIDDEN_STREAK = 10
+"""403s over this many different objects, with no success between, are taken for a credential and not for objects."""
+STOP_GRACE_S = 2.5
+MAX_TOLD_FAILURES = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """What a worker is to work on: one listing of one run."""
+
+    run_id: str
+    listing: str
+    source_bucket: str
+    destination_bucket: str
+    messages: int
+    """How many messages the listing published."""
+    objects: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    delivery: Delivery
+    request: TransferRequest
+
+
+class Worker:
+    """Drains one run's subscription. `run` is called once; `stop` may be set from any thread or signal handler.
+
+    `new_mover` is called once in each transfer thread.
+    """
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        *,
+        queue: RequestQueue,
+        failures: FailureSink,
+        ledger: Ledger,
+        new_mover: Callable[[Progress], ObjectMover],
+        config: TransferConfig,
+        events: EventLog,
+        stop: threading.Event,
+        on_report: Callable[[TransferStats], None] = lambda stats: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._assignment = assignment
+        self._queue = queue
+        self._ledger = ledger
+        self._new_mover = new_mover
+        self._config = config
+        self._events = events
+        self._stop = stop
+        self._clock = clock
+        self._leases = LeaseKeeper(queue)
+        self._settlement = Settlement(queue, failures, ledger, self._leases)
+        self._progress = Progress(objects_total=assignment.objects, bytes_total=assignment.bytes, clock=clock)
+        self._reporter = _Reporter(self._progress, on_report, clock)
+        self._work: SimpleQueue[_Work | None] = SimpleQueue()
+        self._changed = threading.Condition()
+        self._held_messages = 0
+        self._held_bytes = 0
+        self._forbidden: set[str] = set()
+        self._fatal: BaseException | None = None
+        self._told = 0
+
+    def run(self) -> TransferStats:
+        """Work until the listing is settled. Raises Stopped after a stop, or the FatalError that ended the work.
+
+        Whatever is not settled then is given back to the queue at once.
+        """
+        threads = [
+            threading.Thread(target=self._transfer_thread, name=f"transfer-{index}", daemon=True)
+            for index in range(self._config.threads)
+        ]
+        with self._leases:
+            for thread in threads:
+                thread.start()
+            try:
+                self._drain()
+            except (TransferError, Stopped) as error:
+                self._give_up(error)
+            finally:
+                self._wind_down(threads)
+        self._reporter.report(force=True)
+        if self._fatal is not None:
+            raise self._fatal
+        return self._progress.stats()
+
+    def _drain(self) -> None:
+        settled_before = -1
+        idle_since = last_commit = self._clock()
+        stall_s = 2 * self._queue.ack_deadline_s + 10
+        while not self._stop.is_set():
+            pulled = self._pull()
+            idle = not pulled and not self._held_messages
+            if idle or self._settlement.is_due.is_set() or self._clock() - last_commit >= COMMIT_INTERVAL_S:
+                self._settlement.commit()
+                last_commit = self._clock()
+            self._reporter.report()
+            if not idle:
+                idle_since = self._clock()
+                continue
+            settled = len(self._ledger.settled())
+            if settled >= self._assignment.messages:
+                return
+            if settled != settled_before:
+                settled_before, idle_since = settled, self._clock()
+            elif self._clock() - idle_since > stall_s:
+                log.warning(
+                    "%d of %d messages are not settled and have not come here for %.0f s; leaving them to the"
+                    " reconciliation",
+                    self._assignment.messages - settled,
+                    self._assignment.messages,
+                    stall_s,
+                )
+                return
+        raise Stopped
+
+    def _pull(self) -> bool:
+        """Take in what the budget has room for; whether anything came or the budget is full."""
+        room = 2 * self._config.threads - self._held_messages
+        if room <= 0 or self._held_bytes > MAX_HELD_BYTES:
+            with self._changed:
+                self._changed.wait(timeout=REPORT_INTERVAL_S)
+            return True
+        deliveries = self._queue.pull(room, PULL_WAIT_S)
+        self._leases.hold([delivery.ack_id for delivery in deliveries])
+        for delivery in deliveries:
+            self._accept(delivery)
+        return bool(deliveries)
+
+    def _accept(self, delivery: Delivery) -> None:
+        """Queue the request, or settle at once what is not for this run or no request at all."""
+        mine = (self._assignment.run_id, self._assignment.listing)
+        theirs = (delivery.attributes.get(RUN), delivery.attributes.get(LISTING))
+        if (
+            None not in theirs and theirs != mine
+        ):  # their run has its own copy; an older listing has none to wait for it
+            self._settlement.add(delivery, (), number=None)
+            return
+        try:
+            request = decode_request(delivery.body, delivery.attributes)
+        except InvalidMessage as error:
+            outcome = Failed(failure=failure_of(error, key="", attempts=1))
+            self._tell_failure(outcome.failure)
+            self._progress.settled(outcome)
+            self._settlement.add(delivery, (outcome,), number=None)
+            return
+        with self._changed:
+            self._held_messages += 1
+            self._held_bytes += request.size_bytes
+        self._work.put(_Work(delivery, request))
+
+    def _transfer_thread(self) -> None:
+        try:
+            mover = self._new_mover(self._progress)
+            while (work := self._work.get()) is not None and not self._stop.is_set():
+                outcomes = self._move_all(mover, work.request)
+                self._settlement.add(work.delivery, outcomes, number=work.request.number)
+                with self._changed:
+                    self._held_messages -= 1
+                    self._held_bytes -= work.request.size_bytes
+                    self._changed.notify()
+        except BaseException as error:  # noqa: BLE001 - the thread's outermost frame: `run` raises it again
+            self._give_up(error)
+
+    def _move_all(self, mover: ObjectMover, request: TransferRequest) -> Sequence[TransferOutcome]:
+        outcomes = []
+        for item in request.objects:
+            if self._stop.is_set():
+                raise Stopped
+            self._events.object_initiated(item.key, self._assignment.source_bucket, self._assignment.destination_bucket)
+            outcome = mover.move(item)
+            if isinstance(outcome, Failed):
+                self._tell_failure(outcome.failure)
+            self._check_forbidden(outcome)
+            outcomes.append(outcome)
+        return outcomes
+
+    def _tell_failure(self, failure: TransferFailure) -> None:
+        source, destination = self._assignment.source_bucket, self._assignment.destination_bucket
+        self._events.failure(
+            failure.stage, failure.key, source, destination, f"{failure.error_code}: {failure.message}"
+        )
+        self._told += 1
+        if self._told <= MAX_TOLD_FAILURES:
+            key, code, message = failure.key or "(no object)", failure.error_code, redact(failure.message)
+            log.warning("failed: %r: %s at %s after %d tries: %s", key, code, failure.stage, failure.attempts, message)
+        if self._told == MAX_TOLD_FAILURES:
+            log.warning("further failures are counted here and told in the report and the error topic only")
+
+    def _check_forbidden(self, outcome: TransferOutcome) -> None:
+        if not (isinstance(outcome, Failed) and outcome.failure.error_code == "SourceForbidden"):
+            self._forbidden.clear()
+            return
+        self._forbidden.add(outcome.key)
+        if len(self._forbidden) >= FORBIDDEN_STREAK:
+            raise CredentialsRejected(
+                f"S3 refused {FORBIDDEN_STREAK} different objects in a row ({outcome.failure.message}): the"
+                " distribution's origin access must allow s3:GetObject on the bucket, and s3:ListBucket so that a"
+                " missing object is not taken for a forbidden one",
+                stage=Stage.DOWNLOAD,
+                http_status=403,
+            )
+
+    def _give_up(self, error: BaseException) -> None:
+        """Stop everything; the first error that is more than a stop request is the one to raise."""
+        with self._changed:
+            if self._fatal is None or isinstance(self._fatal, Stopped):
+                self._fatal = error
+        self._stop.set()
+
+    def _wind_down(self, threads: Sequence[threading.Thread]) -> None:
+        """End the threads, commit what is finished, give the rest back."""
+        for _ in threads:
+            self._work.put(None)
+        deadline = self._clock() + STOP_GRACE_S
+        for thread in threads:
+            thread.join(timeout=max(0.0, deadline - self._clock()) if self._stop.is_set() else None)
+        try:
+            if isinstance(self._fatal, FatalError):
+                self._settlement.commit_successes()
+            else:
+                self._settlement.commit()
+        except TransferError as error:
+            self._give_up(error)
+        self._give_back()
+
+    def _give_back(self) -> None:
+        ack_ids = self._leases.held()
+        self._leases.release(ack_ids)
+        for ids in in_batches(ack_ids):
+            try:
+                self._queue.extend(ids, 0)
+            except TransferError as error:
+                log.info(
+                    "%d messages could not be given back, they come again when their lease ends: %s", len(ids), error
+                )
+
+
+class _Reporter:
+    """Tells how far the task is: the callback about once a second, the log every ten."""
+
+    def __init__(
+        self, progress: Progress, on_report: Callable[[TransferStats], None], clock: Callable[[], float]
+    ) -> None:
+        self._progress = progress
+        self._on_report = on_report
+        self._clock = clock
+        self._reported_at = self._logged_at = clock()
+        self._logged = progress.stats()
+
+    def report(self, *, force: bool = False) -> None:
+        now = self._clock()
+        if force or now - self._reported_at >= REPORT_INTERVAL_S:
+            self._reported_at = now
+            self._on_report(self._progress.stats())
+        if force or now - self._logged_at >= PROGRESS_INTERVAL_S:
+            stats = self._progress.stats()
+            log.info("%s", progress_line(stats, self._logged))
+            self._logged_at, self._logged = now, stats

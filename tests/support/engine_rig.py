@@ -1,0 +1,224 @@
+"""The engine on the local cloud, without Airflow: what one worker task holds, made by hand."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import boto3
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import pubsub_v1, storage
+
+from localcloud.edge import EdgeServer
+from localcloud.faults import Fault
+from localcloud.gcs import GcsServer
+from localcloud.pubsub import PubSubServer
+from localcloud.s3 import S3Server
+from transfer.backends.curl import CurlClient
+from transfer.backends.edge import EdgeSource
+from transfer.backends.gcs_client import GcsClient
+from transfer.backends.gcs_sink import GcsSink
+from transfer.backends.gcs_state import GcsListing, GcsState
+from transfer.backends.google_token import GoogleToken
+from transfer.backends.pubsub import (
+    PubSubFailures,
+    PubSubQueue,
+    PubSubRequests,
+    create_subscription,
+    ensure_topic,
+)
+from transfer.backends.s3_listing import list_objects
+from transfer.backends.signing import PublicUrls, UrlAuthorizer
+from transfer.errors import SinkUnavailable, SourceUnavailable, Stage
+from transfer.event_log import NoEventLog
+from transfer.listing import ListingSummary, list_and_publish
+from transfer.model import Overwrite, RetryPolicy, Timeouts, TransferConfig
+from transfer.mover import ObjectMover
+from transfer.naming import Naming
+from transfer.progress import Progress, TransferStats
+from transfer.reconcile import FailureTable, ReconciliationReport, drain_failures, reconcile
+from transfer.records import Ledger, Manifest, count_failures, read_manifest
+from transfer.retry import Retrier
+from transfer.worker import Assignment, Worker
+
+SOURCE, DESTINATION, PROJECT = "source-bucket", "destination-bucket", "test-project"
+TOPIC = f"projects/{PROJECT}/topics/requests"
+ERROR_TOPIC = f"projects/{PROJECT}/topics/failures"
+STATE_PREFIX = ".edgehaul/"
+
+
+@dataclass
+class EngineRig:
+    """One run's worth of engine on running servers."""
+
+    s3: S3Server
+    edge: EdgeServer
+    gcs: GcsServer
+    pubsub_host: str
+    run_id: str = "run-1"
+    authorizer: UrlAuthorizer = field(default_factory=PublicUrls)
+    config: TransferConfig = field(
+        default_factory=lambda: TransferConfig(
+            threads=4,
+            part_size_bytes=1024 * 1024,
+            timeouts=Timeouts(connect_s=2, stall_s=2),
+            retry=RetryPolicy(attempts=5, base_s=0.01, cap_s=0.1, total_s=20),
+        )
+    )
+    naming: Naming = field(
+        default_factory=lambda: Naming(source_prefix="", destination_prefix="", state_prefix=STATE_PREFIX)
+    )
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.client = boto3.client(
+            "s3",
+            endpoint_url=self.s3.url,
+            aws_access_key_id=self.s3.access_key_id,
+            aws_secret_access_key=self.s3.secret_access_key,
+            region_name=self.s3.region,
+        )
+        self.storage = storage.Client(
+            project=PROJECT, credentials=AnonymousCredentials(), client_options={"api_endpoint": self.gcs.url}
+        )
+        self.publisher = pubsub_v1.PublisherClient()
+        self.subscriber = pubsub_v1.SubscriberClient()
+        self.subscription = f"projects/{PROJECT}/subscriptions/{self.run_id}"
+        self.error_subscription = f"{self.subscription}-errors"
+
+    def open(self, *, ack_deadline_s: int = 10) -> None:
+        """Topics and this run's subscriptions."""
+        for topic, subscription in ((TOPIC, self.subscription), (ERROR_TOPIC, self.error_subscription)):
+            ensure_topic(self.publisher, topic)
+            create_subscription(
+                self.subscriber, subscription, topic=topic, run_id=self.run_id, ack_deadline_s=ack_deadline_s
+            )
+
+    def put(self, key: str, body: bytes = b"content", **arguments: object) -> None:
+        self.client.put_object(Bucket=SOURCE, Key=key, Body=body, **arguments)
+
+    def stored(self, name: str) -> bytes:
+        return self.storage.bucket(DESTINATION).blob(name).download_as_bytes(raw_download=True)
+
+    def names(self) -> list[str]:
+        """What is at the destination, without the run's own records."""
+        blobs = self.storage.list_blobs(DESTINATION)
+        return [blob.name for blob in blobs if not blob.name.startswith(STATE_PREFIX)]
+
+    def gcs_client(self) -> GcsClient:
+        curl = CurlClient(
+            unavailable=SinkUnavailable, stage=Stage.UPLOAD, timeouts=self.config.timeouts, stop=self.stop
+        )
+        token = GoogleToken(AnonymousCredentials())
+        return GcsClient(curl, base_url=self.gcs.url, bucket=DESTINATION, token=token)
+
+    def retrier(self) -> Retrier:
+        return Retrier(self.config.retry, self.stop)
+
+    def state(self) -> GcsState:
+        return GcsState(self.gcs_client(), self.retrier(), prefix=f"{STATE_PREFIX}{self.run_id}/")
+
+    def destination_listing(self) -> GcsListing:
+        return GcsListing(self.gcs_client(), self.retrier())
+
+    def mover(self, progress: Progress) -> ObjectMover:
+        curl = CurlClient(
+            unavailable=SourceUnavailable, stage=Stage.DOWNLOAD, timeouts=self.config.timeouts, stop=self.stop
+        )
+        source = EdgeSource(
+            curl, base_url=self.edge.url, prefix=self.naming.source_prefix, authorizer=self.authorizer
+        )
+        return ObjectMover(
+            source,
+            GcsSink(self.gcs_client()),
+            naming=self.naming,
+            retrier=self.retrier(),
+            part_size_bytes=self.config.part_size_bytes,
+            progress=progress,
+        )
+
+    def list(self, *, overwrite: Overwrite = Overwrite.CHANGED, listing: str = "1") -> ListingSummary:
+        return list_and_publish(
+            list_objects(self.client, SOURCE, self.naming.source_prefix),
+            self.destination_listing().objects(self.naming.destination_prefix, leave_out=STATE_PREFIX),
+            naming=self.naming,
+            overwrite=overwrite,
+            publisher=PubSubRequests(self.publisher, TOPIC, NoEventLog()),
+            manifest=Manifest(self.state(), listing),
+            run_id=self.run_id,
+            listing=listing,
+            large_bytes=self.config.part_size_bytes,
+            progress=Progress(),
+            stop=self.stop,
+        )
+
+    def worker(self, summary: ListingSummary, *, name: str = "w0", listing: str = "1", ack_deadline_s: int = 10) -> Worker:
+        return Worker(
+            Assignment(
+                run_id=self.run_id,
+                listing=listing,
+                source_bucket=SOURCE,
+                destination_bucket=DESTINATION,
+                messages=summary.messages,
+                objects=summary.objects,
+                bytes=summary.bytes,
+            ),
+            queue=PubSubQueue(self.subscriber, self.subscription, ack_deadline_s=ack_deadline_s),
+            failures=PubSubFailures(self.publisher, ERROR_TOPIC, run_id=self.run_id),
+            ledger=Ledger(self.state(), listing=listing, worker=name),
+            new_mover=self.mover,
+            config=self.config,
+            events=NoEventLog(),
+            stop=self.stop,
+        )
+
+    def reconcile(self, *, listing: str = "1") -> ReconciliationReport:
+        state = self.state()
+        queue = PubSubQueue(self.subscriber, self.error_subscription, ack_deadline_s=10)
+        with FailureTable() as failures:
+            drain_failures(queue, failures, run_id=self.run_id, expected=count_failures(state, listing))
+            return reconcile(
+                read_manifest(state, listing),
+                self.destination_listing().objects(self.naming.destination_prefix, leave_out=STATE_PREFIX),
+                failures,
+                naming=self.naming,
+                run_id=self.run_id,
+            )
+
+    def copy_all(self) -> tuple[TransferStats, ReconciliationReport]:
+        """Open, list, drain with one worker, reconcile."""
+        self.open()
+        stats = self.worker(self.list()).run()
+        return stats, self.reconcile()
+
+
+def fault(match: str, action: str, **fields: object) -> Fault:
+    return Fault(match=match, action=action, **fields)  # type: ignore[arg-type]
+
+
+@contextmanager
+def engine_rig(folder: Path, set_variable: Callable[[str, str], None], **fields: object) -> Iterator[EngineRig]:
+    """A rig on fresh servers; `set_variable` is monkeypatch.setenv."""
+    s3 = S3Server(buckets=[SOURCE])
+    s3.start()
+    gcs = GcsServer(folder / "gcs", buckets=[DESTINATION])
+    gcs.start()
+    pubsub = PubSubServer(None)
+    pubsub.start()
+    edge = EdgeServer(
+        s3.url,
+        SOURCE,
+        access_key_id=s3.access_key_id,
+        secret_access_key=s3.secret_access_key,
+        restrict=False,
+    )
+    edge.start()
+    set_variable("PUBSUB_EMULATOR_HOST", pubsub.url)
+    try:
+        yield EngineRig(s3=s3, edge=edge, gcs=gcs, pubsub_host=pubsub.url, **fields)  # type: ignore[arg-type]
+    finally:
+        for server in (edge, pubsub, gcs, s3):
+            server.stop()

@@ -1,0 +1,1 @@
+"""WHO: an Airflow connection becomes a configured client."""

@@ -1,0 +1,210 @@
+"""A CloudFront connection becomes a base URL and what authorizes requests under it."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+import uuid
+from functools import cached_property
+from typing import TYPE_CHECKING, NoReturn
+from urllib.parse import parse_qs, urlsplit
+
+from airflow.sdk import BaseHook
+from airflow.sdk.log import mask_secret
+
+from hooks.errors import InvalidConnection
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
+    from transfer.backends.edge_probe import EdgeAnswer
+    from transfer.backends.signing import UrlAuthorizer
+
+DEFAULT_URL_LIFETIME_S = 3600
+DEFAULT_PORTS = {"https": 443, "http": 80}
+
+_DOMAIN = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\]")
+_PEM = re.compile(r"-----BEGIN ((?:[A-Z]+ )?PRIVATE KEY)-----(.*?)-----END \1-----", re.DOTALL)
+_PROBE_PREFIX = "edgehaul-connection-test-"
+_FIELDS = {
+    "key_pair_id": "login (key pair id)",
+    "private_key_pem": "password (private key)",
+    "hash_algorithm": "hash_algorithm",
+    "lifetime_s": "url_lifetime_s",
+}
+
+
+class CloudfrontHook(BaseHook):
+    """The distribution that objects are read through.
+
+    Connection fields: host = domain name of the distribution; schema = `https` (default) or `http`; port optional;
+    login = key pair id; password = private key as PEM; in extra: `signing` = `signed` (default) or `public`,
+    `hash_algorithm` = `SHA1` (default) or `SHA256`, `url_lifetime_s` = seconds a signature is good for (3600).
+
+    The private key and every signature are masked in Airflow's logs.
+
+    Args:
+        cloudfront_conn_id: the CloudFront connection.
+    """
+
+    conn_name_attr = "cloudfront_conn_id"
+    default_conn_name = "cloudfront_default"
+    conn_type = "cloudfront"
+    hook_name = "Amazon CloudFront distribution"
+
+    def __init__(self, cloudfront_conn_id: str = default_conn_name) -> None:
+        super().__init__()
+        self.cloudfront_conn_id = cloudfront_conn_id
+
+    @cached_property
+    def _connection(self) -> Connection:
+        return self.get_connection(self.cloudfront_conn_id)
+
+    @cached_property
+    def base_url(self) -> str:
+        """Scheme and host, with the port if it is not the scheme's own, without a trailing slash.
+
+        Raises:
+            AirflowNotFoundException: there is no such connection.
+            InvalidConnection: host, schema or port is missing or wrong.
+        """
+        host = (self._connection.host or "").strip()
+        if not host:
+            self._refuse("host", "is empty; set it to the distribution's domain name, such as d111.cloudfront.net")
+        pasted = urlsplit(host if "://" in host else f"//{host}")
+        try:
+            pasted_port = pasted.port
+            is_plain = pasted.path in ("", "/") and not (pasted.query or pasted.fragment or pasted.username)
+        except ValueError:
+            self._refuse("host", f"{host!r} has a port that is no port number; put the port into its own field")
+        name = f"[{pasted.hostname}]" if ":" in (pasted.hostname or "") else pasted.hostname or ""
+        if not is_plain or not _DOMAIN.fullmatch(name):
+            self._refuse("host", "must be the distribution's domain name alone, without a path or query")
+        scheme = self._only("schema", (self._connection.schema or "").strip().lower(), pasted.scheme) or "https"
+        if scheme not in DEFAULT_PORTS:
+            self._refuse("schema", f"must be https or http, not {scheme!r}")
+        port = int(
+            self._only("port", str(self._connection.port or ""), str(pasted_port or "")) or DEFAULT_PORTS[scheme]
+        )
+        return f"{scheme}://{name}" if port == DEFAULT_PORTS[scheme] else f"{scheme}://{name}:{port}"
+
+    def get_signer(self) -> UrlAuthorizer:
+        """What authorizes requests: a new `UrlSigner`, or `PublicUrls` when the distribution needs no signature.
+
+        Raises:
+            AirflowNotFoundException: there is no such connection.
+            InvalidConnection: a field is missing or wrong.
+        """
+        from transfer.backends.signing import HashAlgorithm, InvalidSigningValue, PublicUrls, UrlSigner
+
+        signing = self._extra.get("signing") or "signed"
+        if signing == "public":
+            return PublicUrls()
+        if signing != "signed":
+            self._refuse("signing", f"must be 'signed' or 'public', not {signing!r}")
+        key_pair_id = (self._connection.login or "").strip()
+        if not key_pair_id:
+            self._refuse(_FIELDS["key_pair_id"], "is empty; set it, or set signing to 'public'")
+        try:
+            return UrlSigner(
+                self.base_url,
+                key_pair_id,
+                self._private_key_pem(),
+                str(self._extra.get("hash_algorithm") or HashAlgorithm.SHA1),
+                self._url_lifetime_s(),
+                on_signed=_mask_signature,
+            )
+        except InvalidSigningValue as error:
+            self._refuse(_FIELDS[error.argument], str(error))
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Check every field, then ask the edge for one byte of an object that does not exist.
+
+        Success means that the edge accepted the request: S3 answered, be it with 404, or with the 403 it gives for a
+        missing key to a reader who may not list.
+        """
+        from transfer.backends.edge_probe import EdgeUnreachable, probe_edge
+
+        try:
+            query = self.get_signer().query(_PROBE_PREFIX)
+            answer = probe_edge(self.base_url, _PROBE_PREFIX + uuid.uuid4().hex, query)
+        except InvalidConnection as error:
+            return False, str(error)
+        except EdgeUnreachable as error:
+            return False, f"Connection {self.cloudfront_conn_id!r}: no answer from {self.base_url} ({error}). " + (
+                "Check host, schema and port."
+            )
+        if problem := _problem_of(answer):
+            return False, f"Connection {self.cloudfront_conn_id!r}: {problem}."
+        return True, f"{self.base_url} accepted the request (HTTP {answer.status})."
+
+    @property
+    def _extra(self) -> dict[str, object]:
+        extra = self._connection.extra_dejson
+        if not isinstance(extra, dict):
+            self._refuse("extra", "must be a JSON object")
+        return extra
+
+    def _url_lifetime_s(self) -> int:
+        value = self._extra.get("url_lifetime_s")
+        if value is None or value == "":
+            return DEFAULT_URL_LIFETIME_S
+        if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,9}", str(value)):
+            self._refuse(_FIELDS["lifetime_s"], f"must be a whole number of seconds, not {value!r}")
+        return int(str(value))
+
+    def _private_key_pem(self) -> str:
+        """The key, with the line breaks that a one-line form field, JSON or an environment variable took from it."""
+        stored = self._connection.password or ""
+        if not stored.strip():
+            self._refuse(_FIELDS["private_key_pem"], "is empty; set it, or set signing to 'public'")
+        mask_secret(stored)
+        found = _PEM.search(stored.replace("\\r", "").replace("\\n", "\n"))
+        if found is None or ":" in found[2]:  # "Proc-Type: 4,ENCRYPTED" heads an old encrypted key
+            self._refuse(
+                _FIELDS["private_key_pem"],
+                "must be an unencrypted PEM key, from -----BEGIN to the end of the -----END line",
+            )
+        lines = textwrap.wrap("".join(found[2].split()), 64)
+        # Line by line as well: a traceback or a JSON log line holds the key with other line breaks than ours.
+        for secret in ("".join(lines), *lines):
+            mask_secret(secret)
+        return "\n".join([f"-----BEGIN {found[1]}-----", *lines, f"-----END {found[1]}-----", ""])
+
+    def _only(self, field: str, own: str, pasted: str) -> str:
+        if own and pasted and own != pasted:
+            self._refuse(field, f"says {own!r} but the host field says {pasted!r}; keep one")
+        return own or pasted
+
+    def _refuse(self, field: str, problem: str) -> NoReturn:
+        raise InvalidConnection(self.cloudfront_conn_id, field, problem) from None
+
+
+def _mask_signature(query: str) -> None:
+    mask_secret(parse_qs(query)["Signature"][0])
+
+
+def _problem_of(answer: EdgeAnswer) -> str:
+    """What is wrong and what to change, or "" when the edge accepted the request."""
+    status, code = answer.status, answer.error_code
+    if code == "NoSuchBucket":
+        return "the distribution's origin names an S3 bucket that does not exist; correct the distribution's origin"
+    if status in (200, 206, 404, 416) or (status == 403 and answer.is_from_origin):
+        return ""
+    if code == "MissingKey":
+        return "the distribution wants signed URLs; set signing to 'signed', the key pair id and the private key"
+    if code == "InvalidKey":
+        return "CloudFront does not know the key pair id in login; take it from the behaviour's trusted key group"
+    if code in ("AccessDenied", "MalformedSignature", "MalformedPolicy"):
+        return (
+            f"CloudFront refused the signature ({code}); check that the private key in password belongs to the key "
+            "pair id in login, hash_algorithm, and this machine's clock"
+        )
+    if status == 403:
+        return (
+            "CloudFront blocked the request (HTTP 403); check the distribution's firewall and geographic restrictions"
+        )
+    if 300 <= status < 400:
+        return (
+            f"the host redirects (HTTP {status}); set schema to https, and host to the distribution's own domain name"
+        )
+    return f"the edge answered HTTP {status} {code}".rstrip() + "; check the distribution's state and its origin"

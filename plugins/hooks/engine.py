@@ -1,0 +1,167 @@
+"""Engine objects made from Airflow connections: what an operator hands to `transfer`.
+
+Each function makes what one task needs; nothing here may be kept across a fork, and each transfer thread gets handles of
+its own.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hooks.cloudfront import CloudfrontHook
+from hooks.gcs import GCSSinkHook
+from hooks.pubsub import PubSubQueueHook
+from hooks.s3 import S3SourceHook
+
+if TYPE_CHECKING:
+    from transfer.backends.gcs_client import GcsClient
+    from transfer.backends.gcs_state import GcsListing, GcsState
+    from transfer.backends.pubsub import PubSubFailures, PubSubQueue, PubSubRequests
+    from transfer.event_log import EventLog
+    from transfer.model import ObjectMeta, TransferConfig
+    from transfer.mover import ObjectMover
+    from transfer.naming import Naming
+    from transfer.progress import Progress
+
+
+def source_listing(aws_conn_id: str, bucket: str, prefix: str) -> Iterator[ObjectMeta]:
+    """The source bucket's objects under a prefix, in byte order."""
+    from transfer.backends.s3_listing import list_objects
+
+    return list_objects(S3SourceHook(aws_conn_id).get_conn(), bucket, prefix)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Destination:
+    """One destination bucket for one task."""
+
+    gcp_conn_id: str
+    bucket: str
+    config: TransferConfig
+    stop: threading.Event
+
+    def listing(self) -> GcsListing:
+        """Pages through the bucket's objects."""
+        from transfer.backends.gcs_state import GcsListing
+        from transfer.retry import Retrier
+
+        return GcsListing(self._client_factory()(), Retrier(self.config.retry, self.stop))
+
+    def state(self, prefix: str) -> GcsState:
+        """The run's own records under a prefix of the bucket. They can still be written while the task stops."""
+        from transfer.backends.gcs_state import GcsState
+        from transfer.retry import Retrier
+
+        going_on = threading.Event()
+        return GcsState(self._client_factory(going_on)(), Retrier(self.config.retry, going_on), prefix=prefix)
+
+    def mover_factory(self, cloudfront_conn_id: str, *, naming: Naming) -> Callable[[Progress], ObjectMover]:
+        """Makes one mover a thread; the signature and the token are shared by all of them."""
+        from transfer.backends.curl import CurlClient
+        from transfer.backends.edge import EdgeSource
+        from transfer.backends.gcs_sink import GcsSink
+        from transfer.errors import SourceUnavailable, Stage
+        from transfer.mover import ObjectMover
+        from transfer.retry import Retrier
+
+        edge = CloudfrontHook(cloudfront_conn_id)
+        base_url, authorizer = edge.base_url, edge.get_signer()
+        new_client = self._client_factory()
+
+        def new_mover(progress: Progress) -> ObjectMover:
+            curl = CurlClient(
+                unavailable=SourceUnavailable, stage=Stage.DOWNLOAD, timeouts=self.config.timeouts, stop=self.stop
+            )
+            return ObjectMover(
+                EdgeSource(curl, base_url=base_url, prefix=naming.source_prefix, authorizer=authorizer),
+                GcsSink(new_client()),
+                naming=naming,
+                retrier=Retrier(self.config.retry, self.stop),
+                part_size_bytes=self.config.part_size_bytes,
+                progress=progress,
+            )
+
+        return new_mover
+
+    def _client_factory(self, stop: threading.Event | None = None) -> Callable[[], GcsClient]:
+        from transfer.backends.curl import CurlClient
+        from transfer.backends.gcs_client import GcsClient
+        from transfer.errors import SinkUnavailable, Stage
+
+        endpoint = GCSSinkHook(self.gcp_conn_id).get_endpoint()
+
+        def new_client() -> GcsClient:
+            curl = CurlClient(
+                unavailable=SinkUnavailable,
+                stage=Stage.UPLOAD,
+                timeouts=self.config.timeouts,
+                stop=stop or self.stop,
+            )
+            return GcsClient(curl, base_url=endpoint.base_url, bucket=self.bucket, token=endpoint.token)
+
+        return new_client
+
+
+@dataclass(frozen=True, kw_only=True)
+class Messaging:
+    """The topics and subscriptions of one Google Cloud project."""
+
+    gcp_conn_id: str
+    project: str | None
+
+    def requests(self, topic: str, events: EventLog) -> PubSubRequests:
+        """Publishes transfer requests."""
+        from transfer.backends.pubsub import PubSubRequests
+
+        hook = PubSubQueueHook(self.gcp_conn_id)
+        return PubSubRequests(hook.get_publisher(), self.topic_path(topic), events)
+
+    def failures(self, topic: str, *, run_id: str) -> PubSubFailures:
+        """Publishes failure records."""
+        from transfer.backends.pubsub import PubSubFailures
+
+        hook = PubSubQueueHook(self.gcp_conn_id)
+        return PubSubFailures(hook.get_publisher(), self.topic_path(topic), run_id=run_id)
+
+    def queue(self, subscription: str, *, ack_deadline_s: int) -> PubSubQueue:
+        """Pulls from a subscription."""
+        from transfer.backends.pubsub import PubSubQueue
+
+        hook = PubSubQueueHook(self.gcp_conn_id)
+        return PubSubQueue(hook.get_subscriber(), self.subscription_path(subscription), ack_deadline_s=ack_deadline_s)
+
+    def open(self, subscription: str, *, topic: str, run_id: str, ack_deadline_s: int) -> None:
+        """Create the topic if need be, and a new subscription for one run; one left over of that name is replaced."""
+        from transfer.backends.pubsub import create_subscription, ensure_topic
+
+        hook = PubSubQueueHook(self.gcp_conn_id)
+        ensure_topic(hook.get_publisher(), self.topic_path(topic))
+        self.close(subscription)
+        create_subscription(
+            hook.get_subscriber(),
+            self.subscription_path(subscription),
+            topic=self.topic_path(topic),
+            run_id=run_id,
+            ack_deadline_s=ack_deadline_s,
+        )
+
+    def close(self, subscription: str) -> None:
+        """Delete a subscription; one that is gone already is no error."""
+        from transfer.backends.pubsub import delete_subscription
+
+        subscriber = PubSubQueueHook(self.gcp_conn_id).get_subscriber()
+        delete_subscription(subscriber, self.subscription_path(subscription))
+
+    def topic_path(self, topic: str) -> str:
+        """The topic's full name; one that is full already stays as it is."""
+        return topic if topic.startswith("projects/") else f"projects/{self._project()}/topics/{topic}"
+
+    def subscription_path(self, subscription: str) -> str:
+        """The subscription's full name."""
+        return f"projects/{self._project()}/subscriptions/{subscription}"
+
+    def _project(self) -> str:
+        return self.project or PubSubQueueHook(self.gcp_conn_id).project_id

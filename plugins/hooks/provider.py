@@ -1,0 +1,59 @@
+"""What tells Airflow of the connection type `cloudfront`: Airflow 3.3's connection form reads provider info only.
+
+Found through the entry point in `plugins/edgehaul.dist-info`: PYTHONPATH=plugins is all the installation needed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Airflow's description of this package; see `provider_info.schema.json` in Airflow."""
+    return {
+        "package-name": "edgehaul",
+        "name": "Edgehaul",
+        "description": "Moves S3 buckets to Google Cloud Storage through a CloudFront distribution.",
+        "connection-types": [
+            {
+                "connection-type": "cloudfront",
+                "hook-class-name": "hooks.cloudfront.CloudfrontHook",
+                "hook-name": "Amazon CloudFront distribution",
+                "ui-field-behaviour": {
+                    "hidden-fields": ["extra"],
+                    "relabeling": {
+                        "host": "Distribution domain",
+                        "schema": "Scheme",
+                        "login": "Key pair ID",
+                        "password": "Private key (PEM)",
+                    },
+                    "placeholders": {
+                        "host": "d111111abcdef8.cloudfront.net",
+                        "schema": "https",
+                        "port": "443",
+                        "login": "K2JCJMDEHXQW5F",
+                        "password": "-----BEGIN PRIVATE KEY----- …",
+                    },
+                },
+                "conn-fields": {
+                    "signing": {
+                        "label": "Signing",
+                        "description": "“signed” for a distribution that trusts a key group; “public” for one that "
+                        "anyone may read, which needs neither key pair ID nor private key.",
+                        "schema": {"type": "string", "enum": ["signed", "public"], "default": "signed"},
+                    },
+                    "hash_algorithm": {
+                        "label": "Hash algorithm",
+                        "description": "What the policy is signed with. CloudFront accepts both.",
+                        "schema": {"type": "string", "enum": ["SHA1", "SHA256"], "default": "SHA1"},
+                    },
+                    "url_lifetime_s": {
+                        "label": "URL lifetime (seconds)",
+                        "description": "How long one signature is good for. It is renewed at half of this, so it need "
+                        "not cover a run; it must exceed the longest wait before a retry.",
+                        "schema": {"type": "integer", "minimum": 60, "maximum": 604800, "default": 3600},
+                    },
+                },
+            }
+        ],
+    }

@@ -1,0 +1,42 @@
+"""An AWS connection becomes a boto3 S3 client."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow.sdk import BaseHook
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+
+
+class S3SourceHook(BaseHook):
+    """The bucket that is read: lists it and reads single objects; the data path is CloudFront's.
+
+    The endpoint is the connection's `endpoint_url`, else `AWS_ENDPOINT_URL_S3`, else AWS's own.
+
+    Args:
+        aws_conn_id: the AWS connection; None for boto3's own search for credentials (environment, instance role, …).
+    """
+
+    def __init__(self, aws_conn_id: str | None = "aws_default") -> None:
+        super().__init__()
+        self.aws_conn_id = aws_conn_id
+
+    def get_conn(self) -> BaseClient:
+        """A new client that retries throttling and server errors (botocore's `standard` mode, 5 attempts).
+
+        The connection's own `config_kwargs` win. Clients are safe to share between threads, but not across a fork.
+
+        Raises:
+            AirflowNotFoundException: there is no such connection.
+        """
+        from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+        from botocore.config import Config
+
+        if self.aws_conn_id is not None:
+            # The provider takes a missing connection for None: a typing error would use whatever credentials are about.
+            self.get_connection(self.aws_conn_id)
+        hook = S3Hook(aws_conn_id=self.aws_conn_id)
+        defaults = Config(retries={"mode": "standard", "total_max_attempts": 5}, connect_timeout=10, read_timeout=60)
+        return hook.get_client_type(config=defaults.merge(hook.config))

@@ -1,0 +1,1 @@
+"""Airflow operators: parameters in, the engine called, a small summary out."""

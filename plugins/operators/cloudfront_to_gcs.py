@@ -1,0 +1,149 @@
+"""Drain the queue: objects through the edge into Cloud Storage."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+from operators.engine_errors import connections, engine_errors
+from operators.live_progress import LiveProgress
+from operators.run_identity import STATE_PREFIX, RunIdentity
+from operators.s3_list_to_pubsub import as_bool
+from operators.transfer_run import ACK_DEADLINE_S
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class CloudfrontToGcsWorker(BaseOperator):
+    """One worker of a run: pulls transfer requests, moves their objects with a pool of threads, settles them.
+
+    Map it over what `S3ListToPubSubOperator` returned. Workers share the run's queue: any of them may be killed at any
+    time, and the others, or its own retry, move what it held. Returns its counts:
+    `copied, skipped, failed, bytes_copied, objects_total, bytes_total, seconds`.
+
+    :param slot: one dict of those that the listing returned.
+    :param source_bucket: the S3 bucket, for logs and events; the edge connection decides what is read.
+    :param source_prefix: what one signature covers, and what is cut from keys.
+    :param destination_bucket: the Cloud Storage bucket.
+    :param destination_prefix: takes the place of the source prefix in names; empty keeps keys as they are.
+    :param error_topic: the topic that failure records go to.
+    :param threads: how many objects are moved at a time, 1 to 256. Memory is about 60 MiB + threads × 24 MiB at most.
+    :param gcp_project: the project of the topics; the connection's when empty.
+    :param log_name: the Cloud Logging log for events; empty for none.
+    :param is_verbose: whether each object begun is an event.
+    :raises AirflowFailException: a signature, a credential or a bucket that no object gets past; nothing is retried.
+    """
+
+    template_fields: Sequence[str] = (
+        "slot",
+        "source_bucket",
+        "source_prefix",
+        "destination_bucket",
+        "destination_prefix",
+        "error_topic",
+        "threads",
+        "cloudfront_conn_id",
+        "gcp_conn_id",
+        "gcp_project",
+        "log_name",
+        "is_verbose",
+    )
+    ui_color = "#e6f4ea"
+
+    _stop: threading.Event | None = None
+
+    def __init__(
+        self,
+        *,
+        slot: Mapping[str, Any],
+        source_bucket: str,
+        destination_bucket: str,
+        error_topic: str,
+        source_prefix: str = "",
+        destination_prefix: str = "",
+        threads: int | str = 16,
+        cloudfront_conn_id: str = "cloudfront_default",
+        gcp_conn_id: str = "google_cloud_default",
+        gcp_project: str | None = None,
+        log_name: str | None = None,
+        is_verbose: bool | str = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.slot = slot
+        self.source_bucket = source_bucket
+        self.source_prefix = source_prefix
+        self.destination_bucket = destination_bucket
+        self.destination_prefix = destination_prefix
+        self.error_topic = error_topic
+        self.threads = threads
+        self.cloudfront_conn_id = cloudfront_conn_id
+        self.gcp_conn_id = gcp_conn_id
+        self.gcp_project = gcp_project
+        self.log_name = log_name
+        self.is_verbose = is_verbose
+
+    def execute(self, context: Context) -> dict[str, int | float]:
+        """Work until the whole listing is settled, by this worker or another."""
+        from hooks.cloud_logging import CloudLoggingHook
+
+        self._stop = threading.Event()
+        run = RunIdentity(**self.slot["run"])
+        events = CloudLoggingHook(self.gcp_conn_id, self.gcp_project or None).get_event_log(
+            self.log_name or None, is_verbose=as_bool(self.is_verbose), labels={"run": run.transfer_id}
+        )
+        conn = connections(gcp=self.gcp_conn_id, cloudfront=self.cloudfront_conn_id)
+        with engine_errors(self.task_id, conn, events):
+            stats = self._worker(context, run, events).run()
+        return stats.to_dict()
+
+    def _worker(self, context: Context, run: RunIdentity, events: Any) -> Any:
+        from hooks.engine import Destination, Messaging
+        from transfer.model import TransferConfig
+        from transfer.naming import Naming
+        from transfer.records import Ledger
+        from transfer.worker import Assignment, Worker
+
+        config = TransferConfig(threads=int(self.threads))
+        naming = Naming(
+            source_prefix=self.source_prefix,
+            destination_prefix=self.destination_prefix or self.source_prefix,
+            state_prefix=STATE_PREFIX,
+        )
+        destination = Destination(
+            gcp_conn_id=self.gcp_conn_id, bucket=self.destination_bucket, config=config, stop=self._stop
+        )
+        messaging = Messaging(gcp_conn_id=self.gcp_conn_id, project=self.gcp_project or None)
+        task, listing = context["ti"], str(self.slot["listing"])
+        return Worker(
+            Assignment(
+                run_id=run.transfer_id,
+                listing=listing,
+                source_bucket=self.source_bucket,
+                destination_bucket=self.destination_bucket,
+                messages=self.slot["messages"],
+                objects=self.slot["objects"],
+                bytes=self.slot["bytes"],
+            ),
+            queue=messaging.queue(run.subscription, ack_deadline_s=ACK_DEADLINE_S),
+            failures=messaging.failures(self.error_topic, run_id=run.transfer_id),
+            ledger=Ledger(
+                destination.state(run.state_prefix),
+                listing=listing,
+                worker=f"{self.task_id}-{task.map_index}-{task.try_number}",
+            ),
+            new_mover=destination.mover_factory(self.cloudfront_conn_id, naming=naming),
+            config=config,
+            events=events,
+            stop=self._stop,
+            on_report=LiveProgress(context).show,
+        )
+
+    def on_kill(self) -> None:
+        """Break off transfers in flight and give their messages back, within 5 s."""
+        if self._stop is not None:
+            self._stop.set()

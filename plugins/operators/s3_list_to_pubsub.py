@@ -1,0 +1,176 @@
+"""List an S3 bucket and publish what has to move."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowFailException
+
+from operators.engine_errors import connections, engine_errors
+from operators.live_progress import LiveProgress
+from operators.run_identity import STATE_PREFIX, RunIdentity
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+SUMMARY_KEY = "summary"
+
+
+class S3ListToPubSubOperator(BaseOperator):
+    """Marches the source listing against the destination's, publishes what has to move, and writes the manifest.
+
+    Returns one dict for each worker slot, for `CloudfrontToGcsWorker.expand(slot=…)`: one for each message to share, at
+    least one and at most `workers`. The XCom `summary` holds the identity of the listing and its counts, for the reconciliation.
+
+    :param run: what `OpenTransferRunOperator` returned.
+    :param source_bucket: the S3 bucket.
+    :param source_prefix: only keys under it are listed; empty for all.
+    :param destination_bucket: the Cloud Storage bucket.
+    :param destination_prefix: takes the place of the source prefix in names; empty keeps keys as they are.
+    :param topic: the topic to publish to.
+    :param workers: the most worker slots, 1 to 1,024.
+    :param overwrite: what to do with an object that is there: `changed`, `never` or `always`.
+    :param allow_empty: whether a prefix with no objects is a success; it is an error otherwise.
+    :param gcp_project: the project of the topic; the connection's when empty.
+    :param log_name: the Cloud Logging log for events; empty for none.
+    :param is_verbose: whether each published message is an event.
+    :raises AirflowFailException: nothing listed, a missing bucket, credentials refused, a listing out of order.
+    """
+
+    template_fields: Sequence[str] = (
+        "run",
+        "source_bucket",
+        "source_prefix",
+        "destination_bucket",
+        "destination_prefix",
+        "topic",
+        "workers",
+        "overwrite",
+        "allow_empty",
+        "aws_conn_id",
+        "gcp_conn_id",
+        "gcp_project",
+        "log_name",
+        "is_verbose",
+    )
+    ui_color = "#fff3e0"
+
+    _stop: threading.Event | None = None
+
+    def __init__(
+        self,
+        *,
+        run: Mapping[str, Any],
+        source_bucket: str,
+        destination_bucket: str,
+        topic: str,
+        source_prefix: str = "",
+        destination_prefix: str = "",
+        workers: int | str = 4,
+        overwrite: str = "changed",
+        allow_empty: bool | str = False,
+        aws_conn_id: str = "aws_default",
+        gcp_conn_id: str = "google_cloud_default",
+        gcp_project: str | None = None,
+        log_name: str | None = None,
+        is_verbose: bool | str = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.run = run
+        self.source_bucket = source_bucket
+        self.source_prefix = source_prefix
+        self.destination_bucket = destination_bucket
+        self.destination_prefix = destination_prefix
+        self.topic = topic
+        self.workers = workers
+        self.overwrite = overwrite
+        self.allow_empty = allow_empty
+        self.aws_conn_id = aws_conn_id
+        self.gcp_conn_id = gcp_conn_id
+        self.gcp_project = gcp_project
+        self.log_name = log_name
+        self.is_verbose = is_verbose
+
+    def execute(self, context: Context) -> list[dict[str, Any]]:
+        """List, publish, and return the worker slots."""
+        from hooks.cloud_logging import CloudLoggingHook
+        from transfer.listing import ListingSummary
+
+        self._stop = threading.Event()
+        run = RunIdentity(**self.run)
+        events = CloudLoggingHook(self.gcp_conn_id, self.gcp_project or None).get_event_log(
+            self.log_name or None, is_verbose=as_bool(self.is_verbose), labels={"run": run.transfer_id}
+        )
+        conn = connections(aws=self.aws_conn_id, gcp=self.gcp_conn_id)
+        listing = str(context["ti"].try_number)
+        with engine_errors(self.task_id, conn, events):
+            summary: ListingSummary = self._list(run, listing, events, LiveProgress(context))
+        if not summary.listed and not as_bool(self.allow_empty):
+            raise AirflowFailException(
+                f"s3://{self.source_bucket}/{self.source_prefix} holds no objects: check bucket and prefix, or set"
+                " allow_empty if that is expected"
+            )
+        self.log.info(
+            "%s objects listed (%s bytes): %s to move in %s messages, %s skipped",
+            *(f"{count:,}" for count in (summary.listed, summary.listed_bytes, summary.objects, summary.messages)),
+            f"{summary.skipped:,}",
+        )
+        shared = {
+            "run": run.to_dict(),
+            "listing": listing,
+            "messages": summary.messages,
+            "objects": summary.objects,
+            "bytes": summary.bytes,
+        }
+        context["ti"].xcom_push(key=SUMMARY_KEY, value={**shared, "listed": summary.listed, "skipped": summary.skipped})
+        slots = max(1, min(int(self.workers), summary.messages))  # one even for nothing: skipping would spread downstream
+        return [{**shared, "label": f"worker {index + 1} of {slots}"} for index in range(slots)]
+
+    def _list(self, run: RunIdentity, listing: str, events: Any, live: LiveProgress) -> Any:
+        from hooks.engine import Destination, Messaging, source_listing
+        from transfer.listing import list_and_publish
+        from transfer.model import Overwrite, TransferConfig
+        from transfer.naming import Naming
+        from transfer.progress import Progress
+        from transfer.records import Manifest
+
+        config = TransferConfig()
+        naming = Naming(
+            source_prefix=self.source_prefix,
+            destination_prefix=self.destination_prefix or self.source_prefix,
+            state_prefix=STATE_PREFIX,
+        )
+        destination = Destination(
+            gcp_conn_id=self.gcp_conn_id, bucket=self.destination_bucket, config=config, stop=self._stop
+        )
+        progress = Progress()
+        return list_and_publish(
+            source_listing(self.aws_conn_id, self.source_bucket, self.source_prefix),
+            destination.listing().objects(naming.destination_prefix, leave_out=STATE_PREFIX),
+            naming=naming,
+            overwrite=Overwrite(self.overwrite),
+            publisher=Messaging(gcp_conn_id=self.gcp_conn_id, project=self.gcp_project or None).requests(
+                self.topic, events
+            ),
+            manifest=Manifest(destination.state(run.state_prefix), listing),
+            run_id=run.transfer_id,
+            listing=listing,
+            large_bytes=config.part_size_bytes,
+            progress=progress,
+            stop=self._stop,
+            on_progress=lambda: live.show_at_most_each_second(progress),
+        )
+
+    def on_kill(self) -> None:
+        """Stop listing; what was published belongs to a listing that nobody will wait for."""
+        if self._stop is not None:
+            self._stop.set()
+
+
+def as_bool(value: bool | str) -> bool:
+    """A flag as a template renders it: `True`, `true`, `False`, ``."""
+    return value if isinstance(value, bool) else value.strip().lower() in ("true", "1", "yes")

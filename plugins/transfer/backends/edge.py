@@ -140,7 +140,7 @@ def edge_error(answer: Answer, item: ObjectMeta) -> TransferError:
         return error(SourceNotFound, f"{said}: deleted since the listing")
     if status == 416:
         return error(SourceChanged, f"{said}: shorter than the {item.size_bytes} bytes listed")
-    if status in (414, 431, 494):
+    if status in (413, 414, 431, 494):
         return error(InvalidName, f"{said}: its URL is too long for the edge")
     if status == 401:
         return error(CredentialsRejected, f"{said}: the edge wants another kind of authentication than signed URLs")

@@ -1,0 +1,105 @@
+"""Fault plans: which requests fail, how, and with what seed.
+
+Every server of the local cloud takes a plan through its constructor and over its control path. A fault is drawn from
+the seed, the request's own text and how often that request has been seen, never from a shared random stream: so a
+plan does the same thing whatever order threads arrive in.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import zlib
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields
+
+ACTIONS = frozenset({
+    "status",       # answer with `status`, `headers` and `body`, and do nothing else
+    "delay",        # wait `seconds`, then carry on as usual
+    "reset",        # break the connection (TCP RST) after `at_byte` bytes of the response body
+    "truncate",     # close the connection (FIN) after `at_byte` bytes of the response body
+    "stall",        # send `at_byte` bytes of the response body, then wait `seconds` before the rest
+    "corrupt",      # flip one bit of the response body at `at_byte`
+    "lose_answer",  # do the work, then break the connection instead of answering
+})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One way to fail. `match` is a regular expression searched in `METHOD /raw/target` (or `Method name` for gRPC)."""
+
+    match: str
+    action: str
+    probability: float = 1.0
+    after: int = 0
+    """Matching requests to let pass first."""
+    times: int | None = None
+    """The most requests to fail; None for no limit."""
+    status: int = 503
+    headers: dict[str, str] = field(default_factory=dict)
+    body: str = ""
+    at_byte: int = 0
+    seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.action not in ACTIONS:
+            raise ValueError(f"fault action {self.action!r} is not one of {', '.join(sorted(ACTIONS))}")
+        re.compile(self.match)
+
+
+class FaultPlan:
+    """Decides, for each request, whether and how it fails. Thread-safe; the same seed gives the same faults."""
+
+    def __init__(self, faults: Iterable[Fault] = (), *, seed: int = 0) -> None:
+        self._lock = threading.Lock()
+        self.replace(faults, seed=seed)
+
+    def replace(self, faults: Iterable[Fault], *, seed: int = 0) -> None:
+        """Put another plan in place of this one, with all its counts at zero."""
+        with self._lock:
+            self._faults = [(fault, re.compile(fault.match)) for fault in faults]
+            self._seed = seed
+            self._matched: Counter[int] = Counter()
+            self._hits: Counter[int] = Counter()
+            self._seen: Counter[str] = Counter()
+
+    def decide(self, request: str) -> Fault | None:
+        """The fault for this request, or None. The first matching fault of the plan that strikes wins."""
+        if not self._faults:
+            return None
+        with self._lock:
+            occurrence = self._seen[request]
+            self._seen[request] += 1
+            for index, (fault, pattern) in enumerate(self._faults):
+                if not pattern.search(request):
+                    continue
+                self._matched[index] += 1
+                if self._matched[index] <= fault.after:
+                    continue
+                if fault.times is not None and self._hits[index] >= fault.times:
+                    continue
+                draw = zlib.crc32(f"{self._seed}/{index}/{occurrence}/{request}".encode("utf-8", "replace")) / 2**32
+                if draw < fault.probability:
+                    self._hits[index] += 1
+                    return fault
+        return None
+
+    def to_json(self) -> str:
+        """The plan and how often each fault has struck."""
+        with self._lock:
+            faults = [asdict(fault) | {"hits": self._hits[index]} for index, (fault, _) in enumerate(self._faults)]
+            return json.dumps({"seed": self._seed, "faults": faults})
+
+    def load_json(self, text: str | bytes) -> None:
+        """Replace the plan by `{"seed": 1, "faults": [{"match": …, "action": …}]}`. Raises ValueError on a bad plan."""
+        known = {item.name for item in fields(Fault)}
+        document = json.loads(text)
+        faults = []
+        for entry in document.get("faults", []):
+            unknown = set(entry) - known - {"hits"}
+            if unknown:
+                raise ValueError(f"unknown fault fields: {', '.join(sorted(unknown))}")
+            faults.append(Fault(**{name: value for name, value in entry.items() if name in known}))
+        self.replace(faults, seed=document.get("seed", 0))

@@ -12,6 +12,7 @@ from hooks.errors import InvalidConnection
 
 if TYPE_CHECKING:
     from google.cloud.logging_v2 import Client
+
     from transfer.event_log import EventLog
 
 ENDPOINT_VARIABLE = "CLOUDSDK_API_ENDPOINT_OVERRIDES_LOGGING"

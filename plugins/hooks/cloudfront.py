@@ -16,9 +16,12 @@ from hooks.errors import InvalidConnection
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
+
     from transfer.backends.edge_probe import EdgeAnswer
     from transfer.backends.signing import UrlAuthorizer
 
+MIN_MASKED_CHARACTERS = 5
+"""Airflow's masker refuses shorter secrets with a warning: they would mask ordinary words."""
 DEFAULT_URL_LIFETIME_S = 3600
 DEFAULT_PORTS = {"https": 443, "http": 80}
 
@@ -167,7 +170,8 @@ class CloudfrontHook(BaseHook):
         lines = textwrap.wrap("".join(found[2].split()), 64)
         # Line by line as well: a traceback or a JSON log line holds the key with other line breaks than ours.
         for secret in ("".join(lines), *lines):
-            mask_secret(secret)
+            if len(secret) >= MIN_MASKED_CHARACTERS:
+                mask_secret(secret)
         return "\n".join([f"-----BEGIN {found[1]}-----", *lines, f"-----END {found[1]}-----", ""])
 
     def _only(self, field: str, own: str, pasted: str) -> str:

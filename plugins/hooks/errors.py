@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from airflow.sdk.exceptions import AirflowException
+from airflow.sdk.exceptions import AirflowFailException
 
 
-class InvalidConnection(AirflowException):
-    """A field of an Airflow connection is missing or wrong; the message names both and says what to change."""
+class InvalidConnection(AirflowFailException):
+    """A field of an Airflow connection is missing or wrong; the message names both and says what to change. Not retried."""
 
     def __init__(self, conn_id: str, field: str, problem: str) -> None:
         super().__init__(f"Connection {conn_id!r}, field {field!r}: {problem}.")

@@ -10,6 +10,7 @@ from airflow.sdk import BaseHook
 if TYPE_CHECKING:
     from airflow.providers.google.cloud.hooks.gcs import GCSHook
     from google.cloud.storage import Client
+
     from transfer.backends.google_token import GoogleToken
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
 from transfer.errors import FatalError, Stage, Stopped, TransferError
 from transfer.event_log import EventLog, redact
 

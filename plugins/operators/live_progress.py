@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
     from transfer.progress import Progress, TransferStats
 
 PROGRESS_KEY = "progress"

@@ -17,6 +17,7 @@ from operators.transfer_run import ACK_DEADLINE_S
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
     from transfer.reconcile import ReconciliationReport
 
 REPORT_NAME = "report.json"

@@ -127,7 +127,9 @@ class S3ListToPubSubOperator(BaseOperator):
             "bytes": summary.bytes,
         }
         context["ti"].xcom_push(key=SUMMARY_KEY, value={**shared, "listed": summary.listed, "skipped": summary.skipped})
-        slots = max(1, min(int(self.workers), summary.messages))  # one even for nothing: skipping would spread downstream
+        slots = max(
+            1, min(int(self.workers), summary.messages)
+        )  # one even for nothing: skipping would spread downstream
         return [{**shared, "label": f"worker {index + 1} of {slots}"} for index in range(slots)]
 
     def _list(self, run: RunIdentity, listing: str, events: Any, live: LiveProgress) -> Any:

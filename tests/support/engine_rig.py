@@ -128,9 +128,7 @@ class EngineRig:
         curl = CurlClient(
             unavailable=SourceUnavailable, stage=Stage.DOWNLOAD, timeouts=self.config.timeouts, stop=self.stop
         )
-        source = EdgeSource(
-            curl, base_url=self.edge.url, prefix=self.naming.source_prefix, authorizer=self.authorizer
-        )
+        source = EdgeSource(curl, base_url=self.edge.url, prefix=self.naming.source_prefix, authorizer=self.authorizer)
         return ObjectMover(
             source,
             GcsSink(self.gcs_client()),
@@ -155,7 +153,9 @@ class EngineRig:
             stop=self.stop,
         )
 
-    def worker(self, summary: ListingSummary, *, name: str = "w0", listing: str = "1", ack_deadline_s: int = 10) -> Worker:
+    def worker(
+        self, summary: ListingSummary, *, name: str = "w0", listing: str = "1", ack_deadline_s: int = 10
+    ) -> Worker:
         return Worker(
             Assignment(
                 run_id=self.run_id,

@@ -15,12 +15,12 @@ from google.cloud.logging_v2 import Client
 from google.cloud.logging_v2._gapic import _LoggingAPI
 from google.cloud.logging_v2.services.logging_service_v2 import LoggingServiceV2Client
 from google.cloud.logging_v2.services.logging_service_v2.transports import LoggingServiceV2GrpcTransport
-from transfer.backends import cloud_logging
-from transfer.backends.cloud_logging import CloudEventLog
-from transfer.errors import Stage
 
 from localcloud.cloudlogging import LoggingServer
 from localcloud.faults import Fault
+from transfer.backends import cloud_logging
+from transfer.backends.cloud_logging import CloudEventLog
+from transfer.errors import Stage
 
 URL = "https://d111.cloudfront.net/a?Policy=eyJ~&Signature=secret&Key-Pair-Id=K2"
 KEY = "a/é\u2028"

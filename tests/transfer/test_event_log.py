@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from transfer.errors import Stage
 from transfer.event_log import EventName, failure_name, redact
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import pytest
 from google.auth.credentials import AnonymousCredentials, Credentials
 from google.auth.exceptions import TransportError
+
 from transfer.backends.google_token import GoogleToken
 
 NOW_S = 1_900_000_000.0

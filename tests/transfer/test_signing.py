@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
 )
+
 from transfer.backends.signing import InvalidSigningValue, PublicUrls, UrlSigner
 
 BASE = "https://d111.cloudfront.net"

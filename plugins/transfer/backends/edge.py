@@ -70,9 +70,11 @@ class EdgeSource:
         if answer.status != 206:
             raise edge_error(answer, item)
         given, _, total = answer.headers.get("content-range", "").partition("/")
-        if given != f"bytes {start}-{last}" and total in ("*", str(item.size_bytes)):
-            raise CorruptTransfer(
-                f"bytes {start}-{last} were asked for, and the edge sent {given!r}{_from_where(answer)}",
+        if given != f"bytes {start}-{last}" or total not in ("*", str(item.size_bytes)):
+            kind = CorruptTransfer if total == str(item.size_bytes) else SourceChanged
+            raise kind(
+                f"bytes {start}-{last}/{item.size_bytes} were asked for, and the edge sent"
+                f" {given!r} of {total!r}{_from_where(answer)}",
                 stage=Stage.DOWNLOAD,
                 http_status=206,
             )

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 import google_crc32c
+from google.auth.exceptions import GoogleAuthError
 
 from transfer.backends.curl import Answer, CurlClient
 from transfer.backends.google_token import GoogleToken
@@ -63,7 +64,7 @@ class GcsClient:
     ) -> Answer:
         """The answer, if its status is among those accepted. Raises GenerationMismatch for 412, else a TransferError."""
         # An upload session may live at another address; its URL is authorization enough there.
-        token = self._token() if url.startswith(f"{self._base_url}/") else None
+        token = self._current_token() if url.startswith(f"{self._base_url}/") else None
         authorization = [f"Authorization: Bearer {token}"] if token else []
         answer = self._curl.request(
             method, url, headers=[*authorization, *headers], body=body, max_body_bytes=max_body_bytes
@@ -73,6 +74,13 @@ class GcsClient:
         if answer.status == 412:
             raise GenerationMismatch
         raise gcs_error(answer, bucket=self.bucket)
+
+    def _current_token(self) -> str | None:
+        try:
+            return self._token()
+        except GoogleAuthError as error:
+            kind = SinkUnavailable if getattr(error, "retryable", False) else CredentialsRejected
+            raise kind(f"no access token for Cloud Storage: {error}", stage=Stage.UPLOAD) from error
 
 
 def crc32c_of(*pieces: bytes | memoryview) -> str:

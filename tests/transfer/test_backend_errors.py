@@ -1,0 +1,121 @@
+"""Each backend's map from its library's errors to the engine's: complete, and without a URL in any message."""
+
+from __future__ import annotations
+
+import pycurl
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
+from google.api_core import exceptions as google_exceptions
+from google.auth.exceptions import RefreshError
+
+from transfer.backends.curl import Answer, curl_error
+from transfer.backends.edge import edge_error
+from transfer.backends.gcs_client import gcs_error
+from transfer.backends.pubsub import pubsub_error
+from transfer.backends.s3_listing import s3_error
+from transfer.errors import (
+    BucketMissing,
+    CredentialsRejected,
+    EndpointRejected,
+    FatalError,
+    ObjectError,
+    RetryableError,
+    RunClosed,
+    SinkUnavailable,
+    SourceUnavailable,
+    Stage,
+    Throttled,
+    TransferError,
+)
+from transfer.model import ObjectMeta
+
+ITEM = ObjectMeta(key="k", size_bytes=1, etag="e", last_modified=0)
+CURL_ERRORS = sorted(
+    {value for name, value in vars(pycurl).items() if name.startswith("E_") and isinstance(value, int)}
+)
+
+
+@pytest.mark.parametrize("number", [number for number in CURL_ERRORS if number > 0])
+def test_every_libcurl_error_is_mapped(number: int) -> None:
+    error = curl_error(pycurl.error(number, "said"), unavailable=SourceUnavailable, stage=Stage.DOWNLOAD)
+    assert isinstance(error, SourceUnavailable | EndpointRejected)
+    assert "said" in error.message
+
+
+def test_an_untrusted_certificate_is_fatal_and_a_broken_connection_is_not() -> None:
+    for number, kind in ((pycurl.E_PEER_FAILED_VERIFICATION, EndpointRejected), (pycurl.E_RECV_ERROR, SinkUnavailable)):
+        assert isinstance(curl_error(pycurl.error(number, ""), unavailable=SinkUnavailable, stage=Stage.UPLOAD), kind)
+
+
+@pytest.mark.parametrize("status", [status for status in range(300, 600)])
+def test_every_http_status_is_mapped(status: int) -> None:
+    answer = Answer(status=status, headers={}, body=memoryview(b""))
+    for error in (edge_error(answer, ITEM), gcs_error(answer, bucket="b")):
+        assert isinstance(error, RetryableError | ObjectError | FatalError)
+        assert error.http_status == status
+        assert str(status) in error.message
+        assert isinstance(error, RetryableError) == ((status >= 500 and status != 494) or status in (408, 410, 429)) or (
+            status == 410
+        )
+
+
+def test_a_cached_error_is_waited_out() -> None:
+    headers = {"x-cache": "Error from cloudfront", "age": "3"}
+    error = edge_error(Answer(status=503, headers=headers, body=memoryview(b"")), ITEM)
+    assert error.retry_after_s == 7
+    error = edge_error(Answer(status=503, headers={"retry-after": "20"}, body=memoryview(b"")), ITEM)
+    assert error.retry_after_s == 20
+
+
+def test_cloud_storages_rate_limit_is_no_credential() -> None:
+    body = b'{"error": {"message": "slow", "errors": [{"reason": "rateLimitExceeded"}]}}'
+    assert isinstance(gcs_error(Answer(status=403, headers={}, body=memoryview(body)), bucket="b"), Throttled)
+    assert isinstance(gcs_error(Answer(status=403, headers={}, body=memoryview(b"")), bucket="b"), CredentialsRejected)
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "kind"),
+    [
+        ("NoSuchBucket", 404, BucketMissing),
+        ("AccessDenied", 403, CredentialsRejected),
+        ("SignatureDoesNotMatch", 403, CredentialsRejected),
+        ("ExpiredToken", 400, CredentialsRejected),
+        ("InternalError", 500, SourceUnavailable),
+        ("SlowDown", 503, SourceUnavailable),
+        ("PermanentRedirect", 301, EndpointRejected),
+    ],
+)
+def test_s3_errors(code: str, status: int, kind: type[TransferError]) -> None:
+    raised = ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, "ListObjectsV2")
+    error = s3_error(raised, bucket="b")
+    assert isinstance(error, kind)
+    assert "s3://b" in error.message
+
+
+def test_s3_without_an_answer() -> None:
+    assert isinstance(s3_error(NoCredentialsError(), bucket="b"), CredentialsRejected)
+    assert isinstance(s3_error(EndpointConnectionError(endpoint_url="http://x"), bucket="b"), SourceUnavailable)
+
+
+GOOGLE_ERRORS = [
+    kind
+    for kind in vars(google_exceptions).values()
+    if isinstance(kind, type) and issubclass(kind, google_exceptions.GoogleAPICallError) and kind.code is not None
+]
+
+
+@pytest.mark.parametrize("kind", GOOGLE_ERRORS)
+def test_every_pubsub_error_is_mapped(kind: type[google_exceptions.GoogleAPICallError]) -> None:
+    assert isinstance(pubsub_error(kind("said"), "topic", Stage.MESSAGE), TransferError)
+
+
+def test_pubsub_errors_that_matter() -> None:
+    def mapped(error: Exception) -> type[TransferError]:
+        return type(pubsub_error(error, "topic", Stage.MESSAGE))
+
+    assert mapped(google_exceptions.NotFound("x")) is RunClosed
+    assert mapped(google_exceptions.PermissionDenied("x")) is CredentialsRejected
+    assert mapped(RefreshError("x")) is CredentialsRejected
+    assert mapped(google_exceptions.ResourceExhausted("x")) is Throttled
+    assert mapped(google_exceptions.ServiceUnavailable("x")) is SinkUnavailable
+    assert mapped(google_exceptions.InvalidArgument("x")) is EndpointRejected

@@ -1,0 +1,287 @@
+"""The small rooms of the core: naming, messages, metadata, retries, verdicts."""
+
+from __future__ import annotations
+
+import threading
+from urllib.parse import unquote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transfer.comparison import holds
+from transfer.errors import (
+    InvalidMessage,
+    InvalidName,
+    RetriesExhausted,
+    SourceForbidden,
+    SourceUnavailable,
+    Stage,
+    Stopped,
+    Throttled,
+    TransferError,
+)
+from transfer.listing import decide
+from transfer.messages import decode_failure, decode_request, encode_failure, encode_request
+from transfer.metadata import resource_of
+from transfer.model import (
+    DestinationObject,
+    ObjectMeta,
+    Overwrite,
+    RetryPolicy,
+    SkipReason,
+    TransferConfig,
+    TransferFailure,
+    TransferRequest,
+)
+from transfer.naming import Naming, escape_key
+from transfer.reconcile import Verdict, judge
+from transfer.retry import Retrier
+
+NAMING = Naming(source_prefix="in/", destination_prefix="out/", state_prefix=".edgehaul/")
+ITEM = ObjectMeta(key="in/k", size_bytes=5, etag="5d41402abc4b2a76b9719d911017c592", last_modified=1_700_000_000)
+SAME = DestinationObject(name="out/k", size_bytes=5, generation=3, source_etag=ITEM.etag)
+OTHER = DestinationObject(name="out/k", size_bytes=5, generation=3, source_etag="f" * 32)
+
+
+# Naming
+
+
+@given(st.text(min_size=1, max_size=300))
+def test_an_escaped_key_is_plain_and_comes_back(key: str) -> None:
+    escaped = escape_key(key)
+    assert unquote(escaped) == key
+    assert escaped.isascii()
+    assert not set(escaped) & set(' ?#+&=\\"<>')
+
+
+def test_dots_and_slashes_stay_as_they_are() -> None:
+    assert escape_key("a/../b//c/./~d") == "a/../b//c/./~d"
+    with pytest.raises(InvalidName, match="Unicode"):
+        escape_key("\ud800")
+
+
+@given(st.text(max_size=50))
+def test_names_and_keys_map_to_each_other(rest: str) -> None:
+    assert NAMING.name_of(f"in/{rest}") == f"out/{rest}"
+    assert NAMING.key_of(f"out/{rest}") == f"in/{rest}"
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("", "empty"),
+        ("a" * 1025, "1025 bytes"),
+        ("é" * 513, "1026 bytes"),
+        ("a\nb", "line break"),
+        ("a\rb", "line break"),
+        (".", "relative"),
+        ("..", "relative"),
+        (".well-known/acme-challenge/x", "reserves"),
+        (".edgehaul/run/report.json", "own records"),
+    ],
+)
+def test_names_that_cloud_storage_cannot_hold(name: str, complaint: str) -> None:
+    with pytest.raises(InvalidName, match=complaint):
+        NAMING.check(name)
+
+
+def test_a_key_outside_the_prefix_has_no_name() -> None:
+    with pytest.raises(InvalidName, match="not under the prefix"):
+        NAMING.name_of("elsewhere/k")
+
+
+# Messages
+
+metas = st.builds(
+    ObjectMeta,
+    key=st.text(min_size=1),
+    size_bytes=st.integers(0, 2**45),
+    etag=st.text(min_size=1, max_size=40),
+    last_modified=st.integers(0, 2**33),
+    storage_class=st.sampled_from(["STANDARD", "STANDARD_IA"]),
+    replaces_generation=st.integers(0, 2**60),
+)
+requests = st.builds(
+    TransferRequest,
+    run_id=st.text(),
+    listing=st.text(),
+    number=st.integers(0, 2**40),
+    objects=st.lists(metas, min_size=1, max_size=5).map(tuple),
+)
+
+
+@given(requests)
+def test_a_request_comes_back_from_its_message(request: TransferRequest) -> None:
+    assert decode_request(*encode_request(request)) == request
+
+
+@given(st.binary() | st.recursive(st.none() | st.booleans() | st.text(), st.lists).map(lambda x: repr(x).encode()))
+def test_anything_else_is_an_invalid_message(body: bytes) -> None:
+    with pytest.raises(InvalidMessage):
+        decode_request(body, {"run": "r", "listing": "1"})
+    with pytest.raises(InvalidMessage):
+        decode_failure(body)
+
+
+def test_a_failure_comes_back_from_its_message() -> None:
+    failure = TransferFailure(
+        key="kéy", stage=Stage.DOWNLOAD, error_code="SourceNotFound", http_status=404, attempts=2, message="gone"
+    )
+    body, attributes = encode_failure(failure, run_id="r")
+    assert decode_failure(body) == failure
+    assert attributes == {"run": "r", "stage": "download", "error_code": "SourceNotFound"}
+
+
+# Metadata
+
+
+def test_metadata_comes_from_the_one_get() -> None:
+    headers = {
+        "content-type": "text/plain",
+        "content-encoding": "aws-chunked, gzip",
+        "x-amz-meta-plain": "value",
+        "x-amz-meta-encoded": "=?UTF-8?B?w6kgw7w=?=",
+        "etag": '"x"',
+    }
+    resource = resource_of(ITEM, headers)
+    assert resource["contentType"] == "text/plain"
+    assert resource["contentEncoding"] == "gzip"
+    assert resource["storageClass"] == "STANDARD"
+    assert resource["metadata"] == {
+        "plain": "value",
+        "encoded": "é ü",
+        "goog-reserved-file-mtime": "1700000000",
+        "x-goog-source-etag": ITEM.etag,
+    }
+
+
+def test_metadata_that_s3_withholds_is_not_lost_in_silence() -> None:
+    with pytest.raises(SourceForbidden, match="withholds 2"):
+        resource_of(ITEM, {"x-amz-missing-meta": "2"})
+
+
+# Retries
+
+
+def test_retries_end_with_the_last_error() -> None:
+    waits: list[float] = []
+
+    class Recorder(threading.Event):
+        def wait(self, timeout=None):
+            waits.append(timeout)
+            return False
+
+    retrier = Retrier(RetryPolicy(attempts=4, base_s=1, cap_s=3), Recorder(), jitter=lambda: 1.0)
+
+    def fail() -> None:
+        raise SourceUnavailable("down", stage=Stage.DOWNLOAD)
+
+    with pytest.raises(RetriesExhausted, match="down .SourceUnavailable, after 4 attempts") as raised:
+        retrier.call(fail)
+    assert raised.value.code == "SourceUnavailable"
+    assert waits == [2, 3, 3]
+    assert retrier.attempts == 4
+
+
+def test_retry_after_is_honoured_and_the_total_is_bounded() -> None:
+    retrier = Retrier(RetryPolicy(total_s=60), threading.Event(), jitter=lambda: 0.0)
+
+    def fail() -> None:
+        raise Throttled("slow down", stage=Stage.UPLOAD, retry_after_s=61)
+
+    with pytest.raises(RetriesExhausted):
+        retrier.call(fail)
+    assert retrier.attempts == 1
+
+
+def test_a_stop_cuts_the_wait_short() -> None:
+    stop = threading.Event()
+    stop.set()
+    retrier = Retrier(RetryPolicy(base_s=60), stop)
+
+    def fail() -> None:
+        raise SourceUnavailable("down", stage=Stage.DOWNLOAD)
+
+    with pytest.raises(Stopped):
+        retrier.call(fail)
+
+
+# Decisions
+
+
+@pytest.mark.parametrize(
+    ("stored", "overwrite", "reason"),
+    [
+        (None, Overwrite.CHANGED, None),
+        (None, Overwrite.NEVER, None),
+        (SAME, Overwrite.CHANGED, SkipReason.UNCHANGED),
+        (OTHER, Overwrite.CHANGED, None),
+        (OTHER, Overwrite.NEVER, SkipReason.EXISTS),
+        (SAME, Overwrite.ALWAYS, None),
+    ],
+)
+def test_what_the_listing_decides(stored, overwrite, reason) -> None:
+    assert decide(ITEM, stored, overwrite) is reason
+
+
+@pytest.mark.parametrize(
+    ("stored", "expected"),
+    [
+        (SAME, True),
+        (OTHER, False),
+        (DestinationObject(name="n", size_bytes=5, generation=1, md5=ITEM.etag), True),
+        (DestinationObject(name="n", size_bytes=5, generation=1, md5="0" * 32), False),
+        (DestinationObject(name="n", size_bytes=5, generation=1), False),
+        (DestinationObject(name="n", size_bytes=6, generation=1, source_etag=ITEM.etag), False),
+    ],
+)
+def test_never_the_name_alone(stored, expected) -> None:
+    assert holds(stored, ITEM) is expected
+
+
+FAILURE = TransferFailure(key="in/k", stage=Stage.DOWNLOAD, error_code="X", http_status=None, attempts=1, message="m")
+
+
+@pytest.mark.parametrize(
+    ("item", "skipped", "stored", "failure", "verdict"),
+    [
+        (None, None, OTHER, None, Verdict.EXTRA),
+        (ITEM, SkipReason.ARCHIVED, None, None, Verdict.SKIPPED),
+        (ITEM, SkipReason.PREFIX_ITSELF, None, None, Verdict.SKIPPED),
+        (ITEM, SkipReason.EXISTS, OTHER, None, Verdict.SKIPPED),
+        (ITEM, SkipReason.EXISTS, None, None, Verdict.MISSING),
+        (ITEM, SkipReason.UNCHANGED, SAME, None, Verdict.SKIPPED),
+        (ITEM, SkipReason.UNCHANGED, OTHER, None, Verdict.DIFFERING),
+        (ITEM, SkipReason.UNCHANGED, None, None, Verdict.MISSING),
+        (ITEM, None, SAME, None, Verdict.MATCHED),
+        (ITEM, None, SAME, FAILURE, Verdict.MATCHED),
+        (ITEM, None, OTHER, FAILURE, Verdict.FAILED),
+        (ITEM, None, None, FAILURE, Verdict.FAILED),
+        (ITEM, None, None, None, Verdict.MISSING),
+        (ITEM, None, OTHER, None, Verdict.DIFFERING),
+    ],
+)
+def test_the_truth_table_of_verdicts(item, skipped, stored, failure, verdict) -> None:
+    assert judge(item, skipped, stored, failure) is verdict
+
+
+# The error tree and the settings
+
+
+def test_every_error_is_retryable_an_objects_or_fatal() -> None:
+    from transfer import errors
+
+    tree = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, TransferError)]
+    roots = (errors.RetryableError, errors.ObjectError, errors.FatalError)
+    for kind in tree:
+        assert kind is TransferError or sum(issubclass(kind, root) for root in roots) == 1, kind
+        assert kind.__name__ in (errors.__doc__ or ""), f"{kind.__name__} is not drawn in the tree"
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"threads": 0}, {"threads": 1000}, {"part_size_bytes": 0}, {"part_size_bytes": 1000}]
+)
+def test_bad_settings_say_what_to_choose(wrong) -> None:
+    with pytest.raises(ValueError, match="choose"):
+        TransferConfig(**wrong)

@@ -47,7 +47,7 @@ def test_an_untrusted_certificate_is_fatal_and_a_broken_connection_is_not() -> N
         assert isinstance(curl_error(pycurl.error(number, ""), unavailable=SinkUnavailable, stage=Stage.UPLOAD), kind)
 
 
-@pytest.mark.parametrize("status", [status for status in range(300, 600)])
+@pytest.mark.parametrize("status", range(300, 600))
 def test_every_http_status_is_mapped(status: int) -> None:
     answer = Answer(status=status, headers={}, body=memoryview(b""))
     for error in (edge_error(answer, ITEM), gcs_error(answer, bucket="b")):

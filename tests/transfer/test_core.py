@@ -177,7 +177,7 @@ def test_retries_end_with_the_last_error() -> None:
     def fail() -> None:
         raise SourceUnavailable("down", stage=Stage.DOWNLOAD)
 
-    with pytest.raises(RetriesExhausted, match="down .SourceUnavailable, after 4 attempts") as raised:
+    with pytest.raises(RetriesExhausted, match=r"down \(SourceUnavailable, after 4 attempts\)") as raised:
         retrier.call(fail)
     assert raised.value.code == "SourceUnavailable"
     assert waits == [2, 3, 3]

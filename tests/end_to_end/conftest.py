@@ -1,0 +1,37 @@
+"""A real Airflow with parallel workers on the local cloud, started once for all end-to-end tests of a Pub/Sub server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from demo.airflow_stack import AirflowStack
+from localcloud.supervisor import LocalCloud
+from pipeline import Pipeline, control
+
+
+@pytest.fixture
+def edge_faults(pipeline: Pipeline) -> Iterator[Callable[[list[dict[str, Any]]], None]]:
+    yield lambda faults: control(pipeline.cloud.edge_url, faults)
+    control(pipeline.cloud.edge_url, None)
+
+
+@pytest.fixture(scope="session")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
+    with LocalCloud(tmp_path_factory.mktemp("cloud")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def pipeline(cloud: LocalCloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+    wrong_key = cloud.connections()["cloudfront_default"] | {"login": "KNOTTHEONE"}
+    environment = {
+        **cloud.environment(),
+        "AIRFLOW_CONN_CLOUDFRONT_WRONG": json.dumps(wrong_key),
+        "AIRFLOW_CONN_AWS_WRONG": json.dumps(cloud.connections()["aws_default"] | {"password": "not-the-secret"}),
+    }
+    with AirflowStack(tmp_path_factory.mktemp("airflow"), environment=environment) as airflow:
+        yield Pipeline(cloud, airflow)

@@ -1,0 +1,192 @@
+"""The whole main job: a real scheduler, parallel worker processes, signed URLs, and what goes wrong in practice."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import logging as cloud_logging
+from google.cloud import pubsub_v1
+
+from demo.airflow_stack import AirflowStack
+from official_pubsub import official_pubsub, why_unavailable
+from pipeline import Pipeline
+
+SUMMARY = {
+    "run_id",
+    "listed",
+    "copied",
+    "skipped",
+    "failed",
+    "matched",
+    "missing",
+    "differing",
+    "extra",
+    "bytes_copied",
+    "seconds",
+    "report_uri",
+}
+HOSTILE = ["with space", "a+b%2B#?&=", "x//y", "p/../q", "./r", "emoji-🚚-e\u0301", "k" * 900, "marker/"]
+
+
+def fill(pipeline, prefix: str, count: int = 60) -> dict[str, bytes]:
+    bodies = {f"{prefix}{index % 7}/{index:04d}": os.urandom(index * 91) for index in range(count)}
+    bodies[f"{prefix}empty"] = b""
+    for key, body in bodies.items():
+        pipeline.put(key, body)
+    return bodies
+
+
+def test_the_main_job(pipeline) -> None:
+    bodies = fill(pipeline, "main/") | {f"main/{key}": key.encode() for key in HOSTILE}
+    for key in HOSTILE:
+        pipeline.put(f"main/{key}", key.encode(), ContentType="text/x-test", Metadata={"from": "the test"})
+    large = os.urandom(20 * 1024 * 1024 + 1)
+    pipeline.put("main/large", large)
+    bodies["main/large"] = large
+
+    state, run = pipeline.finish("main/")
+
+    assert state == "success", pipeline.logs(run)[-4000:]
+    summary = pipeline.airflow.xcom(run, "reconcile")
+    assert set(summary) == SUMMARY
+    assert summary["run_id"] == run.run_id
+    assert summary["listed"] == summary["matched"] == summary["copied"] == len(bodies)
+    assert summary["bytes_copied"] == sum(map(len, bodies.values()))
+    assert not any(summary[name] for name in ("skipped", "failed", "missing", "differing", "extra"))
+    assert pipeline.stored("main/") == bodies
+    blob = pipeline.gcs.bucket(pipeline.cloud.destination_bucket).get_blob("main/emoji-🚚-e\u0301")
+    assert (blob.content_type, blob.metadata["from"]) == ("text/x-test", "the test")
+
+    workers = [task for task in pipeline.airflow.task_instances(run) if task.task_id == "transfer"]
+    assert len({task.pid for task in workers}) == 2
+    counts = [pipeline.airflow.xcom(run, "transfer", map_index=task.map_index) for task in workers]
+    assert sum(count["copied"] for count in counts) == len(bodies)
+    logs = pipeline.logs(run)
+    assert "copied, 0 skipped, 0 failed" in logs
+    for secret in ("Signature=", "Policy=", "PRIVATE KEY", pipeline.cloud.secret_access_key):
+        assert secret not in logs
+    for line in pipeline.cloud.private_key_pem.splitlines()[1:-1]:
+        assert line not in logs
+    assert subscriptions(pipeline) == []
+
+
+def subscriptions(pipeline) -> list[str]:
+    os.environ["PUBSUB_EMULATOR_HOST"] = pipeline.cloud.pubsub_host
+    with pubsub_v1.SubscriberClient() as client:
+        found = client.list_subscriptions(project=f"projects/{pipeline.cloud.project}")
+        return [item.name for item in found]
+
+
+def test_a_second_run_moves_nothing_and_a_prefix_can_be_renamed(pipeline) -> None:
+    bodies = fill(pipeline, "again/", 20)
+    assert pipeline.finish("again/")[0] == "success"
+    state, run = pipeline.finish("again/")
+    assert state == "success"
+    summary = pipeline.airflow.xcom(run, "reconcile")
+    assert (summary["listed"], summary["copied"], summary["skipped"]) == (len(bodies), 0, len(bodies))
+
+    state, run = pipeline.finish("again/", destination_prefix="renamed/", cloudfront_conn_id="cloudfront_public")
+    assert state == "success"
+    assert pipeline.stored("renamed/") == {key.replace("again/", "renamed/"): body for key, body in bodies.items()}
+
+
+def test_what_a_person_gets_wrong_is_one_clear_failure(pipeline) -> None:
+    """Several wrong runs at a time: each says what is wrong and where, is not retried, and floods nothing."""
+    fill(pipeline, "wrong/", 30)
+    runs = {
+        "key": pipeline.trigger("wrong/", cloudfront_conn_id="cloudfront_wrong", workers=1, destination_prefix="k/"),
+        "secret": pipeline.trigger("wrong/", aws_conn_id="aws_wrong"),
+        "empty": pipeline.trigger("nothing-here/"),
+        "allowed": pipeline.trigger("nothing-here/", allow_empty=True),
+        "bucket": pipeline.trigger("wrong/", destination_bucket="no-such-bucket"),
+        "source": pipeline.trigger("wrong/", source_bucket="no-such-source"),
+        "connection": pipeline.trigger("wrong/", cloudfront_conn_id="not_there", workers=1, destination_prefix="n/"),
+    }
+    states = {name: pipeline.wait(run) for name, run in runs.items()}
+    logs = {name: pipeline.logs(run) for name, run in runs.items()}
+    assert states == dict.fromkeys(runs, "failed") | {"allowed": "success"}
+
+    assert "SignatureRejected" in logs["key"]
+    assert "'cloudfront_wrong'" in logs["key"]
+    worker = pipeline.airflow.task_instance(runs["key"], "transfer", 0)
+    assert (worker.state, worker.try_number) == ("failed", 1)
+    summary = pipeline.airflow.xcom(runs["key"], "reconcile")
+    assert (summary["failed"], summary["missing"]) == (0, summary["listed"])
+
+    assert "SignatureDoesNotMatch" in logs["secret"]
+    assert "'aws_wrong'" in logs["secret"]
+    assert "holds no objects" in logs["empty"]
+    assert "allow_empty" in logs["empty"]
+    assert pipeline.airflow.xcom(runs["allowed"], "reconcile")["listed"] == 0
+    assert "gs://no-such-bucket" in logs["bucket"]
+    assert "s3://no-such-source" in logs["source"]
+    assert "not_there" in logs["connection"]
+    assert subscriptions(pipeline) == []
+
+
+def test_a_killed_worker_loses_nothing(pipeline, edge_faults) -> None:
+    bodies = fill(pipeline, "killed/", 80)
+    edge_faults([{"match": "GET", "action": "delay", "seconds": 0.5}])
+    run = pipeline.trigger("killed/")
+    pipeline.airflow.wait_for_task(run, "transfer", 0, states=frozenset({"running"}), timeout_s=60)
+    deadline = time.monotonic() + 30
+    while not pipeline.airflow.task_state(run, "transfer", map_index=0).get("progress", {}).get("copied"):
+        assert time.monotonic() < deadline, "the worker never began"
+        time.sleep(0.2)
+    os.kill(pipeline.airflow.task_instance(run, "transfer", 0).pid, signal.SIGKILL)
+    edge_faults([])
+
+    assert pipeline.wait(run) == "success", pipeline.logs(run)[-4000:]
+    assert pipeline.airflow.task_instance(run, "transfer", 0).try_number > 1
+    assert pipeline.stored("killed/") == bodies
+    summary = pipeline.airflow.xcom(run, "reconcile")
+    assert summary["matched"] == summary["listed"] == len(bodies)
+
+
+def test_failures_are_reported_and_logged(pipeline, edge_faults) -> None:
+    fill(pipeline, "partly/", 10)
+    edge_faults(
+        [{"match": "partly/3/", "action": "status", "status": 404, "body": "<Error><Code>NoSuchKey</Code></Error>"}]
+    )
+    state, run = pipeline.finish("partly/", log_name="edgehaul-test", verbose=True)
+    assert state == "failed"
+    summary = pipeline.airflow.xcom(run, "reconcile")
+    assert (summary["listed"], summary["matched"], summary["failed"]) == (11, 10, 1)
+    logs = pipeline.logs(run)
+    assert "1 of 11 objects did not arrive" in logs
+    assert "SourceNotFound" in logs
+
+    client = cloud_logging.Client(
+        project=pipeline.cloud.project,
+        credentials=AnonymousCredentials(),
+        client_options={"api_endpoint": pipeline.cloud.logging_url},
+        _use_grpc=False,
+    )
+    entries = [
+        str(entry.payload)
+        for entry in client.logger("edgehaul-test").list_entries(filter_='timestamp>="2020-01-01T00:00:00Z"')
+    ]
+    for name, count in (("PUBSUB_MESSAGE_PUBLISHED", 1), ("OBJECT_INITIATED", 11), ("OBJECT_DOWNLOAD_ERROR", 1)):
+        assert sum(name in entry for entry in entries) >= count, (name, entries)
+    assert not any("Signature" in entry for entry in entries)
+
+
+def test_the_main_job_on_the_official_pubsub_emulator(cloud, tmp_path: Path) -> None:
+    """Production code knows no stand-in: the same DAG runs on a server that is not ours, and that ignores filters."""
+    if reason := why_unavailable():
+        pytest.skip(reason)
+    with official_pubsub() as host:
+        environment = cloud.environment() | {"PUBSUB_EMULATOR_HOST": host}
+        with AirflowStack(tmp_path / "airflow", environment=environment) as airflow:
+            pipeline = Pipeline(cloud, airflow)
+            bodies = fill(pipeline, "official/", 40)
+            first, second = pipeline.trigger("official/"), pipeline.trigger("official/", destination_prefix="beside/")
+            assert [pipeline.wait(first), pipeline.wait(second)] == ["success", "success"]
+            assert pipeline.stored("official/") == bodies
+            assert len(pipeline.stored("beside/")) == len(bodies)
+            assert airflow.xcom(first, "reconcile")["copied"] == len(bodies)

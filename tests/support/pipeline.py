@@ -1,0 +1,81 @@
+"""What an end-to-end test does with the local cloud and the Airflow on it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.request import Request, urlopen
+
+import boto3
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import storage
+
+from demo.airflow_api import Run
+from demo.airflow_stack import AirflowStack
+from localcloud.supervisor import LocalCloud
+
+RUN_TIMEOUT_S = 150
+
+
+@dataclass
+class Pipeline:
+    """The cloud, the Airflow on it, and what a test does with both."""
+
+    cloud: LocalCloud
+    airflow: AirflowStack
+    s3: Any = field(init=False)
+    gcs: storage.Client = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.s3 = boto3.client(
+            "s3",
+            endpoint_url=self.cloud.s3_url,
+            aws_access_key_id=self.cloud.access_key_id,
+            aws_secret_access_key=self.cloud.secret_access_key,
+            region_name=self.cloud.region,
+        )
+        self.gcs = storage.Client(
+            project="test", credentials=AnonymousCredentials(), client_options={"api_endpoint": self.cloud.gcs_url}
+        )
+
+    def put(self, key: str, body: bytes, **arguments: Any) -> None:
+        self.s3.put_object(Bucket=self.cloud.source_bucket, Key=key, Body=body, **arguments)
+
+    def stored(self, prefix: str) -> dict[str, bytes]:
+        blobs = self.gcs.list_blobs(self.cloud.destination_bucket, prefix=prefix)
+        return {blob.name: blob.download_as_bytes(raw_download=True) for blob in blobs}
+
+    def trigger(self, prefix: str, **conf: Any) -> Run:
+        return self.airflow.trigger(
+            "s3_to_gcs",
+            {
+                "source_bucket": self.cloud.source_bucket,
+                "source_prefix": prefix,
+                "destination_bucket": self.cloud.destination_bucket,
+                "workers": 2,
+                "threads": 4,
+                **conf,
+            },
+        )
+
+    def wait(self, run: Run) -> str:
+        return self.airflow.wait(run, timeout_s=RUN_TIMEOUT_S)
+
+    def finish(self, prefix: str, **conf: Any) -> tuple[str, Run]:
+        run = self.trigger(prefix, **conf)
+        return self.wait(run), run
+
+    def logs(self, run: Run) -> str:
+        """The logs of every task and try of a run."""
+        texts = []
+        for task in self.airflow.task_instances(run):
+            for number in range(1, task.try_number + 1):
+                texts.append(self.airflow.task_log(run, task.task_id, map_index=task.map_index, try_number=number))
+        return "\n".join(texts)
+
+
+def control(url: str, faults: list[dict[str, Any]] | None) -> None:
+    """Put a fault plan in place on an HTTP server of the local cloud, or take it away."""
+    body = json.dumps({"faults": faults or []}).encode()
+    urlopen(Request(f"{url}/_localcloud/faults", data=body, method="PUT"), timeout=10).close()

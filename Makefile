@@ -1,4 +1,4 @@
-# Edgehaul: everything a developer or a first-time user runs. `make help` lists it.
+# Edgehaul: everything a developer or a first-time user runs. `make` alone lists it.
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 PYTHON ?= python3
@@ -7,22 +7,52 @@ BIN := $(VENV)/bin
 # Compiled bytecode halves the start-up of Airflow, which starts a process for every task.
 unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPATH := $(CURDIR)/plugins:$(CURDIR)
+# Where set-up downloads are kept is the user's business; what is measured and tested is not.
+LOCK := $(BIN)/uv pip compile --quiet pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-header
 
 help:  ## this list
-	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | while IFS=@ read -r target text; do printf '%-14s %s\n' "$$target" "$$text"; done
+
+demo: setup  ## the main job on real files with a real Airflow and a local cloud (SOURCE=/some/directory, KEEP=1)
+	@$(BIN)/python -m demo $(if $(SOURCE),--source "$(SOURCE)") $(if $(KEEP),--keep)
+
+up: setup  ## local cloud and Airflow with its UI, left running
+	@$(BIN)/python -m demo up $(if $(SOURCE),--source "$(SOURCE)")
+
+down: setup  ## stop what `make up` started
+	@$(BIN)/python -m demo down
+
+test: setup  ## the test suite
+	$(BIN)/python -m pytest $(ARGS)
+
+check: setup  ## style, types, import contracts, lock file
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	cd plugins && ../$(BIN)/mypy --config-file ../pyproject.toml -p transfer
+	$(BIN)/lint-imports --no-logo
+	@cp requirements.lock $(VENV)/resolved.lock
+	$(LOCK) --output-file $(VENV)/resolved.lock
+	@cmp requirements.lock $(VENV)/resolved.lock || { echo 'requirements.lock does not follow from pyproject.toml: run make lock'; exit 1; }
+
+bench: setup  ## the engine beside its peers on the same servers; tables in .local/bench.json
+	$(BIN)/python -m benchmarks $(ARGS)
 
 setup: $(VENV)/.synced  ## .venv with everything from requirements.lock
 
 # uv comes from the lock file too, by its hash, and then keeps the environment equal to the lock.
 $(VENV)/.synced: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Edgehaul needs Python 3.11 or later: make PYTHON=python3.12 …")'
-	$(PYTHON) -m venv $(VENV)
+	@echo 'Setting up .venv from requirements.lock (once; a minute or two)'
+	@$(PYTHON) -m venv $(VENV)
 	@sed -n '/^uv==/,/^[^ ]/{/^uv==/p;/^    --hash/p;}' requirements.lock > $(VENV)/uv.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.lock
-	$(BIN)/uv pip sync --quiet --require-hashes --compile-bytecode --python $(BIN)/python requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.lock
+	@$(BIN)/uv pip sync --quiet --require-hashes --compile-bytecode --python $(BIN)/python requirements.lock
 	@touch $@
 
-lock:  ## resolve pyproject.toml into requirements.lock again
-	$(BIN)/uv pip compile --quiet pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-header --output-file requirements.lock
+lock: setup  ## resolve pyproject.toml into requirements.lock again
+	$(LOCK) --output-file requirements.lock
 
-.PHONY: help setup lock
+clean:  ## remove what runs leave behind (.local); .venv stays
+	rm -rf .local
+
+.PHONY: help demo up down test check bench setup lock clean

@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from airflow.sdk import DAG, Param, TriggerRule, XComArg
+
 from operators.cloudfront_to_gcs import CloudfrontToGcsWorker
 from operators.reconcile_transfer import ReconcileTransferOperator
 from operators.s3_list_to_pubsub import SUMMARY_KEY, S3ListToPubSubOperator

@@ -1,0 +1,216 @@
+"""A client for the part of Airflow's REST API that the demo and the end-to-end tests need."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import requests
+
+FINISHED = frozenset({"success", "failed"})
+
+
+class AirflowError(RuntimeError):
+    """Airflow did not start, answered with an error, or did not get done in time. The message is for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a DAG."""
+
+    dag_id: str
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskInstance:
+    """One task of a run, as Airflow sees it now. `map_index` is -1 for a task that is not mapped."""
+
+    task_id: str
+    map_index: int
+    state: str | None
+    try_number: int
+    duration_s: float | None
+    pid: int | None
+    """The process that runs (or ran) the task on this machine."""
+
+
+class AirflowApi:
+    """Talks to the API server at `url`, which must let everyone in as an admin (local use only).
+
+    Every method raises AirflowError when the server cannot be reached or refuses.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._session = requests.Session()
+        self._session.trust_env = False  # no proxy on the way to loopback
+
+    def add_connection(self, conn_id: str, connection: Mapping[str, Any]) -> None:
+        """Create the connection, or replace it. The fields are those of AIRFLOW_CONN_… JSON; `extra` is a dict."""
+        body = {**connection, "connection_id": conn_id, "extra": json.dumps(connection.get("extra") or {})}
+        if self._call("POST", "connections", json=body, accept=(201, 409)).status_code == 409:
+            self._call("PATCH", f"connections/{quote(conn_id, safe='')}", json=body)
+
+    def wait_for_dag(self, dag_id: str, timeout_s: float = 60.0) -> None:
+        """Return once the DAG processor has stored the DAG; fail at once if its file does not import."""
+
+        def parsed() -> bool:
+            if self._call("GET", f"dags/{dag_id}", accept=(200, 404)).status_code == 200:
+                return True
+            if errors := self._get("importErrors")["import_errors"]:
+                raise AirflowError(f"DAG file {errors[0]['filename']} does not import:\n{errors[0]['stack_trace']}")
+            return False
+
+        self._poll(parsed, timeout_s, f"DAG {dag_id} did not appear")
+
+    def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None, *, run_id: str | None = None) -> Run:
+        """Start a run as soon as its DAG is there."""
+        self.wait_for_dag(dag_id)
+        body: dict[str, Any] = {"logical_date": None, "conf": dict(conf or {})}
+        if run_id is not None:
+            body["dag_run_id"] = run_id
+        return Run(dag_id, self._call("POST", f"dags/{dag_id}/dagRuns", json=body).json()["dag_run_id"])
+
+    def run_state(self, run: Run) -> str:
+        """`queued`, `running`, `success` or `failed`."""
+        return str(self._get(_path(run))["state"])
+
+    def wait(self, run: Run, timeout_s: float, *, poll_s: float = 0.5) -> str:
+        """The run's final state: `success` or `failed`. Raises AirflowError after `timeout_s` seconds."""
+        self._poll(lambda: self.run_state(run) in FINISHED, timeout_s, f"run {run.run_id} did not end", poll_s)
+        return self.run_state(run)
+
+    def fail_run(self, run: Run) -> None:
+        """Mark the run failed: its running tasks are stopped, its teardown tasks still run."""
+        self._call("PATCH", _path(run), json={"state": "failed"})
+
+    def task_instances(self, run: Run) -> list[TaskInstance]:
+        """Every task instance of the run, mapped ones included, by task id and map index."""
+        found: list[dict[str, Any]] = []
+        total = 1
+        while len(found) < total:
+            page = self._get(f"{_path(run)}/taskInstances", limit=100, offset=len(found))
+            total = page["total_entries"] if page["task_instances"] else 0
+            found += page["task_instances"]
+        instances = [
+            TaskInstance(
+                task_id=entry["task_id"],
+                map_index=entry["map_index"],
+                state=entry["state"],
+                try_number=entry["try_number"],
+                duration_s=entry["duration"],
+                pid=entry["pid"],
+            )
+            for entry in found
+        ]
+        return sorted(instances, key=lambda task: (task.task_id, task.map_index))
+
+    def task_instance(self, run: Run, task_id: str, map_index: int = -1) -> TaskInstance:
+        """One task instance."""
+        for task in self.task_instances(run):
+            if (task.task_id, task.map_index) == (task_id, map_index):
+                return task
+        raise AirflowError(f"run {run.run_id} has no task {task_id}[{map_index}]")
+
+    def wait_for_task(
+        self, run: Run, task_id: str, map_index: int = -1, *, states: frozenset[str], timeout_s: float
+    ) -> TaskInstance:
+        """The task instance once it is in one of the states, for example `frozenset({"running"})`."""
+        wanted: list[TaskInstance] = []
+
+        def reached() -> bool:
+            wanted[:] = [
+                task
+                for task in self.task_instances(run)
+                if (task.task_id, task.map_index) == (task_id, map_index) and task.state in states
+            ]
+            return bool(wanted)
+
+        self._poll(reached, timeout_s, f"task {task_id}[{map_index}] did not become {' or '.join(sorted(states))}", 0.2)
+        return wanted[0]
+
+    def xcom(self, run: Run, task_id: str, key: str = "return_value", *, map_index: int = -1) -> Any:
+        """What the task pushed under `key`, or None."""
+        path = f"{_path(run)}/taskInstances/{task_id}/xcomEntries/{quote(key, safe='')}"
+        answer = self._call(
+            "GET", path, params={"map_index": map_index, "deserialize": "true", "stringify": "false"}, accept=(200, 404)
+        )
+        return answer.json()["value"] if answer.status_code == 200 else None
+
+    def task_state(self, run: Run, task_id: str, *, map_index: int = -1) -> dict[str, Any]:
+        """The task instance's entries in the task state store, by key; empty when it has none yet."""
+        found = self._get(f"{_path(run)}/taskInstances/{task_id}/state-store", map_index=map_index, limit=100)
+        return {entry["key"]: entry["value"] for entry in found["task_state_store"]}
+
+    def task_log(self, run: Run, task_id: str, *, map_index: int = -1, try_number: int = 1) -> str:
+        """The log of one try, as the UI shows it: one line an event, its fields as `name=value` behind it."""
+        path = f"{_path(run)}/taskInstances/{task_id}/logs/{try_number}"
+        answer = self._call(
+            "GET",
+            path,
+            params={"map_index": map_index, "full_content": "true"},
+            headers={"Accept": "application/json"},
+            accept=(200, 404),
+        )
+        if answer.status_code == 404:
+            return ""
+        content = answer.json()["content"]
+        return content if isinstance(content, str) else "\n".join(map(_log_line, content))
+
+    def run_url(self, run: Run) -> str:
+        """The page of the run in the UI."""
+        return f"{self.url}/{_path(run, 'runs')}"
+
+    def health(self) -> dict[str, str | None]:
+        """The status of each component (`metadatabase`, `scheduler`, `dag_processor`, …): `healthy` or not."""
+        return {name: part["status"] for name, part in self._get("monitor/health").items()}
+
+    def _log_in(self) -> None:
+        answer = self._request("GET", f"{self.url}/auth/token")
+        if answer.status_code != 201:
+            raise AirflowError(f"Airflow gives no token: {answer.status_code} {answer.text[:500]}")
+        self._session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+
+    def _request(self, method: str, url: str, *, timeout_s: float = 30, **arguments: Any) -> requests.Response:
+        try:
+            return self._session.request(method, url, timeout=timeout_s, **arguments)
+        except requests.RequestException as error:
+            raise AirflowError(f"Airflow's API server at {self.url} does not answer: {error}") from error
+
+    def _call(self, method: str, path: str, *, accept: tuple[int, ...] = (), **arguments: Any) -> requests.Response:
+        if "Authorization" not in self._session.headers:
+            self._log_in()
+        answer = self._request(method, f"{self.url}/api/v2/{path}", **arguments)
+        if answer.status_code == 401:  # the token has expired
+            self._log_in()
+            answer = self._request(method, f"{self.url}/api/v2/{path}", **arguments)
+        if not answer.ok and answer.status_code not in accept:
+            raise AirflowError(f"Airflow refused {method} {path}: {answer.status_code} {answer.text[:2000]}")
+        return answer
+
+    def _get(self, path: str, **params: Any) -> dict[str, Any]:
+        return dict(self._call("GET", path, params=params).json())
+
+    def _poll(self, done: Callable[[], bool], timeout_s: float, complaint: str, poll_s: float = 0.25) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not done():
+            if time.monotonic() > deadline:
+                raise AirflowError(f"{complaint} within {timeout_s:g} s")
+            time.sleep(poll_s)
+
+
+def _path(run: Run, runs: str = "dagRuns") -> str:
+    return f"dags/{quote(run.dag_id, safe='')}/{runs}/{quote(run.run_id, safe='')}"
+
+
+def _log_line(event: Any) -> str:
+    if isinstance(event, str):
+        return event
+    shown = {name: value for name, value in event.items() if name not in ("timestamp", "event", "level")}
+    text = f"{event.get('timestamp') or ''} {str(event.get('level') or '').upper():7} {event.get('event')}".strip()
+    return " ".join([text, *(f"{name}={value}" for name, value in shown.items() if value is not None)])

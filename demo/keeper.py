@@ -1,0 +1,180 @@
+"""The local cloud and the Airflow on it, held by one process, so that they can outlive the command that started them.
+
+    python -m demo.keeper FOLDER SOURCE_BUCKET DESTINATION_BUCKET
+
+Writes FOLDER/session.json once all is up, and ends everything on SIGTERM, or, with LOCALCLOUD_PARENT_PIPE=1, when its
+stdin closes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+
+from demo.airflow_api import AirflowError
+from demo.airflow_stack import REPOSITORY, AirflowStack
+from localcloud.supervisor import LocalCloud, ServiceFailed
+
+START_TIMEOUT_S = 180.0
+STOP_TIMEOUT_S = 60.0
+
+
+class DemoError(RuntimeError):
+    """The demo cannot go on. The message is for the user."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """A running local cloud and Airflow: where they are, and the process that holds them."""
+
+    pid: int
+    created_at_s: float
+    """When the keeper was started: a process id alone may come to mean another process."""
+    airflow_url: str
+    s3_url: str
+    access_key_id: str
+    secret_access_key: str
+    region: str
+    gcs_url: str
+    project: str
+    source_bucket: str
+    destination_bucket: str
+
+
+def start(folder: Path, *, source_bucket: str, destination_bucket: str, outlive: bool) -> Session:
+    """Start a keeper on a fresh folder and wait until all is up. With `outlive` it goes on without this process.
+
+    Raises DemoError, with what the keeper said, when it does not come up.
+    """
+    stop(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    log = folder / "keeper.log"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment["PYTHONPATH"] = str(REPOSITORY)
+    if not outlive:
+        environment["LOCALCLOUD_PARENT_PIPE"] = "1"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "demo.keeper", str(folder), source_bucket, destination_bucket],
+            stdin=subprocess.DEVNULL if outlive else subprocess.PIPE,
+            stdout=output,
+            stderr=output,
+            env=environment,
+            cwd=REPOSITORY,
+            start_new_session=True,  # a Ctrl-C in the terminal is for the command, which then ends the keeper in order
+        )
+    deadline = time.monotonic() + START_TIMEOUT_S
+    try:
+        while (session := running(folder)) is None:
+            if process.poll() is not None:
+                raise DemoError(f"the local services did not start:\n{log.read_text(errors='replace')[-2000:]}")
+            if time.monotonic() > deadline:
+                raise DemoError(f"the local services were not up within {START_TIMEOUT_S:.0f} s; see {log}")
+            time.sleep(0.1)
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise
+    return session
+
+
+def running(folder: Path) -> Session | None:
+    """The session that a living keeper holds in this folder, if there is one."""
+    try:
+        session = Session(**json.loads((folder / "session.json").read_text()))
+    except FileNotFoundError:
+        return None
+    return session if _process(session) is not None else None
+
+
+def stop(folder: Path) -> bool:
+    """End the keeper of this folder and all it holds; whether there was one. Raises DemoError if it does not end."""
+    session = running(folder)
+    process = _process(session) if session is not None else None
+    if process is None:
+        return False
+    process.terminate()
+    try:
+        process.wait(STOP_TIMEOUT_S)
+    except psutil.TimeoutExpired as error:
+        raise DemoError(f"process {process.pid} did not stop within {STOP_TIMEOUT_S:.0f} s") from error
+    return True
+
+
+def _process(session: Session) -> psutil.Process | None:
+    try:
+        process = psutil.Process(session.pid)
+        alive = process.status() != psutil.STATUS_ZOMBIE and abs(process.create_time() - session.created_at_s) < 1
+    except psutil.NoSuchProcess:
+        return None
+    return process if alive else None
+
+
+def main() -> int:
+    """Hold the services until told to stop."""
+    folder, source_bucket, destination_bucket = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    if os.environ.get("LOCALCLOUD_PARENT_PIPE") == "1":
+        threading.Thread(target=_watch_parent, args=(stopped,), daemon=True).start()
+    try:
+        buckets = {"source_bucket": source_bucket, "destination_bucket": destination_bucket}
+        with (
+            LocalCloud(folder / "cloud", **buckets) as cloud,
+            # The connections are in Airflow's own database, as a user's would be, and not in the environment.
+            AirflowStack(folder / "airflow", environment=cloud.environment(connections=False)) as airflow,
+        ):
+            for conn_id, connection in cloud.connections().items():
+                airflow.add_connection(conn_id, connection)
+            _write(folder / "session.json", _session(cloud, airflow))
+            while not stopped.wait(1.0):
+                pass
+    except (ServiceFailed, AirflowError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _watch_parent(stopped: threading.Event) -> None:
+    while os.read(0, 4096):
+        pass
+    stopped.set()
+
+
+def _session(cloud: LocalCloud, airflow: AirflowStack) -> Session:
+    return Session(
+        pid=os.getpid(),
+        created_at_s=psutil.Process().create_time(),
+        airflow_url=airflow.url,
+        s3_url=cloud.s3_url,
+        access_key_id=cloud.access_key_id,
+        secret_access_key=cloud.secret_access_key,
+        region=cloud.region,
+        gcs_url=cloud.gcs_url,
+        project=cloud.project,
+        source_bucket=cloud.source_bucket,
+        destination_bucket=cloud.destination_bucket,
+    )
+
+
+def _write(path: Path, session: Session) -> None:
+    partial = path.with_suffix(".partial")
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        json.dump(asdict(session), file)
+    partial.replace(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

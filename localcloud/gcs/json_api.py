@@ -1,0 +1,202 @@
+"""The JSON API but for uploads: buckets, object metadata, listing, compose, rewrite and downloads."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from localcloud.gcs.errors import ApiError
+from localcloud.gcs.linking import compose, copy
+from localcloud.gcs.listing import ListQuery, list_page
+from localcloud.gcs.media import send_object
+from localcloud.gcs.names import parse_count, parse_query, unescape
+from localcloud.gcs.resources import (
+    bucket_resource,
+    etag,
+    object_resource,
+    parse_fields,
+    select_fields,
+    wants,
+    writable,
+)
+from localcloud.gcs.store import Attributes, Conditions, ObjectRecord, Store
+from localcloud.http1 import Exchange
+
+_PREFIX = re.compile(r"(?:/download)?/storage/v1/")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One metadata request: the names in its path, its parameters and its body."""
+
+    names: tuple[str, ...]
+    query: dict[str, str]
+    body: bytes
+
+    def resource(self) -> dict[str, object]:
+        """The body, which must be a JSON object or absent. Raises ApiError 400."""
+        try:
+            document = json.loads(self.body or b"{}")
+        except ValueError as error:
+            raise ApiError(400, "parseError", "Parse Error") from error
+        if not isinstance(document, dict):
+            raise ApiError(400, "parseError", "Parse Error")
+        return document
+
+
+Handler = Callable[[Call], dict[str, object] | None]
+
+
+class JsonApi:
+    """Answers metadata requests and downloads. Thread-safe."""
+
+    def __init__(self, store: Store, base_url: str) -> None:
+        self._store = store
+        self._base_url = base_url
+        bucket, item = r"b/([^/]+)", r"b/([^/]+)/o/([^/]+)"
+        routes: list[tuple[str, str, str, Handler]] = [
+            ("GET", "b", "buckets.list", self._list_buckets),
+            ("POST", "b", "buckets.insert", self._insert_bucket),
+            ("GET", bucket, "buckets.get", self._get_bucket),
+            ("DELETE", bucket, "buckets.delete", self._delete_bucket),
+            ("GET", f"{bucket}/o", "objects.list", self._list_objects),
+            ("GET", item, "objects.get", self._get),
+            ("PATCH", item, "objects.patch", self._patch),
+            ("PUT", item, "objects.update", self._update),
+            ("DELETE", item, "objects.delete", self._delete),
+            ("POST", f"{item}/compose", "objects.compose", self._compose),
+            ("POST", f"{item}/rewriteTo/{item}", "objects.rewrite", self._rewrite),
+            ("POST", f"{item}/copyTo/{item}", "objects.copy", self._copy),
+        ]
+        self._routes = [(method, re.compile(pattern), kind, handler) for method, pattern, kind, handler in routes]
+
+    def handle(self, exchange: Exchange) -> None:
+        """Answer one request under `/storage/v1/` or `/download/storage/v1/`. Raises ApiError."""
+        kind, handler, names = self._route(exchange.method, exchange.path)
+        exchange.kind = kind
+        query = parse_query(exchange.query)
+        if kind == "objects.get" and query.get("alt") == "media":
+            exchange.kind = "objects.get-media"
+            bucket, name = names
+            record = self._store.get(bucket, name, query.get("generation"), Conditions.from_query(query))
+            send_object(exchange, self._store, record, [], etag(record))
+            return
+        document = handler(Call(names, query, exchange.read_body()))
+        if document is None:
+            exchange.send(204)
+        else:
+            exchange.send_json(200, select_fields(document, parse_fields(query.get("fields", ""))))
+
+    def _route(self, method: str, path: str) -> tuple[str, Handler, tuple[str, ...]]:
+        prefix = _PREFIX.match(path)
+        if prefix:
+            rest = path[prefix.end() :]
+            for route_method, pattern, kind, handler in self._routes:
+                if method == route_method and (match := pattern.fullmatch(rest)):
+                    return kind, handler, tuple(unescape(name) for name in match.groups())
+        raise ApiError(404, "notFound", "Not Found")
+
+    def answer(self, method: str, target: str, body: bytes) -> tuple[int, object]:
+        """Status and JSON document (None with 204) of a metadata request that came in a batch."""
+        path, _, query_text = target.partition("?")
+        try:
+            query = parse_query(query_text)
+            _, handler, names = self._route(method, path.removeprefix(self._base_url))
+            document = handler(Call(names, query, body))
+            if document is None:
+                return 204, None
+            return 200, select_fields(document, parse_fields(query.get("fields", "")))
+        except ApiError as error:
+            return error.status, error.to_json()
+
+    # Buckets
+
+    def _list_buckets(self, call: Call) -> dict[str, object]:
+        prefix = call.query.get("prefix", "")
+        names = [name for name in self._store.bucket_names() if name.startswith(prefix)]
+        items = [bucket_resource(self._store.bucket(name), self._base_url) for name in names]
+        return {"kind": "storage#buckets", "items": items}
+
+    def _insert_bucket(self, call: Call) -> dict[str, object]:
+        resource = call.resource()
+        name = str(resource.pop("name", ""))
+        settings = ("location", "storageClass", "labels", "iamConfiguration", "lifecycle", "versioning")
+        self._store.create_bucket(name, {key: resource[key] for key in settings if key in resource})
+        return bucket_resource(self._store.bucket(name), self._base_url)
+
+    def _get_bucket(self, call: Call) -> dict[str, object]:
+        return bucket_resource(self._store.bucket(call.names[0]), self._base_url)
+
+    def _delete_bucket(self, call: Call) -> None:
+        self._store.delete_bucket(call.names[0])
+
+    # Objects
+
+    def _list_objects(self, call: Call) -> dict[str, object]:
+        query = call.query
+        listing = ListQuery(
+            prefix=query.get("prefix", ""),
+            delimiter=query.get("delimiter", ""),
+            start=query.get("startOffset", ""),
+            end=query.get("endOffset", ""),
+            token=query.get("pageToken", ""),
+            max_results=parse_count(query.get("maxResults") or "1000"),
+            with_trailing_delimiter=query.get("includeTrailingDelimiter") == "true",
+        )
+        page = list_page(self._store, call.names[0], listing)
+        with_md5 = wants(parse_fields(query.get("fields", "")), "items", "md5Hash")
+        document: dict[str, object] = {"kind": "storage#objects"}
+        if page.items:
+            document["items"] = [self._resource(record, with_md5=with_md5) for record in page.items]
+        if page.prefixes:
+            document["prefixes"] = page.prefixes
+        if page.token:
+            document["nextPageToken"] = page.token
+        return document
+
+    def _resource(self, record: ObjectRecord, *, with_md5: bool = True) -> dict[str, object]:
+        return object_resource(self._store.with_md5(record) if with_md5 else record, self._base_url)
+
+    def _get(self, call: Call) -> dict[str, object]:
+        query = call.query
+        bucket, name = call.names
+        record = self._store.get(bucket, name, query.get("generation"), Conditions.from_query(query))
+        return self._resource(record, with_md5=wants(parse_fields(query.get("fields", "")), "md5Hash"))
+
+    def _patch(self, call: Call) -> dict[str, object]:
+        bucket, name = call.names
+        changes = call.resource()
+
+        def merge(old: Attributes) -> Attributes:
+            metadata = changes.get("metadata", {})
+            merged = old | changes
+            if isinstance(metadata, dict):  # keys merge; null for all of it clears all of it
+                old_metadata = old.get("metadata")
+                merged["metadata"] = (old_metadata if isinstance(old_metadata, dict) else {}) | metadata
+            return writable(merged)
+
+        return self._resource(self._store.change(bucket, name, Conditions.from_query(call.query), merge))
+
+    def _update(self, call: Call) -> dict[str, object]:
+        bucket, name = call.names
+        attributes = writable(call.resource())
+        return self._resource(self._store.change(bucket, name, Conditions.from_query(call.query), lambda _: attributes))
+
+    def _delete(self, call: Call) -> None:
+        bucket, name = call.names
+        self._store.delete(bucket, name, call.query.get("generation"), Conditions.from_query(call.query))
+
+    def _compose(self, call: Call) -> dict[str, object]:
+        bucket, name = call.names
+        request = call.resource()
+        return self._resource(compose(self._store, bucket, name, request, Conditions.from_query(call.query)))
+
+    def _copy(self, call: Call) -> dict[str, object]:
+        return self._resource(copy(self._store, call.names[:2], call.names[2:], call.resource(), call.query))
+
+    def _rewrite(self, call: Call) -> dict[str, object]:
+        resource = self._copy(call)
+        done = {"done": True, "objectSize": resource["size"], "totalBytesRewritten": resource["size"]}
+        return {"kind": "storage#rewriteResponse", **done, "resource": resource}

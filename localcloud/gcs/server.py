@@ -1,0 +1,84 @@
+"""The server: which API a request is for, and errors in that API's shape."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from localcloud.faults import FaultPlan
+from localcloud.gcs.batch import handle_batch
+from localcloud.gcs.errors import ApiError
+from localcloud.gcs.json_api import JsonApi
+from localcloud.gcs.json_uploads import JsonUploads
+from localcloud.gcs.store import Store
+from localcloud.gcs.xml_api import XmlApi
+from localcloud.http1 import Exchange, HttpServer
+
+
+class GcsServer:
+    """Cloud Storage on loopback: the JSON and XML APIs over one data directory, without authentication.
+
+    Everything is kept in `data_dir`, resumable sessions and parts too; a later server on it goes on where this one
+    stopped. One server at a time may use a directory. `buckets` are created unless they are there. Raises ValueError
+    for a host that is not loopback.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        faults: FaultPlan | None = None,
+        buckets: Iterable[str] = (),
+    ) -> None:
+        self._http = HttpServer(self._handle, host=host, port=port, faults=faults, name="gcs")
+        self.url = self._http.url
+        self.faults = self._http.faults
+        self._store = Store(data_dir)
+        self._json = JsonApi(self._store, self.url)
+        self._uploads = JsonUploads(self._store, self.url)
+        self._xml = XmlApi(self._store, self.url)
+        known = set(self._store.bucket_names())
+        for bucket in buckets:
+            if bucket not in known:
+                self._store.create_bucket(bucket, {})
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._http.start()
+
+    def stop(self) -> None:
+        """Close every connection, and the index once their threads have ended."""
+        self._http.stop()
+        self._store.close()
+
+    def requests(self) -> dict[str, int]:
+        """How many answers were given, by `kind status`."""
+        return self._http.requests()
+
+    def _handle(self, exchange: Exchange) -> None:
+        path = exchange.path
+        is_json = path.startswith(("/storage/v1/", "/download/storage/v1/", "/batch"))
+        is_upload = path.startswith(("/upload/storage/v1/", "/resumable/upload/storage/v1/"))
+        try:
+            if is_upload:
+                self._uploads.handle(exchange)
+            elif path.startswith("/batch"):
+                handle_batch(exchange, self._json)
+            elif is_json:
+                self._json.handle(exchange)
+            else:
+                self._xml.handle(exchange)
+        except ApiError as error:
+            if error.status == 304:
+                exchange.send(304)
+            elif is_json or is_upload:
+                exchange.send(error.status, _JSON, json.dumps(error.to_json()).encode())
+            else:
+                exchange.send(error.status, _XML, error.to_xml())
+
+
+_JSON = [("Content-Type", "application/json; charset=UTF-8")]
+_XML = [("Content-Type", "application/xml; charset=UTF-8")]

@@ -1,0 +1,58 @@
+"""The Pub/Sub server: a port for `PUBSUB_EMULATOR_HOST`, a directory to survive a restart in, faults and chaos."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, fields
+from pathlib import Path
+
+from localcloud.faults import FaultPlan
+from localcloud.grpc_control import GrpcServer, decode_json_object
+from localcloud.pubsub.broker import Broker, Chaos
+from localcloud.pubsub.journal import Journal
+from localcloud.pubsub.service import PubSubService
+from localcloud.pubsub.store import Store
+
+
+class PubSubServer:
+    """Pub/Sub on loopback, with its own event loop in a thread; `start` and `stop` may be called from any thread.
+
+    Control methods besides those of grpc_control.py: `/localcloud.Control/Chaos`, JSON in and out, with the fields of
+    Chaos; an empty request reads them.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path | None,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        faults: FaultPlan | None = None,
+        chaos: Chaos | None = None,
+    ) -> None:
+        """Without `data_dir` everything is in memory. Raises ValueError off loopback, RuntimeError on a taken port."""
+        self._broker = Broker(Store(Journal(data_dir and data_dir / "pubsub.journal")), chaos=chaos)
+        self._server = GrpcServer(host=host, port=port, faults=faults)
+        self.url = self._server.url
+        """`127.0.0.1:PORT`, what `PUBSUB_EMULATOR_HOST` wants."""
+        self.faults = self._server.faults
+        PubSubService(self._broker).register(self._server)
+        self._server.add_raw_service("localcloud.Control", {"Chaos": self._control_chaos})
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._server.start()
+
+    def stop(self) -> None:
+        """Break off what is in flight and close the journal."""
+        self._server.stop()
+        self._broker.store.close()
+
+    def requests(self) -> dict[str, int]:
+        """How many answers were given, by `MethodName STATUS`."""
+        return self._server.requests()
+
+    def _control_chaos(self, request: bytes) -> str:
+        if request:
+            self._broker.set_chaos(Chaos(**decode_json_object(request, [item.name for item in fields(Chaos)])))
+        return json.dumps(asdict(self._broker.chaos))

@@ -186,6 +186,7 @@ with DAG(
         listing=XComArg(list_objects, key=SUMMARY_KEY),
         # Whatever became of the workers, what they left is judged; without a listing there is nothing to judge.
         trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS,
+        log_name=param("log_name"),
         **names,
         **google,
     )

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from transfer.progress import Progress, TransferStats
+    from transfer.progress import TransferStats
 
 PROGRESS_KEY = "progress"
-INTERVAL_S = 1.0
 
 
 class LiveProgress:
@@ -19,16 +17,8 @@ class LiveProgress:
 
     def __init__(self, context: Context) -> None:
         self._store = context.get("task_state_store")
-        self._shown_at_s = 0.0
 
     def show(self, stats: TransferStats) -> None:
         """Write the counts; about 9 ms."""
         if self._store is not None:
             self._store.set(PROGRESS_KEY, stats.to_dict())
-
-    def show_at_most_each_second(self, progress: Progress) -> None:
-        """Write the counts unless that was done within the last second."""
-        now_s = time.monotonic()
-        if now_s - self._shown_at_s >= INTERVAL_S:
-            self._shown_at_s = now_s
-            self.show(progress.stats())

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from transfer.reconcile import ReconciliationReport
 
 REPORT_NAME = "report.json"
+REPORTED = ("listed", "copied", "skipped", "failed", "matched", "missing", "differing", "extra", "bytes_copied")
 
 
 class ReconcileTransferOperator(BaseOperator):
@@ -34,6 +35,7 @@ class ReconcileTransferOperator(BaseOperator):
     :param destination_bucket: the Cloud Storage bucket.
     :param destination_prefix: as the listing had it.
     :param gcp_project: the project of the subscriptions; the connection's when empty.
+    :param log_name: the Cloud Logging log for events; empty for none.
     :raises AirflowFailException: some listed object is neither matched nor skipped with a reason.
     """
 
@@ -44,6 +46,7 @@ class ReconcileTransferOperator(BaseOperator):
         "destination_prefix",
         "gcp_conn_id",
         "gcp_project",
+        "log_name",
     )
     ui_color = "#fce8e6"
 
@@ -56,6 +59,7 @@ class ReconcileTransferOperator(BaseOperator):
         destination_prefix: str = "",
         gcp_conn_id: str = "google_cloud_default",
         gcp_project: str | None = None,
+        log_name: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -65,19 +69,28 @@ class ReconcileTransferOperator(BaseOperator):
         self.destination_prefix = destination_prefix
         self.gcp_conn_id = gcp_conn_id
         self.gcp_project = gcp_project
+        self.log_name = log_name
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Reconcile, store the report, and fail unless every listed object is explained."""
-        from transfer.event_log import NoEventLog
-        from transfer.reconcile import reason_table
+        from hooks.cloud_logging import CloudLoggingHook
 
         run = RunIdentity(**self.listing["run"])
-        with engine_errors(self.task_id, connections(gcp=self.gcp_conn_id), NoEventLog()):
+        events = CloudLoggingHook(self.gcp_conn_id, self.gcp_project or None).get_event_log(
+            self.log_name or None, labels={"run": run.transfer_id}
+        )
+        with engine_errors(self.task_id, connections(gcp=self.gcp_conn_id), events):
             report, report_uri = self._reconcile(run)
+            return self._conclude(context, run, report, report_uri)
+
+    def _conclude(
+        self, context: Context, run: RunIdentity, report: ReconciliationReport, report_uri: str
+    ) -> dict[str, Any]:
+        from transfer.reconcile import reason_table
+
         summary = {
             "run_id": run.run_id,
-            **{name: getattr(report, name) for name in ("listed", "copied", "skipped", "failed", "matched")},
-            **{name: getattr(report, name) for name in ("missing", "differing", "extra", "bytes_copied")},
+            **{name: getattr(report, name) for name in REPORTED},
             "seconds": round(time.time() - run.opened_at_s, 1),
             "report_uri": report_uri,
         }

@@ -109,11 +109,11 @@ class S3ListToPubSubOperator(BaseOperator):
         listing = str(context["ti"].try_number)
         with engine_errors(self.task_id, conn, events):
             summary: ListingSummary = self._list(run, listing, events, LiveProgress(context))
-        if not summary.listed and not as_bool(self.allow_empty):
-            raise AirflowFailException(
-                f"s3://{self.source_bucket}/{self.source_prefix} holds no objects: check bucket and prefix, or set"
-                " allow_empty if that is expected"
-            )
+            if not summary.listed and not as_bool(self.allow_empty):
+                raise AirflowFailException(
+                    f"s3://{self.source_bucket}/{self.source_prefix} holds no objects: check bucket and prefix, or set"
+                    " allow_empty if that is expected"
+                )
         self.log.info(
             "%s objects listed (%s bytes): %s to move in %s messages, %s skipped",
             *(f"{count:,}" for count in (summary.listed, summary.listed_bytes, summary.objects, summary.messages)),
@@ -149,7 +149,6 @@ class S3ListToPubSubOperator(BaseOperator):
         destination = Destination(
             gcp_conn_id=self.gcp_conn_id, bucket=self.destination_bucket, config=config, stop=self._stop
         )
-        progress = Progress()
         return list_and_publish(
             source_listing(self.aws_conn_id, self.source_bucket, self.source_prefix),
             destination.listing().objects(naming.destination_prefix, leave_out=STATE_PREFIX),
@@ -162,9 +161,9 @@ class S3ListToPubSubOperator(BaseOperator):
             run_id=run.transfer_id,
             listing=listing,
             large_bytes=config.part_size_bytes,
-            progress=progress,
+            progress=Progress(),
             stop=self._stop,
-            on_progress=lambda: live.show_at_most_each_second(progress),
+            on_report=live.show,
         )
 
     def on_kill(self) -> None:

@@ -16,7 +16,7 @@ from transfer.march import march
 from transfer.model import DestinationObject, ObjectMeta, Overwrite, SkipReason, TransferRequest
 from transfer.naming import Naming
 from transfer.ports import RequestPublisher
-from transfer.progress import Progress
+from transfer.progress import Progress, ProgressReporter, TransferStats
 from transfer.records import Manifest
 
 ARCHIVE_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
@@ -112,7 +112,7 @@ def list_and_publish(
     large_bytes: int,
     progress: Progress,
     stop: Event,
-    on_progress: Callable[[], None] = lambda: None,
+    on_report: Callable[[TransferStats], None] = lambda stats: None,
 ) -> ListingSummary:
     """List, decide, publish and record; returns once Pub/Sub and the manifest hold everything.
 
@@ -120,6 +120,7 @@ def list_and_publish(
     broken off can be told apart. Objects above `large_bytes` travel alone. Raises ListingOutOfOrder, Stopped, or what
     the backends raise.
     """
+    reporter = ProgressReporter(progress, on_report)
     batches = _Batches(publisher, run_id=run_id, listing=listing, large_bytes=large_bytes)
     listed = listed_bytes = skipped = 0
     pairs = march(
@@ -142,10 +143,11 @@ def list_and_publish(
             skipped += 1
         else:
             batches.add(replace(item, replaces_generation=stored.generation) if stored else item)
-        on_progress()
+        reporter.report()
     batches.flush()
     publisher.flush()
     manifest.flush()
+    reporter.report(force=True)
     return ListingSummary(
         listed=listed,
         listed_bytes=listed_bytes,

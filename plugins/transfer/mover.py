@@ -118,6 +118,7 @@ class ObjectMover:
             except CorruptTransfer as error:
                 if restart == MAX_RESTARTS:
                     raise RetriesExhausted(error, restart) from error
+                self._retrier.attempts += 1
             finally:
                 parts.close()
         raise AssertionError("the last restart returns or raises")

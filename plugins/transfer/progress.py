@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from transfer.model import Copied, Failed, Skipped, TransferOutcome
+
+log = logging.getLogger(__name__)
+
+REPORT_INTERVAL_S = 1.0
+LOG_INTERVAL_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,9 +86,41 @@ class Progress:
             )
 
 
+class ProgressReporter:
+    """Tells how far a task is: the callback about once a second, the log every ten. Use from one thread."""
+
+    def __init__(
+        self,
+        progress: Progress,
+        on_report: Callable[[TransferStats], None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._progress = progress
+        self._on_report = on_report
+        self._clock = clock
+        self._reported_at = self._logged_at = clock()
+        self._logged = progress.stats()
+
+    def report(self, *, force: bool = False) -> None:
+        """Report if it is time, or anyway when forced."""
+        now = self._clock()
+        if not force and now - self._reported_at < REPORT_INTERVAL_S:
+            return
+        stats = self._progress.stats()
+        self._reported_at = now
+        self._on_report(stats)
+        if force or now - self._logged_at >= LOG_INTERVAL_S:
+            log.info("%s", progress_line(stats, self._logged))
+            self._logged_at, self._logged = now, stats
+
+
 def progress_line(now: TransferStats, before: TransferStats) -> str:
     """One line for a log: what was done, how fast since the line before, how long it may still take."""
     span_s = max(now.seconds - before.seconds, 1e-3)
+    if now.listed:
+        rate = (now.listed - before.listed) / span_s
+        return f"{now.listed:,} listed, {human_bytes(now.bytes_total)} to move, in {now.seconds:,.0f} s; now {rate:,.0f} a second"
     done = now.copied + now.skipped + now.failed
     done_before = before.copied + before.skipped + before.failed
     rate_bytes = (now.bytes_copied - before.bytes_copied) / span_s

@@ -32,18 +32,17 @@ class Retrier:
         self._stop = stop
         self._clock = clock
         self._jitter = jitter
-        self.attempts = 0
-        """Tries since `reset`, over all steps: what a failure record reports."""
+        self.attempts = 1
+        """One, and one for each retry since `reset`, over all steps: what a failure record reports."""
 
     def reset(self) -> None:
-        """Begin another object: its attempts count from zero."""
-        self.attempts = 0
+        """Begin another object."""
+        self.attempts = 1
 
     def call(self, step: Callable[[], T]) -> T:
         """The step's result. Raises RetriesExhausted, or whatever else than RetryableError the step raised."""
         begun = self._clock()
         for attempt in range(1, self._policy.attempts + 1):
-            self.attempts += 1
             try:
                 return step()
             except RetryableError as error:
@@ -53,6 +52,7 @@ class Retrier:
                     raise RetriesExhausted(error, attempt) from error
             if self._stop.wait(wait_s):
                 raise Stopped
+            self.attempts += 1
         raise AssertionError("a retry policy has at least one attempt")
 
     def _wait_s(self, attempt: int, error: RetryableError) -> float:

@@ -23,7 +23,7 @@ from transfer.messages import LISTING, RUN, decode_request
 from transfer.model import Failed, TransferConfig, TransferFailure, TransferOutcome, TransferRequest
 from transfer.mover import ObjectMover, failure_of
 from transfer.ports import Delivery, FailureSink, RequestQueue
-from transfer.progress import Progress, TransferStats, progress_line
+from transfer.progress import Progress, ProgressReporter, TransferStats
 from transfer.records import Ledger
 from transfer.settlement import Settlement
 
@@ -32,8 +32,7 @@ log = logging.getLogger(__name__)
 COMMIT_INTERVAL_S = 3.0
 PULL_WAIT_S = 2.0
 """Short enough to stop within Airflow's 5 s between SIGTERM and SIGKILL."""
-PROGRESS_INTERVAL_S = 10.0
-REPORT_INTERVAL_S = 1.0
+ROOM_WAIT_S = 1.0
 MAX_HELD_BYTES = 1024**3
 """Bytes of objects held leased beyond the first message: a worker must not keep from others what it cannot start."""
 FORBIDDEN_STREAK = 10
@@ -93,7 +92,7 @@ class Worker:
         self._leases = LeaseKeeper(queue)
         self._settlement = Settlement(queue, failures, ledger, self._leases)
         self._progress = Progress(objects_total=assignment.objects, bytes_total=assignment.bytes, clock=clock)
-        self._reporter = _Reporter(self._progress, on_report, clock)
+        self._reporter = ProgressReporter(self._progress, on_report, clock=clock)
         self._work: SimpleQueue[_Work | None] = SimpleQueue()
         self._changed = threading.Condition()
         self._held_messages = 0
@@ -160,7 +159,7 @@ class Worker:
         room = 2 * self._config.threads - self._held_messages
         if room <= 0 or self._held_bytes > MAX_HELD_BYTES:
             with self._changed:
-                self._changed.wait(timeout=REPORT_INTERVAL_S)
+                self._changed.wait(timeout=ROOM_WAIT_S)
             return True
         deliveries = self._queue.pull(room, PULL_WAIT_S)
         self._leases.hold([delivery.ack_id for delivery in deliveries])
@@ -275,26 +274,3 @@ class Worker:
                 log.info(
                     "%d messages could not be given back, they come again when their lease ends: %s", len(ids), error
                 )
-
-
-class _Reporter:
-    """Tells how far the task is: the callback about once a second, the log every ten."""
-
-    def __init__(
-        self, progress: Progress, on_report: Callable[[TransferStats], None], clock: Callable[[], float]
-    ) -> None:
-        self._progress = progress
-        self._on_report = on_report
-        self._clock = clock
-        self._reported_at = self._logged_at = clock()
-        self._logged = progress.stats()
-
-    def report(self, *, force: bool = False) -> None:
-        now = self._clock()
-        if force or now - self._reported_at >= REPORT_INTERVAL_S:
-            self._reported_at = now
-            self._on_report(self._progress.stats())
-        if force or now - self._logged_at >= PROGRESS_INTERVAL_S:
-            stats = self._progress.stats()
-            log.info("%s", progress_line(stats, self._logged))
-            self._logged_at, self._logged = now, stats

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 import google_crc32c
 
 from transfer.backends.curl import Answer
-from transfer.backends.gcs_client import OBJECT_FIELDS, GcsClient, crc32c_of, encode_crc32c, parse_object
+from transfer.backends.gcs_client import OBJECT_FIELDS, GcsClient, crc32c_of, encode_crc32c, parse_object, update_crc32c
 from transfer.errors import CorruptTransfer, EndpointRejected, SinkUnavailable, Stage
 from transfer.model import DestinationObject
 from transfer.ports import Upload
@@ -117,7 +117,7 @@ class _ResumableUpload:
         """Send the part from wherever the session stands in it; safe to call again with the same part after an error."""
         end = self._part_start + len(part)
         if self._hashed_bytes < end:
-            self._checksum.update(bytes(part))
+            update_crc32c(self._checksum, part)
             self._hashed_bytes = end
         persisted = self._part_start
         if self._is_uncertain:

@@ -12,6 +12,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
 
 from google.api_core import exceptions as google_exceptions
+from google.api_core.retry import Retry, if_exception_type
 from google.auth.exceptions import GoogleAuthError
 from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
 from google.cloud.pubsub_v1.publisher import exceptions as publisher_exceptions
@@ -32,6 +33,12 @@ from transfer.ports import Delivery
 
 PUBLISH_TIMEOUT_S = 120.0
 MAX_OUTSTANDING = 5_000
+_PASSES = if_exception_type(
+    google_exceptions.ServiceUnavailable,
+    google_exceptions.InternalServerError,
+    google_exceptions.Aborted,
+    google_exceptions.ResourceExhausted,
+)
 MIN_RETENTION_S = 24 * 3600
 """The least expiration Pub/Sub allows: what a run that never closed leaves behind is gone after a day unused."""
 
@@ -48,9 +55,12 @@ class PubSubQueue:
         """Up to `max_messages` (1,000 at most), or none after about `wait_s`."""
         try:
             answer = self._client.pull(
-                subscription=self._subscription, max_messages=min(max_messages, 1_000), timeout=wait_s, retry=None
+                subscription=self._subscription,
+                max_messages=min(max_messages, 1_000),
+                timeout=wait_s,
+                retry=Retry(predicate=_PASSES, initial=0.1, maximum=1.0, timeout=wait_s),
             )
-        except (google_exceptions.DeadlineExceeded, google_exceptions.ServiceUnavailable):
+        except (google_exceptions.DeadlineExceeded, google_exceptions.RetryError):
             return ()  # nothing for now; the caller asks again, and gives up when it has waited long enough
         except (google_exceptions.GoogleAPIError, GoogleAuthError) as error:
             raise pubsub_error(error, self._subscription, Stage.MESSAGE) from error

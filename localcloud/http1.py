@@ -49,6 +49,8 @@ class Exchange:
         """What the request count calls this request; a handler may set something more telling."""
         self.fault: Fault | None = None
         self.status: int | None = None
+        self.on_status: Callable[[Exchange], None] = lambda exchange: None
+        """Called just before an answer is sent: whoever has the answer finds it counted."""
         self._connection = connection
         self._remaining: int | None = int(headers.get("content-length") or 0)
         if headers.get("transfer-encoding", "").lower() == "chunked":
@@ -109,6 +111,7 @@ class Exchange:
         if self.fault is not None and self.fault.action == "lose_answer":
             self._connection.break_off()
         self.status = status
+        self.on_status(self)
         lines = [f"HTTP/1.1 {status} {_reason(status)}"]
         has_length = False
         for name, value in headers:
@@ -320,6 +323,7 @@ class HttpServer:
         return version != "HTTP/1.0" and headers.get("connection", "").lower() != "close"
 
     def _answer_with_faults(self, connection: _Connection, exchange: Exchange) -> None:
+        exchange.on_status = self._count
         exchange.fault = fault = self.faults.decide(f"{exchange.method} {exchange.target}")
         try:
             if fault is not None and fault.action == "status":
@@ -334,8 +338,12 @@ class HttpServer:
                 exchange.fault = None
             self._handler(exchange)
         finally:
-            with self._lock:
-                self._counts[f"{exchange.kind} {exchange.status or 'broken'}"] += 1
+            if exchange.status is None:
+                self._count(exchange)
+
+    def _count(self, exchange: Exchange) -> None:
+        with self._lock:
+            self._counts[f"{exchange.kind} {exchange.status or 'broken'}"] += 1
 
     def _control(self, exchange: Exchange) -> None:
         body = exchange.read_body()

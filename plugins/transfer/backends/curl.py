@@ -57,10 +57,14 @@ class Answer:
 class CurlClient:
     """Requests to one server. Not thread-safe: one a thread, for as long as the thread lives.
 
+    What is the same for every request is set once: the options of a request cost as much CPU as its bytes when these are
+    few. There is no progress callback for the same reason, so a request in flight does not notice `stop`; its thread is
+    a daemon, and what it still does is conditional and safe.
+
     Args:
         unavailable: the RetryableError for trouble on the way, SourceUnavailable or SinkUnavailable.
         stage: where its errors say that they happened.
-        stop: breaks off a transfer in flight with Stopped.
+        stop: turns trouble on the way into Stopped.
     """
 
     def __init__(
@@ -72,6 +76,8 @@ class CurlClient:
         self._stop = stop
         self._curl = pycurl.Curl()
         self._ca_bundle = ca_bundle()
+        self._form: tuple[str, bool] | None = None
+        """Method and whether the body is streamed, as the handle is set up at present."""
 
     def close(self) -> None:
         """Close the connection."""
@@ -92,22 +98,21 @@ class CurlClient:
         `unavailable` error, EndpointRejected, Stopped.
         """
         curl = self._curl
-        curl.reset()  # options only: connection, DNS and TLS caches are kept
         received = io.BytesIO()
         header_lines: list[bytes] = []
-        for option, value in self._options(url, max_body_bytes):
-            curl.setopt(option, value)
-        _set_method(curl, method, body)
+        self._prepare(method, b"" if body is None else body)
+        curl.setopt(pycurl.URL, url)
         curl.setopt(pycurl.HTTPHEADER, ["Expect:", *headers])
+        curl.setopt(pycurl.MAXFILESIZE_LARGE, max(max_body_bytes, MAX_ERROR_BODY_BYTES))
         curl.setopt(pycurl.HEADERFUNCTION, header_lines.append)
-        curl.setopt(pycurl.WRITEFUNCTION, _bounded(received, max_body_bytes))
+        curl.setopt(pycurl.WRITEFUNCTION, received.write)
         is_complete = True
         try:
             curl.perform()
         except pycurl.error as error:
             if self._stop.is_set():
                 raise Stopped from error
-            is_complete = error.args[0] not in (pycurl.E_FILESIZE_EXCEEDED, pycurl.E_WRITE_ERROR)
+            is_complete = error.args[0] != pycurl.E_FILESIZE_EXCEEDED
             if is_complete:
                 raise curl_error(error, unavailable=self._unavailable, stage=self._stage) from error
         return Answer(
@@ -117,10 +122,23 @@ class CurlClient:
             is_complete=is_complete,
         )
 
-    def _options(self, url: str, max_body_bytes: int) -> list[tuple[int, Any]]:
-        stop = self._stop
-        return [
-            (pycurl.URL, url),
+    def _prepare(self, method: str, body: bytes | memoryview) -> None:
+        """Set the handle up for this kind of request, unless it is already, and give it the body."""
+        form = (method, isinstance(body, memoryview))
+        if form != self._form:
+            self._form = form
+            self._curl.reset()  # options only: connection, DNS and TLS caches are kept
+            for option, value in self._constants(method):
+                self._curl.setopt(option, value)
+        if isinstance(body, memoryview):
+            self._curl.setopt(pycurl.READFUNCTION, _reader(body))
+            self._curl.setopt(pycurl.INFILESIZE_LARGE, len(body))
+        elif method != "GET":
+            self._curl.setopt(pycurl.POSTFIELDS, body)
+            self._curl.setopt(pycurl.CUSTOMREQUEST, method)
+
+    def _constants(self, method: str) -> list[tuple[int, Any]]:
+        options: list[tuple[int, Any]] = [
             (pycurl.PATH_AS_IS, 1),
             (pycurl.NOSIGNAL, 1),
             (pycurl.CAINFO, self._ca_bundle),
@@ -129,60 +147,38 @@ class CurlClient:
             (pycurl.LOW_SPEED_LIMIT, 1),
             (pycurl.LOW_SPEED_TIME, max(1, int(self._timeouts.stall_s))),
             (pycurl.TCP_KEEPALIVE, 1),
-            (pycurl.MAXFILESIZE_LARGE, max(max_body_bytes, MAX_ERROR_BODY_BYTES)),
-            (pycurl.NOPROGRESS, 0),
-            (pycurl.XFERINFOFUNCTION, lambda *_: stop.is_set()),
         ]
+        if self._form == (method, True):
+            options += [(pycurl.UPLOAD, 1), (pycurl.UPLOAD_BUFFERSIZE, 512 * 1024), (pycurl.CUSTOMREQUEST, method)]
+        return options
 
 
-def _bounded(received: io.BytesIO, max_body_bytes: int) -> Callable[[bytes], int]:
-    """A write callback that refuses to take more than was asked for: libcurl then breaks off."""
-    limit = max(max_body_bytes, MAX_ERROR_BODY_BYTES)
+def _reader(body: memoryview) -> Callable[[int], bytes]:
+    position = 0
 
-    def write(piece: bytes) -> int:
-        return received.write(piece) if received.tell() + len(piece) <= limit else 0
+    def read(limit: int) -> bytes:
+        nonlocal position
+        piece = bytes(body[position : position + limit])
+        position += len(piece)
+        return piece
 
-    return write
-
-
-def _set_method(curl: Any, method: str, body: bytes | memoryview | None) -> None:
-    if method == "GET":
-        return
-    if body is None:
-        body = b""
-    if isinstance(body, bytes):
-        curl.setopt(pycurl.POSTFIELDS, body)
-    else:
-        position = 0
-
-        def read(limit: int) -> bytes:
-            nonlocal position
-            piece = bytes(body[position : position + limit])
-            position += len(piece)
-            return piece
-
-        curl.setopt(pycurl.UPLOAD, 1)
-        curl.setopt(pycurl.UPLOAD_BUFFERSIZE, 512 * 1024)
-        curl.setopt(pycurl.READFUNCTION, read)
-        curl.setopt(pycurl.INFILESIZE_LARGE, len(body))
-    curl.setopt(pycurl.CUSTOMREQUEST, method)
+    return read
 
 
 def _parsed(lines: Sequence[bytes]) -> dict[str, str]:
     headers: dict[str, str] = {}
-    for line in lines:
-        if line.startswith(b"HTTP/"):  # an interim answer's headers are not the answer's
-            headers = {}
+    try:
+        text = b"".join(lines).decode("utf-8")
+    except UnicodeDecodeError:
+        text = b"".join(lines).decode("latin-1")
+    for line in text.split("\r\n"):
+        name, colon, value = line.partition(":")
+        if not colon:
+            if name.startswith("HTTP/"):  # an interim answer's headers are not the answer's
+                headers = {}
             continue
-        name, colon, value = line.partition(b":")
-        if colon:
-            text = value.strip()
-            try:
-                decoded = text.decode("utf-8")
-            except UnicodeDecodeError:
-                decoded = text.decode("latin-1")
-            key = name.decode("latin-1").lower()
-            headers[key] = f"{headers[key]}, {decoded}" if key in headers else decoded
+        name = name.lower()
+        headers[name] = f"{headers[name]}, {value.strip()}" if name in headers else value.strip()
     return headers
 
 

@@ -30,12 +30,13 @@ class GcsSink:
 
     def __init__(self, client: GcsClient) -> None:
         self._client = client
+        self._boundary = secrets.token_hex(16)  # unguessable, so no content can contain it by design
 
     def put(self, name: str, body: memoryview, resource: Mapping[str, object], generation: int) -> DestinationObject:
         """Store a small object in one request. Raises GenerationMismatch, CorruptTransfer, or another TransferError."""
         crc32c = crc32c_of(body)
         described = json.dumps({**resource, "name": name, "crc32c": crc32c}).encode()
-        boundary = secrets.token_hex(16).encode()  # unguessable, so no content can contain it by design
+        boundary = self._boundary.encode()
         content_type = str(resource.get("contentType", "application/octet-stream")).encode()
         message = b"".join(
             (
@@ -48,7 +49,7 @@ class GcsSink:
         answer = self._client.send(
             "POST",
             f"{self._client.upload_url}?uploadType=multipart&ifGenerationMatch={generation}&fields={OBJECT_FIELDS}",
-            headers=[f"Content-Type: multipart/related; boundary={boundary.decode()}"],
+            headers=[f"Content-Type: multipart/related; boundary={self._boundary}"],
             body=message,
         )
         return self._verified(answer, crc32c=crc32c, size_bytes=len(body))

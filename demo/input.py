@@ -119,8 +119,10 @@ def directory_input(directory: Path) -> DemoInput:
 
 
 def _walk(directory: Path) -> Iterator[str]:
-    for folder, _, files in os.walk(directory):
-        for name in files:
+    """Every file, and every link to a folder, which is not followed."""
+    for folder, folders, files in os.walk(directory):
+        links = [name for name in folders if os.path.islink(os.path.join(folder, name))]  # noqa: PTH114, PTH118
+        for name in (*files, *links):
             yield os.path.join(folder, name)  # noqa: PTH118 - tens of thousands of them: strings are fast
 
 
@@ -155,7 +157,7 @@ def _choose(installed: Iterable[tuple[str, int, Path]]) -> list[tuple[str, int, 
 def _package_object(index: int, name: str, size_bytes: int, path: Path) -> InputObject:
     content_type, encoding = mimetypes.guess_type(name)
     headers = {"ContentType": content_type or "binary/octet-stream"}
-    if encoding == "gzip":  # really compressed, as a web site keeps it
+    if encoding == "gzip":  # by its name, as a web site keeps it
         headers["ContentEncoding"] = "gzip"
     metadata = {}
     if index % 3 == 0:

@@ -15,15 +15,17 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 
-ACTIONS = frozenset({
-    "status",       # answer with `status`, `headers` and `body`, and do nothing else
-    "delay",        # wait `seconds`, then carry on as usual
-    "reset",        # break the connection (TCP RST) after `at_byte` bytes of the response body
-    "truncate",     # close the connection (FIN) after `at_byte` bytes of the response body
-    "stall",        # send `at_byte` bytes of the response body, then wait `seconds` before the rest
-    "corrupt",      # flip one bit of the response body at `at_byte`
-    "lose_answer",  # do the work, then break the connection instead of answering
-})
+ACTIONS = frozenset(
+    {
+        "status",  # answer with `status`, `headers` and `body`, and do nothing else
+        "delay",  # wait `seconds`, then carry on as usual
+        "reset",  # break the connection (TCP RST) after `at_byte` bytes of the response body
+        "truncate",  # close the connection (FIN) after `at_byte` bytes of the response body
+        "stall",  # send `at_byte` bytes of the response body, then wait `seconds` before the rest
+        "corrupt",  # flip one bit of the response body at `at_byte`
+        "lose_answer",  # do the work, then break the connection instead of answering
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

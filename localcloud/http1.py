@@ -52,9 +52,13 @@ class Exchange:
         self.on_status: Callable[[Exchange], None] = lambda exchange: None
         """Called just before an answer is sent: whoever has the answer finds it counted."""
         self._connection = connection
-        self._remaining: int | None = int(headers.get("content-length") or 0)
+        self._remaining = int(headers.get("content-length") or 0)
+        self._chunked: Iterator[memoryview] | None = None
         if headers.get("transfer-encoding", "").lower() == "chunked":
-            self._remaining = None
+            self._remaining = 0
+            self._chunked = (
+                connection.read_chunked()
+            )  # one for the exchange: a reader may stop half-way, and `drain` go on
         self._expects_continue = headers.get("expect", "").lower() == "100-continue"
 
     @property
@@ -67,9 +71,8 @@ class Exchange:
         if self._expects_continue:
             self._expects_continue = False
             self._connection.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-        if self._remaining is None:
-            yield from self._connection.read_chunked()
-            self._remaining = 0
+        if self._chunked is not None:
+            yield from self._chunked
         while self._remaining:
             piece = self._connection.read_some(self._remaining)
             self._remaining -= len(piece)
@@ -138,7 +141,9 @@ class Exchange:
             pass
 
 
-def _faulty(fault: Fault, pieces: Iterable[bytes | memoryview], connection: _Connection) -> Iterator[bytes | memoryview]:
+def _faulty(
+    fault: Fault, pieces: Iterable[bytes | memoryview], connection: _Connection
+) -> Iterator[bytes | memoryview]:
     position = 0
     for piece in pieces:
         cut = fault.at_byte - position
@@ -219,7 +224,7 @@ class _Connection:
         return line.getvalue()[:-2]
 
     def read_chunked(self) -> Iterator[memoryview]:
-        while size := int(self._read_line().split(b";")[0], 16):
+        while size := self._read_chunk_size():
             while size:
                 piece = self.read_some(size)
                 size -= len(piece)
@@ -227,6 +232,13 @@ class _Connection:
             self._read_line()
         while self._read_line():
             pass
+
+    def _read_chunk_size(self) -> int:
+        line = self._read_line().split(b";")[0].strip()
+        try:
+            return int(line, 16)
+        except ValueError as error:
+            raise ConnectionBroken from error
 
     def break_off(self) -> None:
         """Reset the connection: the peer sees ECONNRESET."""

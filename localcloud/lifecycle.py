@@ -6,7 +6,6 @@ import ipaddress
 import json
 import os
 import signal
-import sys
 import threading
 from typing import Protocol
 
@@ -40,7 +39,7 @@ def serve_until_stopped(name: str, server: Server, **ready: str) -> None:
     if os.environ.get("LOCALCLOUD_PARENT_PIPE") == "1":
 
         def watch_parent() -> None:
-            while sys.stdin.buffer.read(4096):
+            while os.read(0, 4096):  # not sys.stdin: its lock, held here at exit, would abort the interpreter
                 pass
             stopped.set()
 

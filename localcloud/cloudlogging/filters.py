@@ -39,11 +39,14 @@ _COMPARISON = re.compile(
 )
 _AND = re.compile(r"\s*AND\b(?=\s*\S)")
 _PART = re.compile(rf"{_STRING}|[^.]+")
-_TIMESTAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)")
+_TIMESTAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:?\d\d)")
 
 
 def parse_timestamp_ns(text: str) -> int:
-    """Nanoseconds since the epoch of an RFC 3339 time, all nine digits kept. Raises ValueError."""
+    """Nanoseconds since the epoch of an RFC 3339 time, all nine digits kept. Raises ValueError.
+
+    An offset without a colon counts too: google-cloud-logging's own default filter has `+0000`.
+    """
     match = _TIMESTAMP.fullmatch(text)
     if match is None:
         raise ValueError(f"not an RFC 3339 time: {text!r}")

@@ -30,9 +30,16 @@ def handle_batch(exchange: Exchange, api: JsonApi) -> None:
         answer += (
             f"--{_BOUNDARY}\r\nContent-Type: application/http\r\nContent-ID: <response-{content_id}>\r\n\r\n"
         ).encode()
-        answer += _answer_part(str(part.get_payload()).encode(), api) + b"\r\n"
+        answer += _answer_part(_content(part), api) + b"\r\n"
     answer += f"--{_BOUNDARY}--\r\n".encode()
     exchange.send(200, [("Content-Type", f"multipart/mixed; boundary={_BOUNDARY}")], bytes(answer))
+
+
+def _content(part: Message) -> bytes:
+    content = part.get_payload(decode=True)
+    if not isinstance(content, bytes):
+        raise invalid("A part of the batch is malformed.")
+    return content
 
 
 def _answer_part(text: bytes, api: JsonApi) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -69,7 +68,7 @@ def _decode(text: str | None, size_bytes: int, kind: str) -> bytes | None:
         return None
     try:
         raw = base64.b64decode(text, validate=True)
-    except binascii.Error:
+    except ValueError:
         raw = b""
     if len(raw) != size_bytes:
         raise invalid(f"The {kind} you specified is invalid: {text!r}", "InvalidDigest")

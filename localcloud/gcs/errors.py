@@ -11,6 +11,9 @@ from xml.sax.saxutils import escape
 class ApiError(Exception):
     """A request that Cloud Storage answers with an error status."""
 
+    headers: tuple[tuple[str, str], ...] = ()
+    """What the answer has beside its body."""
+
     def __init__(self, status: int, reason: str, message: str, xml_code: str = "InvalidArgument") -> None:
         super().__init__(message)
         self.status = status

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from localcloud.gcs.resources import (
     etag,
     object_resource,
     parse_fields,
+    parse_resource,
     select_fields,
     wants,
     writable,
@@ -37,13 +37,7 @@ class Call:
 
     def resource(self) -> dict[str, object]:
         """The body, which must be a JSON object or absent. Raises ApiError 400."""
-        try:
-            document = json.loads(self.body or b"{}")
-        except ValueError as error:
-            raise ApiError(400, "parseError", "Parse Error") from error
-        if not isinstance(document, dict):
-            raise ApiError(400, "parseError", "Parse Error")
-        return document
+        return parse_resource(self.body)
 
 
 Handler = Callable[[Call], dict[str, object] | None]
@@ -83,11 +77,12 @@ class JsonApi:
             record = self._store.get(bucket, name, query.get("generation"), Conditions.from_query(query))
             send_object(exchange, self._store, record, [], etag(record))
             return
+        fields = parse_fields(query.get("fields", ""))
         document = handler(Call(names, query, exchange.read_body()))
         if document is None:
             exchange.send(204)
         else:
-            exchange.send_json(200, select_fields(document, parse_fields(query.get("fields", ""))))
+            exchange.send_json(200, select_fields(document, fields))
 
     def _route(self, method: str, path: str) -> tuple[str, Handler, tuple[str, ...]]:
         prefix = _PREFIX.match(path)
@@ -103,11 +98,10 @@ class JsonApi:
         path, _, query_text = target.partition("?")
         try:
             query = parse_query(query_text)
+            fields = parse_fields(query.get("fields", ""))
             _, handler, names = self._route(method, path.removeprefix(self._base_url))
             document = handler(Call(names, query, body))
-            if document is None:
-                return 204, None
-            return 200, select_fields(document, parse_fields(query.get("fields", "")))
+            return (204, None) if document is None else (200, select_fields(document, fields))
         except ApiError as error:
             return error.status, error.to_json()
 
@@ -143,7 +137,7 @@ class JsonApi:
             end=query.get("endOffset", ""),
             token=query.get("pageToken", ""),
             max_results=parse_count(query.get("maxResults") or "1000"),
-            with_trailing_delimiter=query.get("includeTrailingDelimiter") == "true",
+            with_trailing_delimiter=query.get("includeTrailingDelimiter", "").lower() == "true",
         )
         page = list_page(self._store, call.names[0], listing)
         with_md5 = wants(parse_fields(query.get("fields", "")), "items", "md5Hash")
@@ -166,7 +160,6 @@ class JsonApi:
         return self._resource(record, with_md5=wants(parse_fields(query.get("fields", "")), "md5Hash"))
 
     def _patch(self, call: Call) -> dict[str, object]:
-        bucket, name = call.names
         changes = call.resource()
 
         def merge(old: Attributes) -> Attributes:
@@ -177,12 +170,16 @@ class JsonApi:
                 merged["metadata"] = (old_metadata if isinstance(old_metadata, dict) else {}) | metadata
             return writable(merged)
 
-        return self._resource(self._store.change(bucket, name, Conditions.from_query(call.query), merge))
+        return self._change(call, merge)
 
     def _update(self, call: Call) -> dict[str, object]:
-        bucket, name = call.names
         attributes = writable(call.resource())
-        return self._resource(self._store.change(bucket, name, Conditions.from_query(call.query), lambda _: attributes))
+        return self._change(call, lambda _: attributes)
+
+    def _change(self, call: Call, change: Callable[[Attributes], Attributes]) -> dict[str, object]:
+        bucket, name = call.names
+        generation, conditions = call.query.get("generation"), Conditions.from_query(call.query)
+        return self._resource(self._store.change(bucket, name, generation, conditions, change))
 
     def _delete(self, call: Call) -> None:
         bucket, name = call.names

@@ -11,7 +11,7 @@ from localcloud.gcs.checksums import Expected
 from localcloud.gcs.errors import ApiError, invalid
 from localcloud.gcs.names import check_metadata, check_object_name, parse_query, unescape
 from localcloud.gcs.receiving import RelatedReader, keep, payload, receive
-from localcloud.gcs.resources import object_resource, parse_fields, select_fields, wants, writable
+from localcloud.gcs.resources import object_resource, parse_fields, parse_resource, select_fields, wants, writable
 from localcloud.gcs.sessions import ContentRange, Sessions
 from localcloud.gcs.store import Attributes, Conditions, ObjectRecord, Store
 from localcloud.http1 import Exchange
@@ -31,6 +31,7 @@ class JsonUploads:
         """Answer one request under `/upload/` or `/resumable/upload/`. Raises ApiError."""
         exchange.kind = "objects.insert"
         query = parse_query(exchange.query)
+        parse_fields(query.get("fields", ""))  # a bad selection must fail before the object is there
         match = _PATH.fullmatch(exchange.path)
         if not match:
             raise ApiError(404, "notFound", "Not Found")
@@ -57,7 +58,7 @@ class JsonUploads:
     def _multipart(self, exchange: Exchange, bucket: str, query: dict[str, str]) -> None:
         reader = RelatedReader(exchange.body_chunks(), exchange.headers.get("content-type", ""))
         reader.headers()
-        resource = _parse_resource(b"".join(bytes(piece) for piece in reader.body()))
+        resource = parse_resource(b"".join(bytes(piece) for piece in reader.body()))
         attributes = _attributes(resource, reader.headers().get("content-type"), query)
         expected = Expected.from_headers(exchange.headers).or_else(_expected(resource))
         content = receive(exchange, self._store, reader.body(), expected)
@@ -67,7 +68,7 @@ class JsonUploads:
 
     def _initiate(self, exchange: Exchange, bucket: str, query: dict[str, str]) -> None:
         exchange.kind = "objects.insert-initiate"
-        resource = _parse_resource(exchange.read_body() or b"{}")
+        resource = parse_resource(exchange.read_body())
         attributes = _attributes(resource, exchange.headers.get("x-upload-content-type"), query)
         check_metadata(attributes)
         expected = Expected.from_headers(exchange.headers).or_else(_expected(resource))
@@ -115,16 +116,6 @@ class JsonUploads:
 
 
 _JSON = [("Content-Type", "application/json; charset=UTF-8")]
-
-
-def _parse_resource(body: bytes) -> dict[str, object]:
-    try:
-        resource = json.loads(body)
-    except ValueError as error:
-        raise ApiError(400, "parseError", "Parse Error") from error
-    if not isinstance(resource, dict):
-        raise ApiError(400, "parseError", "Parse Error")
-    return resource
 
 
 def _expected(resource: dict[str, object]) -> Expected:

@@ -35,7 +35,9 @@ def compose(store: Store, bucket: str, name: str, request: dict[str, object], co
         return keep(store, bucket, name, content, attributes, conditions)
 
 
-def _source(store: Store, bucket: str, source: dict[str, object]) -> ObjectRecord:
+def _source(store: Store, bucket: str, source: object) -> ObjectRecord:
+    if not isinstance(source, dict):
+        raise invalid("Invalid Value")
     generation = source.get("generation")
     record = store.get(bucket, str(source.get("name")), str(generation) if generation else None)
     conditions = source.get("objectPreconditions")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from dataclasses import dataclass
 
 from localcloud.gcs.errors import invalid
@@ -39,7 +38,12 @@ class Page:
 def list_page(store: Store, bucket: str, query: ListQuery) -> Page:
     """Raises ApiError 400 for a bad token, 404 when the bucket is not there."""
     prefix, delimiter = query.prefix.encode(), query.delimiter.encode()
-    after = query.after.encode() + b"\0" if query.after else b""
+    after = query.after.encode()
+    if after:  # a marker that is a folded prefix stands for all that is under it
+        is_folded = (
+            delimiter and after.startswith(prefix) and after.find(delimiter, len(prefix)) == len(after) - len(delimiter)
+        )
+        after += _PAST_ANY if is_folded else b"\0"
     low = max(prefix, query.start.encode(), after, _decode_token(query.token))
     high = prefix + _PAST_ANY
     if query.end:
@@ -71,5 +75,5 @@ def list_page(store: Store, bucket: str, query: ListQuery) -> Page:
 def _decode_token(token: str) -> bytes:
     try:
         return base64.b64decode(token, altchars=b"-_", validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise invalid("Invalid Value", "InvalidArgument") from error

@@ -49,6 +49,7 @@ def send_object(
         *((header, str(attributes[key])) for key, header in _HEADERS.items() if key in attributes),
         *headers,
     ]
+    headers = [(name, " ".join(value.splitlines())) for name, value in headers]  # a line end would end the header
     if _transcodes(exchange, record):
         try:
             count = sum(map(len, _gunzip(store.blobs.read(record.segments, 0, size))))
@@ -110,5 +111,7 @@ def _range(header: str | None, size: int) -> tuple[int | None, int]:
     start = int(first) if first else max(0, size - int(last))
     end = min(int(last), size - 1) if first and last else size - 1
     if start >= size or end < start:
-        raise ApiError(416, "requestedRangeNotSatisfiable", "Request range not satisfiable", "InvalidRange")
+        error = ApiError(416, "requestedRangeNotSatisfiable", "Request range not satisfiable", "InvalidRange")
+        error.headers = (("Content-Range", f"bytes */{size}"),)
+        raise error
     return start, end - start + 1

@@ -13,6 +13,7 @@ from localcloud.gcs.errors import ApiError, invalid
 
 MAX_NAME_BYTES = 1024
 MAX_METADATA_BYTES = 8 * 1024
+MAX_DIGITS = 18  # what the index can hold
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 
@@ -63,6 +64,6 @@ def parse_query(query: str) -> dict[str, str]:
 
 def parse_count(text: str) -> int:
     """A decimal number that is not negative. Raises ApiError 400 for anything else."""
-    if not text.isascii() or not text.isdigit():
+    if not text.isascii() or not text.isdigit() or len(text) > MAX_DIGITS:
         raise invalid(f"Invalid argument: {text!r}")
     return int(text)

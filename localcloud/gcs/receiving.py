@@ -54,16 +54,17 @@ def keep(
 class RelatedReader:
     """The parts of a multipart/related body, streamed. Not thread-safe.
 
-    Line ends may be CRLF or bare LF: Google's own apitools sends LF, and Cloud Storage takes it.
+    Line ends may be CRLF or bare LF, quotes round the boundary single: Google's own apitools sends both, and Cloud
+    Storage takes it.
     """
 
     def __init__(self, pieces: Iterable[bytes | memoryview], content_type: str) -> None:
-        match = re.search(r'boundary=(?:"([^"]+)"|([^;\s]+))', content_type)
+        match = re.search(r"""boundary=(?:"([^"]+)"|'([^']+)'|([^;\s]+))""", content_type)
         if not match:
             raise invalid("The multipart request has no boundary.")
         self._pieces = iter(pieces)
         self._held = b""
-        dashes = b"--" + (match[1] or match[2]).encode("latin-1")
+        dashes = b"--" + (match[1] or match[2] or match[3]).encode("latin-1")
         first_line = self._all_until(b"\n")
         if first_line.rstrip(b"\r") != dashes:
             raise invalid("The multipart request does not begin with its boundary.")
@@ -80,6 +81,11 @@ class RelatedReader:
     def body(self) -> Iterator[bytes | memoryview]:
         """The body of the part whose headers were read."""
         yield from self._until(self._delimiter)
+        while len(self._held) < 2 and (piece := next(self._pieces, None)) is not None:
+            self._held += bytes(piece)
+        if self._held.startswith(b"--"):  # the last part: a body left half read would spoil the connection
+            for _ in self._pieces:
+                pass
 
     def _all_until(self, mark: bytes) -> bytes:
         return b"".join(bytes(piece) for piece in self._until(mark))

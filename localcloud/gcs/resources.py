@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 from datetime import UTC, datetime
 from urllib.parse import quote
@@ -44,6 +45,20 @@ def etag(record: ObjectRecord) -> str:
             number >>= 7
         packed.append(number)
     return base64.b64encode(packed).decode()
+
+
+def parse_resource(body: bytes) -> dict[str, object]:
+    """A request's JSON object; an absent one and null are empty. Raises ApiError 400 for anything else."""
+    try:
+        resource = json.loads(body or b"{}")
+        json.dumps(resource, ensure_ascii=False).encode()  # an escaped lone surrogate is no text
+    except ValueError as error:
+        raise ApiError(400, "parseError", "Parse Error") from error
+    if resource is None:
+        return {}
+    if not isinstance(resource, dict):
+        raise ApiError(400, "parseError", "Parse Error")
+    return resource
 
 
 def writable(resource: object) -> Attributes:

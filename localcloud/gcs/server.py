@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from localcloud.gcs.json_api import JsonApi
 from localcloud.gcs.json_uploads import JsonUploads
 from localcloud.gcs.store import Store
 from localcloud.gcs.xml_api import XmlApi
-from localcloud.http1 import Exchange, HttpServer
+from localcloud.http1 import ConnectionBroken, Exchange, HttpServer
+
+STOP_TIMEOUT_S = 5.0
 
 
 class GcsServer:
@@ -37,6 +40,9 @@ class GcsServer:
         self.url = self._http.url
         self.faults = self._http.faults
         self._store = Store(data_dir)
+        self._changed = threading.Condition()
+        self._busy = 0
+        self._stopping = False
         self._json = JsonApi(self._store, self.url)
         self._uploads = JsonUploads(self._store, self.url)
         self._xml = XmlApi(self._store, self.url)
@@ -50,8 +56,12 @@ class GcsServer:
         self._http.start()
 
     def stop(self) -> None:
-        """Close every connection, and the index once their threads have ended."""
+        """Close every connection, and the index once the requests at work have ended."""
+        with self._changed:
+            self._stopping = True
         self._http.stop()
+        with self._changed:
+            self._changed.wait_for(lambda: not self._busy, timeout=STOP_TIMEOUT_S)
         self._store.close()
 
     def requests(self) -> dict[str, int]:
@@ -59,13 +69,26 @@ class GcsServer:
         return self._http.requests()
 
     def _handle(self, exchange: Exchange) -> None:
+        with self._changed:
+            if self._stopping:
+                raise ConnectionBroken
+            self._busy += 1
+        try:
+            self._answer(exchange)
+        finally:
+            with self._changed:
+                self._busy -= 1
+                self._changed.notify_all()
+
+    def _answer(self, exchange: Exchange) -> None:
         path = exchange.path
-        is_json = path.startswith(("/storage/v1/", "/download/storage/v1/", "/batch"))
+        is_batch = path in ("/batch", "/batch/storage/v1")
+        is_json = is_batch or path.startswith(("/storage/v1/", "/download/storage/v1/"))
         is_upload = path.startswith(("/upload/storage/v1/", "/resumable/upload/storage/v1/"))
         try:
             if is_upload:
                 self._uploads.handle(exchange)
-            elif path.startswith("/batch"):
+            elif is_batch:
                 handle_batch(exchange, self._json)
             elif is_json:
                 self._json.handle(exchange)
@@ -75,9 +98,9 @@ class GcsServer:
             if error.status == 304:
                 exchange.send(304)
             elif is_json or is_upload:
-                exchange.send(error.status, _JSON, json.dumps(error.to_json()).encode())
+                exchange.send(error.status, [*_JSON, *error.headers], json.dumps(error.to_json()).encode())
             else:
-                exchange.send(error.status, _XML, error.to_xml())
+                exchange.send(error.status, [*_XML, *error.headers], error.to_xml())
 
 
 _JSON = [("Content-Type", "application/json; charset=UTF-8")]

@@ -178,9 +178,10 @@ class Sessions:
         return self._complete(session, token, position, crc, expected, answer) if span.is_final else None
 
     def _save(self, session: Session) -> None:
-        self._store.db.execute(
-            "UPDATE sessions SET persisted=?, crc32c=? WHERE id=?", session.persisted, session.crc32c, session.id
-        )
+        with session.lock:  # size and checksum of the same moment, also when a newer request goes on already
+            self._store.db.execute(
+                "UPDATE sessions SET persisted=?, crc32c=? WHERE id=?", session.persisted, session.crc32c, session.id
+            )
 
     def _complete(
         self,

@@ -179,11 +179,16 @@ class Store:
         )
 
     def change(
-        self, bucket: str, name: str, conditions: Conditions, change: Callable[[Attributes], Attributes]
+        self,
+        bucket: str,
+        name: str,
+        generation: str | None,
+        conditions: Conditions,
+        change: Callable[[Attributes], Attributes],
     ) -> ObjectRecord:
         """Replace the live object's attributes by `change` of them. Raises ApiError 400, 404 or 412."""
         with self.db.transaction():
-            old = self.get(bucket, name)
+            old = self.get(bucket, name, generation)
             conditions.check(old)
             attributes = change(old.attributes)
             check_metadata(attributes)

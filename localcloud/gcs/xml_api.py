@@ -80,7 +80,7 @@ class XmlApi:
         if exchange.method == "HEAD":
             record = self._store.with_md5(record)
         headers = [("Last-Modified", formatdate(record.updated_us / 1e6, usegmt=True))]
-        headers += [(f"{_META}{key}", " ".join(value.split("\n"))) for key, value in record.metadata.items()]
+        headers += [(f"{_META}{key}", value) for key, value in record.metadata.items()]
         if "customTime" in record.attributes:
             headers.append(("x-goog-custom-time", str(record.attributes["customTime"])))
         if record.components is not None:
@@ -112,8 +112,9 @@ class XmlApi:
             max_results=parse_count(query.get("max-keys", str(MAX_RESULTS))),
         )
         page = list_page(self._store, bucket, listing)
-        show = quote if query.get("encoding-type") == "url" else escape
-        lines = [f"<Name>{bucket}</Name><Prefix>{show(listing.prefix)}</Prefix>"]
+        in_url = query.get("encoding-type") == "url"
+        show, encoding = (quote if in_url else escape), ("<EncodingType>url</EncodingType>" if in_url else "")
+        lines = [f"<Name>{bucket}</Name><Prefix>{show(listing.prefix)}</Prefix>{encoding}"]
         lines.append(f"<IsTruncated>{'true' if page.token else 'false'}</IsTruncated>")
         if page.token and is_v2:
             lines.append(f"<NextContinuationToken>{page.token}</NextContinuationToken>")

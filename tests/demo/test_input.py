@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,8 +18,9 @@ MIB = 1024 * 1024
 
 
 @pytest.fixture(scope="module")
-def sample(tmp_path_factory: pytest.TempPathFactory) -> DemoInput:
-    return sample_input(tmp_path_factory.mktemp("sample"))
+def sample() -> Iterator[DemoInput]:
+    with tempfile.TemporaryDirectory() as folder:  # not pytest's, which would keep the archives of three runs
+        yield sample_input(Path(folder))
 
 
 def test_the_sample_is_large_enough_and_of_every_size(sample: DemoInput) -> None:
@@ -62,10 +65,6 @@ def test_a_part_of_the_sample_has_metadata_and_every_header(sample: DemoInput) -
     assert 0 < len(with_metadata) < len(sample.objects)
     classes = {item.headers["StorageClass"] for item in sample.objects if "StorageClass" in item.headers}
     assert classes | {"STANDARD"} == STORAGE_CLASSES.keys(), "the check knows what becomes of each class"
-    for item in sample.objects:
-        if item.headers.get("ContentEncoding") == "gzip":
-            assert item.path is not None
-            assert item.path.read_bytes()[:2] == b"\x1f\x8b", "really compressed"
 
 
 def make_packages(root: Path) -> None:
@@ -127,12 +126,19 @@ def test_a_directory_that_cannot_be_moved_is_refused(tmp_path: Path) -> None:
         directory_input(tmp_path / "empty")
 
 
+def test_a_linked_directory_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "kept").touch()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "file").touch()
+    (tmp_path / "source" / "link").symlink_to(tmp_path / "elsewhere")
+    assert [item.key for item in directory_input(tmp_path / "source").objects] == ["kept"]
+
+
 def test_what_cannot_be_moved_is_left_out_and_said(tmp_path: Path) -> None:
     (tmp_path / "kept").write_bytes(b"x")
     (tmp_path / "link").symlink_to("kept")
     (tmp_path / "dangling").symlink_to("nowhere")
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "to-folder").symlink_to("folder")
     (tmp_path / "control\ncharacter").touch()
     os.mkfifo(tmp_path / "pipe")
     (Path(os.fsdecode(os.fsencode(tmp_path) + b"/latin-\xe9"))).touch()
@@ -148,7 +154,6 @@ def test_what_cannot_be_moved_is_left_out_and_said(tmp_path: Path) -> None:
     assert left_out == {
         "link": "a symbolic link",
         "dangling": "a symbolic link",
-        "to-folder": "a symbolic link",
         "pipe": "not a regular file",
         "latin-\\udce9": "its name is not UTF-8",
     }

@@ -99,7 +99,13 @@ def test_what_a_person_gets_wrong_is_one_clear_failure(pipeline) -> None:
     """Several wrong runs at a time: each says what is wrong and where, is not retried, and floods nothing."""
     fill(pipeline, "wrong/", 30)
     runs = {
-        "key": pipeline.trigger("wrong/", cloudfront_conn_id="cloudfront_wrong", workers=1, destination_prefix="k/"),
+        "key": pipeline.trigger(
+            "wrong/",
+            cloudfront_conn_id="cloudfront_wrong",
+            workers=1,
+            destination_prefix="k/",
+            log_name="edgehaul-wrong",
+        ),
         "secret": pipeline.trigger("wrong/", aws_conn_id="aws_wrong"),
         "empty": pipeline.trigger("nothing-here/"),
         "allowed": pipeline.trigger("nothing-here/", allow_empty=True),
@@ -117,6 +123,11 @@ def test_what_a_person_gets_wrong_is_one_clear_failure(pipeline) -> None:
     assert (worker.state, worker.try_number) == ("failed", 1)
     summary = pipeline.airflow.xcom(runs["key"], "reconcile")
     assert (summary["failed"], summary["missing"]) == (0, summary["listed"])
+
+    (event,) = [text for text in event_texts(pipeline, "edgehaul-wrong") if "SignatureRejected" in text]
+    assert "MAIN_PROGRAM_ERROR" in event
+    assert "transfer" in event
+    assert "Traceback" in event
 
     assert "SignatureDoesNotMatch" in logs["secret"]
     assert "'aws_wrong'" in logs["secret"]
@@ -148,6 +159,16 @@ def test_a_killed_worker_loses_nothing(pipeline, edge_faults) -> None:
     assert summary["matched"] == summary["listed"] == len(bodies)
 
 
+def event_texts(pipeline, log_name: str) -> list[str]:
+    client = cloud_logging.Client(
+        project=pipeline.cloud.project,
+        credentials=AnonymousCredentials(),
+        client_options={"api_endpoint": pipeline.cloud.logging_url},
+        _use_grpc=False,
+    )
+    return [str(entry.payload) for entry in client.logger(log_name).list_entries()]
+
+
 def test_failures_are_reported_and_logged(pipeline, edge_faults) -> None:
     fill(pipeline, "partly/", 10)
     edge_faults(
@@ -161,16 +182,7 @@ def test_failures_are_reported_and_logged(pipeline, edge_faults) -> None:
     assert "1 of 11 objects did not arrive" in logs
     assert "SourceNotFound" in logs
 
-    client = cloud_logging.Client(
-        project=pipeline.cloud.project,
-        credentials=AnonymousCredentials(),
-        client_options={"api_endpoint": pipeline.cloud.logging_url},
-        _use_grpc=False,
-    )
-    entries = [
-        str(entry.payload)
-        for entry in client.logger("edgehaul-test").list_entries(filter_='timestamp>="2020-01-01T00:00:00Z"')
-    ]
+    entries = event_texts(pipeline, "edgehaul-test")
     for name, count in (("PUBSUB_MESSAGE_PUBLISHED", 1), ("OBJECT_INITIATED", 11), ("OBJECT_DOWNLOAD_ERROR", 1)):
         assert sum(name in entry for entry in entries) >= count, (name, entries)
     assert not any("Signature" in entry for entry in entries)

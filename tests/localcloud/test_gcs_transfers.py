@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gcs_clients import BUCKET, MIB, Wire, connect, crc32c, serving
 from google.cloud.storage import transfer_manager
 
+from gcs_clients import BUCKET, MIB, Wire, connect, crc32c, serving
 from localcloud.gcs import GcsServer
 
 CHUNK = 256 * 1024

@@ -24,9 +24,9 @@ MIB = 1024 * 1024
 
 
 @contextmanager
-def serving(data_dir: Path, *, port: int = 0) -> Iterator[GcsServer]:
+def serving(data_dir: Path) -> Iterator[GcsServer]:
     """A server over a directory, on a free port."""
-    server = GcsServer(data_dir, port=port, buckets=[BUCKET])
+    server = GcsServer(data_dir, buckets=[BUCKET])
     server.start()
     try:
         yield server
@@ -62,8 +62,8 @@ class Answer:
 class Wire:
     """HTTP requests sent as they are given, each on a connection of its own."""
 
-    def __init__(self, server: GcsServer) -> None:
-        parts = urlsplit(server.url)
+    def __init__(self, server: GcsServer | str) -> None:
+        parts = urlsplit(server if isinstance(server, str) else server.url)
         assert parts.hostname and parts.port
         self.address = parts.hostname, parts.port
 
@@ -75,9 +75,7 @@ class Wire:
         try:
             connection.request(method, _path(target), body=body, headers=dict(headers or {}))
             answer = connection.getresponse()
-            return Answer(
-                answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
-            )
+            return Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
         finally:
             connection.close()
 
@@ -103,7 +101,16 @@ class Wire:
     def upload_related(self, resource: object, data: bytes, *, eol: bytes = b"\r\n") -> Answer:
         """A multipart upload; the media part has no headers, as rclone sends it."""
         document = resource if isinstance(resource, bytes) else json.dumps(resource).encode()
-        lines = [b"--cut here", b"Content-Type: application/json", b"", document, b"--cut here", b"", data, b"--cut here--"]
+        lines = [
+            b"--cut here",
+            b"Content-Type: application/json",
+            b"",
+            document,
+            b"--cut here",
+            b"",
+            data,
+            b"--cut here--",
+        ]
         headers = {"Content-Type": 'multipart/related; boundary="cut here"'}
         return self.send("POST", f"/upload/storage/v1/b/{BUCKET}/o?uploadType=multipart", eol.join(lines), headers)
 

@@ -54,9 +54,9 @@ def test_every_http_status_is_mapped(status: int) -> None:
         assert isinstance(error, RetryableError | ObjectError | FatalError)
         assert error.http_status == status
         assert str(status) in error.message
-        assert isinstance(error, RetryableError) == ((status >= 500 and status != 494) or status in (408, 410, 429)) or (
-            status == 410
-        )
+        assert isinstance(error, RetryableError) == (
+            (status >= 500 and status != 494) or status in (408, 410, 429)
+        ) or (status == 410)
 
 
 def test_a_cached_error_is_waited_out() -> None:

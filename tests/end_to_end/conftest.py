@@ -19,13 +19,13 @@ def edge_faults(pipeline: Pipeline) -> Iterator[Callable[[list[dict[str, Any]]],
     control(pipeline.cloud.edge_url, None)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
     with LocalCloud(tmp_path_factory.mktemp("cloud")) as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def pipeline(cloud: LocalCloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
     wrong_key = cloud.connections()["cloudfront_default"] | {"login": "KNOTTHEONE"}
     environment = {

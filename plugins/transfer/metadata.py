@@ -7,6 +7,7 @@ from email.header import decode_header
 
 from transfer.errors import SourceForbidden, Stage
 from transfer.model import ObjectMeta
+from transfer.proof import source_crc32c
 
 MTIME_KEY = "goog-reserved-file-mtime"
 """Seconds since the epoch; what gcloud storage and Storage Transfer Service keep a source's modification time under."""
@@ -55,6 +56,8 @@ def resource_of(item: ObjectMeta, headers: Mapping[str, str]) -> dict[str, objec
     resource: dict[str, object] = {
         field: value for header, field in CONTENT_FIELDS.items() if (value := _content_value(header, headers))
     }
+    if crc32c := source_crc32c(headers):
+        resource["crc32c"] = crc32c  # the sink compares it with the bytes, and Cloud Storage with what it stores
     resource["storageClass"] = STORAGE_CLASSES.get(item.storage_class, "STANDARD")
     user = {
         name[len(USER_PREFIX) :]: _decoded(value) for name, value in headers.items() if name.startswith(USER_PREFIX)

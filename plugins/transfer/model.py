@@ -59,8 +59,10 @@ class Proof(StrEnum):
 
     ETAG_MD5 = "etag-md5"
     """The MD5 of what was read equals the source's ETag."""
+    ETAG_MULTIPART = "etag-multipart"
+    """The MD5 of the MD5s of the parts equals the source's ETag."""
     CRC32C = "crc32c"
-    """The source names no checksum that could be computed again (multipart or KMS-encrypted)."""
+    """The source names no checksum that could be computed again (KMS-encrypted, or parts of an unusual size)."""
 
 
 class SkipReason(StrEnum):

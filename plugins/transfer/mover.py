@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections.abc import Callable
 
-from transfer.comparison import holds, is_md5
+from transfer.comparison import holds
 from transfer.errors import (
     CorruptTransfer,
     DestinationConflict,
@@ -32,6 +31,7 @@ from transfer.model import (
 from transfer.naming import Naming
 from transfer.ports import Fetched, GenerationMismatch, ObjectSink, ObjectSource, Upload
 from transfer.progress import Progress
+from transfer.proof import SourceDigest
 from transfer.retry import Retrier
 
 log = logging.getLogger(__name__)
@@ -101,8 +101,9 @@ class ObjectMover:
 
     def _move_whole(self, item: ObjectMeta, name: str) -> tuple[Fetched, Proof, DestinationObject]:
         fetched = self._source.fetch(item)
-        digest = hashlib.md5(fetched.body, usedforsecurity=False)
-        proof = prove(item, digest.hexdigest(), fetched)
+        digest = SourceDigest(item, fetched.headers)
+        digest.update(fetched.body)
+        proof = digest.prove()
         stored = self._sink.put(name, fetched.body, resource_of(item, fetched.headers), item.replaces_generation)
         return fetched, proof, stored
 
@@ -169,16 +170,17 @@ class _Parts:
         self._shown_bytes = 0
 
     def stream(self, part_size_bytes: int) -> tuple[Fetched, Proof, DestinationObject]:
-        """Nothing is visible before the last part is accepted, and that is sent only when the MD5 is right."""
-        item, digest = self._item, hashlib.md5(usedforsecurity=False)
+        """Nothing is visible before the last part is accepted, and that is sent only when the ETag is right."""
+        item, digest = self._item, None
         for start in range(0, item.size_bytes, part_size_bytes):
             count = min(part_size_bytes, item.size_bytes - start)
             fetched = self._fetch(start, count)
-            digest.update(fetched.body)
-            if self._upload is None:
+            if digest is None or self._upload is None:
+                digest = SourceDigest(item, fetched.headers)
                 self._upload = self._begin(fetched)
+            digest.update(fetched.body)
             is_last = start + count == item.size_bytes
-            proof = prove(item, digest.hexdigest(), fetched) if is_last else None
+            proof = digest.prove() if is_last else None
             stored = self._write(self._upload, fetched.body, is_last)
             self._progress.part(count)
             self._shown_bytes += count
@@ -206,21 +208,6 @@ class _Parts:
 
     def _write(self, upload: Upload, part: memoryview, is_last: bool) -> DestinationObject | None:
         return self._retrier.call(lambda: upload.write(part, is_last=is_last))
-
-
-def prove(item: ObjectMeta, md5: str, fetched: Fetched) -> Proof:
-    """Which proof the bytes read give. Raises CorruptTransfer when they are not what the ETag says.
-
-    An ETag is the MD5 of a single PUT unless the object is encrypted with KMS or a customer's key (S3 API Reference,
-    "Object").
-    """
-    encryption = fetched.headers.get("x-amz-server-side-encryption", "")
-    keyed = encryption.startswith("aws:kms") or "x-amz-server-side-encryption-customer-algorithm" in fetched.headers
-    if keyed or not is_md5(item.etag):
-        return Proof.CRC32C
-    if md5 != item.etag:
-        raise CorruptTransfer(f"the bytes read have MD5 {md5}, and the ETag says {item.etag}", stage=Stage.DOWNLOAD)
-    return Proof.ETAG_MD5
 
 
 def failure_of(error: ObjectError, *, key: str, attempts: int = 0) -> TransferFailure:

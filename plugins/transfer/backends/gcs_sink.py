@@ -35,6 +35,7 @@ class GcsSink:
     def put(self, name: str, body: memoryview, resource: Mapping[str, object], generation: int) -> DestinationObject:
         """Store a small object in one request. Raises GenerationMismatch, CorruptTransfer, or another TransferError."""
         crc32c = crc32c_of(body)
+        _compare(crc32c, resource)
         described = json.dumps({**resource, "name": name, "crc32c": crc32c}).encode()
         boundary = self._boundary.encode()
         content_type = str(resource.get("contentType", "application/octet-stream")).encode()
@@ -69,7 +70,7 @@ class GcsSink:
         session_url = answer.headers.get("location", "")
         if not session_url.startswith(("https://", "http://")):
             raise EndpointRejected("Cloud Storage opened an upload without saying where", stage=Stage.UPLOAD)
-        return _ResumableUpload(self._client, session_url, size_bytes, self._verified)
+        return _ResumableUpload(self._client, session_url, size_bytes, resource, self._verified)
 
     def stat(self, name: str) -> DestinationObject | None:
         """What is there now, or None."""
@@ -94,6 +95,15 @@ class GcsSink:
         )
 
 
+def _compare(crc32c: str, resource: Mapping[str, object]) -> None:
+    """Raises CorruptTransfer when the source names a CRC32C and the bytes have another."""
+    expected = resource.get("crc32c", crc32c)
+    if crc32c != expected:
+        raise CorruptTransfer(
+            f"the bytes read have CRC32C {crc32c}, and S3 says {expected}; nothing was stored", stage=Stage.DOWNLOAD
+        )
+
+
 class _ResumableUpload:
     """An `Upload` over one resumable session. A part that failed midway goes on from what the session says it has."""
 
@@ -102,11 +112,13 @@ class _ResumableUpload:
         client: GcsClient,
         session_url: str,
         size_bytes: int,
+        resource: Mapping[str, object],
         verified: Callable[..., DestinationObject],
     ) -> None:
         self._client = client
         self._session_url = session_url
         self._size_bytes = size_bytes
+        self._resource = resource
         self._verified = verified
         self._checksum = google_crc32c.Checksum()
         self._hashed_bytes = 0
@@ -120,6 +132,8 @@ class _ResumableUpload:
         if self._hashed_bytes < end:
             update_crc32c(self._checksum, part)
             self._hashed_bytes = end
+        if is_last:
+            _compare(encode_crc32c(self._checksum), self._resource)
         persisted = self._part_start
         if self._is_uncertain:
             answer = self._send(f"bytes */{self._size_bytes}", None)

@@ -1,0 +1,238 @@
+"""Our side, as one worker task runs it without Airflow: queue → worker → ledger, or the bare data path.
+
+A process of its own: reads a task from standard input and prints its numbers as the last line.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import pubsub_v1
+
+from benchmarks.measure import Meter, PeerFailed
+from benchmarks.workloads import BUCKET, DESTINATION
+from transfer.backends.curl import CurlClient
+from transfer.backends.edge import EdgeSource
+from transfer.backends.gcs_client import GcsClient
+from transfer.backends.gcs_sink import GcsSink
+from transfer.backends.gcs_state import GcsListing, GcsState
+from transfer.backends.google_token import GoogleToken
+from transfer.backends.pubsub import (
+    PubSubFailures,
+    PubSubQueue,
+    PubSubRequests,
+    create_subscription,
+    delete_subscription,
+    ensure_topic,
+)
+from transfer.backends.s3_listing import list_objects
+from transfer.backends.signing import PublicUrls
+from transfer.errors import SinkUnavailable, SourceUnavailable, Stage
+from transfer.event_log import NoEventLog
+from transfer.listing import ListingSummary, list_and_publish
+from transfer.model import Copied, ObjectMeta, Overwrite, TransferConfig, TransferOutcome
+from transfer.mover import ObjectMover
+from transfer.naming import Naming
+from transfer.progress import Progress
+from transfer.records import Ledger, Manifest
+from transfer.retry import Retrier
+from transfer.worker import Assignment, Worker
+
+PROJECT = "bench"
+STATE_PREFIX = ".edgehaul/"
+ACK_DEADLINE_S = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineTask:
+    """One copy of one folder by the engine."""
+
+    s3_url: str
+    edge_url: str
+    gcs_url: str
+    run_id: str
+    folder: str
+    """The source prefix, without its slash: the workload's name."""
+    threads: int
+    part_size_bytes: int
+    source_bucket: str = BUCKET
+    destination_bucket: str = DESTINATION
+
+
+class _TimedMover:
+    """A mover that tells when the last object was done: what is left of the wall time is settling."""
+
+    def __init__(self, mover: ObjectMover, done_at_s: list[float]) -> None:
+        self._mover = mover
+        self._done_at_s = done_at_s
+
+    def move(self, item: ObjectMeta) -> TransferOutcome:
+        outcome = self._mover.move(item)
+        self._done_at_s[0] = time.perf_counter()
+        return outcome
+
+
+class Engine:
+    """Makes the parts of a run as `tests/support/engine_rig.py` and the hooks do."""
+
+    def __init__(self, task: EngineTask) -> None:
+        self._task = task
+        self._stop = threading.Event()
+        self._config = TransferConfig(threads=task.threads, part_size_bytes=task.part_size_bytes)
+        self._naming = Naming(
+            source_prefix=f"{task.folder}/", destination_prefix=f"{task.run_id}/", state_prefix=STATE_PREFIX
+        )
+        self._s3 = boto3.client(
+            "s3",
+            endpoint_url=task.s3_url,
+            aws_access_key_id=os.environ.get("AWS_ACCESS_KEY_ID", "bench"),
+            aws_secret_access_key=os.environ.get("AWS_SECRET_ACCESS_KEY", "bench"),
+            region_name=os.environ.get("AWS_DEFAULT_REGION", "us-east-1"),
+        )
+        self.done_at_s = [0.0]
+
+    def worker_run(self) -> dict[str, float]:
+        """List and publish, then drain with one worker; the numbers of both."""
+        task = self._task
+        publisher, subscriber = pubsub_v1.PublisherClient(), pubsub_v1.SubscriberClient()
+        topic, errors = f"projects/{PROJECT}/topics/bench", f"projects/{PROJECT}/topics/bench-errors"
+        subscription = f"projects/{PROJECT}/subscriptions/{task.run_id}"
+        for name in (topic, errors):
+            ensure_topic(publisher, name)
+        create_subscription(subscriber, subscription, topic=topic, run_id=task.run_id, ack_deadline_s=ACK_DEADLINE_S)
+        meter = Meter()
+        summary = self._list(PubSubRequests(publisher, topic, NoEventLog()))
+        listing = meter.stop()
+        worker = self._worker(
+            summary,
+            PubSubQueue(subscriber, subscription, ack_deadline_s=ACK_DEADLINE_S),
+            PubSubFailures(publisher, errors, run_id=task.run_id),
+        )
+        meter, begun_s = Meter(), time.perf_counter()
+        stats = worker.run()
+        usage = meter.stop()
+        delete_subscription(subscriber, subscription)
+        if stats.copied != summary.objects:
+            raise PeerFailed(f"{stats.copied} of {summary.objects} objects were copied: {stats}")
+        return {
+            **usage.to_json(),
+            "objects": summary.objects,
+            "bytes": summary.bytes,
+            "list_wall_s": listing.wall_s,
+            "list_cpu_s": listing.cpu_s,
+            "moved_s": self.done_at_s[0] - begun_s,
+        }
+
+    def bare_run(self) -> dict[str, float]:
+        """Movers on threads over a list in memory: no queue, no ledger."""
+        items = list(self._source())
+        position = iter(items)
+        lock = threading.Lock()
+
+        def move_all() -> int:
+            mover, copied = self._mover(Progress()), 0
+            while True:
+                with lock:
+                    item = next(position, None)
+                if item is None:
+                    return copied
+                copied += isinstance(mover.move(item), Copied)
+
+        meter = Meter()
+        with ThreadPoolExecutor(self._task.threads) as pool:
+            copied = sum(job.result() for job in [pool.submit(move_all) for _ in range(self._task.threads)])
+        usage = meter.stop()
+        if copied != len(items):
+            raise PeerFailed(f"{copied} of {len(items)} objects were copied")
+        return {**usage.to_json(), "objects": len(items), "bytes": sum(item.size_bytes for item in items)}
+
+    def _source(self) -> Iterable[ObjectMeta]:
+        return list_objects(self._s3, self._task.source_bucket, f"{self._task.folder}/")
+
+    def _list(self, publisher: PubSubRequests) -> ListingSummary:
+        listing = GcsListing(self._gcs_client(), self._retrier())
+        return list_and_publish(
+            self._source(),
+            listing.objects(self._naming.destination_prefix, leave_out=STATE_PREFIX),
+            naming=self._naming,
+            overwrite=Overwrite.CHANGED,
+            publisher=publisher,
+            manifest=Manifest(self._state(), "1"),
+            run_id=self._task.run_id,
+            listing="1",
+            large_bytes=self._config.part_size_bytes,
+            progress=Progress(),
+            stop=self._stop,
+        )
+
+    def _worker(self, summary: ListingSummary, queue: PubSubQueue, failures: PubSubFailures) -> Worker:
+        assignment = Assignment(
+            run_id=self._task.run_id,
+            listing="1",
+            source_bucket=self._task.source_bucket,
+            destination_bucket=self._task.destination_bucket,
+            messages=summary.messages,
+            objects=summary.objects,
+            bytes=summary.bytes,
+        )
+        return Worker(
+            assignment,
+            queue=queue,
+            failures=failures,
+            ledger=Ledger(self._state(), listing="1", worker="w0"),
+            new_mover=lambda progress: _TimedMover(self._mover(progress), self.done_at_s),  # type: ignore[arg-type,return-value]
+            config=self._config,
+            events=NoEventLog(),
+            stop=self._stop,
+        )
+
+    def _mover(self, progress: Progress) -> ObjectMover:
+        curl = CurlClient(
+            unavailable=SourceUnavailable, stage=Stage.DOWNLOAD, timeouts=self._config.timeouts, stop=self._stop
+        )
+        return ObjectMover(
+            EdgeSource(curl, base_url=self._task.edge_url, prefix=self._naming.source_prefix, authorizer=PublicUrls()),
+            GcsSink(self._gcs_client()),
+            naming=self._naming,
+            retrier=self._retrier(),
+            part_size_bytes=self._config.part_size_bytes,
+            progress=progress,
+        )
+
+    def _gcs_client(self) -> GcsClient:
+        curl = CurlClient(
+            unavailable=SinkUnavailable, stage=Stage.UPLOAD, timeouts=self._config.timeouts, stop=self._stop
+        )
+        token = GoogleToken(AnonymousCredentials())
+        bucket = self._task.destination_bucket
+        return GcsClient(curl, base_url=self._task.gcs_url, bucket=bucket, token=token)
+
+    def _retrier(self) -> Retrier:
+        return Retrier(self._config.retry, self._stop)
+
+    def _state(self) -> GcsState:
+        return GcsState(self._gcs_client(), self._retrier(), prefix=f"{STATE_PREFIX}{self._task.run_id}/")
+
+
+def main() -> None:
+    """Run one task."""
+    logging.basicConfig(level=logging.WARNING)
+    fields: dict[str, Any] = json.load(sys.stdin)
+    is_bare = fields.pop("is_bare")
+    engine = Engine(EngineTask(**fields))
+    print(json.dumps(engine.bare_run() if is_bare else engine.worker_run()))
+
+
+if __name__ == "__main__":
+    main()

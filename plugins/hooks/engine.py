@@ -1,7 +1,6 @@
 """Engine objects made from Airflow connections: what an operator hands to `transfer`.
 
-Each function makes what one task needs; nothing here may be kept across a fork, and each transfer thread gets handles of
-its own.
+Each function makes what one task needs; nothing here may be kept across a fork, and each lane gets handles of its own.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from hooks.pubsub import PubSubQueueHook
 from hooks.s3 import S3SourceHook
 
 if TYPE_CHECKING:
+    from transfer.backends.driving import CurlLoop
     from transfer.backends.gcs_client import GcsClient
     from transfer.backends.gcs_state import GcsListing, GcsState
     from transfer.backends.pubsub import PubSubFailures, PubSubQueue, PubSubRequests
@@ -48,18 +48,24 @@ class Destination:
         from transfer.backends.gcs_state import GcsListing
         from transfer.retry import Retrier
 
-        return GcsListing(self._client_factory()(), Retrier(self.config.retry, self.stop))
+        return GcsListing(self._client_factory()(), Retrier(self.config.retry), self.stop)
 
     def state(self, prefix: str) -> GcsState:
         """The run's own records under a prefix of the bucket. They can still be written while the task stops."""
         from transfer.backends.gcs_state import GcsState
         from transfer.retry import Retrier
 
-        going_on = threading.Event()
-        return GcsState(self._client_factory(going_on)(), Retrier(self.config.retry, going_on), prefix=prefix)
+        never = threading.Event()
+        return GcsState(self._client_factory()(), Retrier(self.config.retry), never, prefix=prefix)
+
+    def loop(self) -> CurlLoop:
+        """Drives transfers; one a thread."""
+        from transfer.backends.driving import CurlLoop
+
+        return CurlLoop(self.stop)
 
     def mover_factory(self, cloudfront_conn_id: str, *, naming: Naming) -> Callable[[Progress], ObjectMover]:
-        """Makes one mover a thread; the signature and the token are shared by all of them."""
+        """Makes one mover a lane; the signature and the token are shared by all of them."""
         from transfer.backends.curl import CurlClient
         from transfer.backends.edge import EdgeSource
         from transfer.backends.gcs_sink import GcsSink
@@ -72,21 +78,19 @@ class Destination:
         new_client = self._client_factory()
 
         def new_mover(progress: Progress) -> ObjectMover:
-            curl = CurlClient(
-                unavailable=SourceUnavailable, stage=Stage.DOWNLOAD, timeouts=self.config.timeouts, stop=self.stop
-            )
+            curl = CurlClient(unavailable=SourceUnavailable, stage=Stage.DOWNLOAD, timeouts=self.config.timeouts)
             return ObjectMover(
                 EdgeSource(curl, base_url=base_url, prefix=naming.source_prefix, authorizer=authorizer),
                 GcsSink(new_client()),
                 naming=naming,
-                retrier=Retrier(self.config.retry, self.stop),
+                retrier=Retrier(self.config.retry),
                 part_size_bytes=self.config.part_size_bytes,
                 progress=progress,
             )
 
         return new_mover
 
-    def _client_factory(self, stop: threading.Event | None = None) -> Callable[[], GcsClient]:
+    def _client_factory(self) -> Callable[[], GcsClient]:
         from transfer.backends.curl import CurlClient
         from transfer.backends.gcs_client import GcsClient
         from transfer.errors import SinkUnavailable, Stage
@@ -94,12 +98,7 @@ class Destination:
         endpoint = GCSSinkHook(self.gcp_conn_id).get_endpoint()
 
         def new_client() -> GcsClient:
-            curl = CurlClient(
-                unavailable=SinkUnavailable,
-                stage=Stage.UPLOAD,
-                timeouts=self.config.timeouts,
-                stop=stop or self.stop,
-            )
+            curl = CurlClient(unavailable=SinkUnavailable, stage=Stage.UPLOAD, timeouts=self.config.timeouts)
             return GcsClient(curl, base_url=endpoint.base_url, bucket=self.bucket, token=endpoint.token)
 
         return new_client

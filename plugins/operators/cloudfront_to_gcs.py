@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class CloudfrontToGcsWorker(BaseOperator):
-    """One worker of a run: pulls transfer requests, moves their objects with a pool of threads, settles them.
+    """One worker of a run: pulls transfer requests, moves their objects many at a time, settles them.
 
     Map it over what `S3ListToPubSubOperator` returned. Workers share the run's queue: any of them may be killed at any
     time, and the others, or its own retry, move what it held. Returns its counts:
@@ -137,6 +137,7 @@ class CloudfrontToGcsWorker(BaseOperator):
                 worker=f"{self.task_id}-{task.map_index}-{task.try_number}",
             ),
             new_mover=destination.mover_factory(self.cloudfront_conn_id, naming=naming),
+            new_loop=destination.loop,
             config=config,
             events=events,
             stop=self._stop,

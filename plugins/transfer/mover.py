@@ -33,6 +33,7 @@ from transfer.ports import Fetched, GenerationMismatch, ObjectSink, ObjectSource
 from transfer.progress import Progress
 from transfer.proof import SourceDigest
 from transfer.retry import Retrier
+from transfer.steps import Step
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ MAX_RESTARTS = 3
 
 
 class ObjectMover:
-    """Moves one object at a time. One instance a thread: it owns its connections to either side."""
+    """Moves one object at a time. One instance a lane: it owns its connections to either side."""
 
     def __init__(
         self,
@@ -64,18 +65,18 @@ class ObjectMover:
         self._progress = progress
         self._clock = clock
 
-    def move(self, item: ObjectMeta) -> TransferOutcome:
-        """Copied, Skipped(identical) or Failed. Raises FatalError and Stopped only."""
+    def move(self, item: ObjectMeta) -> Step[TransferOutcome]:
+        """Copied, Skipped(identical) or Failed. Raises FatalError only."""
         begun = self._clock()
         self._retrier.reset()
         try:
-            outcome = self._move(item, begun)
+            outcome = yield from self._move(item, begun)
         except ObjectError as error:
             outcome = Failed(failure=failure_of(error, key=item.key, attempts=self._retrier.attempts))
         self._progress.settled(outcome)
         return outcome
 
-    def _move(self, item: ObjectMeta, begun: float) -> TransferOutcome:
+    def _move(self, item: ObjectMeta, begun: float) -> Step[TransferOutcome]:
         if item.size_bytes > MAX_OBJECT_BYTES:
             raise TooLarge(
                 f"{item.size_bytes} bytes, and Cloud Storage holds 5 TiB an object at most", stage=Stage.UPLOAD
@@ -83,11 +84,11 @@ class ObjectMover:
         name = self._naming.check(self._naming.name_of(item.key))
         try:
             if item.size_bytes <= self._part_size_bytes:
-                fetched, proof, stored = self._retrier.call(lambda: self._move_whole(item, name))
+                fetched, proof, stored = yield from self._retrier.call(lambda: self._move_whole(item, name))
             else:
-                fetched, proof, stored = self._move_parts(item, name)
+                fetched, proof, stored = yield from self._move_parts(item, name)
         except GenerationMismatch:
-            return self._already_there(item, name, begun)
+            return (yield from self._already_there(item, name, begun))
         return Copied(
             key=item.key,
             size_bytes=item.size_bytes,
@@ -99,35 +100,37 @@ class ObjectMover:
             edge_request_id=fetched.headers.get("x-amz-cf-id", ""),
         )
 
-    def _move_whole(self, item: ObjectMeta, name: str) -> tuple[Fetched, Proof, DestinationObject]:
-        fetched = self._source.fetch(item)
+    def _move_whole(self, item: ObjectMeta, name: str) -> Step[tuple[Fetched, Proof, DestinationObject]]:
+        fetched = yield from self._source.fetch(item)
         digest = SourceDigest(item, fetched.headers)
         digest.update(fetched.body)
         proof = digest.prove()
-        stored = self._sink.put(name, fetched.body, resource_of(item, fetched.headers), item.replaces_generation)
+        stored = yield from self._sink.put(
+            name, fetched.body, resource_of(item, fetched.headers), item.replaces_generation
+        )
         return fetched, proof, stored
 
-    def _move_parts(self, item: ObjectMeta, name: str) -> tuple[Fetched, Proof, DestinationObject]:
+    def _move_parts(self, item: ObjectMeta, name: str) -> Step[tuple[Fetched, Proof, DestinationObject]]:
         # The upload would say so too, but only after everything had been fetched.
-        stored = self._retrier.call(lambda: self._sink.stat(name))
+        stored = yield from self._retrier.call(lambda: self._sink.stat(name))
         if (stored.generation if stored else 0) != item.replaces_generation:
             raise GenerationMismatch
         for restart in range(1, MAX_RESTARTS + 1):
             parts = _Parts(item, name, self._source, self._sink, self._retrier, self._progress)
             try:
-                return parts.stream(self._part_size_bytes)
+                return (yield from parts.stream(self._part_size_bytes))
             except CorruptTransfer as error:
                 if restart == MAX_RESTARTS:
                     raise RetriesExhausted(error, restart) from error
                 self._retrier.attempts += 1
             finally:
-                parts.close()
+                yield from parts.close()
         raise AssertionError("the last restart returns or raises")
 
-    def _already_there(self, item: ObjectMeta, name: str, begun: float) -> TransferOutcome:
+    def _already_there(self, item: ObjectMeta, name: str, begun: float) -> Step[TransferOutcome]:
         """The condition on the generation failed: by this try's lost answer, an earlier delivery, or another's hand."""
         tries = self._retrier.attempts
-        stored = self._retrier.call(lambda: self._sink.stat(name))
+        stored = yield from self._retrier.call(lambda: self._sink.stat(name))
         if stored is not None and holds(stored, item):
             if tries > 1 and item.size_bytes <= self._part_size_bytes:
                 return Copied(
@@ -169,19 +172,19 @@ class _Parts:
         self._upload: Upload | None = None
         self._shown_bytes = 0
 
-    def stream(self, part_size_bytes: int) -> tuple[Fetched, Proof, DestinationObject]:
+    def stream(self, part_size_bytes: int) -> Step[tuple[Fetched, Proof, DestinationObject]]:
         """Nothing is visible before the last part is accepted, and that is sent only when the ETag is right."""
         item, digest = self._item, None
         for start in range(0, item.size_bytes, part_size_bytes):
             count = min(part_size_bytes, item.size_bytes - start)
-            fetched = self._fetch(start, count)
+            fetched = yield from self._fetch(start, count)
             if digest is None or self._upload is None:
                 digest = SourceDigest(item, fetched.headers)
-                self._upload = self._begin(fetched)
+                self._upload = yield from self._begin(fetched)
             digest.update(fetched.body)
             is_last = start + count == item.size_bytes
             proof = digest.prove() if is_last else None
-            stored = self._write(self._upload, fetched.body, is_last)
+            stored = yield from self._write(self._upload, fetched.body, is_last)
             self._progress.part(count)
             self._shown_bytes += count
             if proof is not None and stored is not None:
@@ -189,24 +192,24 @@ class _Parts:
                 return fetched, proof, stored
         raise AssertionError("the last part's answer describes the object")
 
-    def close(self) -> None:
+    def close(self) -> Step[None]:
         """Give back what an unfinished upload holds; a finished one holds nothing."""
         self._progress.part(-self._shown_bytes)
         if self._upload is not None:
             try:
-                self._upload.abort()
+                yield from self._upload.abort()
             except TransferError as error:
                 log.info("an unfinished upload of %r could not be given up: %s", self._name, error)
 
-    def _fetch(self, start: int, count: int) -> Fetched:
+    def _fetch(self, start: int, count: int) -> Step[Fetched]:
         return self._retrier.call(lambda: self._source.fetch_range(self._item, start, count))
 
-    def _begin(self, first: Fetched) -> Upload:
+    def _begin(self, first: Fetched) -> Step[Upload]:
         resource = resource_of(self._item, first.headers)
         generation = self._item.replaces_generation
         return self._retrier.call(lambda: self._sink.begin(self._name, self._item.size_bytes, resource, generation))
 
-    def _write(self, upload: Upload, part: memoryview, is_last: bool) -> DestinationObject | None:
+    def _write(self, upload: Upload, part: memoryview, is_last: bool) -> Step[DestinationObject | None]:
         return self._retrier.call(lambda: upload.write(part, is_last=is_last))
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from transfer.model import DestinationObject, ObjectMeta, TransferFailure, TransferRequest
+from transfer.steps import Step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,39 +22,48 @@ class Fetched:
 
 
 class ObjectSource(Protocol):
-    """Reads objects through the edge. One instance a thread."""
+    """Reads objects through the edge. One instance a lane, for one step at a time."""
 
-    def fetch(self, item: ObjectMeta) -> Fetched:
+    def fetch(self, item: ObjectMeta) -> Step[Fetched]:
         """The whole object in one GET, its length and ETag checked against the listing."""
 
-    def fetch_range(self, item: ObjectMeta, start: int, count: int) -> Fetched:
+    def fetch_range(self, item: ObjectMeta, start: int, count: int) -> Step[Fetched]:
         """Exactly `count` bytes from `start`; only a 206 with the very Content-Range asked for is accepted."""
 
 
 class Upload(Protocol):
     """An upload in progress, made of consecutive parts. Nothing is visible before the last part is accepted."""
 
-    def write(self, part: memoryview, *, is_last: bool) -> DestinationObject | None:
+    def write(self, part: memoryview, *, is_last: bool) -> Step[DestinationObject | None]:
         """Send the next part; after the last one, what Cloud Storage stored, its CRC32C equal to what was sent."""
 
-    def abort(self) -> None:
+    def abort(self) -> Step[None]:
         """Give the upload up and let the other side free what it holds."""
 
 
 class ObjectSink(Protocol):
-    """Writes objects to the destination bucket. One instance a thread."""
+    """Writes objects to the destination bucket. One instance a lane, for one step at a time."""
 
-    def put(self, name: str, body: memoryview, resource: Mapping[str, object], generation: int) -> DestinationObject:
+    def put(
+        self, name: str, body: memoryview, resource: Mapping[str, object], generation: int
+    ) -> Step[DestinationObject]:
         """Store a small object in one request, on condition that the destination's generation is the one given.
 
         Raises GenerationMismatch when it is not.
         """
 
-    def begin(self, name: str, size_bytes: int, resource: Mapping[str, object], generation: int) -> Upload:
+    def begin(self, name: str, size_bytes: int, resource: Mapping[str, object], generation: int) -> Step[Upload]:
         """Start the upload of a large object under the same condition."""
 
-    def stat(self, name: str) -> DestinationObject | None:
+    def stat(self, name: str) -> Step[DestinationObject | None]:
         """What is there now, or None."""
+
+
+class TransferLoop(Protocol):
+    """Drives many steps from one thread."""
+
+    def run(self, lanes: Sequence[Step[None]]) -> None:
+        """Drive the lanes until all have ended. Raises Stopped after a stop request, or what a lane raises."""
 
 
 class GenerationMismatch(Exception):

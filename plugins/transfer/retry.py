@@ -5,31 +5,26 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from threading import Event
 from typing import TypeVar
 
-from transfer.errors import RetriesExhausted, RetryableError, Stopped
+from transfer.errors import RetriesExhausted, RetryableError
 from transfer.model import RetryPolicy
+from transfer.steps import Pause, Step
 
 T = TypeVar("T")
 
 
 class Retrier:
-    """Runs a step until it succeeds, fails for good, or the policy is used up. Not thread-safe: one a thread.
-
-    `stop` cuts every wait short with `Stopped`.
-    """
+    """Runs a step until it succeeds, fails for good, or the policy is used up. For one step at a time."""
 
     def __init__(
         self,
         policy: RetryPolicy,
-        stop: Event,
         *,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._policy = policy
-        self._stop = stop
         self._clock = clock
         self._jitter = jitter
         self.attempts = 1
@@ -39,19 +34,18 @@ class Retrier:
         """Begin another object."""
         self.attempts = 1
 
-    def call(self, step: Callable[[], T]) -> T:
+    def call(self, step: Callable[[], Step[T]]) -> Step[T]:
         """The step's result. Raises RetriesExhausted, or whatever else than RetryableError the step raised."""
         begun = self._clock()
         for attempt in range(1, self._policy.attempts + 1):
             try:
-                return step()
+                return (yield from step())
             except RetryableError as error:
                 wait_s = self._wait_s(attempt, error)
                 elapsed_s = self._clock() - begun
                 if attempt == self._policy.attempts or elapsed_s + wait_s > self._policy.total_s:
                     raise RetriesExhausted(error, attempt) from error
-            if self._stop.wait(wait_s):
-                raise Stopped
+            yield Pause(wait_s)
             self.attempts += 1
         raise AssertionError("a retry policy has at least one attempt")
 

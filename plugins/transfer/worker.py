@@ -1,6 +1,6 @@
-"""A worker: pulls requests within a budget, moves their objects with a pool of threads, settles them in groups.
+"""A worker: pulls requests within a budget, moves their objects on many lanes, settles them in groups.
 
-    intake (the calling thread) ──▶ transfer threads ──▶ settlement ──▶ ack
+    intake (the calling thread) ──▶ lanes, driven by two threads ──▶ settlement ──▶ ack
          ▲ leases are extended until settled
 
 The worker is done when the ledger of the whole run settles every message of the listing, not when its queue is empty:
@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 from transfer.errors import CredentialsRejected, FatalError, InvalidMessage, Stage, Stopped, TransferError
 from transfer.event_log import EventLog, redact
@@ -22,10 +22,11 @@ from transfer.leases import LeaseKeeper, in_batches
 from transfer.messages import LISTING, RUN, decode_request
 from transfer.model import Failed, TransferConfig, TransferFailure, TransferOutcome, TransferRequest
 from transfer.mover import ObjectMover, failure_of
-from transfer.ports import Delivery, FailureSink, RequestQueue
+from transfer.ports import Delivery, FailureSink, RequestQueue, TransferLoop
 from transfer.progress import Progress, ProgressReporter, TransferStats
 from transfer.records import Ledger
 from transfer.settlement import Settlement
+from transfer.steps import Pause, Step
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,10 @@ MAX_HELD_BYTES = 1024**3
 FORBIDDEN_STREAK = 10
 """403s over this many different objects, with no success between, are taken for a credential and not for objects."""
 STOP_GRACE_S = 2.5
+LOOPS = 2
+"""Threads that drive the lanes. One is enough for the waiting; with two, checksums and copies overlap with it."""
+IDLE_S = 0.02
+"""How soon an idle lane looks for work again."""
 MAX_TOLD_FAILURES = 100
 
 
@@ -64,7 +69,7 @@ class _Work:
 class Worker:
     """Drains one run's subscription. `run` is called once; `stop` may be set from any thread or signal handler.
 
-    `new_mover` is called once in each transfer thread.
+    `config.threads` objects are on their way at a time, each on a lane of its own with the mover that `new_mover` gives it.
     """
 
     def __init__(
@@ -75,6 +80,7 @@ class Worker:
         failures: FailureSink,
         ledger: Ledger,
         new_mover: Callable[[Progress], ObjectMover],
+        new_loop: Callable[[], TransferLoop],
         config: TransferConfig,
         events: EventLog,
         stop: threading.Event,
@@ -85,6 +91,7 @@ class Worker:
         self._queue = queue
         self._ledger = ledger
         self._new_mover = new_mover
+        self._new_loop = new_loop
         self._config = config
         self._events = events
         self._stop = stop
@@ -93,7 +100,8 @@ class Worker:
         self._settlement = Settlement(queue, failures, ledger, self._leases)
         self._progress = Progress(objects_total=assignment.objects, bytes_total=assignment.bytes, clock=clock)
         self._reporter = ProgressReporter(self._progress, on_report, clock=clock)
-        self._work: SimpleQueue[_Work | None] = SimpleQueue()
+        self._work: SimpleQueue[_Work] = SimpleQueue()
+        self._is_over = False
         self._changed = threading.Condition()
         self._held_messages = 0
         self._held_bytes = 0
@@ -107,8 +115,8 @@ class Worker:
         Whatever is not settled then is given back to the queue at once.
         """
         threads = [
-            threading.Thread(target=self._transfer_thread, name=f"transfer-{index}", daemon=True)
-            for index in range(self._config.threads)
+            threading.Thread(target=self._transfer_thread, args=(lanes,), name=f"transfer-{index}", daemon=True)
+            for index, lanes in enumerate(shares(self._config.threads, LOOPS))
         ]
         with self._leases:
             for thread in threads:
@@ -189,26 +197,32 @@ class Worker:
             self._held_bytes += request.size_bytes
         self._work.put(_Work(delivery, request))
 
-    def _transfer_thread(self) -> None:
+    def _transfer_thread(self, lanes: int) -> None:
         try:
-            mover = self._new_mover(self._progress)
-            while (work := self._work.get()) is not None and not self._stop.is_set():
-                outcomes = self._move_all(mover, work.request)
-                self._settlement.add(work.delivery, outcomes, number=work.request.number)
-                with self._changed:
-                    self._held_messages -= 1
-                    self._held_bytes -= work.request.size_bytes
-                    self._changed.notify()
+            self._new_loop().run([self._lane(self._new_mover(self._progress)) for _ in range(lanes)])
         except BaseException as error:  # noqa: BLE001 - the thread's outermost frame: `run` raises it again
             self._give_up(error)
 
-    def _move_all(self, mover: ObjectMover, request: TransferRequest) -> Sequence[TransferOutcome]:
+    def _lane(self, mover: ObjectMover) -> Step[None]:
+        """One object at a time, message after message, until the work is over."""
+        while not self._is_over:
+            try:
+                work = self._work.get_nowait()
+            except Empty:
+                yield Pause(IDLE_S)
+                continue
+            outcomes = yield from self._move_all(mover, work.request)
+            self._settlement.add(work.delivery, outcomes, number=work.request.number)
+            with self._changed:
+                self._held_messages -= 1
+                self._held_bytes -= work.request.size_bytes
+                self._changed.notify()
+
+    def _move_all(self, mover: ObjectMover, request: TransferRequest) -> Step[list[TransferOutcome]]:
         outcomes = []
         for item in request.objects:
-            if self._stop.is_set():
-                raise Stopped
             self._events.object_initiated(item.key, self._assignment.source_bucket, self._assignment.destination_bucket)
-            outcome = mover.move(item)
+            outcome = yield from mover.move(item)
             if isinstance(outcome, Failed):
                 self._tell_failure(outcome.failure)
             self._check_forbidden(outcome)
@@ -250,8 +264,7 @@ class Worker:
 
     def _wind_down(self, threads: Sequence[threading.Thread]) -> None:
         """End the threads, commit what is finished, give the rest back."""
-        for _ in threads:
-            self._work.put(None)
+        self._is_over = True
         deadline = self._clock() + STOP_GRACE_S
         for thread in threads:
             thread.join(timeout=max(0.0, deadline - self._clock()) if self._stop.is_set() else None)
@@ -274,3 +287,9 @@ class Worker:
                 log.info(
                     "%d messages could not be given back, they come again when their lease ends: %s", len(ids), error
                 )
+
+
+def shares(lanes: int, loops: int) -> list[int]:
+    """So many lanes, spread evenly over at most so many loops."""
+    used = min(lanes, loops)
+    return [lanes // used + (index < lanes % used) for index in range(used)]

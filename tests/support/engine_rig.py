@@ -18,6 +18,7 @@ from localcloud.gcs import GcsServer
 from localcloud.pubsub import PubSubServer
 from localcloud.s3 import S3Server
 from transfer.backends.curl import CurlClient
+from transfer.backends.driving import CurlLoop, complete
 from transfer.backends.edge import EdgeSource
 from transfer.backends.gcs_client import GcsClient
 from transfer.backends.gcs_sink import GcsSink
@@ -35,7 +36,7 @@ from transfer.backends.signing import PublicUrls, UrlAuthorizer
 from transfer.errors import SinkUnavailable, SourceUnavailable, Stage
 from transfer.event_log import NoEventLog
 from transfer.listing import ListingSummary, list_and_publish
-from transfer.model import Overwrite, RetryPolicy, Timeouts, TransferConfig
+from transfer.model import ObjectMeta, Overwrite, RetryPolicy, Timeouts, TransferConfig, TransferOutcome
 from transfer.mover import ObjectMover
 from transfer.naming import Naming
 from transfer.progress import Progress, TransferStats
@@ -109,25 +110,21 @@ class EngineRig:
         return [blob.name for blob in blobs if not blob.name.startswith(STATE_PREFIX)]
 
     def gcs_client(self) -> GcsClient:
-        curl = CurlClient(
-            unavailable=SinkUnavailable, stage=Stage.UPLOAD, timeouts=self.config.timeouts, stop=self.stop
-        )
+        curl = CurlClient(unavailable=SinkUnavailable, stage=Stage.UPLOAD, timeouts=self.config.timeouts)
         token = GoogleToken(AnonymousCredentials())
         return GcsClient(curl, base_url=self.gcs.url, bucket=DESTINATION, token=token)
 
     def retrier(self) -> Retrier:
-        return Retrier(self.config.retry, self.stop)
+        return Retrier(self.config.retry)
 
     def state(self) -> GcsState:
-        return GcsState(self.gcs_client(), self.retrier(), prefix=f"{STATE_PREFIX}{self.run_id}/")
+        return GcsState(self.gcs_client(), self.retrier(), threading.Event(), prefix=f"{STATE_PREFIX}{self.run_id}/")
 
     def destination_listing(self) -> GcsListing:
-        return GcsListing(self.gcs_client(), self.retrier())
+        return GcsListing(self.gcs_client(), self.retrier(), self.stop)
 
     def mover(self, progress: Progress) -> ObjectMover:
-        curl = CurlClient(
-            unavailable=SourceUnavailable, stage=Stage.DOWNLOAD, timeouts=self.config.timeouts, stop=self.stop
-        )
+        curl = CurlClient(unavailable=SourceUnavailable, stage=Stage.DOWNLOAD, timeouts=self.config.timeouts)
         source = EdgeSource(curl, base_url=self.edge.url, prefix=self.naming.source_prefix, authorizer=self.authorizer)
         return ObjectMover(
             source,
@@ -137,6 +134,10 @@ class EngineRig:
             part_size_bytes=self.config.part_size_bytes,
             progress=progress,
         )
+
+    def move(self, item: ObjectMeta) -> TransferOutcome:
+        """One object, alone."""
+        return complete(self.mover(Progress()).move(item), self.stop)
 
     def list(self, *, overwrite: Overwrite = Overwrite.CHANGED, listing: str = "1") -> ListingSummary:
         return list_and_publish(
@@ -170,6 +171,7 @@ class EngineRig:
             failures=PubSubFailures(self.publisher, ERROR_TOPIC, run_id=self.run_id),
             ledger=Ledger(self.state(), listing=listing, worker=name),
             new_mover=self.mover,
+            new_loop=lambda: CurlLoop(self.stop),
             config=self.config,
             events=NoEventLog(),
             stop=self.stop,

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from transfer.backends.driving import complete
 from transfer.comparison import holds
 from transfer.errors import (
     InvalidMessage,
@@ -37,6 +38,7 @@ from transfer.model import (
 from transfer.naming import Naming, escape_key
 from transfer.reconcile import Verdict, judge
 from transfer.retry import Retrier
+from transfer.steps import Step
 
 NAMING = Naming(source_prefix="in/", destination_prefix="out/", state_prefix=".edgehaul/")
 ITEM = ObjectMeta(key="in/k", size_bytes=5, etag="5d41402abc4b2a76b9719d911017c592", last_modified=1_700_000_000)
@@ -164,47 +166,49 @@ def test_metadata_that_s3_withholds_is_not_lost_in_silence() -> None:
 # Retries
 
 
-def test_retries_end_with_the_last_error() -> None:
+def down() -> Step[None]:
+    raise SourceUnavailable("down", stage=Stage.DOWNLOAD)
+    yield  # a step is a generator
+
+
+def pauses_of(step: Step[None]) -> tuple[list[float], Exception]:
+    """What a step that never succeeds waits for, and what it raises in the end."""
     waits: list[float] = []
+    try:
+        wait = next(step)
+        while True:
+            waits.append(wait.seconds)
+            wait = step.send(None)
+    except TransferError as error:
+        return waits, error
 
-    class Recorder(threading.Event):
-        def wait(self, timeout=None):
-            waits.append(timeout)
-            return False
 
-    retrier = Retrier(RetryPolicy(attempts=4, base_s=1, cap_s=3), Recorder(), jitter=lambda: 1.0)
-
-    def fail() -> None:
-        raise SourceUnavailable("down", stage=Stage.DOWNLOAD)
-
-    with pytest.raises(RetriesExhausted, match=r"down \(SourceUnavailable, after 4 attempts\)") as raised:
-        retrier.call(fail)
-    assert raised.value.code == "SourceUnavailable"
+def test_retries_end_with_the_last_error() -> None:
+    retrier = Retrier(RetryPolicy(attempts=4, base_s=1, cap_s=3), jitter=lambda: 1.0)
+    waits, error = pauses_of(retrier.call(down))
     assert waits == [2, 3, 3]
+    assert isinstance(error, RetriesExhausted)
+    assert error.code == "SourceUnavailable"
+    assert error.message == "down (SourceUnavailable, after 4 attempts)"
     assert retrier.attempts == 4
 
 
 def test_retry_after_is_honoured_and_the_total_is_bounded() -> None:
-    retrier = Retrier(RetryPolicy(total_s=60), threading.Event(), jitter=lambda: 0.0)
+    def throttled() -> Step[None]:
+        raise Throttled("slow down", stage=Stage.UPLOAD, retry_after_s=50)
+        yield
 
-    def fail() -> None:
-        raise Throttled("slow down", stage=Stage.UPLOAD, retry_after_s=61)
-
-    with pytest.raises(RetriesExhausted):
-        retrier.call(fail)
-    assert retrier.attempts == 1
+    retrier = Retrier(RetryPolicy(total_s=60), clock=iter([0.0, 0.0, 50.0]).__next__, jitter=lambda: 0.0)
+    waits, error = pauses_of(retrier.call(throttled))
+    assert waits == [50]
+    assert isinstance(error, RetriesExhausted)
 
 
 def test_a_stop_cuts_the_wait_short() -> None:
     stop = threading.Event()
     stop.set()
-    retrier = Retrier(RetryPolicy(base_s=60), stop)
-
-    def fail() -> None:
-        raise SourceUnavailable("down", stage=Stage.DOWNLOAD)
-
     with pytest.raises(Stopped):
-        retrier.call(fail)
+        complete(Retrier(RetryPolicy(base_s=60)).call(down), stop)
 
 
 # Decisions

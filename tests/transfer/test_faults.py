@@ -9,7 +9,6 @@ import pytest
 from engine_rig import DESTINATION, SOURCE, EngineRig, engine_rig, fault
 from transfer.errors import EndpointRejected, SignatureRejected
 from transfer.model import Copied, Failed, ObjectMeta, Skipped, SkipReason, TransferOutcome
-from transfer.progress import Progress
 
 SMALL = os.urandom(300_000)
 LARGE = os.urandom(2 * 1024 * 1024 + 777)
@@ -35,7 +34,7 @@ def listed(rig: EngineRig, key: str, **fields: object) -> ObjectMeta:
 
 
 def move(rig: EngineRig, key: str, **fields: object) -> TransferOutcome:
-    return rig.mover(Progress()).move(listed(rig, key, **fields))
+    return rig.move(listed(rig, key, **fields))
 
 
 BODIES = {"small": SMALL, "large": LARGE}
@@ -136,7 +135,7 @@ def test_an_edge_that_ignores_ranges_is_told_apart(rig: EngineRig) -> None:
     item = listed(rig, "large")
     whole = {"ETag": f'"{item.etag}"'}
     rig.edge.faults.replace([fault("GET", "status", status=200, headers=whole, body="x" * item.size_bytes)])
-    outcome = rig.mover(Progress()).move(item)
+    outcome = rig.move(item)
     assert isinstance(outcome, Failed)
     assert outcome.failure.error_code == "SourceUnavailable"
     assert "whole object" in outcome.failure.message

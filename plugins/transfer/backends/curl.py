@@ -6,7 +6,6 @@ Sources: libcurl's `libcurl-thread` (no handle shared between threads, NOSIGNAL 
 from __future__ import annotations
 
 import io
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +13,9 @@ from typing import Any
 import pycurl
 
 from transfer.backends.tls import ca_bundle
-from transfer.errors import EndpointRejected, RetryableError, Stage, Stopped, TransferError
+from transfer.errors import EndpointRejected, RetryableError, Stage, TransferError
 from transfer.model import Timeouts
+from transfer.steps import Step
 
 MAX_ERROR_BODY_BYTES = 64 * 1024
 USER_AGENT = "edgehaul/1"
@@ -54,34 +54,62 @@ class Answer:
         return bytes(self.body[:MAX_ERROR_BODY_BYTES]).decode("utf-8", "replace")
 
 
+class Transfer:
+    """A request on its way: what a step waits for. A driver sends it over its handle and then asks for the answer."""
+
+    __slots__ = ("_stage", "_unavailable", "curl", "header_lines", "received")
+
+    def __init__(self, curl: Any, unavailable: type[RetryableError], stage: Stage) -> None:
+        self.curl = curl
+        self.received = io.BytesIO()
+        self.header_lines: list[bytes] = []
+        self._unavailable = unavailable
+        self._stage = stage
+
+    def perform(self) -> Answer:
+        """Send it and wait here."""
+        try:
+            self.curl.perform()
+        except pycurl.error as error:
+            return self.answer(error)
+        return self.answer(None)
+
+    def answer(self, error: pycurl.error | None) -> Answer:
+        """What came; raises the engine's error for what libcurl reported."""
+        is_complete = error is None
+        if error is not None and error.args[0] != pycurl.E_FILESIZE_EXCEEDED:
+            raise curl_error(error, unavailable=self._unavailable, stage=self._stage) from error
+        return Answer(
+            status=self.curl.getinfo(pycurl.RESPONSE_CODE),
+            headers=_parsed(self.header_lines),
+            body=self.received.getbuffer(),
+            is_complete=is_complete,
+        )
+
+
 class CurlClient:
-    """Requests to one server. Not thread-safe: one a thread, for as long as the thread lives.
+    """Requests to one server, one at a time. Not thread-safe: one a lane, for as long as the lane lives.
 
     What is the same for every request is set once: the options of a request cost as much CPU as its bytes when these are
-    few. There is no progress callback for the same reason, so a request in flight does not notice `stop`; its thread is
-    a daemon, and what it still does is conditional and safe.
+    few.
 
     Args:
         unavailable: the RetryableError for trouble on the way, SourceUnavailable or SinkUnavailable.
         stage: where its errors say that they happened.
-        stop: turns trouble on the way into Stopped.
     """
 
-    def __init__(
-        self, *, unavailable: type[RetryableError], stage: Stage, timeouts: Timeouts, stop: threading.Event
-    ) -> None:
+    def __init__(self, *, unavailable: type[RetryableError], stage: Stage, timeouts: Timeouts) -> None:
         self._unavailable = unavailable
         self._stage = stage
         self._timeouts = timeouts
-        self._stop = stop
-        self._curl = pycurl.Curl()
+        self.curl = pycurl.Curl()
         self._ca_bundle = ca_bundle()
         self._form: tuple[str, bool] | None = None
         """Method and whether the body is streamed, as the handle is set up at present."""
 
     def close(self) -> None:
         """Close the connection."""
-        self._curl.close()
+        self.curl.close()
 
     def request(
         self,
@@ -91,51 +119,37 @@ class CurlClient:
         headers: Sequence[str] = (),
         body: bytes | memoryview | None = None,
         max_body_bytes: int = MAX_ERROR_BODY_BYTES,
-    ) -> Answer:
+    ) -> Step[Answer]:
         """Send a request and read the whole answer, whatever its status.
 
         An answer longer than `max_body_bytes` (and than an error document) is broken off and not complete. Raises the
-        `unavailable` error, EndpointRejected, Stopped.
+        `unavailable` error or EndpointRejected.
         """
-        curl = self._curl
-        received = io.BytesIO()
-        header_lines: list[bytes] = []
         self._prepare(method, b"" if body is None else body)
+        transfer = Transfer(self.curl, self._unavailable, self._stage)
+        curl = self.curl
         curl.setopt(pycurl.URL, url)
         curl.setopt(pycurl.HTTPHEADER, ["Expect:", *headers])
         curl.setopt(pycurl.MAXFILESIZE_LARGE, max(max_body_bytes, MAX_ERROR_BODY_BYTES))
-        curl.setopt(pycurl.HEADERFUNCTION, header_lines.append)
-        curl.setopt(pycurl.WRITEFUNCTION, received.write)
-        is_complete = True
-        try:
-            curl.perform()
-        except pycurl.error as error:
-            if self._stop.is_set():
-                raise Stopped from error
-            is_complete = error.args[0] != pycurl.E_FILESIZE_EXCEEDED
-            if is_complete:
-                raise curl_error(error, unavailable=self._unavailable, stage=self._stage) from error
-        return Answer(
-            status=curl.getinfo(pycurl.RESPONSE_CODE),
-            headers=_parsed(header_lines),
-            body=received.getbuffer(),
-            is_complete=is_complete,
-        )
+        curl.setopt(pycurl.HEADERFUNCTION, transfer.header_lines.append)
+        curl.setopt(pycurl.WRITEFUNCTION, transfer.received.write)
+        answer: Answer = yield transfer
+        return answer
 
     def _prepare(self, method: str, body: bytes | memoryview) -> None:
         """Set the handle up for this kind of request, unless it is already, and give it the body."""
         form = (method, isinstance(body, memoryview))
         if form != self._form:
             self._form = form
-            self._curl.reset()  # options only: connection, DNS and TLS caches are kept
+            self.curl.reset()  # options only: connection, DNS and TLS caches are kept
             for option, value in self._constants(method):
-                self._curl.setopt(option, value)
+                self.curl.setopt(option, value)
         if isinstance(body, memoryview):
-            self._curl.setopt(pycurl.READFUNCTION, _reader(body))
-            self._curl.setopt(pycurl.INFILESIZE_LARGE, len(body))
+            self.curl.setopt(pycurl.READFUNCTION, _reader(body))
+            self.curl.setopt(pycurl.INFILESIZE_LARGE, len(body))
         elif method != "GET":
-            self._curl.setopt(pycurl.POSTFIELDS, body)
-            self._curl.setopt(pycurl.CUSTOMREQUEST, method)
+            self.curl.setopt(pycurl.POSTFIELDS, body)
+            self.curl.setopt(pycurl.CUSTOMREQUEST, method)
 
     def _constants(self, method: str) -> list[tuple[int, Any]]:
         options: list[tuple[int, Any]] = [

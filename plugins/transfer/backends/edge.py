@@ -26,6 +26,7 @@ from transfer.errors import (
 from transfer.model import ObjectMeta
 from transfer.naming import escape_key
 from transfer.ports import Fetched
+from transfer.steps import Step
 
 MAX_URL_BYTES = 8192
 """CloudFront, "Quotas": request length."""
@@ -37,7 +38,7 @@ _SIGNATURE_CODES = frozenset({"MissingKey", "InvalidKey", "MalformedSignature", 
 
 
 class EdgeSource:
-    """An `ObjectSource` over one distribution. One a thread.
+    """An `ObjectSource` over one distribution. One a lane.
 
     Args:
         base_url: scheme and host without a trailing slash.
@@ -51,17 +52,17 @@ class EdgeSource:
         self._escaped_prefix = escape_key(prefix)
         self._authorizer = authorizer
 
-    def fetch(self, item: ObjectMeta) -> Fetched:
+    def fetch(self, item: ObjectMeta) -> Step[Fetched]:
         """The whole object in one GET. Raises TransferError for anything but the listed length and ETag."""
-        answer = self._client.request("GET", self._url(item), max_body_bytes=item.size_bytes)
+        answer = yield from self._client.request("GET", self._url(item), max_body_bytes=item.size_bytes)
         if answer.status != 200:
             raise edge_error(answer, item)
         return _checked(answer, item, item.size_bytes)
 
-    def fetch_range(self, item: ObjectMeta, start: int, count: int) -> Fetched:
+    def fetch_range(self, item: ObjectMeta, start: int, count: int) -> Step[Fetched]:
         """Exactly these bytes; a whole object in place of the range is refused as `_checked` says."""
         last = start + count - 1
-        answer = self._client.request(
+        answer = yield from self._client.request(
             "GET", self._url(item), headers=[f"Range: bytes={start}-{last}"], max_body_bytes=count
         )
         if answer.status == 200:

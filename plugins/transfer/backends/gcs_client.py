@@ -31,6 +31,7 @@ from transfer.errors import (
 from transfer.metadata import SOURCE_ETAG_KEY
 from transfer.model import DestinationObject
 from transfer.ports import GenerationMismatch
+from transfer.steps import Step
 
 OBJECT_FIELDS = "name,size,generation,crc32c,md5Hash,metadata"
 
@@ -39,7 +40,7 @@ _RATE_REASONS = frozenset({"rateLimitExceeded", "userRateLimitExceeded"})
 
 
 class GcsClient:
-    """One bucket over one warm connection. One a thread."""
+    """One bucket over one warm connection. One a lane."""
 
     def __init__(self, curl: CurlClient, *, base_url: str, bucket: str, token: GoogleToken) -> None:
         self._curl = curl
@@ -62,12 +63,12 @@ class GcsClient:
         body: bytes | memoryview | None = None,
         max_body_bytes: int = 16 * 1024 * 1024,
         accept: Sequence[int] = (200,),
-    ) -> Answer:
+    ) -> Step[Answer]:
         """The answer, if its status is among those accepted. Raises GenerationMismatch for 412, else a TransferError."""
         # An upload session may live at another address; its URL is authorization enough there.
         token = self._current_token() if url.startswith(f"{self._base_url}/") else None
         authorization = [f"Authorization: Bearer {token}"] if token else []
-        answer = self._curl.request(
+        answer = yield from self._curl.request(
             method, url, headers=[*authorization, *headers], body=body, max_body_bytes=max_body_bytes
         )
         if answer.status in accept:

@@ -19,6 +19,7 @@ from transfer.backends.gcs_client import OBJECT_FIELDS, GcsClient, crc32c_of, en
 from transfer.errors import CorruptTransfer, EndpointRejected, SinkUnavailable, Stage
 from transfer.model import DestinationObject
 from transfer.ports import Upload
+from transfer.steps import Step
 
 log = logging.getLogger(__name__)
 
@@ -26,13 +27,15 @@ _PERSISTED = re.compile(r"bytes=0-(\d+)")
 
 
 class GcsSink:
-    """An `ObjectSink`. One a thread."""
+    """An `ObjectSink`. One a lane."""
 
     def __init__(self, client: GcsClient) -> None:
         self._client = client
         self._boundary = secrets.token_hex(16)  # unguessable, so no content can contain it by design
 
-    def put(self, name: str, body: memoryview, resource: Mapping[str, object], generation: int) -> DestinationObject:
+    def put(
+        self, name: str, body: memoryview, resource: Mapping[str, object], generation: int
+    ) -> Step[DestinationObject]:
         """Store a small object in one request. Raises GenerationMismatch, CorruptTransfer, or another TransferError."""
         crc32c = crc32c_of(body)
         _compare(crc32c, resource)
@@ -47,17 +50,17 @@ class GcsSink:
                 b"\r\n--%b--\r\n" % boundary,
             )
         )
-        answer = self._client.send(
+        answer = yield from self._client.send(
             "POST",
             f"{self._client.upload_url}?uploadType=multipart&ifGenerationMatch={generation}&fields={OBJECT_FIELDS}",
             headers=[f"Content-Type: multipart/related; boundary={self._boundary}"],
             body=message,
         )
-        return self._verified(answer, crc32c=crc32c, size_bytes=len(body))
+        return (yield from self._verified(answer, crc32c=crc32c, size_bytes=len(body)))
 
-    def begin(self, name: str, size_bytes: int, resource: Mapping[str, object], generation: int) -> Upload:
+    def begin(self, name: str, size_bytes: int, resource: Mapping[str, object], generation: int) -> Step[Upload]:
         """Open a resumable session under the condition; nothing is visible until its last byte is accepted."""
-        answer = self._client.send(
+        answer = yield from self._client.send(
             "POST",
             f"{self._client.upload_url}?uploadType=resumable&ifGenerationMatch={generation}&fields={OBJECT_FIELDS}",
             headers=[
@@ -72,18 +75,20 @@ class GcsSink:
             raise EndpointRejected("Cloud Storage opened an upload without saying where", stage=Stage.UPLOAD)
         return _ResumableUpload(self._client, session_url, size_bytes, resource, self._verified)
 
-    def stat(self, name: str) -> DestinationObject | None:
+    def stat(self, name: str) -> Step[DestinationObject | None]:
         """What is there now, or None."""
-        answer = self._client.send("GET", f"{self._client.object_url(name)}?fields={OBJECT_FIELDS}", accept=(200, 404))
+        answer = yield from self._client.send(
+            "GET", f"{self._client.object_url(name)}?fields={OBJECT_FIELDS}", accept=(200, 404)
+        )
         return parse_object(json.loads(bytes(answer.body))) if answer.status == 200 else None
 
-    def _verified(self, answer: Answer, *, crc32c: str, size_bytes: int) -> DestinationObject:
+    def _verified(self, answer: Answer, *, crc32c: str, size_bytes: int) -> Step[DestinationObject]:
         """What was stored, if it is what was sent; otherwise it is removed and CorruptTransfer raised."""
         stored = parse_object(json.loads(bytes(answer.body)))
         if stored.crc32c == crc32c and stored.size_bytes == size_bytes:
             return stored
         log.error("%r was stored wrongly (generation %d) and is removed", stored.name, stored.generation)
-        self._client.send(
+        yield from self._client.send(
             "DELETE",
             f"{self._client.object_url(stored.name)}?generation={stored.generation}",
             accept=(200, 204, 404),
@@ -113,7 +118,7 @@ class _ResumableUpload:
         session_url: str,
         size_bytes: int,
         resource: Mapping[str, object],
-        verified: Callable[..., DestinationObject],
+        verified: Callable[..., Step[DestinationObject]],
     ) -> None:
         self._client = client
         self._session_url = session_url
@@ -126,7 +131,7 @@ class _ResumableUpload:
         self._is_uncertain = False
         """A request went out whose answer never came: what the session holds has to be asked."""
 
-    def write(self, part: memoryview, *, is_last: bool) -> DestinationObject | None:
+    def write(self, part: memoryview, *, is_last: bool) -> Step[DestinationObject | None]:
         """Send the part from wherever the session stands in it; safe to call again with the same part after an error."""
         end = self._part_start + len(part)
         if self._hashed_bytes < end:
@@ -136,11 +141,11 @@ class _ResumableUpload:
             _compare(encode_crc32c(self._checksum), self._resource)
         persisted = self._part_start
         if self._is_uncertain:
-            answer = self._send(f"bytes */{self._size_bytes}", None)
+            answer = yield from self._send(f"bytes */{self._size_bytes}", None)
             persisted = self._persisted(answer)
         while persisted < end:
             self._is_uncertain = True
-            answer = self._send(
+            answer = yield from self._send(
                 f"bytes {persisted}-{end - 1}/{self._size_bytes}",
                 part[persisted - self._part_start :],
                 crc32c=encode_crc32c(self._checksum) if is_last else "",
@@ -154,17 +159,17 @@ class _ResumableUpload:
             return None
         if answer.status == 308:
             raise SinkUnavailable("all was sent, but Cloud Storage waits for more", stage=Stage.UPLOAD, http_status=308)
-        return self._verified(answer, crc32c=encode_crc32c(self._checksum), size_bytes=self._size_bytes)
+        return (yield from self._verified(answer, crc32c=encode_crc32c(self._checksum), size_bytes=self._size_bytes))
 
-    def abort(self) -> None:
+    def abort(self) -> Step[None]:
         """Cancel the session (499 is Cloud Storage's answer to that)."""
-        self._client.send("DELETE", self._session_url, accept=(200, 204, 404, 410, 499))
+        yield from self._client.send("DELETE", self._session_url, accept=(200, 204, 404, 410, 499))
 
-    def _send(self, content_range: str, body: memoryview | None, *, crc32c: str = "") -> Answer:
+    def _send(self, content_range: str, body: memoryview | None, *, crc32c: str = "") -> Step[Answer]:
         headers = [f"Content-Range: {content_range}"]
         if crc32c:
             headers.append(f"X-Goog-Hash: crc32c={crc32c}")
-        answer = self._client.send(
+        answer = yield from self._client.send(
             "PUT", self._session_url, headers=headers, body=body, accept=(200, 201, 308, 404, 410)
         )
         if answer.status in (404, 410):

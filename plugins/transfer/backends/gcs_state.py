@@ -9,12 +9,14 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
+from transfer.backends.driving import complete
 from transfer.backends.gcs_client import GcsClient, parse_object
 from transfer.backends.gcs_sink import GcsSink
 from transfer.errors import InvalidMessage, Stage
 from transfer.model import DestinationObject
 from transfer.ports import GenerationMismatch, StateEntry
 from transfer.retry import Retrier
+from transfer.steps import Step
 
 MAX_RECORD_BYTES = 256 * 1024 * 1024
 
@@ -22,9 +24,10 @@ MAX_RECORD_BYTES = 256 * 1024 * 1024
 class GcsListing:
     """Pages through the objects of a bucket in byte order. Use from one thread."""
 
-    def __init__(self, client: GcsClient, retrier: Retrier) -> None:
+    def __init__(self, client: GcsClient, retrier: Retrier, stop: threading.Event) -> None:
         self._client = client
         self._retrier = retrier
+        self._stop = stop
 
     def objects(self, prefix: str, *, leave_out: str) -> Iterator[DestinationObject]:
         """The objects under `prefix`, without those under `leave_out` (the state prefix)."""
@@ -41,14 +44,14 @@ class GcsListing:
         query = {"prefix": prefix, "maxResults": "1000", "fields": f"items({fields}),nextPageToken"}
         while True:
             url = f"{self._client.objects_url}?{urlencode(query)}"
-            page = self._retrier.call(partial(self._page, url))
+            page = complete(self._retrier.call(partial(self._page, url)), self._stop)
             yield from page.get("items", [])
             if not (token := page.get("nextPageToken")):
                 return
             query["pageToken"] = token
 
-    def _page(self, url: str) -> dict[str, Any]:
-        answer = self._client.send("GET", url)
+    def _page(self, url: str) -> Step[dict[str, Any]]:
+        answer = yield from self._client.send("GET", url)
         page: dict[str, Any] = json.loads(bytes(answer.body))
         return page
 
@@ -56,12 +59,13 @@ class GcsListing:
 class GcsState:
     """A `StateStore` under `gs://<bucket>/<prefix>`. Thread-safe: one request at a time."""
 
-    def __init__(self, client: GcsClient, retrier: Retrier, *, prefix: str) -> None:
+    def __init__(self, client: GcsClient, retrier: Retrier, stop: threading.Event, *, prefix: str) -> None:
         self.uri = f"gs://{client.bucket}/{prefix}"
         self._client = client
         self._retrier = retrier
         self._sink = GcsSink(client)
-        self._listing = GcsListing(client, retrier)
+        self._listing = GcsListing(client, retrier, stop)
+        self._stop = stop
         self._prefix = prefix
         self._lock = threading.Lock()
 
@@ -70,15 +74,15 @@ class GcsState:
         resource = {"contentType": content_type, "metadata": dict(metadata or {})}
         with self._lock:
             self._retrier.reset()
-            self._retrier.call(lambda: self._replace(self._prefix + name, body, resource))
+            complete(self._retrier.call(lambda: self._replace(self._prefix + name, body, resource)), self._stop)
 
-    def _replace(self, name: str, body: bytes, resource: Mapping[str, object]) -> None:
+    def _replace(self, name: str, body: bytes, resource: Mapping[str, object]) -> Step[None]:
         generation = 0
         while True:
             try:
-                self._sink.put(name, memoryview(body), resource, generation)
+                yield from self._sink.put(name, memoryview(body), resource, generation)
             except GenerationMismatch:  # written before: by another try, or by this one with its answer lost
-                stored = self._sink.stat(name)
+                stored = yield from self._sink.stat(name)
                 generation = stored.generation if stored else 0
             else:
                 return
@@ -86,10 +90,10 @@ class GcsState:
     def read(self, name: str) -> bytes:
         """A record's bytes. Raises InvalidMessage when there is none."""
         with self._lock:
-            return self._retrier.call(lambda: self._read(self._prefix + name))
+            return complete(self._retrier.call(lambda: self._read(self._prefix + name)), self._stop)
 
-    def _read(self, name: str) -> bytes:
-        answer = self._client.send(
+    def _read(self, name: str) -> Step[bytes]:
+        answer = yield from self._client.send(
             "GET", f"{self._client.object_url(name)}?alt=media", max_body_bytes=MAX_RECORD_BYTES, accept=(200, 404)
         )
         if answer.status == 404:

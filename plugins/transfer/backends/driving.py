@@ -1,0 +1,122 @@
+"""Two drivers of steps: one step alone, waiting in place, and many lanes over one CurlMulti."""
+
+from __future__ import annotations
+
+import heapq
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import pycurl
+
+from transfer.backends.curl import Transfer
+from transfer.errors import Stopped
+from transfer.steps import Pause, Pending, Step
+
+T = TypeVar("T")
+
+MAX_POLL_S = 0.25
+"""How long a stop request may go unseen."""
+NO_SOCKET_WAIT_S = 0.01
+
+
+def complete(step: Step[T], stop: threading.Event) -> T:
+    """Drive one step to its end in this thread. Raises Stopped when a stop request meets a pause."""
+    try:
+        wait = next(step)
+        while True:
+            if isinstance(wait, Pause):
+                if stop.wait(wait.seconds):
+                    raise Stopped
+                wait = step.send(None)
+                continue
+            try:
+                answer = wait.perform()
+            except Exception as error:  # noqa: BLE001 - not handled here: the step gets it where it waited
+                wait = step.throw(error)
+            else:
+                wait = step.send(answer)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+
+
+class CurlLoop:
+    """Drives many lanes from one thread: whatever has an answer goes on, and all the rest waits in one poll.
+
+    Use from one thread. Steps may only wait for requests of `CurlClient` and for pauses.
+    """
+
+    def __init__(self, stop: threading.Event) -> None:
+        self._stop = stop
+        self._multi = pycurl.CurlMulti()
+        self._in_flight: dict[Any, tuple[Step[None], Transfer]] = {}
+        self._paused: list[tuple[float, int, Step[None]]] = []
+        self._serial = 0
+
+    def run(self, lanes: Sequence[Step[None]]) -> None:
+        """Drive the lanes until all have ended. Raises Stopped after a stop request, or what a lane raises."""
+        try:
+            for lane in lanes:
+                self._go_on(lane, None)
+            while self._in_flight or self._paused:
+                if self._stop.is_set():
+                    raise Stopped
+                self._resume_paused()
+                if self._in_flight and self._multi.perform()[1] < len(self._in_flight):
+                    self._take_answers()
+                else:
+                    self._wait()
+        finally:
+            for curl in self._in_flight:
+                self._multi.remove_handle(curl)
+            self._multi.close()
+
+    def _wait(self) -> None:
+        wait_s = MAX_POLL_S
+        if self._paused:
+            wait_s = min(wait_s, max(0.0, self._paused[0][0] - time.monotonic()))
+        if not self._in_flight:
+            self._stop.wait(wait_s)
+        elif self._multi.select(wait_s) < 0:  # nothing to wait on yet, as while a name is looked up
+            self._stop.wait(NO_SOCKET_WAIT_S)
+
+    def _resume_paused(self) -> None:
+        now = time.monotonic()
+        while self._paused and self._paused[0][0] <= now:
+            self._go_on(heapq.heappop(self._paused)[2], None)
+
+    def _take_answers(self) -> None:
+        left = 1
+        while left:
+            left, succeeded, failed = self._multi.info_read()
+            for curl in succeeded:
+                self._answer(curl, None)
+            for curl, number, text in failed:
+                self._answer(curl, pycurl.error(number, text))
+
+    def _answer(self, curl: Any, error: pycurl.error | None) -> None:
+        lane, transfer = self._in_flight.pop(curl)
+        self._multi.remove_handle(curl)
+        try:
+            answer = transfer.answer(error)
+        except Exception as raised:  # noqa: BLE001 - not handled here: the lane gets it where it waited
+            self._go_on(lane, raised)
+        else:
+            self._go_on(lane, answer)
+
+    def _go_on(self, lane: Step[None], value: object) -> None:
+        """Let a lane run until it waits again or ends."""
+        wait: Pause | Pending
+        try:
+            wait = lane.throw(value) if isinstance(value, Exception) else lane.send(value)
+        except StopIteration:
+            return
+        if isinstance(wait, Pause):
+            self._serial += 1  # so that two lanes due at the same instant need not be compared
+            heapq.heappush(self._paused, (time.monotonic() + wait.seconds, self._serial, lane))
+            return
+        assert isinstance(wait, Transfer), "a lane waits for requests and pauses only"
+        self._in_flight[wait.curl] = (lane, wait)
+        self._multi.add_handle(wait.curl)

@@ -17,7 +17,6 @@ STORAGE_CLASS_KEY = "s3-storage-class"
 
 CONTENT_FIELDS = {
     "content-type": "contentType",
-    "content-encoding": "contentEncoding",
     "content-disposition": "contentDisposition",
     "content-language": "contentLanguage",
     "cache-control": "cacheControl",
@@ -54,8 +53,10 @@ def resource_of(item: ObjectMeta, headers: Mapping[str, str]) -> dict[str, objec
             stage=Stage.DOWNLOAD,
         )
     resource: dict[str, object] = {
-        field: value for header, field in CONTENT_FIELDS.items() if (value := _content_value(header, headers))
+        field: headers[header] for header, field in CONTENT_FIELDS.items() if headers.get(header)
     }
+    if encoding := _without_chunking(headers.get("content-encoding", "")):
+        resource["contentEncoding"] = encoding
     if crc32c := source_crc32c(headers):
         resource["crc32c"] = crc32c  # the sink compares it with the bytes, and Cloud Storage with what it stores
     resource["storageClass"] = STORAGE_CLASSES.get(item.storage_class, "STANDARD")
@@ -70,12 +71,9 @@ def resource_of(item: ObjectMeta, headers: Mapping[str, str]) -> dict[str, objec
     return resource
 
 
-def _content_value(header: str, headers: Mapping[str, str]) -> str:
-    value = headers.get(header, "")
-    if header == "content-encoding":
-        # A transfer detail of S3's chunked uploads, which some writers leave behind in the stored value.
-        value = ", ".join(part for part in map(str.strip, value.split(",")) if part and part.lower() != "aws-chunked")
-    return value
+def _without_chunking(encoding: str) -> str:
+    """Without `aws-chunked`: a transfer detail of S3's chunked uploads, which some writers leave in the stored value."""
+    return ", ".join(part for part in map(str.strip, encoding.split(",")) if part and part.lower() != "aws-chunked")
 
 
 def _decoded(value: str) -> str:

@@ -1,6 +1,6 @@
 """A worker: pulls requests within a budget, moves their objects on many lanes, settles them in groups.
 
-    intake (the calling thread) ──▶ lanes, driven by two threads ──▶ settlement ──▶ ack
+    intake (the calling thread) ──▶ lanes, driven by few threads ──▶ settlement ──▶ ack
          ▲ leases are extended until settled
 
 The worker is done when the ledger of the whole run settles every message of the listing, not when its queue is empty:
@@ -39,8 +39,9 @@ MAX_HELD_BYTES = 1024**3
 FORBIDDEN_STREAK = 10
 """403s over this many different objects, with no success between, are taken for a credential and not for objects."""
 STOP_GRACE_S = 2.5
-LOOPS = 2
-"""Threads that drive the lanes. One is enough for the waiting; with two, checksums and copies overlap with it."""
+LARGE_AVERAGE_BYTES = 1024**2
+"""From this average size on, two threads drive the lanes, so that checksums (which free the interpreter) use two cores.
+For small objects a second thread only makes both wait for the interpreter: 10 % slower, measured, at 30 % more CPU."""
 IDLE_S = 0.02
 """How soon an idle lane looks for work again."""
 MAX_TOLD_FAILURES = 100
@@ -116,7 +117,7 @@ class Worker:
         """
         threads = [
             threading.Thread(target=self._transfer_thread, args=(lanes,), name=f"transfer-{index}", daemon=True)
-            for index, lanes in enumerate(shares(self._config.threads, LOOPS))
+            for index, lanes in enumerate(shares(self._config.threads, self._loops()))
         ]
         with self._leases:
             for thread in threads:
@@ -202,6 +203,9 @@ class Worker:
             self._new_loop().run([self._lane(self._new_mover(self._progress)) for _ in range(lanes)])
         except BaseException as error:  # noqa: BLE001 - the thread's outermost frame: `run` raises it again
             self._give_up(error)
+
+    def _loops(self) -> int:
+        return 2 if self._assignment.bytes >= self._assignment.objects * LARGE_AVERAGE_BYTES else 1
 
     def _lane(self, mover: ObjectMover) -> Step[None]:
         """One object at a time, message after message, until the work is over."""

@@ -30,6 +30,13 @@ from transfer.errors import (
 from transfer.model import ObjectMeta
 
 ITEM = ObjectMeta(key="k", size_bytes=1, etag="e", last_modified=0)
+
+
+def answer_of(status: int, headers: dict[str, str] | None = None, body: bytes = b"") -> Answer:
+    lines = [f"{name}: {value}\r\n".encode() for name, value in (headers or {}).items()]
+    return Answer(status=status, header_lines=[b"HTTP/1.1 200\r\n", *lines], body=memoryview(body))
+
+
 CURL_ERRORS = sorted(
     {value for name, value in vars(pycurl).items() if name.startswith("E_") and isinstance(value, int)}
 )
@@ -49,7 +56,7 @@ def test_an_untrusted_certificate_is_fatal_and_a_broken_connection_is_not() -> N
 
 @pytest.mark.parametrize("status", range(300, 600))
 def test_every_http_status_is_mapped(status: int) -> None:
-    answer = Answer(status=status, headers={}, body=memoryview(b""))
+    answer = answer_of(status)
     for error in (edge_error(answer, ITEM), gcs_error(answer, bucket="b")):
         assert isinstance(error, RetryableError | ObjectError | FatalError)
         assert error.http_status == status
@@ -61,16 +68,16 @@ def test_every_http_status_is_mapped(status: int) -> None:
 
 def test_a_cached_error_is_waited_out() -> None:
     headers = {"x-cache": "Error from cloudfront", "age": "3"}
-    error = edge_error(Answer(status=503, headers=headers, body=memoryview(b"")), ITEM)
+    error = edge_error(answer_of(503, headers, b""), ITEM)
     assert error.retry_after_s == 7
-    error = edge_error(Answer(status=503, headers={"retry-after": "20"}, body=memoryview(b"")), ITEM)
+    error = edge_error(answer_of(503, {"retry-after": "20"}, b""), ITEM)
     assert error.retry_after_s == 20
 
 
 def test_cloud_storages_rate_limit_is_no_credential() -> None:
     body = b'{"error": {"message": "slow", "errors": [{"reason": "rateLimitExceeded"}]}}'
-    assert isinstance(gcs_error(Answer(status=403, headers={}, body=memoryview(body)), bucket="b"), Throttled)
-    assert isinstance(gcs_error(Answer(status=403, headers={}, body=memoryview(b"")), bucket="b"), CredentialsRejected)
+    assert isinstance(gcs_error(answer_of(403, {}, body), bucket="b"), Throttled)
+    assert isinstance(gcs_error(answer_of(403, {}, b""), bucket="b"), CredentialsRejected)
 
 
 @pytest.mark.parametrize(

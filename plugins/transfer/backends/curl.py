@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pycurl
@@ -38,15 +37,27 @@ _MISCONFIGURED = {
 """What no retry mends. Everything else that libcurl reports is trouble on the way, and passes or exhausts the retries."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A complete HTTP answer; header names in lower case, repeated ones joined by ", "."""
+    """A complete HTTP answer. Its headers are parsed when first asked for: most answers to uploads never are."""
 
-    status: int
-    headers: Mapping[str, str]
-    body: memoryview
-    is_complete: bool = True
-    """False when more came than was allowed for: the body then ends early."""
+    __slots__ = ("_header_lines", "_headers", "body", "is_complete", "status")
+
+    def __init__(
+        self, *, status: int, header_lines: Sequence[bytes], body: memoryview, is_complete: bool = True
+    ) -> None:
+        self.status = status
+        self.body = body
+        self.is_complete = is_complete
+        """False when more came than was allowed for: the body then ends early."""
+        self._header_lines = header_lines
+        self._headers: Mapping[str, str] | None = None
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Names in lower case; repeated ones joined by ", "."""
+        if self._headers is None:
+            self._headers = _parsed(self._header_lines)
+        return self._headers
 
     @property
     def text(self) -> str:
@@ -81,7 +92,7 @@ class Transfer:
             raise curl_error(error, unavailable=self._unavailable, stage=self._stage) from error
         return Answer(
             status=self.curl.getinfo(pycurl.RESPONSE_CODE),
-            headers=_parsed(self.header_lines),
+            header_lines=self.header_lines,
             body=self.received.getbuffer(),
             is_complete=is_complete,
         )
@@ -180,15 +191,16 @@ def _reader(body: memoryview) -> Callable[[int], bytes]:
 
 
 def _parsed(lines: Sequence[bytes]) -> dict[str, str]:
-    headers: dict[str, str] = {}
+    raw = b"".join(lines)
     try:
-        text = b"".join(lines).decode("utf-8")
+        text = raw.decode("utf-8")
     except UnicodeDecodeError:
-        text = b"".join(lines).decode("latin-1")
+        text = raw.decode("latin-1")
+    headers: dict[str, str] = {}
     for line in text.split("\r\n"):
         name, colon, value = line.partition(":")
         if not colon:
-            if name.startswith("HTTP/"):  # an interim answer's headers are not the answer's
+            if line.startswith("HTTP/"):  # an interim answer's headers are not the answer's
                 headers = {}
             continue
         name = name.lower()

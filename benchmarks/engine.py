@@ -23,6 +23,7 @@ from google.cloud import pubsub_v1
 from benchmarks.measure import Meter, PeerFailed
 from benchmarks.workloads import BUCKET, DESTINATION
 from transfer.backends.curl import CurlClient
+from transfer.backends.driving import CurlLoop
 from transfer.backends.edge import EdgeSource
 from transfer.backends.gcs_client import GcsClient
 from transfer.backends.gcs_sink import GcsSink
@@ -47,7 +48,8 @@ from transfer.naming import Naming
 from transfer.progress import Progress
 from transfer.records import Ledger, Manifest
 from transfer.retry import Retrier
-from transfer.worker import Assignment, Worker
+from transfer.steps import Step
+from transfer.worker import LARGE_AVERAGE_BYTES, Assignment, Worker, shares
 
 PROJECT = "bench"
 STATE_PREFIX = ".edgehaul/"
@@ -77,8 +79,8 @@ class _TimedMover:
         self._mover = mover
         self._done_at_s = done_at_s
 
-    def move(self, item: ObjectMeta) -> TransferOutcome:
-        outcome = self._mover.move(item)
+    def move(self, item: ObjectMeta) -> Step[TransferOutcome]:
+        outcome = yield from self._mover.move(item)
         self._done_at_s[0] = time.perf_counter()
         return outcome
 
@@ -135,23 +137,33 @@ class Engine:
         }
 
     def bare_run(self) -> dict[str, float]:
-        """Movers on threads over a list in memory: no queue, no ledger."""
+        """Movers on lanes over a list in memory: no queue, no ledger."""
         items = list(self._source())
         position = iter(items)
         lock = threading.Lock()
+        copied = 0
 
-        def move_all() -> int:
-            mover, copied = self._mover(Progress()), 0
+        def lane() -> Step[None]:
+            nonlocal copied
+            mover = self._mover(Progress())
             while True:
                 with lock:
                     item = next(position, None)
                 if item is None:
-                    return copied
-                copied += isinstance(mover.move(item), Copied)
+                    return
+                outcome = yield from mover.move(item)
+                with lock:
+                    copied += isinstance(outcome, Copied)
 
+        loops = 2 if sum(item.size_bytes for item in items) >= len(items) * LARGE_AVERAGE_BYTES else 1
         meter = Meter()
-        with ThreadPoolExecutor(self._task.threads) as pool:
-            copied = sum(job.result() for job in [pool.submit(move_all) for _ in range(self._task.threads)])
+        with ThreadPoolExecutor(loops) as pool:
+            jobs = [
+                pool.submit(CurlLoop(self._stop).run, [lane() for _ in range(share)])
+                for share in shares(self._task.threads, loops)
+            ]
+            for job in jobs:
+                job.result()
         usage = meter.stop()
         if copied != len(items):
             raise PeerFailed(f"{copied} of {len(items)} objects were copied")
@@ -161,7 +173,7 @@ class Engine:
         return list_objects(self._s3, self._task.source_bucket, f"{self._task.folder}/")
 
     def _list(self, publisher: PubSubRequests) -> ListingSummary:
-        listing = GcsListing(self._gcs_client(), self._retrier())
+        listing = GcsListing(self._gcs_client(), self._retrier(), self._stop)
         return list_and_publish(
             self._source(),
             listing.objects(self._naming.destination_prefix, leave_out=STATE_PREFIX),
@@ -192,15 +204,14 @@ class Engine:
             failures=failures,
             ledger=Ledger(self._state(), listing="1", worker="w0"),
             new_mover=lambda progress: _TimedMover(self._mover(progress), self.done_at_s),  # type: ignore[arg-type,return-value]
+            new_loop=lambda: CurlLoop(self._stop),
             config=self._config,
             events=NoEventLog(),
             stop=self._stop,
         )
 
     def _mover(self, progress: Progress) -> ObjectMover:
-        curl = CurlClient(
-            unavailable=SourceUnavailable, stage=Stage.DOWNLOAD, timeouts=self._config.timeouts, stop=self._stop
-        )
+        curl = CurlClient(unavailable=SourceUnavailable, stage=Stage.DOWNLOAD, timeouts=self._config.timeouts)
         return ObjectMover(
             EdgeSource(curl, base_url=self._task.edge_url, prefix=self._naming.source_prefix, authorizer=PublicUrls()),
             GcsSink(self._gcs_client()),
@@ -211,18 +222,16 @@ class Engine:
         )
 
     def _gcs_client(self) -> GcsClient:
-        curl = CurlClient(
-            unavailable=SinkUnavailable, stage=Stage.UPLOAD, timeouts=self._config.timeouts, stop=self._stop
-        )
+        curl = CurlClient(unavailable=SinkUnavailable, stage=Stage.UPLOAD, timeouts=self._config.timeouts)
         token = GoogleToken(AnonymousCredentials())
         bucket = self._task.destination_bucket
         return GcsClient(curl, base_url=self._task.gcs_url, bucket=bucket, token=token)
 
     def _retrier(self) -> Retrier:
-        return Retrier(self._config.retry, self._stop)
+        return Retrier(self._config.retry)
 
     def _state(self) -> GcsState:
-        return GcsState(self._gcs_client(), self._retrier(), prefix=f"{STATE_PREFIX}{self._task.run_id}/")
+        return GcsState(self._gcs_client(), self._retrier(), self._stop, prefix=f"{STATE_PREFIX}{self._task.run_id}/")
 
 
 def main() -> None:

@@ -164,8 +164,9 @@ class TransferConfig:
     """How a worker moves objects."""
 
     threads: int = 16
+    """Objects on their way at a time."""
     part_size_bytes: int = 8 * 1024 * 1024
-    """Objects above it go in parts of this size; a multiple of 256 KiB, as resumable uploads ask. One a thread in memory."""
+    """Objects above it go in parts of this size; a multiple of 256 KiB, as resumable uploads ask. One a lane in memory."""
     timeouts: Timeouts = field(default_factory=Timeouts)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
 

@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 COMMIT_INTERVAL_S = 3.0
 PULL_WAIT_S = 2.0
 """Short enough to stop within Airflow's 5 s between SIGTERM and SIGKILL."""
+BUSY_PULL_WAIT_S = 0.5
+"""While work is in hand its end must not wait for an empty pull."""
 ROOM_WAIT_S = 1.0
 MAX_HELD_BYTES = 1024**3
 """Bytes of objects held leased beyond the first message: a worker must not keep from others what it cannot start."""
@@ -170,7 +172,7 @@ class Worker:
             with self._changed:
                 self._changed.wait(timeout=ROOM_WAIT_S)
             return True
-        deliveries = self._queue.pull(room, PULL_WAIT_S)
+        deliveries = self._queue.pull(room, BUSY_PULL_WAIT_S if self._held_messages else PULL_WAIT_S)
         self._leases.hold([delivery.ack_id for delivery in deliveries])
         for delivery in deliveries:
             self._accept(delivery)

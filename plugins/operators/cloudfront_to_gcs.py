@@ -31,7 +31,7 @@ class CloudfrontToGcsWorker(BaseOperator):
     :param destination_bucket: the Cloud Storage bucket.
     :param destination_prefix: takes the place of the source prefix in names; empty keeps keys as they are.
     :param error_topic: the topic that failure records go to.
-    :param threads: how many objects are moved at a time, 1 to 256. Memory is about 60 MiB + threads × 24 MiB at most.
+    :param threads: how many objects are moved at a time, 1 to 256. Each takes about 20 MiB of memory at most.
     :param gcp_project: the project of the topics; the connection's when empty.
     :param log_name: the Cloud Logging log for events; empty for none.
     :param is_verbose: whether each object begun is an event.

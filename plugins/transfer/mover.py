@@ -119,12 +119,14 @@ class ObjectMover:
             parts = _Parts(item, name, self._source, self._sink, self._retrier, self._progress)
             try:
                 return (yield from parts.stream(self._part_size_bytes))
-            except CorruptTransfer as error:
+            except _Spoilt as spoilt:
+                yield from parts.give_up()
                 if restart == MAX_RESTARTS:
-                    raise RetriesExhausted(error, restart) from error
+                    raise RetriesExhausted(spoilt.error, restart) from spoilt.error
                 self._retrier.attempts += 1
-            finally:
-                yield from parts.close()
+            except (TransferError, GenerationMismatch):
+                yield from parts.give_up()
+                raise
         raise AssertionError("the last restart returns or raises")
 
     def _already_there(self, item: ObjectMeta, name: str, begun: float) -> Step[TransferOutcome]:
@@ -149,6 +151,14 @@ class ObjectMover:
             stage=Stage.UPLOAD,
             http_status=412,
         )
+
+
+class _Spoilt(Exception):
+    """An upload that no retry of a part can mend: it has to begin anew."""
+
+    def __init__(self, error: CorruptTransfer) -> None:
+        super().__init__(error.message)
+        self.error = error
 
 
 class _Parts:
@@ -183,17 +193,20 @@ class _Parts:
                 self._upload = yield from self._begin(fetched)
             digest.update(fetched.body)
             is_last = start + count == item.size_bytes
-            proof = digest.prove() if is_last else None
+            try:
+                proof = digest.prove() if is_last else None
+            except CorruptTransfer as error:
+                raise _Spoilt(error) from error
             stored = yield from self._write(self._upload, fetched.body, is_last)
+            if proof is not None and stored is not None:
+                self._progress.part(-self._shown_bytes)  # from here on the object itself counts
+                return fetched, proof, stored
             self._progress.part(count)
             self._shown_bytes += count
-            if proof is not None and stored is not None:
-                self._upload = None
-                return fetched, proof, stored
         raise AssertionError("the last part's answer describes the object")
 
-    def close(self) -> Step[None]:
-        """Give back what an unfinished upload holds; a finished one holds nothing."""
+    def give_up(self) -> Step[None]:
+        """Give back what an unfinished upload holds. (One that a stop leaves open expires by itself and costs nothing.)"""
         self._progress.part(-self._shown_bytes)
         if self._upload is not None:
             try:
@@ -210,7 +223,13 @@ class _Parts:
         return self._retrier.call(lambda: self._sink.begin(self._name, self._item.size_bytes, resource, generation))
 
     def _write(self, upload: Upload, part: memoryview, is_last: bool) -> Step[DestinationObject | None]:
-        return self._retrier.call(lambda: upload.write(part, is_last=is_last))
+        def attempt() -> Step[DestinationObject | None]:
+            try:
+                return (yield from upload.write(part, is_last=is_last))
+            except CorruptTransfer as error:
+                raise _Spoilt(error) from error
+
+        return self._retrier.call(attempt)
 
 
 def failure_of(error: ObjectError, *, key: str, attempts: int = 0) -> TransferFailure:

@@ -173,6 +173,17 @@ def test_bytes_stored_wrongly_are_removed(rig: EngineRig, key: str) -> None:
     assert rig.names() == []
 
 
+@pytest.mark.parametrize("key", ["small", "large"])
+def test_bytes_stored_wrongly_once_are_sent_again(rig: EngineRig, key: str) -> None:
+    rig.gcs.faults.replace(
+        [fault("(POST|PUT) /upload", "corrupt", at_byte=1000, times=1, after=0 if key == "small" else 1)]
+    )
+    outcome = move(rig, key)
+    assert isinstance(outcome, Copied)
+    assert outcome.attempts == 2
+    assert rig.stored(key) == BODIES[key]
+
+
 def test_a_second_delivery_is_skipped_and_moves_no_second_generation(rig: EngineRig) -> None:
     for key in ("small", "large"):
         assert isinstance(move(rig, key), Copied)

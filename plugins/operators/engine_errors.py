@@ -40,7 +40,7 @@ def engine_errors(program: str, connection_of: Mapping[Stage, str], events: Even
         where = f" [Airflow connection {connection!r}]" if connection else ""
         kind = AirflowFailException if isinstance(error, FatalError) else AirflowException
         raise kind(f"{error.code}: {redact(error.message)}{where}") from error
-    except Exception:
+    except Exception:  # told, and raised again as it is
         events.main_program_error(program, traceback.format_exc())
         raise
     finally:

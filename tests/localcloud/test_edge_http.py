@@ -19,7 +19,6 @@ from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-import boto3
 import pytest
 
 from localcloud.edge import EdgeServer
@@ -51,25 +50,6 @@ HOSTILE_KEYS = [
     "k" * 1024,
     "é" * 512,
 ]
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[S3Server]:
-    server = S3Server(buckets=[BUCKET])
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="module")
-def client(s3: S3Server) -> Any:
-    return boto3.client(
-        "s3",
-        endpoint_url=s3.url,
-        aws_access_key_id=s3.access_key_id,
-        aws_secret_access_key=s3.secret_access_key,
-        region_name=s3.region,
-    )
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,6 @@ from urllib.error import HTTPError
 from urllib.parse import quote, urlsplit
 from urllib.request import urlopen
 
-import boto3
 import pytest
 from botocore.signers import CloudFrontSigner
 from cryptography.hazmat.primitives import hashes, serialization
@@ -56,25 +55,6 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
         for name, key in ((RSA_ID, rsa_key), (EC_ID, ec_key))
     }
     return SimpleNamespace(rsa=rsa_key, files=files, public=public)
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[S3Server]:
-    server = S3Server(buckets=[BUCKET])
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="module")
-def client(s3: S3Server) -> Any:
-    return boto3.client(
-        "s3",
-        endpoint_url=s3.url,
-        aws_access_key_id=s3.access_key_id,
-        aws_secret_access_key=s3.secret_access_key,
-        region_name=s3.region,
-    )
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """One contract, two servers: what is true of Google's emulator has to be true of ours, seen by Google's clients.
 
-The official emulator 0.8.20 ignores filters, backoff and the lower bound of ack deadlines, so those are in
-test_pubsub_server.py, on ours only.
+The official emulator 0.8.20 ignores filters, backoff and the lower bound of ack deadlines, so those are in the other
+test_pubsub modules, on ours only.
 """
 
 from __future__ import annotations

@@ -206,7 +206,7 @@ def _write_report(
     report = {
         "green": is_green,
         "run_state": state,
-        "input": {"objects": len(data.objects), "bytes": data.size_bytes},
+        "input": {"objects": len(data.objects), "bytes": data.size_bytes, "left_out": dict(data.left_out)},
         "run": dict(summary),
         "verification": asdict(checked),
     }

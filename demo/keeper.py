@@ -27,6 +27,7 @@ from localcloud.supervisor import LocalCloud, ServiceFailed
 
 START_TIMEOUT_S = 180.0
 STOP_TIMEOUT_S = 60.0
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class DemoError(RuntimeError):
@@ -124,11 +125,10 @@ def _process(session: Session) -> psutil.Process | None:
 def main() -> int:
     """Hold the services until told to stop."""
     folder, source_bucket, destination_bucket = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
-    stopped = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
+    for number in STOP_SIGNALS:
+        signal.signal(number, _end)
     if os.environ.get("LOCALCLOUD_PARENT_PIPE") == "1":
-        threading.Thread(target=_watch_parent, args=(stopped,), daemon=True).start()
+        threading.Thread(target=_watch_parent, daemon=True).start()
     try:
         buckets = {"source_bucket": source_bucket, "destination_bucket": destination_bucket}
         with (
@@ -139,18 +139,24 @@ def main() -> int:
             for conn_id, connection in cloud.connections().items():
                 airflow.add_connection(conn_id, connection)
             _write(folder / "session.json", _session(cloud, airflow))
-            while not stopped.wait(1.0):
-                pass
+            while True:
+                signal.pause()
     except (ServiceFailed, AirflowError) as error:
         print(error, file=sys.stderr)
         return 1
-    return 0
 
 
-def _watch_parent(stopped: threading.Event) -> None:
+def _end(*_: object) -> None:
+    """Leave at once, also in the middle of starting; a second signal must not break off the stopping."""
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(0)
+
+
+def _watch_parent() -> None:
     while os.read(0, 4096):
         pass
-    stopped.set()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _session(cloud: LocalCloud, airflow: AirflowStack) -> Session:

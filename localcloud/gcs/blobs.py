@@ -9,11 +9,11 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
 
 from localcloud.gcs.checksums import Expected, extend_crc32c
 
@@ -83,12 +83,14 @@ class Blobs:
         self._directory = directory
         for number in range(256):
             (directory / f"{number:02x}").mkdir(parents=True, exist_ok=True)
-        self._tick_lock = threading.Lock()
+        self._lock = threading.Lock()
+        self._held: Counter[int] = Counter()
+        self._doomed: set[int] = set()
         self._last_tick = 0
 
     def tick(self) -> int:
         """Microseconds since 1970, never the same twice: generations, upload ids and content file names."""
-        with self._tick_lock:
+        with self._lock:
             self._last_tick = max(self._last_tick + 1, time.time_ns() // 1000)
             return self._last_tick
 
@@ -102,9 +104,30 @@ class Blobs:
         return BlobWriter(self.path(blob), blob, md5=md5)
 
     def drop(self, segments: Sequence[Segment]) -> None:
-        """Remove content files. A reader that has one open keeps it."""
-        for segment in segments:
-            self.path(segment.blob).unlink(missing_ok=True)
+        """Remove content files; one that is held goes when it is released."""
+        with self._lock:
+            blobs = [segment.blob for segment in segments]
+            self._doomed.update(blob for blob in blobs if self._held[blob])
+            free = [blob for blob in blobs if not self._held[blob]]
+        self._unlink(free)
+
+    def hold(self, segments: Sequence[Segment]) -> None:
+        """Keep content files for a reader, until as many calls of `release`."""
+        with self._lock:
+            self._held.update(segment.blob for segment in segments)
+
+    def release(self, segments: Sequence[Segment]) -> None:
+        """End a `hold`."""
+        with self._lock:
+            self._held.subtract(segment.blob for segment in segments)
+            self._held = +self._held  # without those at zero
+            free = self._doomed.intersection(segment.blob for segment in segments) - self._held.keys()
+            self._doomed -= free
+        self._unlink(free)
+
+    def _unlink(self, blobs: Iterable[int]) -> None:
+        for blob in blobs:
+            self.path(blob).unlink(missing_ok=True)
 
     def link(self, segments: Sequence[Segment]) -> list[Segment]:
         """The same content under new file names, so that either owner can drop its own."""
@@ -125,15 +148,6 @@ class Blobs:
                         left -= len(piece)
                         yield piece
             offset = max(0, offset - segment.size_bytes)
-
-    def open(self, segments: Sequence[Segment]) -> BinaryIO | None:
-        """The content if it is one file and still there."""
-        if len(segments) != 1:
-            return None
-        try:
-            return self.path(segments[0].blob).open("rb")
-        except FileNotFoundError:
-            return None
 
     def md5(self, segments: Sequence[Segment], size_bytes: int) -> bytes:
         """The MD5 of content files, read once more."""

@@ -74,8 +74,9 @@ class JsonApi:
         if kind == "objects.get" and query.get("alt") == "media":
             exchange.kind = "objects.get-media"
             bucket, name = names
-            record = self._store.get(bucket, name, query.get("generation"), Conditions.from_query(query))
-            send_object(exchange, self._store, record, [], etag(record))
+            conditions = Conditions.from_query(query)
+            with self._store.reading(bucket, name, query.get("generation"), conditions) as record:
+                send_object(exchange, self._store, record, [], etag(record))
             return
         fields = parse_fields(query.get("fields", ""))
         document = handler(Call(names, query, exchange.read_body()))

@@ -14,7 +14,7 @@ from localcloud.gcs.checksums import encode_crc32c, encode_md5
 from localcloud.gcs.errors import ApiError
 from localcloud.gcs.resources import DEFAULT_TYPE
 from localcloud.gcs.store import ObjectRecord, Store
-from localcloud.http1 import ConnectionBroken, Exchange
+from localcloud.http1 import Exchange
 
 _HEADERS = {
     "contentEncoding": "Content-Encoding",
@@ -33,7 +33,7 @@ def hash_header(crc32c: int, md5: bytes | None) -> str:
 def send_object(
     exchange: Exchange, store: Store, record: ObjectRecord, headers: list[tuple[str, str]], entity_tag: str
 ) -> None:
-    """Answer with an object's content, or the part of it that `Range` asks for. Raises ApiError 416."""
+    """Answer with the content of a record from `Store.reading`, or the part that `Range` asks for. Raises ApiError 416."""
     attributes = record.attributes
     size = record.size_bytes
     headers = [
@@ -64,27 +64,11 @@ def send_object(
     status = 200 if start is None else 206
     if start is not None:
         headers.append(("Content-Range", f"bytes {start}-{start + count - 1}/{size}"))
-    _send_part(exchange, store, record, status, headers, start or 0, count)
-
-
-def _send_part(
-    exchange: Exchange,
-    store: Store,
-    record: ObjectRecord,
-    status: int,
-    headers: list[tuple[str, str]],
-    start: int,
-    count: int,
-) -> None:
-    file = store.blobs.open(record.segments)
-    if file is not None:
-        with file:
-            exchange.send_file(status, headers, file, start, count)
-        return
-    try:
-        exchange.send_stream(status, headers, count, store.blobs.read(record.segments, start, count))
-    except FileNotFoundError as error:  # overwritten or deleted while it was being sent
-        raise ConnectionBroken from error
+    if len(record.segments) == 1:
+        with store.blobs.path(record.segments[0].blob).open("rb") as file:
+            exchange.send_file(status, headers, file, start or 0, count)
+    else:
+        exchange.send_stream(status, headers, count, store.blobs.read(record.segments, start or 0, count))
 
 
 def _transcodes(exchange: Exchange, record: ObjectRecord) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -152,6 +153,20 @@ class Store:
         conditions.check(record, reading=True)
         return record
 
+    @contextmanager
+    def reading(self, bucket: str, name: str, generation: str | None, conditions: Conditions) -> Iterator[ObjectRecord]:
+        """The live object, its content kept to the end of the block even when it is overwritten or deleted meanwhile.
+
+        Raises what `get` raises.
+        """
+        with self.db.transaction():
+            record = self.get(bucket, name, generation, conditions)
+            self.blobs.hold(record.segments)
+        try:
+            yield record
+        finally:
+            self.blobs.release(record.segments)
+
     def put(
         self, bucket: str, name: str, content: Content, attributes: Attributes, conditions: Conditions = ALWAYS
     ) -> ObjectRecord:
@@ -213,7 +228,10 @@ class Store:
         """The record with its MD5, worked out once if need be; NO_MD5 for composed and multipart objects."""
         if record.md5 is not None:
             return record
-        digest = self.blobs.md5(record.segments, record.size_bytes)
+        try:
+            digest = self.blobs.md5(record.segments, record.size_bytes)
+        except FileNotFoundError:
+            return record  # overwritten or deleted since it was looked up
         self.db.execute(
             "UPDATE objects SET md5=? WHERE bucket=? AND name=? AND generation=?",
             *(digest, record.bucket, record.name.encode(), record.generation),

@@ -76,9 +76,10 @@ class XmlApi:
 
     def _get(self, exchange: Exchange, bucket: str, name: str, query: dict[str, str]) -> None:
         exchange.kind = f"xml.{exchange.method.lower()}"
-        record = self._store.get(bucket, name, query.get("generation"), _conditions(exchange))
-        if exchange.method == "HEAD":
-            record = self._store.with_md5(record)
+        with self._store.reading(bucket, name, query.get("generation"), _conditions(exchange)) as record:
+            self._send(exchange, self._store.with_md5(record) if exchange.method == "HEAD" else record)
+
+    def _send(self, exchange: Exchange, record: ObjectRecord) -> None:
         headers = [("Last-Modified", formatdate(record.updated_us / 1e6, usegmt=True))]
         headers += [(f"{_META}{key}", value) for key, value in record.metadata.items()]
         if "customTime" in record.attributes:

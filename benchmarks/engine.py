@@ -28,6 +28,7 @@ from transfer.backends.edge import EdgeSource
 from transfer.backends.gcs_client import GcsClient
 from transfer.backends.gcs_sink import GcsSink
 from transfer.backends.gcs_state import GcsListing, GcsState
+from transfer.backends.gcs_stored import Capabilities
 from transfer.backends.google_token import GoogleToken
 from transfer.backends.pubsub import (
     PubSubFailures,
@@ -43,13 +44,15 @@ from transfer.errors import SinkUnavailable, SourceUnavailable, Stage
 from transfer.event_log import NoEventLog
 from transfer.listing import ListingSummary, list_and_publish
 from transfer.model import Copied, ObjectMeta, Overwrite, TransferConfig, TransferOutcome
-from transfer.mover import ObjectMover
+from transfer.mover import ObjectMover, WorkerShare
 from transfer.naming import Naming
+from transfer.parts import PartsBoard
 from transfer.progress import Progress
 from transfer.records import Ledger, Manifest
 from transfer.retry import Retrier
-from transfer.steps import Step
-from transfer.worker import LARGE_AVERAGE_BYTES, Assignment, Worker, shares
+from transfer.steps import Pause, Step
+from transfer.uploads import UploadRecords
+from transfer.worker import IDLE_S, LARGE_AVERAGE_BYTES, Assignment, Worker, shares
 
 PROJECT = "bench"
 STATE_PREFIX = ".edgehaul/"
@@ -84,6 +87,9 @@ class _TimedMover:
         self._done_at_s[0] = time.perf_counter()
         return outcome
 
+    def help(self) -> Step[bool]:
+        return self._mover.help()
+
 
 class Engine:
     """Makes the parts of a run as `tests/support/engine_rig.py` and the hooks do."""
@@ -91,6 +97,7 @@ class Engine:
     def __init__(self, task: EngineTask) -> None:
         self._task = task
         self._stop = threading.Event()
+        self._capabilities = Capabilities()
         self._config = TransferConfig(threads=task.threads, part_size_bytes=task.part_size_bytes)
         self._naming = Naming(
             source_prefix=f"{task.folder}/", destination_prefix=f"{task.run_id}/", state_prefix=STATE_PREFIX
@@ -141,16 +148,19 @@ class Engine:
         items = list(self._source())
         position = iter(items)
         lock = threading.Lock()
+        share = WorkerShare(progress=Progress(), board=PartsBoard())
         copied = 0
 
         def lane() -> Step[None]:
             nonlocal copied
-            mover = self._mover(Progress())
-            while True:
+            mover = self._mover(share)
+            while copied < len(items):
                 with lock:
                     item = next(position, None)
                 if item is None:
-                    return
+                    if not (yield from mover.help()):
+                        yield Pause(IDLE_S)
+                    continue
                 outcome = yield from mover.move(item)
                 with lock:
                     copied += isinstance(outcome, Copied)
@@ -159,8 +169,8 @@ class Engine:
         meter = Meter()
         with ThreadPoolExecutor(loops) as pool:
             jobs = [
-                pool.submit(CurlLoop(self._stop).run, [lane() for _ in range(share)])
-                for share in shares(self._task.threads, loops)
+                pool.submit(CurlLoop(self._stop).run, [lane() for _ in range(lanes)])
+                for lanes in shares(self._task.threads, loops)
             ]
             for job in jobs:
                 job.result()
@@ -183,7 +193,6 @@ class Engine:
             manifest=Manifest(self._state(), "1"),
             run_id=self._task.run_id,
             listing="1",
-            large_bytes=self._config.part_size_bytes,
             progress=Progress(),
             stop=self._stop,
         )
@@ -203,22 +212,24 @@ class Engine:
             queue=queue,
             failures=failures,
             ledger=Ledger(self._state(), listing="1", worker="w0"),
-            new_mover=lambda progress: _TimedMover(self._mover(progress), self.done_at_s),  # type: ignore[arg-type,return-value]
+            new_mover=lambda share: _TimedMover(self._mover(share), self.done_at_s),  # type: ignore[arg-type,return-value]
             new_loop=lambda: CurlLoop(self._stop),
             config=self._config,
             events=NoEventLog(),
             stop=self._stop,
         )
 
-    def _mover(self, progress: Progress) -> ObjectMover:
+    def _mover(self, share: WorkerShare) -> ObjectMover:
         curl = CurlClient(unavailable=SourceUnavailable, stage=Stage.DOWNLOAD, timeouts=self._config.timeouts)
+        sink, retrier = GcsSink(self._gcs_client(), self._capabilities), self._retrier()
         return ObjectMover(
             EdgeSource(curl, base_url=self._task.edge_url, prefix=self._naming.source_prefix, authorizer=PublicUrls()),
-            GcsSink(self._gcs_client()),
+            sink,
             naming=self._naming,
-            retrier=self._retrier(),
-            part_size_bytes=self._config.part_size_bytes,
-            progress=progress,
+            retrier=retrier,
+            config=self._config,
+            records=UploadRecords(sink, f"{STATE_PREFIX}{self._task.run_id}/", retrier),
+            share=share,
         )
 
     def _gcs_client(self) -> GcsClient:

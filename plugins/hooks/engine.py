@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     from transfer.backends.pubsub import PubSubFailures, PubSubQueue, PubSubRequests
     from transfer.event_log import EventLog
     from transfer.model import ObjectMeta, TransferConfig
-    from transfer.mover import ObjectMover
+    from transfer.mover import ObjectMover, WorkerShare
     from transfer.naming import Naming
-    from transfer.progress import Progress
 
 
 def source_listing(aws_conn_id: str, bucket: str, prefix: str) -> Iterator[ObjectMeta]:
@@ -64,28 +63,36 @@ class Destination:
 
         return CurlLoop(self.stop)
 
-    def mover_factory(self, cloudfront_conn_id: str, *, naming: Naming) -> Callable[[Progress], ObjectMover]:
+    def mover_factory(
+        self, cloudfront_conn_id: str, *, naming: Naming, state_prefix: str
+    ) -> Callable[[WorkerShare], ObjectMover]:
         """Makes one mover a lane; the signature and the token are shared by all of them."""
         from transfer.backends.curl import CurlClient
         from transfer.backends.edge import EdgeSource
         from transfer.backends.gcs_sink import GcsSink
+        from transfer.backends.gcs_stored import Capabilities
         from transfer.errors import SourceUnavailable, Stage
         from transfer.mover import ObjectMover
         from transfer.retry import Retrier
+        from transfer.uploads import UploadRecords
 
         edge = CloudfrontHook(cloudfront_conn_id)
         base_url, authorizer = edge.base_url, edge.get_signer()
         new_client = self._client_factory()
 
-        def new_mover(progress: Progress) -> ObjectMover:
+        capabilities = Capabilities()
+
+        def new_mover(share: WorkerShare) -> ObjectMover:
             curl = CurlClient(unavailable=SourceUnavailable, stage=Stage.DOWNLOAD, timeouts=self.config.timeouts)
+            sink, retrier = GcsSink(new_client(), capabilities), Retrier(self.config.retry)
             return ObjectMover(
                 EdgeSource(curl, base_url=base_url, prefix=naming.source_prefix, authorizer=authorizer),
-                GcsSink(new_client()),
+                sink,
                 naming=naming,
-                retrier=Retrier(self.config.retry),
-                part_size_bytes=self.config.part_size_bytes,
-                progress=progress,
+                retrier=retrier,
+                config=self.config,
+                records=UploadRecords(sink, state_prefix, retrier),
+                share=share,
             )
 
         return new_mover

@@ -136,7 +136,7 @@ class CloudfrontToGcsWorker(BaseOperator):
                 listing=listing,
                 worker=f"{self.task_id}-{task.map_index}-{task.try_number}",
             ),
-            new_mover=destination.mover_factory(self.cloudfront_conn_id, naming=naming),
+            new_mover=destination.mover_factory(self.cloudfront_conn_id, naming=naming, state_prefix=run.state_prefix),
             new_loop=destination.loop,
             config=config,
             events=events,

@@ -160,7 +160,6 @@ class S3ListToPubSubOperator(BaseOperator):
             manifest=Manifest(destination.state(run.state_prefix), listing),
             run_id=run.transfer_id,
             listing=listing,
-            large_bytes=config.part_size_bytes,
             progress=Progress(),
             stop=self._stop,
             on_report=live.show,

@@ -25,6 +25,8 @@ ARCHIVE_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 MAX_BATCH_OBJECTS = 64
 MAX_BATCH_BYTES = 16 * 1024 * 1024
 """A message is the unit of lease and retry: this keeps one to seconds of work."""
+ALONE_BYTES = 8 * 1024 * 1024
+"""Larger objects travel alone: their message is theirs to lose."""
 MESSAGES_PER_STEP = 8
 """The first messages hold one object, the next eight two, and so on: small runs spread over all threads at once."""
 
@@ -63,11 +65,10 @@ def decide(item: ObjectMeta, stored: DestinationObject | None, overwrite: Overwr
 class _Batches:
     """Groups objects into requests and hands these to the publisher."""
 
-    def __init__(self, publisher: RequestPublisher, *, run_id: str, listing: str, large_bytes: int) -> None:
+    def __init__(self, publisher: RequestPublisher, *, run_id: str, listing: str) -> None:
         self._publisher = publisher
         self._run_id = run_id
         self._listing = listing
-        self._large_bytes = large_bytes
         self._pending: list[ObjectMeta] = []
         self._pending_bytes = 0
         self.messages = 0
@@ -77,7 +78,7 @@ class _Batches:
     def add(self, item: ObjectMeta) -> None:
         self.objects += 1
         self.bytes += item.size_bytes
-        if item.size_bytes > self._large_bytes:
+        if item.size_bytes > ALONE_BYTES:
             self._publish((item,))
             return
         self._pending.append(item)
@@ -109,7 +110,6 @@ def list_and_publish(
     manifest: Manifest,
     run_id: str,
     listing: str,
-    large_bytes: int,
     progress: Progress,
     stop: Event,
     on_report: Callable[[TransferStats], None] = lambda stats: None,
@@ -117,11 +117,11 @@ def list_and_publish(
     """List, decide, publish and record; returns once Pub/Sub and the manifest hold everything.
 
     `listing` names this very listing: a repeated one must have another name, so that messages of a listing that was
-    broken off can be told apart. Objects above `large_bytes` travel alone. Raises ListingOutOfOrder, Stopped, or what
+    broken off can be told apart. Raises ListingOutOfOrder, Stopped, or what
     the backends raise.
     """
     reporter = ProgressReporter(progress, on_report)
-    batches = _Batches(publisher, run_id=run_id, listing=listing, large_bytes=large_bytes)
+    batches = _Batches(publisher, run_id=run_id, listing=listing)
     listed = listed_bytes = skipped = 0
     pairs = march(
         source,

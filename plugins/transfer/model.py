@@ -39,6 +39,21 @@ class DestinationObject:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoredPart:
+    """One part of an upload in parts, as Cloud Storage has it."""
+
+    number: int
+    """From 1."""
+    size_bytes: int
+    crc32c: str
+    """Base64, of the bytes read, equal to what Cloud Storage says it stored."""
+    md5: str
+    """Hexadecimal; empty where nobody needed it."""
+    tag: str
+    """The ETag that completing the upload asks for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TransferRequest:
     """What one Pub/Sub message asks for: many small objects, or one large one."""
 
@@ -159,19 +174,29 @@ class RetryPolicy:
     """No further try is begun this long after the first."""
 
 
+MIN_PART_BYTES = 5 * 1024 * 1024
+"""Of an upload in parts, for all but the last one (Cloud Storage and S3, "Quotas")."""
+MAX_PARTS = 10_000
+"""Of an upload in parts, in Cloud Storage and in S3."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferConfig:
     """How a worker moves objects."""
 
     threads: int = 16
     """Objects on their way at a time."""
-    part_size_bytes: int = 8 * 1024 * 1024
-    """Objects above it go in parts of this size; a multiple of 256 KiB, as resumable uploads ask. One a lane in memory."""
+    part_size_bytes: int = 32 * 1024 * 1024
+    """How much of an object in parts one GET fetches, and the size of its parts where the source's own is not known."""
+    whole_bytes: int = 1024 * 1024
+    """Objects up to this size are fetched whole before they are sent; it bounds the memory of a lane."""
+    parallel_bytes: int = 64 * 1024 * 1024
+    """From this size on an upload is worth going on with after a crash, and worth several lanes."""
     timeouts: Timeouts = field(default_factory=Timeouts)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
 
     def __post_init__(self) -> None:
         if not 1 <= self.threads <= 256:
             raise ValueError(f"threads is {self.threads}: choose 1 to 256")
-        if self.part_size_bytes <= 0 or self.part_size_bytes % (256 * 1024):
-            raise ValueError(f"part_size_bytes is {self.part_size_bytes}: choose a multiple of 262144 (256 KiB)")
+        if self.part_size_bytes < MIN_PART_BYTES:
+            raise ValueError(f"part_size_bytes is {self.part_size_bytes}: choose {MIN_PART_BYTES} (5 MiB) or more")

@@ -5,11 +5,11 @@ Every method may raise `TransferError` and nothing else, but for `Stopped` where
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
-from transfer.model import DestinationObject, ObjectMeta, TransferFailure, TransferRequest
+from transfer.model import DestinationObject, ObjectMeta, StoredPart, TransferFailure, TransferRequest
 from transfer.steps import Step
 
 
@@ -21,42 +21,110 @@ class Fetched:
     headers: Mapping[str, str]
 
 
+class ByteStream(Protocol):
+    """A body on its way, held back until it is taken."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Of the answer; names in lower case."""
+
+    def close(self) -> None:
+        """Break it off, or let go of one that has ended. Safe to call twice."""
+
+
 class ObjectSource(Protocol):
     """Reads objects through the edge. One instance a lane, for one step at a time."""
 
     def fetch(self, item: ObjectMeta) -> Step[Fetched]:
         """The whole object in one GET, its length and ETag checked against the listing."""
 
-    def fetch_range(self, item: ObjectMeta, start: int, count: int) -> Step[Fetched]:
-        """Exactly `count` bytes from `start`; only a 206 with the very Content-Range asked for is accepted."""
+    def open(self, item: ObjectMeta, start: int, count: int) -> Step[ByteStream]:
+        """Exactly `count` bytes from `start` as a stream, likewise checked. The caller closes it."""
+
+    def checksum(self, item: ObjectMeta, start: int, count: int) -> Step[str]:
+        """The CRC32C (base64) of those bytes, read once more."""
 
 
-class Upload(Protocol):
-    """An upload in progress, made of consecutive parts. Nothing is visible before the last part is accepted."""
+class StreamUpload(Protocol):
+    """An upload that takes one object's bytes in order. Nothing is visible before the last of them is accepted."""
 
-    def write(self, part: memoryview, *, is_last: bool) -> Step[DestinationObject | None]:
-        """Send the next part; after the last one, what Cloud Storage stored, its CRC32C equal to what was sent."""
+    token: str
+    """What another worker needs to go on with it."""
+    needs_md5: bool
+    """Whether what proves the bytes has to be computed here."""
+
+    def position(self) -> Step[int | DestinationObject]:
+        """How many bytes it holds for good, or the object once it is complete. Raises UploadGone."""
+
+    def send(
+        self, stream: Any, start: int, count: int, observe: Callable[[bytes], None]
+    ) -> Step[int | DestinationObject]:
+        """`count` bytes from byte `start` on: the position after them, or the object once it is complete.
+
+        `count` is a multiple of 256 KiB or reaches the end. `observe` gets each byte once, however often it has to be
+        sent. Raises SinkUnavailable when only some were taken, CorruptTransfer when something else was stored (it is
+        removed), UploadGone, GenerationMismatch.
+        """
 
     def abort(self) -> Step[None]:
-        """Give the upload up and let the other side free what it holds."""
+        """Give it up."""
+
+
+class PartsUpload(Protocol):
+    """An upload in parts, in any order. Nothing is visible before it is completed. It knows no conditions."""
+
+    token: str
+    """What another lane or another worker needs to go on with it."""
+
+    def put(self, number: int, stream: Any, count: int, *, wants_md5: bool) -> Step[StoredPart]:
+        """The next `count` bytes of the stream as a part. Raises CorruptTransfer, UploadGone."""
+
+    def complete(self, parts: Sequence[StoredPart], expected_crc32c: str) -> Step[DestinationObject]:
+        """Join all parts, in order, unless their CRC32C (base64) is not the one expected, if one is.
+
+        Raises CorruptTransfer when something else was stored (it is removed), UploadGone.
+        """
+
+    def abort(self) -> Step[None]:
+        """Give it up, and free its parts."""
 
 
 class ObjectSink(Protocol):
     """Writes objects to the destination bucket. One instance a lane, for one step at a time."""
 
     def put(
-        self, name: str, body: memoryview, resource: Mapping[str, object], generation: int
+        self, name: str, body: bytes | memoryview, resource: Mapping[str, object], generation: int | None
     ) -> Step[DestinationObject]:
         """Store a small object in one request, on condition that the destination's generation is the one given.
 
-        Raises GenerationMismatch when it is not.
+        None is no condition. Raises GenerationMismatch when it is not.
         """
-
-    def begin(self, name: str, size_bytes: int, resource: Mapping[str, object], generation: int) -> Step[Upload]:
-        """Start the upload of a large object under the same condition."""
 
     def stat(self, name: str) -> Step[DestinationObject | None]:
         """What is there now, or None."""
+
+    def read(self, name: str) -> Step[bytes | None]:
+        """The bytes of a small object, or None."""
+
+    def delete(self, name: str) -> Step[None]:
+        """Remove an object; one that is gone already is no error."""
+
+    def remove(self, stored: DestinationObject, why: str) -> Step[DestinationObject]:
+        """Remove an object that is not what it should be, by its generation, and raise CorruptTransfer."""
+
+    def begin_stream(
+        self, name: str, size_bytes: int, resource: Mapping[str, object], generation: int, *, md5: str
+    ) -> Step[StreamUpload]:
+        """Begin an upload in order, under the same condition. `md5` (hexadecimal) is checked by the server at the end."""
+
+    def stream_upload(self, token: str, size_bytes: int, *, md5: str) -> StreamUpload | None:
+        """One begun earlier; None when its token is no upload of this server's."""
+
+    def begin_parts(self, name: str, resource: Mapping[str, object]) -> Step[PartsUpload | None]:
+        """Begin an upload in parts; None where there is no such thing, or not for this metadata."""
+
+    def parts_upload(self, name: str, token: str) -> PartsUpload:
+        """One begun earlier."""
 
 
 class TransferLoop(Protocol):
@@ -64,6 +132,10 @@ class TransferLoop(Protocol):
 
     def run(self, lanes: Sequence[Step[None]]) -> None:
         """Drive the lanes until all have ended. Raises Stopped after a stop request, or what a lane raises."""
+
+
+class UploadGone(Exception):
+    """An upload begun earlier is no more: it has to begin anew."""
 
 
 class GenerationMismatch(Exception):

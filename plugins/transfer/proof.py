@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import islice
 
 from transfer.comparison import is_md5
 from transfer.errors import CorruptTransfer, Stage
-from transfer.model import ObjectMeta, Proof
+from transfer.model import MIN_PART_BYTES, ObjectMeta, Proof
 
 MIB = 1024 * 1024
 COMMON_PART_SIZES_MIB = (
@@ -44,6 +45,32 @@ MAX_GUESSES = 3
 _MULTIPART_ETAG = re.compile(r"([0-9a-f]{32})-([1-9][0-9]{0,4})")
 
 
+def server_md5(item: ObjectMeta, headers: Mapping[str, str]) -> str:
+    """The MD5 that the object must have, hexadecimal; empty where the ETag is not one."""
+    return item.etag if is_md5(item.etag) and not is_encrypted(headers) else ""
+
+
+def source_part_bytes(item: ObjectMeta) -> int | None:
+    """The part size that the object was most likely written with, when Cloud Storage takes parts of that size, too."""
+    multipart = _MULTIPART_ETAG.fullmatch(item.etag)
+    if multipart is None:
+        return None
+    sizes = [size for size in likely_part_sizes(item.size_bytes, int(multipart[2])) if size >= MIN_PART_BYTES]
+    return sizes[0] if sizes else None
+
+
+def multipart_etag(md5s: Sequence[str]) -> str:
+    """The ETag of an object written in parts of these MD5s (hexadecimal)."""
+    joined = b"".join(bytes.fromhex(md5) for md5 in md5s)
+    return f"{hashlib.md5(joined, usedforsecurity=False).hexdigest()}-{len(md5s)}"
+
+
+def is_encrypted(headers: Mapping[str, str]) -> bool:
+    """Whether the ETag is no checksum of the content: encrypted with KMS or a customer's key."""
+    encryption = headers.get("x-amz-server-side-encryption", "")
+    return encryption.startswith("aws:kms") or "x-amz-server-side-encryption-customer-algorithm" in headers
+
+
 class SourceDigest:
     """Takes an object's bytes in order and says at the end what they prove. One object a digest.
 
@@ -52,23 +79,24 @@ class SourceDigest:
     """
 
     def __init__(self, item: ObjectMeta, headers: Mapping[str, str]) -> None:
+        self.is_doubtful = False
+        """After `prove`: part sizes were guessed and none of them gives the ETag, by a wrong guess or by a wrong byte."""
         self._etag = item.etag
         self._whole: _WholeEtag | None = None
         self._parts: list[_PartsEtag] = []
-        encryption = headers.get("x-amz-server-side-encryption", "")
-        if encryption.startswith("aws:kms") or "x-amz-server-side-encryption-customer-algorithm" in headers:
+        if is_encrypted(headers):
             return
         if is_md5(item.etag):
             self._whole = _WholeEtag()
         elif multipart := _MULTIPART_ETAG.fullmatch(item.etag):
             self._parts = [_PartsEtag(size) for size in likely_part_sizes(item.size_bytes, int(multipart[2]))]
 
-    def update(self, body: memoryview) -> None:
+    def update(self, body: bytes | memoryview) -> None:
         """The next bytes."""
         if self._whole is not None:
             self._whole.update(body)
         for guess in self._parts:
-            guess.update(body)
+            guess.update(memoryview(body))
 
     def prove(self) -> Proof:
         """What all the bytes prove. Raises CorruptTransfer when they are certainly not the source's.
@@ -82,6 +110,7 @@ class SourceDigest:
             return Proof.ETAG_MD5
         if any(guess.etag() == self._etag for guess in self._parts):
             return Proof.ETAG_MULTIPART
+        self.is_doubtful = bool(self._parts)
         return Proof.CRC32C
 
 
@@ -91,7 +120,7 @@ class _WholeEtag:
     def __init__(self) -> None:
         self._md5 = hashlib.md5(usedforsecurity=False)
 
-    def update(self, body: memoryview) -> None:
+    def update(self, body: bytes | memoryview) -> None:
         self._md5.update(body)
 
     def etag(self) -> str:
@@ -103,10 +132,10 @@ class _PartsEtag:
 
     def __init__(self, part_bytes: int) -> None:
         self._part_bytes = part_bytes
-        self._md5s: list[bytes] = []
+        self._md5s: list[str] = []
         self._begin_part()
 
-    def update(self, body: memoryview) -> None:
+    def update(self, body: bytes | memoryview) -> None:
         while body:
             piece = body[: self._room_bytes]
             self._md5.update(piece)
@@ -118,14 +147,14 @@ class _PartsEtag:
     def etag(self) -> str:
         if self._room_bytes < self._part_bytes or not self._md5s:
             self._end_part()
-        return f"{hashlib.md5(b''.join(self._md5s), usedforsecurity=False).hexdigest()}-{len(self._md5s)}"
+        return multipart_etag(self._md5s)
 
     def _begin_part(self) -> None:
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._room_bytes = self._part_bytes
 
     def _end_part(self) -> None:
-        self._md5s.append(self._md5.digest())
+        self._md5s.append(self._md5.hexdigest())
         self._begin_part()
 
 
@@ -133,8 +162,10 @@ def likely_part_sizes(size_bytes: int, parts: int) -> list[int]:
     """The part sizes that a writer may have used for an object of this size and number of parts, the likeliest first."""
     if parts == 1:
         return [max(size_bytes, 1)]
-    sizes = (size_mib * MIB for size_mib in COMMON_PART_SIZES_MIB)
-    return [size for size in sizes if -(-size_bytes // size) == parts][:MAX_GUESSES]
+    least, most = -(-size_bytes // parts), (size_bytes - 1) // (parts - 1)
+    common = [size_mib * MIB for size_mib in COMMON_PART_SIZES_MIB if least <= size_mib * MIB <= most]
+    round_ones = (unit * count for unit in (MIB, 1000 * 1000) for count in range(-(-least // unit), most // unit + 1))
+    return (common or list(islice(round_ones, MAX_GUESSES)))[:MAX_GUESSES]
 
 
 def source_crc32c(headers: Mapping[str, str]) -> str:

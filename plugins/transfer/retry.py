@@ -34,20 +34,25 @@ class Retrier:
         """Begin another object."""
         self.attempts = 1
 
-    def call(self, step: Callable[[], Step[T]]) -> Step[T]:
-        """The step's result. Raises RetriesExhausted, or whatever else than RetryableError the step raised."""
-        begun = self._clock()
-        for attempt in range(1, self._policy.attempts + 1):
+    def call(self, step: Callable[[], Step[T]], mark: Callable[[], int] = lambda: 0) -> Step[T]:
+        """The step's result. `mark` says how far it has come: a try that got further gives all tries and time back.
+
+        Raises RetriesExhausted, or whatever else than RetryableError the step raised.
+        """
+        attempt, begun, reached = 1, self._clock(), mark()
+        while True:
             try:
                 return (yield from step())
             except RetryableError as error:
+                if (now_at := mark()) != reached:
+                    attempt, begun, reached = 1, self._clock(), now_at
                 wait_s = self._wait_s(attempt, error)
                 elapsed_s = self._clock() - begun
-                if attempt == self._policy.attempts or elapsed_s + wait_s > self._policy.total_s:
+                if attempt >= self._policy.attempts or elapsed_s + wait_s > self._policy.total_s:
                     raise RetriesExhausted(error, attempt) from error
             yield Pause(wait_s)
+            attempt += 1
             self.attempts += 1
-        raise AssertionError("a retry policy has at least one attempt")
 
     def _wait_s(self, attempt: int, error: RetryableError) -> float:
         ceiling_s: float = min(self._policy.cap_s, self._policy.base_s * 2**attempt)

@@ -21,7 +21,8 @@ from transfer.event_log import EventLog, redact
 from transfer.leases import LeaseKeeper, in_batches
 from transfer.messages import LISTING, RUN, decode_request
 from transfer.model import Failed, TransferConfig, TransferFailure, TransferOutcome, TransferRequest
-from transfer.mover import ObjectMover, failure_of
+from transfer.mover import ObjectMover, WorkerShare, failure_of
+from transfer.parts import PartsBoard
 from transfer.ports import Delivery, FailureSink, RequestQueue, TransferLoop
 from transfer.progress import Progress, ProgressReporter, TransferStats
 from transfer.records import Ledger
@@ -82,7 +83,7 @@ class Worker:
         queue: RequestQueue,
         failures: FailureSink,
         ledger: Ledger,
-        new_mover: Callable[[Progress], ObjectMover],
+        new_mover: Callable[[WorkerShare], ObjectMover],
         new_loop: Callable[[], TransferLoop],
         config: TransferConfig,
         events: EventLog,
@@ -102,6 +103,7 @@ class Worker:
         self._leases = LeaseKeeper(queue)
         self._settlement = Settlement(queue, failures, ledger, self._leases)
         self._progress = Progress(objects_total=assignment.objects, bytes_total=assignment.bytes, clock=clock)
+        self._share = WorkerShare(progress=self._progress, board=PartsBoard())
         self._reporter = ProgressReporter(self._progress, on_report, clock=clock)
         self._work: SimpleQueue[_Work] = SimpleQueue()
         self._is_over = False
@@ -202,7 +204,7 @@ class Worker:
 
     def _transfer_thread(self, lanes: int) -> None:
         try:
-            self._new_loop().run([self._lane(self._new_mover(self._progress)) for _ in range(lanes)])
+            self._new_loop().run([self._lane(self._new_mover(self._share)) for _ in range(lanes)])
         except BaseException as error:  # noqa: BLE001 - the thread's outermost frame: `run` raises it again
             self._give_up(error)
 
@@ -215,7 +217,8 @@ class Worker:
             try:
                 work = self._work.get_nowait()
             except Empty:
-                yield Pause(IDLE_S)
+                if not (yield from mover.help()):
+                    yield Pause(IDLE_S)
                 continue
             outcomes = yield from self._move_all(mover, work.request)
             self._settlement.add(work.delivery, outcomes, number=work.request.number)

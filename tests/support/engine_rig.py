@@ -18,11 +18,12 @@ from localcloud.gcs import GcsServer
 from localcloud.pubsub import PubSubServer
 from localcloud.s3 import S3Server
 from transfer.backends.curl import CurlClient
-from transfer.backends.driving import CurlLoop, complete
+from transfer.backends.driving import CurlLoop
 from transfer.backends.edge import EdgeSource
 from transfer.backends.gcs_client import GcsClient
 from transfer.backends.gcs_sink import GcsSink
 from transfer.backends.gcs_state import GcsListing, GcsState
+from transfer.backends.gcs_stored import Capabilities
 from transfer.backends.google_token import GoogleToken
 from transfer.backends.pubsub import (
     PubSubFailures,
@@ -37,12 +38,15 @@ from transfer.errors import SinkUnavailable, SourceUnavailable, Stage
 from transfer.event_log import NoEventLog
 from transfer.listing import ListingSummary, list_and_publish
 from transfer.model import ObjectMeta, Overwrite, RetryPolicy, Timeouts, TransferConfig, TransferOutcome
-from transfer.mover import ObjectMover
+from transfer.mover import ObjectMover, WorkerShare
 from transfer.naming import Naming
+from transfer.parts import PartsBoard
 from transfer.progress import Progress, TransferStats
 from transfer.reconcile import FailureTable, ReconciliationReport, drain_failures, reconcile
 from transfer.records import Ledger, Manifest, count_failures, read_manifest
 from transfer.retry import Retrier
+from transfer.steps import Pause, Step
+from transfer.uploads import UploadRecords
 from transfer.worker import Assignment, Worker
 
 SOURCE, DESTINATION, PROJECT = "source-bucket", "destination-bucket", "test-project"
@@ -64,7 +68,7 @@ class EngineRig:
     config: TransferConfig = field(
         default_factory=lambda: TransferConfig(
             threads=4,
-            part_size_bytes=1024 * 1024,
+            part_size_bytes=6 * 1024 * 1024,
             timeouts=Timeouts(connect_s=2, stall_s=2),
             retry=RetryPolicy(attempts=5, base_s=0.01, cap_s=0.1, total_s=20),
         )
@@ -73,6 +77,7 @@ class EngineRig:
         default_factory=lambda: Naming(source_prefix="", destination_prefix="", state_prefix=STATE_PREFIX)
     )
     stop: threading.Event = field(default_factory=threading.Event)
+    capabilities: Capabilities = field(default_factory=Capabilities)
 
     def __post_init__(self) -> None:
         self.client = boto3.client(
@@ -123,21 +128,36 @@ class EngineRig:
     def destination_listing(self) -> GcsListing:
         return GcsListing(self.gcs_client(), self.retrier(), self.stop)
 
-    def mover(self, progress: Progress) -> ObjectMover:
+    def mover(self, share: WorkerShare) -> ObjectMover:
         curl = CurlClient(unavailable=SourceUnavailable, stage=Stage.DOWNLOAD, timeouts=self.config.timeouts)
         source = EdgeSource(curl, base_url=self.edge.url, prefix=self.naming.source_prefix, authorizer=self.authorizer)
+        sink, retrier = GcsSink(self.gcs_client(), self.capabilities), self.retrier()
         return ObjectMover(
             source,
-            GcsSink(self.gcs_client()),
+            sink,
             naming=self.naming,
-            retrier=self.retrier(),
-            part_size_bytes=self.config.part_size_bytes,
-            progress=progress,
+            retrier=retrier,
+            config=self.config,
+            records=UploadRecords(sink, f"{STATE_PREFIX}{self.run_id}/", retrier),
+            share=share,
         )
 
-    def move(self, item: ObjectMeta) -> TransferOutcome:
-        """One object, alone."""
-        return complete(self.mover(Progress()).move(item), self.stop)
+    def move(self, item: ObjectMeta, *, lanes: int = 1) -> TransferOutcome:
+        """One object, alone; further lanes lend a hand."""
+        share = WorkerShare(progress=Progress(), board=PartsBoard())
+        outcomes: list[TransferOutcome] = []
+
+        def move() -> Step[None]:
+            outcomes.append((yield from self.mover(share).move(item)))
+
+        def help_out() -> Step[None]:
+            mover = self.mover(share)
+            while not outcomes:
+                if not (yield from mover.help()):
+                    yield Pause(0.01)
+
+        CurlLoop(self.stop).run([move(), *(help_out() for _ in range(lanes - 1))])
+        return outcomes[0]
 
     def list(self, *, overwrite: Overwrite = Overwrite.CHANGED, listing: str = "1") -> ListingSummary:
         return list_and_publish(
@@ -149,7 +169,6 @@ class EngineRig:
             manifest=Manifest(self.state(), listing),
             run_id=self.run_id,
             listing=listing,
-            large_bytes=self.config.part_size_bytes,
             progress=Progress(),
             stop=self.stop,
         )

@@ -8,8 +8,8 @@ from botocore.exceptions import ClientError, EndpointConnectionError, NoCredenti
 from google.api_core import exceptions as google_exceptions
 from google.auth.exceptions import RefreshError
 
-from transfer.backends.curl import Answer, curl_error
 from transfer.backends.edge import edge_error
+from transfer.backends.exchange import Answer, curl_error
 from transfer.backends.gcs_client import gcs_error
 from transfer.backends.pubsub import pubsub_error
 from transfer.backends.s3_listing import s3_error

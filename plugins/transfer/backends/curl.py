@@ -1,101 +1,32 @@
-"""One warm libcurl handle: requests over a kept connection, whole answers in memory within a bound.
+"""One warm libcurl handle: requests over a kept connection, answers whole in memory within a bound, or bodies as streams.
 
 Sources: libcurl's `libcurl-thread` (no handle shared between threads, NOSIGNAL in threads), `CURLOPT_PATH_AS_IS`.
 """
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from enum import Enum, auto
 from typing import Any
 
 import pycurl
 
+from transfer.backends.exchange import MAX_ERROR_BODY_BYTES, Answer, Transfer
+from transfer.backends.streams import BUFFER_BYTES, Download, Relay
 from transfer.backends.tls import ca_bundle
-from transfer.errors import EndpointRejected, RetryableError, Stage, TransferError
+from transfer.errors import RetryableError, Stage
 from transfer.model import Timeouts
 from transfer.steps import Step
 
-MAX_ERROR_BODY_BYTES = 64 * 1024
 USER_AGENT = "edgehaul/1"
 
-_MISCONFIGURED = {
-    pycurl.E_UNSUPPORTED_PROTOCOL: "the address is neither http nor https",
-    pycurl.E_URL_MALFORMAT: "the address is no URL",
-    pycurl.E_PEER_FAILED_VERIFICATION: "its TLS certificate is not trusted",
-    pycurl.E_SSL_CACERT_BADFILE: "the file of trusted certificates cannot be read",
-    pycurl.E_SSL_CERTPROBLEM: "the client certificate cannot be used",
-    pycurl.E_SSL_CIPHER: "no TLS cipher in common",
-    pycurl.E_SSL_ISSUER_ERROR: "its TLS certificate has the wrong issuer",
-    pycurl.E_SSL_PINNEDPUBKEYNOTMATCH: "its TLS key is not the pinned one",
-    pycurl.E_LOGIN_DENIED: "it denied the login",
-    pycurl.E_NOT_BUILT_IN: "libcurl was built without what this needs",
-    pycurl.E_UNKNOWN_OPTION: "libcurl is older than this needs",
-    pycurl.E_BAD_FUNCTION_ARGUMENT: "libcurl refused an option",
-    pycurl.E_FAILED_INIT: "libcurl could not start",
-}
-"""What no retry mends. Everything else that libcurl reports is trouble on the way, and passes or exhausts the retries."""
 
+class _Form(Enum):
+    """How a handle is set up."""
 
-class Answer:
-    """A complete HTTP answer. Its headers are parsed when first asked for: most answers to uploads never are."""
-
-    __slots__ = ("_header_lines", "_headers", "body", "is_complete", "status")
-
-    def __init__(
-        self, *, status: int, header_lines: Sequence[bytes], body: memoryview, is_complete: bool = True
-    ) -> None:
-        self.status = status
-        self.body = body
-        self.is_complete = is_complete
-        """False when more came than was allowed for: the body then ends early."""
-        self._header_lines = header_lines
-        self._headers: Mapping[str, str] | None = None
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """Names in lower case; repeated ones joined by ", "."""
-        if self._headers is None:
-            self._headers = _parsed(self._header_lines)
-        return self._headers
-
-    @property
-    def text(self) -> str:
-        """The body as text, for error documents."""
-        return bytes(self.body[:MAX_ERROR_BODY_BYTES]).decode("utf-8", "replace")
-
-
-class Transfer:
-    """A request on its way: what a step waits for. A driver sends it over its handle and then asks for the answer."""
-
-    __slots__ = ("_stage", "_unavailable", "curl", "header_lines", "received")
-
-    def __init__(self, curl: Any, unavailable: type[RetryableError], stage: Stage) -> None:
-        self.curl = curl
-        self.received = io.BytesIO()
-        self.header_lines: list[bytes] = []
-        self._unavailable = unavailable
-        self._stage = stage
-
-    def perform(self) -> Answer:
-        """Send it and wait here."""
-        try:
-            self.curl.perform()
-        except pycurl.error as error:
-            return self.answer(error)
-        return self.answer(None)
-
-    def answer(self, error: pycurl.error | None) -> Answer:
-        """What came; raises the engine's error for what libcurl reported."""
-        is_complete = error is None
-        if error is not None and error.args[0] != pycurl.E_FILESIZE_EXCEEDED:
-            raise curl_error(error, unavailable=self._unavailable, stage=self._stage) from error
-        return Answer(
-            status=self.curl.getinfo(pycurl.RESPONSE_CODE),
-            header_lines=self.header_lines,
-            body=self.received.getbuffer(),
-            is_complete=is_complete,
-        )
+    WHOLE = auto()
+    DOWNLOAD = auto()
+    UPLOAD = auto()
 
 
 class CurlClient:
@@ -115,8 +46,7 @@ class CurlClient:
         self._timeouts = timeouts
         self.curl = pycurl.Curl()
         self._ca_bundle = ca_bundle()
-        self._form: tuple[str, bool] | None = None
-        """Method and whether the body is streamed, as the handle is set up at present."""
+        self._form: tuple[str, _Form] | None = None
 
     def close(self) -> None:
         """Close the connection."""
@@ -128,15 +58,16 @@ class CurlClient:
         url: str,
         *,
         headers: Sequence[str] = (),
-        body: bytes | memoryview | None = None,
+        body: bytes = b"",
         max_body_bytes: int = MAX_ERROR_BODY_BYTES,
+        stall_s: float | None = None,
     ) -> Step[Answer]:
         """Send a request and read the whole answer, whatever its status.
 
-        An answer longer than `max_body_bytes` (and than an error document) is broken off and not complete. Raises the
-        `unavailable` error or EndpointRejected.
+        An answer longer than `max_body_bytes` (and than an error document) is broken off and not complete. `stall_s` is
+        how long nothing may move, if not as long as usual. Raises the `unavailable` error or EndpointRejected.
         """
-        self._prepare(method, b"" if body is None else body)
+        self._prepare(method, _Form.WHOLE)
         transfer = Transfer(self.curl, self._unavailable, self._stage)
         curl = self.curl
         curl.setopt(pycurl.URL, url)
@@ -144,25 +75,73 @@ class CurlClient:
         curl.setopt(pycurl.MAXFILESIZE_LARGE, max(max_body_bytes, MAX_ERROR_BODY_BYTES))
         curl.setopt(pycurl.HEADERFUNCTION, transfer.header_lines.append)
         curl.setopt(pycurl.WRITEFUNCTION, transfer.received.write)
+        if method != "GET":
+            curl.setopt(pycurl.POSTFIELDS, body)
+            curl.setopt(pycurl.CUSTOMREQUEST, method)
+        if stall_s is not None:
+            curl.setopt(pycurl.LOW_SPEED_TIME, int(stall_s))
+            self._form = None
         answer: Answer = yield transfer
         return answer
 
-    def _prepare(self, method: str, body: bytes | memoryview) -> None:
-        """Set the handle up for this kind of request, unless it is already, and give it the body."""
-        form = (method, isinstance(body, memoryview))
-        if form != self._form:
-            self._form = form
-            self.curl.reset()  # options only: connection, DNS and TLS caches are kept
-            for option, value in self._constants(method):
-                self.curl.setopt(option, value)
-        if isinstance(body, memoryview):
-            self.curl.setopt(pycurl.READFUNCTION, _reader(body))
-            self.curl.setopt(pycurl.INFILESIZE_LARGE, len(body))
-        elif method != "GET":
-            self.curl.setopt(pycurl.POSTFIELDS, body)
-            self.curl.setopt(pycurl.CUSTOMREQUEST, method)
+    def open(
+        self, url: str, *, headers: Sequence[str] = (), wait_for: Callable[[int], float] | None = None
+    ) -> Step[Download]:
+        """Send a GET and return once the answer has begun, whatever its status. The lane has to close it.
 
-    def _constants(self, method: str) -> list[tuple[int, Any]]:
+        `wait_for` is told of bytes as they come and says how many seconds to rest. Raises as `request` does.
+        """
+        self._prepare("GET", _Form.DOWNLOAD)
+        download = Download(self.curl, unavailable=self._unavailable, stage=self._stage, wait_for=wait_for)
+        curl = self.curl
+        curl.setopt(pycurl.URL, url)
+        curl.setopt(pycurl.HTTPHEADER, list(headers))
+        curl.setopt(pycurl.HEADERFUNCTION, download.header_lines.append)
+        curl.setopt(pycurl.WRITEFUNCTION, download.received)
+        yield download
+        if (error := download.failure_to_open()) is not None:
+            download.close()
+            raise error
+        return download
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        download: Download,
+        count: int,
+        *,
+        headers: Sequence[str] = (),
+        observe: Callable[[bytes], None],
+    ) -> Step[Answer]:
+        """Send the next `count` bytes of a download as the body, and read the whole answer, whatever its status.
+
+        Raises the download's own error when its body ends too soon, otherwise as `request` does.
+        """
+        self._prepare(method, _Form.UPLOAD)
+        relay = Relay(self.curl, self._unavailable, self._stage, download=download, count=count, observe=observe)
+        curl = self.curl
+        curl.setopt(pycurl.URL, url)
+        curl.setopt(pycurl.HTTPHEADER, ["Expect:", *headers])
+        curl.setopt(pycurl.INFILESIZE_LARGE, count)
+        curl.setopt(pycurl.READFUNCTION, relay.read)
+        curl.setopt(pycurl.HEADERFUNCTION, relay.header_lines.append)
+        curl.setopt(pycurl.WRITEFUNCTION, relay.received.write)
+        answer: Answer = yield relay
+        return answer
+
+    def _prepare(self, method: str, form: _Form) -> None:
+        """Set the handle up for this kind of request, unless it is already."""
+        if (method, form) == self._form:
+            return
+        self._form = (method, form)
+        self.curl.reset()  # options only: connection, DNS and TLS caches are kept
+        for option, value in self._constants(method, form):
+            self.curl.setopt(option, value)
+
+    def _constants(self, method: str, form: _Form) -> list[tuple[int, Any]]:
+        # An upload waits for a download, whose own stall has to be noticed first.
+        stall_s = self._timeouts.stall_s * (2 if form is _Form.UPLOAD else 1)
         options: list[tuple[int, Any]] = [
             (pycurl.PATH_AS_IS, 1),
             (pycurl.NOSIGNAL, 1),
@@ -170,47 +149,16 @@ class CurlClient:
             (pycurl.USERAGENT, USER_AGENT),
             (pycurl.CONNECTTIMEOUT_MS, int(self._timeouts.connect_s * 1000)),
             (pycurl.LOW_SPEED_LIMIT, 1),
-            (pycurl.LOW_SPEED_TIME, max(1, int(self._timeouts.stall_s))),
+            (pycurl.LOW_SPEED_TIME, max(1, int(stall_s))),
             (pycurl.TCP_KEEPALIVE, 1),
         ]
-        if self._form == (method, True):
-            options += [(pycurl.UPLOAD, 1), (pycurl.UPLOAD_BUFFERSIZE, 512 * 1024), (pycurl.CUSTOMREQUEST, method)]
+        if form is _Form.DOWNLOAD:
+            options.append((pycurl.BUFFERSIZE, BUFFER_BYTES))
+        elif form is _Form.UPLOAD:
+            options += [
+                (pycurl.UPLOAD, 1),
+                (pycurl.UPLOAD_BUFFERSIZE, BUFFER_BYTES),
+                (pycurl.CUSTOMREQUEST, method),
+                (pycurl.MAXFILESIZE_LARGE, 16 * 1024 * 1024),
+            ]
         return options
-
-
-def _reader(body: memoryview) -> Callable[[int], bytes]:
-    position = 0
-
-    def read(limit: int) -> bytes:
-        nonlocal position
-        piece = bytes(body[position : position + limit])
-        position += len(piece)
-        return piece
-
-    return read
-
-
-def _parsed(lines: Sequence[bytes]) -> dict[str, str]:
-    raw = b"".join(lines)
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError:
-        text = raw.decode("latin-1")
-    headers: dict[str, str] = {}
-    for line in text.split("\r\n"):
-        name, colon, value = line.partition(":")
-        if not colon:
-            if line.startswith("HTTP/"):  # an interim answer's headers are not the answer's
-                headers = {}
-            continue
-        name = name.lower()
-        headers[name] = f"{headers[name]}, {value.strip()}" if name in headers else value.strip()
-    return headers
-
-
-def curl_error(error: pycurl.error, *, unavailable: type[RetryableError], stage: Stage) -> TransferError:
-    """The engine's error for one of libcurl's. The message never holds the URL: it may be signed."""
-    number, text = (*error.args, "")[:2]
-    if number in _MISCONFIGURED:
-        return EndpointRejected(f"{_MISCONFIGURED[number]} ({text})", stage=stage)
-    return unavailable(f"{text or 'the connection broke'} (libcurl error {number})", stage=stage)

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 import pycurl
 
-from transfer.backends.curl import Transfer
+from transfer.backends.exchange import Transfer
+from transfer.backends.streams import Download
 from transfer.errors import Stopped
 from transfer.steps import Pause, Pending, Step
 
@@ -52,6 +53,9 @@ class CurlLoop:
         self._stop = stop
         self._multi = pycurl.CurlMulti()
         self._in_flight: dict[Any, tuple[Step[None], Transfer]] = {}
+        self._downloads: dict[Any, Download] = {}
+        self._opening: dict[Download, Step[None]] = {}
+        self._running_downloads = 0
         self._paused: list[tuple[float, int, Step[None]]] = []
         self._serial = 0
 
@@ -60,24 +64,50 @@ class CurlLoop:
         try:
             for lane in lanes:
                 self._go_on(lane, None)
-            while self._in_flight or self._paused:
+            while self._in_flight or self._paused or self._downloads:
                 if self._stop.is_set():
                     raise Stopped
                 self._resume_paused()
-                if self._in_flight and self._multi.perform()[1] < len(self._in_flight):
-                    self._take_answers()
-                else:
+                if not self._advance():
                     self._wait()
         finally:
+            for download in list(self._downloads.values()):
+                download.close()
             for curl in self._in_flight:
                 self._multi.remove_handle(curl)
             self._multi.close()
+
+    def _advance(self) -> bool:
+        """Let every request that can move do so; whether there may be more to do at once."""
+        if not (self._in_flight or self._downloads):
+            return False
+        requests = len(self._in_flight) + self._running_downloads
+        has_moved: bool = self._multi.perform()[1] < requests
+        if has_moved:
+            self._take_answers()
+        for download in list(self._downloads.values()):
+            has_moved |= self._tend(download)
+        return has_moved
+
+    def _tend(self, download: Download) -> bool:
+        """Whatever a download or the upload that takes it waits for, if it has come."""
+        has_moved = False
+        if download.is_open and (lane := self._opening.pop(download, None)) is not None:
+            self._go_on(lane, None)
+            has_moved = True
+        has_moved |= download.resume()
+        if download.relay is not None:
+            has_moved |= download.relay.resume()
+        return has_moved
 
     def _wait(self) -> None:
         wait_s = MAX_POLL_S
         if self._paused:
             wait_s = min(wait_s, max(0.0, self._paused[0][0] - time.monotonic()))
-        if not self._in_flight:
+        for download in self._downloads.values():
+            if rest_s := download.rest_s():
+                wait_s = min(wait_s, rest_s)
+        if not (self._in_flight or self._downloads):
             self._stop.wait(wait_s)
         elif self._multi.select(wait_s) < 0:  # nothing to wait on yet, as while a name is looked up
             self._stop.wait(NO_SOCKET_WAIT_S)
@@ -97,6 +127,11 @@ class CurlLoop:
                 self._answer(curl, pycurl.error(number, text))
 
     def _answer(self, curl: Any, error: pycurl.error | None) -> None:
+        if (download := self._downloads.get(curl)) is not None:
+            self._multi.remove_handle(curl)
+            self._running_downloads -= 1
+            download.ended(error)
+            return
         lane, transfer = self._in_flight.pop(curl)
         self._multi.remove_handle(curl)
         try:
@@ -117,6 +152,19 @@ class CurlLoop:
             self._serial += 1  # so that two lanes due at the same instant need not be compared
             heapq.heappush(self._paused, (time.monotonic() + wait.seconds, self._serial, lane))
             return
-        assert isinstance(wait, Transfer), "a lane waits for requests and pauses only"
-        self._in_flight[wait.curl] = (lane, wait)
+        if isinstance(wait, Download):
+            download = wait
+            self._opening[download] = lane
+            self._downloads[download.curl] = download
+            self._running_downloads += 1
+            download.on_close = lambda: self._let_go(download)
+        else:
+            assert isinstance(wait, Transfer), "a lane waits for requests, downloads and pauses only"
+            self._in_flight[wait.curl] = (lane, wait)
         self._multi.add_handle(wait.curl)
+
+    def _let_go(self, download: Download) -> None:
+        self._opening.pop(download, None)
+        if self._downloads.pop(download.curl, None) is not None and not download.is_over:
+            self._running_downloads -= 1
+            self._multi.remove_handle(download.curl)

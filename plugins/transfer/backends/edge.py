@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from transfer.backends.curl import Answer, CurlClient
+from transfer.backends.crc32c import Crc32c
+from transfer.backends.curl import CurlClient
+from transfer.backends.exchange import Answer
 from transfer.backends.signing import UrlAuthorizer
+from transfer.backends.streams import BUFFER_BYTES, Download
 from transfer.errors import (
     BucketMissing,
     CorruptTransfer,
@@ -26,12 +29,14 @@ from transfer.errors import (
 from transfer.model import ObjectMeta
 from transfer.naming import escape_key
 from transfer.ports import Fetched
-from transfer.steps import Step
+from transfer.steps import Pause, Step
 
 MAX_URL_BYTES = 8192
 """CloudFront, "Quotas": request length."""
 ERROR_CACHE_S = 10.0
 """For how long the edge repeats a cached 404 or 5xx (CloudFront, "How CloudFront processes HTTP 4xx and 5xx status codes")."""
+
+READING_PAUSE_S = 0.002
 
 _CODE = re.compile(r"<Code>([A-Za-z0-9]{1,64})</Code>")
 _SIGNATURE_CODES = frozenset({"MissingKey", "InvalidKey", "MalformedSignature", "MalformedPolicy", "AccessDenied"})
@@ -44,10 +49,20 @@ class EdgeSource:
         base_url: scheme and host without a trailing slash.
         prefix: the key prefix that one signature covers.
         authorizer: gives the query string that the edge accepts.
+        wait_for: books bytes of streams as they come and says how many seconds to rest.
     """
 
-    def __init__(self, client: CurlClient, *, base_url: str, prefix: str, authorizer: UrlAuthorizer) -> None:
+    def __init__(
+        self,
+        client: CurlClient,
+        *,
+        base_url: str,
+        prefix: str,
+        authorizer: UrlAuthorizer,
+        wait_for: Callable[[int], float] | None = None,
+    ) -> None:
         self._client = client
+        self._wait_for = wait_for
         self._base_url = base_url
         self._escaped_prefix = escape_key(prefix)
         self._authorizer = authorizer
@@ -57,29 +72,35 @@ class EdgeSource:
         answer = yield from self._client.request("GET", self._url(item), max_body_bytes=item.size_bytes)
         if answer.status != 200:
             raise edge_error(answer, item)
-        return _checked(answer, item, item.size_bytes)
+        return _checked(answer, item)
 
-    def fetch_range(self, item: ObjectMeta, start: int, count: int) -> Step[Fetched]:
-        """Exactly these bytes; a whole object in place of the range is refused as `_checked` says."""
-        last = start + count - 1
-        answer = yield from self._client.request(
-            "GET", self._url(item), headers=[f"Range: bytes={start}-{last}"], max_body_bytes=count
-        )
-        if answer.status == 200:
-            fetched = _checked(answer, item, item.size_bytes)  # tells a replaced object from an edge without ranges
-            return Fetched(body=fetched.body[start : start + count], headers=fetched.headers)
-        if answer.status != 206:
-            raise edge_error(answer, item)
-        given, _, total = answer.headers.get("content-range", "").partition("/")
-        if given != f"bytes {start}-{last}" or total not in ("*", str(item.size_bytes)):
-            kind = CorruptTransfer if total == str(item.size_bytes) else SourceChanged
-            raise kind(
-                f"bytes {start}-{last}/{item.size_bytes} were asked for, and the edge sent"
-                f" {given!r} of {total!r}{_from_where(answer)}",
-                stage=Stage.DOWNLOAD,
-                http_status=206,
-            )
-        return _checked(answer, item, count)
+    def open(self, item: ObjectMeta, start: int, count: int) -> Step[Download]:
+        """A stream of exactly these bytes, its status, length, range and ETag checked. The caller closes it."""
+        is_whole = start == 0 and count == item.size_bytes
+        headers = [] if is_whole else [f"Range: bytes={start}-{start + count - 1}"]
+        stream = yield from self._client.open(self._url(item), headers=headers, wait_for=self._wait_for)
+        try:
+            _check_stream(stream, item, start, count)
+        except TransferError:
+            stream.close()
+            raise
+        return stream
+
+    def checksum(self, item: ObjectMeta, start: int, count: int) -> Step[str]:
+        """The CRC32C (base64) of these bytes, read once more."""
+        stream = yield from self.open(item, start, count)
+        checksum = Crc32c()
+        try:
+            while left := count - checksum.size_bytes:
+                if data := stream.take(min(left, BUFFER_BYTES)):
+                    checksum.update(data)
+                elif stream.is_over:
+                    raise stream.error()
+                else:
+                    yield Pause(READING_PAUSE_S)
+        finally:
+            stream.close()
+        return checksum.text
 
     def _url(self, item: ObjectMeta) -> str:
         query = self._authorizer.query(self._escaped_prefix)
@@ -94,7 +115,44 @@ class EdgeSource:
         return url
 
 
-def _checked(answer: Answer, item: ObjectMeta, count: int) -> Fetched:
+def _checked(answer: Answer, item: ObjectMeta) -> Fetched:
+    _check_etag(answer, item)
+    if not answer.is_complete or len(answer.body) != item.size_bytes:
+        length = answer.headers.get("content-length", "more") if not answer.is_complete else len(answer.body)
+        raise _other_length(answer, item.size_bytes, length)
+    return Fetched(body=answer.body, headers=answer.headers)
+
+
+def _check_stream(stream: Download, item: ObjectMeta, start: int, count: int) -> None:
+    answer = stream.answer
+    if answer.status not in (200, 206):
+        raise edge_error(answer, item)
+    _check_etag(answer, item)
+    length = answer.headers.get("content-length")
+    if answer.status == 200:
+        if length is not None and length != str(item.size_bytes):
+            raise _other_length(answer, item.size_bytes, length)
+        stream.skip(start)  # an answer to a range request may be the whole object (RFC 9110, section 14.2)
+        return
+    last = start + count - 1
+    given, _, total = answer.headers.get("content-range", "").partition("/")
+    if given != f"bytes {start}-{last}" or total not in ("*", str(item.size_bytes)):
+        kind = CorruptTransfer if total == str(item.size_bytes) else SourceChanged
+        raise kind(
+            f"bytes {start}-{last}/{item.size_bytes} were asked for, and the edge sent"
+            f" {given!r} of {total!r}{_from_where(answer)}",
+            stage=Stage.DOWNLOAD,
+            http_status=206,
+        )
+    if length is not None and length != str(count):
+        raise CorruptTransfer(
+            f"a range of {count} bytes was announced with {length}{_from_where(answer)}",
+            stage=Stage.DOWNLOAD,
+            http_status=206,
+        )
+
+
+def _check_etag(answer: Answer, item: ObjectMeta) -> None:
     etag = answer.headers.get("etag", "").removeprefix("W/").strip('"')
     if etag and etag != item.etag:
         raise SourceChanged(
@@ -103,21 +161,14 @@ def _checked(answer: Answer, item: ObjectMeta, count: int) -> Fetched:
             stage=Stage.DOWNLOAD,
             http_status=answer.status,
         )
-    if answer.status == 200 and not answer.is_complete:
-        length = answer.headers.get("content-length", "more than that")
-        what = SourceUnavailable if length == str(item.size_bytes) else SourceChanged
-        raise what(
-            f"{count} bytes were asked for, and the edge sent the whole object of {length}{_from_where(answer)}",
-            stage=Stage.DOWNLOAD,
-            http_status=200,
-        )
-    if not answer.is_complete or len(answer.body) != count:
-        raise SourceChanged(
-            f"{count} bytes were expected, and the edge sent {len(answer.body)}{_from_where(answer)}",
-            stage=Stage.DOWNLOAD,
-            http_status=answer.status,
-        )
-    return Fetched(body=answer.body, headers=answer.headers)
+
+
+def _other_length(answer: Answer, count: int, length: object) -> SourceChanged:
+    return SourceChanged(
+        f"{count} bytes were expected, and the edge sent {length}{_from_where(answer)}",
+        stage=Stage.DOWNLOAD,
+        http_status=answer.status,
+    )
 
 
 def _from_where(answer: Answer) -> str:

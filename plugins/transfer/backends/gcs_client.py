@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-import google_crc32c
 from google.auth.exceptions import GoogleAuthError
 
-from transfer.backends.curl import Answer, CurlClient
+from transfer.backends.curl import CurlClient
+from transfer.backends.exchange import Answer
 from transfer.backends.google_token import GoogleToken
+from transfer.backends.streams import Download
 from transfer.errors import (
     BucketMissing,
     CorruptTransfer,
@@ -34,8 +36,9 @@ from transfer.ports import GenerationMismatch
 from transfer.steps import Step
 
 OBJECT_FIELDS = "name,size,generation,crc32c,md5Hash,metadata"
+MAX_ANSWER_BYTES = 16 * 1024 * 1024
 
-_CHECKSUM_BYTES = 256 * 1024
+_XML_CODE = re.compile(r"<Code>([A-Za-z0-9]{1,64})</Code>")
 _RATE_REASONS = frozenset({"rateLimitExceeded", "userRateLimitExceeded"})
 
 
@@ -44,15 +47,20 @@ class GcsClient:
 
     def __init__(self, curl: CurlClient, *, base_url: str, bucket: str, token: GoogleToken) -> None:
         self._curl = curl
-        self._base_url = base_url
+        self.base_url = base_url
         self._token = token
         self.bucket = bucket
         self.objects_url = f"{base_url}/storage/v1/b/{quote(bucket, safe='')}/o"
         self.upload_url = f"{base_url}/upload/storage/v1/b/{quote(bucket, safe='')}/o"
+        self._xml_url = f"{base_url}/{quote(bucket, safe='')}"
 
     def object_url(self, name: str) -> str:
         """Where an object's metadata and bytes are."""
         return f"{self.objects_url}/{quote(name, safe='')}"
+
+    def xml_url(self, name: str) -> str:
+        """Where the XML API has an object."""
+        return f"{self._xml_url}/{quote(name, safe='/')}"
 
     def send(
         self,
@@ -60,47 +68,58 @@ class GcsClient:
         url: str,
         *,
         headers: Sequence[str] = (),
-        body: bytes | memoryview | None = None,
-        max_body_bytes: int = 16 * 1024 * 1024,
+        body: bytes = b"",
+        max_body_bytes: int = MAX_ANSWER_BYTES,
         accept: Sequence[int] = (200,),
+        stall_s: float | None = None,
     ) -> Step[Answer]:
         """The answer, if its status is among those accepted. Raises GenerationMismatch for 412, else a TransferError."""
-        # An upload session may live at another address; its URL is authorization enough there.
-        token = self._current_token() if url.startswith(f"{self._base_url}/") else None
-        authorization = [f"Authorization: Bearer {token}"] if token else []
+        token, authorization = self._authorization(url)
         answer = yield from self._curl.request(
-            method, url, headers=[*authorization, *headers], body=body, max_body_bytes=max_body_bytes
+            method, url, headers=[*authorization, *headers], body=body, max_body_bytes=max_body_bytes, stall_s=stall_s
         )
+        return self._accepted(answer, accept, token)
+
+    def send_stream(
+        self,
+        url: str,
+        download: Download,
+        count: int,
+        *,
+        observe: Callable[[bytes], None],
+        headers: Sequence[str] = (),
+        accept: Sequence[int] = (200,),
+    ) -> Step[Answer]:
+        """PUT the next `count` bytes of a download; otherwise as `send`. Raises what the download broke off with, too."""
+        token, authorization = self._authorization(url)
+        answer = yield from self._curl.send(
+            "PUT", url, download, count, headers=[*authorization, *headers], observe=observe
+        )
+        return self._accepted(answer, accept, token)
+
+    def _accepted(self, answer: Answer, accept: Sequence[int], token: str | None) -> Answer:
         if answer.status in accept:
             return answer
         if answer.status == 412:
             raise GenerationMismatch
+        if answer.status == 401 and token is not None and self._token.reject(token):
+            raise SinkUnavailable(
+                "Cloud Storage refused an access token that had not expired; it is renewed",
+                stage=Stage.UPLOAD,
+                http_status=401,
+            )
         raise gcs_error(answer, bucket=self.bucket)
 
-    def _current_token(self) -> str | None:
+    def _authorization(self, url: str) -> tuple[str | None, list[str]]:
+        # An upload session may live at another address; its URL is authorization enough there.
+        if not url.startswith(f"{self.base_url}/"):
+            return None, []
         try:
-            return self._token()
+            token = self._token()
         except GoogleAuthError as error:
             kind = SinkUnavailable if getattr(error, "retryable", False) else CredentialsRejected
             raise kind(f"no access token for Cloud Storage: {error}", stage=Stage.UPLOAD) from error
-
-
-def crc32c_of(body: memoryview) -> str:
-    """Base64 of the big-endian CRC32C, as Cloud Storage writes it."""
-    checksum = google_crc32c.Checksum()
-    update_crc32c(checksum, body)
-    return encode_crc32c(checksum)
-
-
-def update_crc32c(checksum: google_crc32c.Checksum, body: memoryview) -> None:
-    """Take more bytes into a running checksum, in pieces: the library wants bytes, and small copies stay in the cache."""
-    for at in range(0, len(body), _CHECKSUM_BYTES):
-        checksum.update(bytes(body[at : at + _CHECKSUM_BYTES]))
-
-
-def encode_crc32c(checksum: google_crc32c.Checksum) -> str:
-    """A running checksum in Cloud Storage's notation."""
-    return base64.b64encode(checksum.digest()).decode()
+        return token, [f"Authorization: Bearer {token}"] if token else []
 
 
 def parse_object(resource: Mapping[str, Any]) -> DestinationObject:
@@ -135,13 +154,14 @@ def gcs_error(answer: Answer, *, bucket: str) -> TransferError:
     if status == 403:
         return error(
             CredentialsRejected,
-            f"{said}; the Google connection needs storage.objects.create, get, list and delete on gs://{bucket}",
+            f"{said}; the Google connection needs storage.objects.create, get, list and delete and"
+            f" storage.multipartUploads.create and abort on gs://{bucket}",
         )
     if status == 404:
         return error(BucketMissing, f"{said}; does gs://{bucket} exist?")
     if status == 413:
         return error(TooLarge)
-    if status == 400 and _is_checksum_complaint(message):
+    if status == 400 and (reason == "BadDigest" or _is_checksum_complaint(message)):
         return error(CorruptTransfer, f"{said}; nothing was stored")
     if status == 410:  # an upload session that is gone: begin the object anew
         return error(CorruptTransfer)
@@ -155,7 +175,8 @@ def _explained(answer: Answer) -> tuple[str, str]:
         described = json.loads(answer.text)["error"]
         return str(described["message"])[:300], str(described["errors"][0]["reason"])
     except (ValueError, KeyError, TypeError, IndexError):
-        return answer.text[:200].strip(), ""
+        found = _XML_CODE.search(answer.text)
+        return ("", found[1]) if found else (answer.text[:200].strip(), "")
 
 
 def _is_checksum_complaint(message: str) -> bool:

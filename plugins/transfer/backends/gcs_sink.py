@@ -1,44 +1,47 @@
-"""Objects written to one bucket: small ones in one request, large ones as resumable uploads.
+"""Objects written to one bucket: small ones in one request, large ones through the uploads of `gcs_uploads`.
 
-Cloud Storage, "JSON API: Uploads": multipart (`uploadType=multipart`) and resumable. Checksums travel with the data
-and are compared with what is stored; an object that turns out different is removed by its generation.
+Cloud Storage, "JSON API: Uploads": multipart (`uploadType=multipart`). Checksums travel with the data and are compared
+with what is stored; an object that turns out different is removed by its generation.
 """
 
 from __future__ import annotations
 
+import base64
 import json
-import logging
-import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-import google_crc32c
-
-from transfer.backends.curl import Answer
-from transfer.backends.gcs_client import OBJECT_FIELDS, GcsClient, crc32c_of, encode_crc32c, parse_object, update_crc32c
-from transfer.errors import CorruptTransfer, EndpointRejected, SinkUnavailable, Stage
+from transfer.backends.crc32c import crc32c_of
+from transfer.backends.gcs_client import MAX_ANSWER_BYTES, OBJECT_FIELDS, GcsClient, parse_object
+from transfer.backends.gcs_parts import GcsPartsUpload, begin_parts
+from transfer.backends.gcs_session import GcsStreamUpload, begin_session
+from transfer.backends.gcs_stored import Capabilities, remove, verified
+from transfer.errors import CorruptTransfer, Stage
 from transfer.model import DestinationObject
-from transfer.ports import Upload
 from transfer.steps import Step
-
-log = logging.getLogger(__name__)
-
-_PERSISTED = re.compile(r"bytes=0-(\d+)")
 
 
 class GcsSink:
-    """An `ObjectSink`. One a lane."""
+    """An `ObjectSink`. One a lane; what is learnt of the server is shared by the lanes of a worker."""
 
-    def __init__(self, client: GcsClient) -> None:
+    def __init__(self, client: GcsClient, capabilities: Capabilities | None = None) -> None:
         self._client = client
+        self._capabilities = capabilities or Capabilities()
         self._boundary = secrets.token_hex(16)  # unguessable, so no content can contain it by design
 
     def put(
-        self, name: str, body: memoryview, resource: Mapping[str, object], generation: int
+        self, name: str, body: bytes | memoryview, resource: Mapping[str, object], generation: int | None
     ) -> Step[DestinationObject]:
-        """Store a small object in one request. Raises GenerationMismatch, CorruptTransfer, or another TransferError."""
-        crc32c = crc32c_of(body)
-        _compare(crc32c, resource)
+        """Store a small object in one request, if the generation (None: any) is there.
+
+        Raises GenerationMismatch, CorruptTransfer, or another TransferError.
+        """
+        crc32c = crc32c_of(bytes(body))
+        expected = resource.get("crc32c", crc32c)
+        if crc32c != expected:
+            raise CorruptTransfer(
+                f"the bytes read have CRC32C {crc32c}, and S3 says {expected}; nothing was stored", stage=Stage.DOWNLOAD
+            )
         described = json.dumps({**resource, "name": name, "crc32c": crc32c}).encode()
         boundary = self._boundary.encode()
         content_type = str(resource.get("contentType", "application/octet-stream")).encode()
@@ -50,30 +53,15 @@ class GcsSink:
                 b"\r\n--%b--\r\n" % boundary,
             )
         )
+        condition = "" if generation is None else f"&ifGenerationMatch={generation}"
         answer = yield from self._client.send(
             "POST",
-            f"{self._client.upload_url}?uploadType=multipart&ifGenerationMatch={generation}&fields={OBJECT_FIELDS}",
+            f"{self._client.upload_url}?uploadType=multipart{condition}&fields={OBJECT_FIELDS}",
             headers=[f"Content-Type: multipart/related; boundary={self._boundary}"],
             body=message,
         )
-        return (yield from self._verified(answer, crc32c=crc32c, size_bytes=len(body)))
-
-    def begin(self, name: str, size_bytes: int, resource: Mapping[str, object], generation: int) -> Step[Upload]:
-        """Open a resumable session under the condition; nothing is visible until its last byte is accepted."""
-        answer = yield from self._client.send(
-            "POST",
-            f"{self._client.upload_url}?uploadType=resumable&ifGenerationMatch={generation}&fields={OBJECT_FIELDS}",
-            headers=[
-                "Content-Type: application/json; charset=UTF-8",
-                f"X-Upload-Content-Length: {size_bytes}",
-                f"X-Upload-Content-Type: {resource.get('contentType', 'application/octet-stream')}",
-            ],
-            body=json.dumps({**resource, "name": name}).encode(),
-        )
-        session_url = answer.headers.get("location", "")
-        if not session_url.startswith(("https://", "http://")):
-            raise EndpointRejected("Cloud Storage opened an upload without saying where", stage=Stage.UPLOAD)
-        return _ResumableUpload(self._client, session_url, size_bytes, resource, self._verified)
+        stored = parse_object(json.loads(bytes(answer.body)))
+        return (yield from verified(self._client, stored, size_bytes=len(body), crc32c=crc32c))
 
     def stat(self, name: str) -> Step[DestinationObject | None]:
         """What is there now, or None."""
@@ -82,108 +70,44 @@ class GcsSink:
         )
         return parse_object(json.loads(bytes(answer.body))) if answer.status == 200 else None
 
-    def _verified(self, answer: Answer, *, crc32c: str, size_bytes: int) -> Step[DestinationObject]:
-        """What was stored, if it is what was sent; otherwise it is removed and CorruptTransfer raised."""
-        stored = parse_object(json.loads(bytes(answer.body)))
-        if stored.crc32c == crc32c and stored.size_bytes == size_bytes:
-            return stored
-        log.error("%r was stored wrongly (generation %d) and is removed", stored.name, stored.generation)
-        yield from self._client.send(
-            "DELETE",
-            f"{self._client.object_url(stored.name)}?generation={stored.generation}",
-            accept=(200, 204, 404),
-        )
-        raise CorruptTransfer(
-            f"{size_bytes} bytes of CRC32C {crc32c} were sent, and Cloud Storage stored {stored.size_bytes} bytes of"
-            f" {stored.crc32c}; the object was removed",
-            stage=Stage.UPLOAD,
-        )
-
-
-def _compare(crc32c: str, resource: Mapping[str, object]) -> None:
-    """Raises CorruptTransfer when the source names a CRC32C and the bytes have another."""
-    expected = resource.get("crc32c", crc32c)
-    if crc32c != expected:
-        raise CorruptTransfer(
-            f"the bytes read have CRC32C {crc32c}, and S3 says {expected}; nothing was stored", stage=Stage.DOWNLOAD
-        )
-
-
-class _ResumableUpload:
-    """An `Upload` over one resumable session. A part that failed midway goes on from what the session says it has."""
-
-    def __init__(
-        self,
-        client: GcsClient,
-        session_url: str,
-        size_bytes: int,
-        resource: Mapping[str, object],
-        verified: Callable[..., Step[DestinationObject]],
-    ) -> None:
-        self._client = client
-        self._session_url = session_url
-        self._size_bytes = size_bytes
-        self._resource = resource
-        self._verified = verified
-        self._checksum = google_crc32c.Checksum()
-        self._hashed_bytes = 0
-        self._part_start = 0
-        self._is_uncertain = False
-        """A request went out whose answer never came: what the session holds has to be asked."""
-
-    def write(self, part: memoryview, *, is_last: bool) -> Step[DestinationObject | None]:
-        """Send the part from wherever the session stands in it; safe to call again with the same part after an error."""
-        end = self._part_start + len(part)
-        if self._hashed_bytes < end:
-            update_crc32c(self._checksum, part)
-            self._hashed_bytes = end
-        if is_last:
-            _compare(encode_crc32c(self._checksum), self._resource)
-        persisted = self._part_start
-        if self._is_uncertain:
-            answer = yield from self._send(f"bytes */{self._size_bytes}", None)
-            persisted = self._persisted(answer)
-        while persisted < end:
-            self._is_uncertain = True
-            answer = yield from self._send(
-                f"bytes {persisted}-{end - 1}/{self._size_bytes}",
-                part[persisted - self._part_start :],
-                crc32c=encode_crc32c(self._checksum) if is_last else "",
-            )
-            before, persisted = persisted, self._persisted(answer)
-            self._is_uncertain = False
-            if persisted <= before:
-                raise SinkUnavailable("Cloud Storage took nothing of a part", stage=Stage.UPLOAD, http_status=308)
-        self._part_start = end
-        if not is_last:
-            return None
-        if answer.status == 308:
-            raise SinkUnavailable("all was sent, but Cloud Storage waits for more", stage=Stage.UPLOAD, http_status=308)
-        return (yield from self._verified(answer, crc32c=encode_crc32c(self._checksum), size_bytes=self._size_bytes))
-
-    def abort(self) -> Step[None]:
-        """Cancel the session (499 is Cloud Storage's answer to that)."""
-        yield from self._client.send("DELETE", self._session_url, accept=(200, 204, 404, 410, 499))
-
-    def _send(self, content_range: str, body: memoryview | None, *, crc32c: str = "") -> Step[Answer]:
-        headers = [f"Content-Range: {content_range}"]
-        if crc32c:
-            headers.append(f"X-Goog-Hash: crc32c={crc32c}")
+    def read(self, name: str) -> Step[bytes | None]:
+        """The bytes of a small object, or None."""
         answer = yield from self._client.send(
-            "PUT", self._session_url, headers=headers, body=body, accept=(200, 201, 308, 404, 410)
+            "GET", f"{self._client.object_url(name)}?alt=media", max_body_bytes=MAX_ANSWER_BYTES, accept=(200, 404)
         )
-        if answer.status in (404, 410):
-            raise CorruptTransfer("the upload session is gone", stage=Stage.UPLOAD, http_status=answer.status)
-        return answer
+        return bytes(answer.body) if answer.status == 200 else None
 
-    def _persisted(self, answer: Answer) -> int:
-        """How many bytes the session holds for good."""
-        if answer.status != 308:
-            return self._size_bytes
-        found = _PERSISTED.fullmatch(answer.headers.get("range", ""))
-        persisted = int(found[1]) + 1 if found else 0
-        if persisted < self._part_start:
-            raise CorruptTransfer(
-                f"the upload session held {self._part_start} bytes and now holds {persisted}", stage=Stage.UPLOAD
-            )
-        return persisted
+    def delete(self, name: str) -> Step[None]:
+        """Remove an object; one that is gone already is no error."""
+        yield from self._client.send("DELETE", self._client.object_url(name), accept=(200, 204, 404))
+
+    def remove(self, stored: DestinationObject, why: str) -> Step[DestinationObject]:
+        """Remove an object that is not what it should be, by its generation, and raise CorruptTransfer."""
+        return remove(self._client, stored, why)
+
+    def begin_stream(
+        self, name: str, size_bytes: int, resource: Mapping[str, object], generation: int, *, md5: str
+    ) -> Step[GcsStreamUpload]:
+        """Begin an upload that takes the bytes in order, on condition of the generation; `md5` in hexadecimal or empty.
+
+        Raises GenerationMismatch when the condition fails already.
+        """
+        if md5:
+            resource = {**resource, "md5Hash": base64.b64encode(bytes.fromhex(md5)).decode()}
+        url = yield from begin_session(self._client, name, size_bytes, resource, generation)
+        return GcsStreamUpload(self._client, url, size_bytes, md5, self._capabilities)
+
+    def stream_upload(self, token: str, size_bytes: int, *, md5: str) -> GcsStreamUpload | None:
+        """One begun earlier, by its token; None when that is not at this server: nothing goes where a record points."""
+        if not token.startswith(f"{self._client.base_url}/"):
+            return None
+        return GcsStreamUpload(self._client, token, size_bytes, md5, self._capabilities)
+
+    def begin_parts(self, name: str, resource: Mapping[str, object]) -> Step[GcsPartsUpload | None]:
+        """Begin an upload in parts, in any order; None when the server has no such thing, or not for this metadata."""
+        token = yield from begin_parts(self._client, name, resource, self._capabilities)
+        return self.parts_upload(name, token) if token else None
+
+    def parts_upload(self, name: str, token: str) -> GcsPartsUpload:
+        """One begun earlier, perhaps on another lane, by its token."""
+        return GcsPartsUpload(self._client, name, token, self._capabilities)

@@ -15,6 +15,8 @@ from google.auth.credentials import AnonymousCredentials, Credentials
 
 REFRESH_AHEAD_S = 300.0
 """A token is renewed while it still has this long to live."""
+FRESH_S = 60.0
+"""A token this young that is refused was not refused for its age."""
 RETRY_AFTER_S = 10.0
 """Pause after a failed renewal while the present token is still good."""
 
@@ -53,6 +55,7 @@ class GoogleToken:
         self._clock = clock
         self._token = _token_of(credentials)
         self._renew_at_s = self._token.expires_at_s - REFRESH_AHEAD_S
+        self._renewed_at_s = 0.0
         self._lock = threading.Lock()
 
     def __call__(self) -> str | None:
@@ -74,6 +77,25 @@ class GoogleToken:
                 self._lock.release()
         return self._token.value
 
+    def reject(self, token: str) -> bool:
+        """Cloud Storage refused this token: whether another one can be had, which the next call then gets.
+
+        A token can end before its time: revoked, or by a clock that is wrong. One that was renewed within the last
+        minute and is refused again shows that the credentials themselves are.
+        """
+        with self._lock:
+            if token != self._token.value:
+                return True  # another thread has renewed it already
+            now = self._clock()
+            if not token or now - self._renewed_at_s < FRESH_S or not self._can_renew():
+                return False
+            self._token = _NONE_YET
+            self._renew_at_s = 0.0
+            return True
+
+    def _can_renew(self) -> bool:
+        return self._token.expires_at_s != float("inf")
+
     def _is_valid(self) -> bool:
         return self._clock() < self._token.expires_at_s
 
@@ -88,6 +110,7 @@ class GoogleToken:
             self._renew_at_s = min(self._clock() + RETRY_AFTER_S, self._token.expires_at_s)
             return
         self._token = _token_of(self._credentials)
+        self._renewed_at_s = self._clock()
         remaining_s = self._token.expires_at_s - self._clock()
         # Half, where a token lives so briefly that REFRESH_AHEAD_S would renew it for every request.
         self._renew_at_s = self._token.expires_at_s - min(REFRESH_AHEAD_S, remaining_s / 2)

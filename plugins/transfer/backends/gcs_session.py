@@ -1,0 +1,135 @@
+"""Uploads that take an object's bytes in order: resumable sessions of the JSON API.
+
+Cloud Storage, "Resumable uploads": a session knows how far it got (`Content-Range: bytes */N`), keeps what arrived in
+multiples of 256 KiB, checks the MD5 and the CRC32C that were announced when it began, and shows nothing before the last
+byte. One left behind costs nothing and ends after a week.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+
+from transfer.backends.crc32c import Crc32c
+from transfer.backends.exchange import Answer
+from transfer.backends.gcs_client import OBJECT_FIELDS, GcsClient, parse_object
+from transfer.backends.gcs_stored import Capabilities, remove, verified
+from transfer.backends.streams import Download
+from transfer.errors import EndpointRejected, SinkUnavailable, Stage
+from transfer.model import DestinationObject
+from transfer.ports import UploadGone
+from transfer.steps import Step
+
+_PERSISTED = re.compile(r"bytes=0-(\d+)")
+_GONE = (404, 410)
+
+
+def begin_session(
+    client: GcsClient, name: str, size_bytes: int, resource: Mapping[str, object], generation: int
+) -> Step[str]:
+    """The URL of a new session, which is authorization to fill it. Raises GenerationMismatch, or a TransferError."""
+    answer = yield from client.send(
+        "POST",
+        f"{client.upload_url}?uploadType=resumable&ifGenerationMatch={generation}&fields={OBJECT_FIELDS}",
+        headers=[
+            "Content-Type: application/json; charset=UTF-8",
+            f"X-Upload-Content-Length: {size_bytes}",
+            f"X-Upload-Content-Type: {resource.get('contentType', 'application/octet-stream')}",
+        ],
+        body=json.dumps({**resource, "name": name}).encode(),
+    )
+    url = answer.headers.get("location", "")
+    if not url.startswith(("https://", "http://")):
+        raise EndpointRejected("Cloud Storage opened an upload without saying where", stage=Stage.UPLOAD)
+    return url
+
+
+class GcsStreamUpload:
+    """A `StreamUpload` over one session.
+
+    Args:
+        token: the session's URL.
+        md5: what was announced to Cloud Storage, hexadecimal, or empty.
+    """
+
+    def __init__(
+        self,
+        client: GcsClient,
+        token: str,
+        size_bytes: int,
+        md5: str,
+        capabilities: Capabilities,
+    ) -> None:
+        self.token = token
+        self._client = client
+        self._size_bytes = size_bytes
+        self._md5 = md5
+        self._capabilities = capabilities
+        self.needs_md5 = not (md5 and capabilities.hashes_md5)
+        """Whether the bytes' own proof has to be computed here, because the server does not give it."""
+        self._checksum = Crc32c()
+
+    def position(self) -> Step[int | DestinationObject]:
+        """How many bytes it holds for good, or the object once it is complete. Raises UploadGone."""
+        answer = yield from self._client.send(
+            "PUT", self.token, headers=[f"Content-Range: bytes */{self._size_bytes}"], accept=(200, 201, 308, *_GONE)
+        )
+        return (yield from self._outcome(answer))
+
+    def send(
+        self, stream: Download, start: int, count: int, observe: Callable[[bytes], None]
+    ) -> Step[int | DestinationObject]:
+        """`count` bytes from byte `start` on. `observe` gets each byte once, however often it has to be sent.
+
+        Raises SinkUnavailable when the session took only some of them: ask `position` and go on from there.
+        """
+        position = start
+
+        def sum_up(data: bytes) -> None:
+            nonlocal position
+            position += len(data)
+            unseen = position - self._checksum.size_bytes
+            if unseen > 0 and position - len(data) <= self._checksum.size_bytes:
+                data = data[-unseen:]
+                self._checksum.update(data)
+                observe(data)
+
+        answer = yield from self._client.send_stream(
+            self.token,
+            stream,
+            count,
+            headers=[f"Content-Range: bytes {start}-{start + count - 1}/{self._size_bytes}"],
+            observe=sum_up,
+            accept=(200, 201, 308, *_GONE),
+        )
+        held = yield from self._outcome(answer)
+        if isinstance(held, int) and (held != start + count or held == self._size_bytes):
+            raise SinkUnavailable(
+                f"Cloud Storage holds {held} of {start + count} bytes that were sent",
+                stage=Stage.UPLOAD,
+                http_status=308,
+            )
+        return held
+
+    def abort(self) -> Step[None]:
+        """Cancel the session (499 is Cloud Storage's answer to that)."""
+        yield from self._client.send("DELETE", self.token, accept=(200, 204, 499, *_GONE))
+
+    def _outcome(self, answer: Answer) -> Step[int | DestinationObject]:
+        if answer.status in _GONE:
+            raise UploadGone
+        if answer.status == 308:
+            found = _PERSISTED.fullmatch(answer.headers.get("range", ""))
+            return int(found[1]) + 1 if found else 0
+        stored = parse_object(json.loads(bytes(answer.body)))
+        if self._checksum.size_bytes == self._size_bytes:
+            sent = self._checksum.text
+            yield from verified(self._client, stored, size_bytes=self._size_bytes, crc32c=sent)
+        if stored.md5 and self._md5 and stored.md5 != self._md5:
+            said = f"the ETag says MD5 {self._md5}, and Cloud Storage stored {stored.md5}"
+            yield from remove(self._client, stored, said)
+        if self._md5 and not stored.md5 and not self.needs_md5:
+            self._capabilities.hashes_md5 = False
+            yield from remove(self._client, stored, "Cloud Storage names no MD5 to compare, so it is computed here")
+        return stored

@@ -1,0 +1,48 @@
+"""What Cloud Storage says it stored, compared with what was sent."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from transfer.backends.gcs_client import GcsClient
+from transfer.errors import CorruptTransfer, Stage
+from transfer.model import DestinationObject
+from transfer.steps import Step
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Capabilities:
+    """What a server has turned out not to do, so that it is not relied upon again. Shared by the lanes of a worker.
+
+    Cloud Storage does both: it computes the MD5 of every upload and of every part ("Hashes and ETags"; XML API, "Upload
+    an object part"), and it has multipart uploads. A server that speaks its protocol need not.
+    """
+
+    hashes_md5: bool = True
+    takes_parts: bool = True
+
+
+def verified(client: GcsClient, stored: DestinationObject, *, size_bytes: int, crc32c: str) -> Step[DestinationObject]:
+    """What was stored, if it is what was sent; otherwise it is removed and CorruptTransfer raised."""
+    if stored.size_bytes == size_bytes and stored.crc32c == crc32c:
+        return stored
+    return (
+        yield from remove(
+            client,
+            stored,
+            f"{size_bytes} bytes of CRC32C {crc32c} were sent, and Cloud Storage stored {stored.size_bytes} bytes of"
+            f" {stored.crc32c}",
+        )
+    )
+
+
+def remove(client: GcsClient, stored: DestinationObject, why: str) -> Step[DestinationObject]:
+    """Remove an object that is not what it should be, by its generation, and raise CorruptTransfer."""
+    log.error("%r was stored wrongly (generation %d) and is removed: %s", stored.name, stored.generation, why)
+    yield from client.send(
+        "DELETE", f"{client.object_url(stored.name)}?generation={stored.generation}", accept=(200, 204, 404)
+    )
+    raise CorruptTransfer(f"{why}; the object was removed", stage=Stage.UPLOAD)

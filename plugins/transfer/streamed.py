@@ -1,0 +1,186 @@
+"""A large object as one stream: one GET and one upload, joined by a small buffer.
+
+For objects whose ETag is their MD5: Cloud Storage computes the MD5 of what it stores, and an MD5 wants its bytes in
+order. (S3 takes 5 GiB at most in one PUT; larger objects came in parts, and go in parts: see `parted`.)
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from transfer.errors import CorruptTransfer, RetriesExhausted, SinkUnavailable, Stage, TransferError
+from transfer.metadata import resource_of
+from transfer.model import DestinationObject, ObjectMeta, Proof
+from transfer.ports import ByteStream, GenerationMismatch, ObjectSink, ObjectSource, StreamUpload, UploadGone
+from transfer.progress import Progress
+from transfer.proof import SourceDigest, server_md5
+from transfer.retry import Retrier
+from transfer.steps import Step
+from transfer.uploads import OpenUpload, UploadKind, UploadRecords
+
+log = logging.getLogger(__name__)
+
+MAX_GET_BYTES = 32 * 1024**3
+"""CloudFront serves up to 50 GB in one cacheable answer ("Quotas"); more is fetched by ranges."""
+MAX_RESTARTS = 3
+"""Times an object is begun anew when it turns out wrong at the end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moved:
+    """What became of an object that arrived."""
+
+    stored: DestinationObject
+    proof: Proof
+    edge_request_id: str
+
+
+class StreamedObject:
+    """One object on its way, on one lane."""
+
+    def __init__(
+        self,
+        item: ObjectMeta,
+        name: str,
+        *,
+        source: ObjectSource,
+        sink: ObjectSink,
+        retrier: Retrier,
+        progress: Progress,
+        records: UploadRecords | None,
+    ) -> None:
+        self._item = item
+        self._name = name
+        self._source = source
+        self._sink = sink
+        self._retrier = retrier
+        self._progress = progress
+        self._records = records
+        self._upload: StreamUpload | None = None
+        self._digest: SourceDigest | None = None
+        self._is_fresh = True
+        """Nothing was sent yet, so nothing has to be asked."""
+        self._shown_bytes = 0
+        self._furthest_bytes = 0
+        self._restarts = 0
+        self._edge_request_id = ""
+
+    def move(self) -> Step[Moved]:
+        """Raises ObjectError or FatalError, or GenerationMismatch."""
+        try:
+            yield from self._take_up()
+            moved = yield from self._retrier.call(self._attempt, lambda: self._furthest_bytes)
+        except (TransferError, GenerationMismatch):
+            yield from self._give_up()
+            raise
+        finally:
+            self._progress.part(-self._shown_bytes)  # the object itself counts, if it arrived
+        if self._records is not None:
+            yield from self._records.forget(self._name)
+        return moved
+
+    def _take_up(self) -> Step[None]:
+        """Go on with what an earlier delivery began, where its bytes can still be proven."""
+        if self._records is None or not (md5 := server_md5(self._item, {})):
+            return
+        found = yield from self._records.load(self._item, self._name, UploadKind.STREAM)
+        if found is not None:
+            upload = self._sink.stream_upload(found.token, self._item.size_bytes, md5=md5)
+            if upload is not None and not upload.needs_md5:
+                self._upload, self._is_fresh = upload, False
+                log.info("going on with the upload of %r that another worker began", self._name)
+
+    def _attempt(self) -> Step[Moved]:
+        try:
+            return (yield from self._go_on())
+        except (CorruptTransfer, UploadGone) as error:
+            self._begin_anew()
+            if isinstance(error, UploadGone):
+                raise SinkUnavailable("the upload session was gone, and is begun anew", stage=Stage.UPLOAD) from error
+            if self._restarts > MAX_RESTARTS:
+                raise RetriesExhausted(error, self._restarts) from error
+            raise
+
+    def _go_on(self) -> Step[Moved]:
+        size_bytes = self._item.size_bytes
+        position: int | DestinationObject = 0
+        if self._upload is not None and not self._is_fresh:
+            position = yield from self._upload.position()
+        while isinstance(position, int):
+            self._show(position)
+            position = yield from self._send(position, min(MAX_GET_BYTES, size_bytes - position))
+        return Moved(stored=position, proof=(yield from self._prove(position)), edge_request_id=self._edge_request_id)
+
+    def _send(self, start: int, count: int) -> Step[int | DestinationObject]:
+        stream = yield from self._source.open(self._item, start, count)
+        try:
+            if self._upload is None:
+                yield from self._begin(stream)
+            assert self._upload is not None
+            self._is_fresh = False
+            return (yield from self._upload.send(stream, start, count, self._observe))
+        finally:
+            stream.close()
+
+    def _begin(self, stream: ByteStream) -> Step[None]:
+        item, headers = self._item, stream.headers
+        self._edge_request_id = headers.get("x-amz-cf-id", "")
+        md5 = server_md5(item, headers)
+        resource = resource_of(item, headers)
+        self._upload = upload = yield from self._sink.begin_stream(
+            self._name, item.size_bytes, resource, item.replaces_generation, md5=md5
+        )
+        self._digest = SourceDigest(item, headers) if upload.needs_md5 else None
+        if self._records is not None and md5:
+            yield from self._records.save(
+                OpenUpload(
+                    kind=UploadKind.STREAM,
+                    name=self._name,
+                    token=upload.token,
+                    etag=item.etag,
+                    size_bytes=item.size_bytes,
+                    generation=item.replaces_generation,
+                )
+            )
+
+    def _prove(self, stored: DestinationObject) -> Step[Proof]:
+        if self._digest is None:
+            return Proof.ETAG_MD5  # announced when the upload began, and computed by Cloud Storage
+        try:
+            proof = self._digest.prove()
+        except CorruptTransfer as error:
+            yield from self._sink.remove(stored, error.message)
+            raise
+        if self._digest.is_doubtful:
+            again = yield from self._source.checksum(self._item, 0, self._item.size_bytes)
+            if again != stored.crc32c:
+                yield from self._sink.remove(stored, f"read once more, its CRC32C is {again} and not {stored.crc32c}")
+        return proof
+
+    def _observe(self, data: bytes) -> None:
+        if self._digest is not None:
+            self._digest.update(data)
+        self._show(self._shown_bytes + len(data))
+
+    def _show(self, position: int) -> None:
+        if position > self._shown_bytes:
+            self._progress.part(position - self._shown_bytes)
+            self._shown_bytes = position
+        self._furthest_bytes = max(self._furthest_bytes, position)
+
+    def _begin_anew(self) -> None:
+        self._upload, self._digest, self._is_fresh = None, None, True
+        self._progress.part(-self._shown_bytes)
+        self._shown_bytes = 0
+        self._restarts += 1
+
+    def _give_up(self) -> Step[None]:
+        if self._upload is None:
+            return
+        try:
+            yield from self._upload.abort()
+        except TransferError as error:
+            log.info("an unfinished upload of %r could not be given up: %s", self._name, error)
+        if self._records is not None:
+            yield from self._records.forget(self._name)

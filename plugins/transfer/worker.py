@@ -18,7 +18,7 @@ from queue import Empty, SimpleQueue
 
 from transfer.errors import CredentialsRejected, FatalError, InvalidMessage, Stage, Stopped, TransferError
 from transfer.event_log import EventLog, redact
-from transfer.leases import LeaseKeeper, in_batches
+from transfer.leases import LeaseKeeper
 from transfer.messages import LISTING, RUN, decode_request
 from transfer.model import Failed, TransferConfig, TransferFailure, TransferOutcome, TransferRequest
 from transfer.mover import ObjectMover, failure_of
@@ -281,18 +281,7 @@ class Worker:
                 self._settlement.commit()
         except TransferError as error:
             self._give_up(error)
-        self._give_back()
-
-    def _give_back(self) -> None:
-        ack_ids = self._leases.held()
-        self._leases.release(ack_ids)
-        for ids in in_batches(ack_ids):
-            try:
-                self._queue.extend(ids, 0)
-            except TransferError as error:
-                log.info(
-                    "%d messages could not be given back, they come again when their lease ends: %s", len(ids), error
-                )
+        self._leases.give_back()
 
 
 def shares(lanes: int, loops: int) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -166,7 +167,16 @@ class TransferConfig:
     threads: int = 16
     """Objects on their way at a time."""
     part_size_bytes: int = 8 * 1024 * 1024
-    """Objects above it go in parts of this size; a multiple of 256 KiB, as resumable uploads ask. One a lane in memory."""
+    """The size in which a large object is fetched and uploaded where its own parts are not known; a multiple of 256 KiB, as
+    resumable uploads ask. One a lane in memory."""
+    bandwidth_limit_bytes_per_s: float | None = None
+    """What this worker may read from the edge; None for no limit."""
+    max_requests_per_s: float | None = None
+    """What this worker may send, to both sides together; None for no limit."""
+    is_ramped: bool = True
+    """Whether writes keep to Cloud Storage's ramp-up guideline (`transfer/pacing.py`); not for a bucket that is warm."""
+    workers: int = 1
+    """How many workers write to the bucket at a time: each gets its share of the ramp-up."""
     timeouts: Timeouts = field(default_factory=Timeouts)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
 
@@ -175,3 +185,9 @@ class TransferConfig:
             raise ValueError(f"threads is {self.threads}: choose 1 to 256")
         if self.part_size_bytes <= 0 or self.part_size_bytes % (256 * 1024):
             raise ValueError(f"part_size_bytes is {self.part_size_bytes}: choose a multiple of 262144 (256 KiB)")
+        for name in ("bandwidth_limit_bytes_per_s", "max_requests_per_s"):
+            limit = getattr(self, name)
+            if limit is not None and not 0 < limit < math.inf:
+                raise ValueError(f"{name} is {limit}: choose a number above 0, or None for no limit")
+        if self.workers < 1:
+            raise ValueError(f"workers is {self.workers}: choose how many share the bucket, 1 or more")

@@ -22,6 +22,7 @@ from transfer.leases import LeaseKeeper
 from transfer.messages import LISTING, RUN, decode_request
 from transfer.model import Failed, TransferConfig, TransferFailure, TransferOutcome, TransferRequest
 from transfer.mover import ObjectMover, failure_of
+from transfer.pacing import Pacer
 from transfer.ports import Delivery, FailureSink, RequestQueue, TransferLoop
 from transfer.progress import Progress, ProgressReporter, TransferStats
 from transfer.records import Ledger
@@ -101,7 +102,10 @@ class Worker:
         self._clock = clock
         self._leases = LeaseKeeper(queue)
         self._settlement = Settlement(queue, failures, ledger, self._leases)
-        self._progress = Progress(objects_total=assignment.objects, bytes_total=assignment.bytes, clock=clock)
+        self._pacer = Pacer(config, clock=clock)
+        self._progress = Progress(
+            objects_total=assignment.objects, bytes_total=assignment.bytes, pacer=self._pacer, clock=clock
+        )
         self._reporter = ProgressReporter(self._progress, on_report, clock=clock)
         self._work: SimpleQueue[_Work] = SimpleQueue()
         self._is_over = False
@@ -212,17 +216,27 @@ class Worker:
     def _lane(self, mover: ObjectMover) -> Step[None]:
         """One object at a time, message after message, until the work is over."""
         while not self._is_over:
-            try:
-                work = self._work.get_nowait()
-            except Empty:
+            work = self._take()
+            if work is None:
                 yield Pause(IDLE_S)
                 continue
             outcomes = yield from self._move_all(mover, work.request)
+            self._pacer.leave()
             self._settlement.add(work.delivery, outcomes, number=work.request.number)
             with self._changed:
                 self._held_messages -= 1
                 self._held_bytes -= work.request.size_bytes
                 self._changed.notify()
+
+    def _take(self) -> _Work | None:
+        """A request that may begin now, and a place with the pacer for it; None while there is either no work or no place."""
+        if not self._pacer.enter():
+            return None
+        try:
+            return self._work.get_nowait()
+        except Empty:
+            self._pacer.leave()
+            return None
 
     def _move_all(self, mover: ObjectMover, request: TransferRequest) -> Step[list[TransferOutcome]]:
         outcomes = []

@@ -46,6 +46,7 @@ from transfer.listing import ListingSummary, list_and_publish
 from transfer.model import Copied, ObjectMeta, Overwrite, TransferConfig, TransferOutcome
 from transfer.mover import ObjectMover, WorkerShare
 from transfer.naming import Naming
+from transfer.pacing import Pacer
 from transfer.parts import PartsBoard
 from transfer.progress import Progress
 from transfer.records import Ledger, Manifest
@@ -148,7 +149,7 @@ class Engine:
         items = list(self._source())
         position = iter(items)
         lock = threading.Lock()
-        share = WorkerShare(progress=Progress(), board=PartsBoard())
+        share = WorkerShare(progress=Progress(), pacer=Pacer(self._config), board=PartsBoard())
         copied = 0
 
         def lane() -> Step[None]:

@@ -79,14 +79,27 @@ class Destination:
         edge = CloudfrontHook(cloudfront_conn_id)
         base_url, authorizer = edge.base_url, edge.get_signer()
         new_client = self._client_factory()
-
         capabilities = Capabilities()
 
         def new_mover(share: WorkerShare) -> ObjectMover:
-            curl = CurlClient(unavailable=SourceUnavailable, stage=Stage.DOWNLOAD, timeouts=self.config.timeouts)
-            sink, retrier = GcsSink(new_client(), capabilities), Retrier(self.config.retry)
+            pacer = share.pacer
+            curl = CurlClient(
+                unavailable=SourceUnavailable,
+                stage=Stage.DOWNLOAD,
+                timeouts=self.config.timeouts,
+                book=pacer.request_wait_s,
+            )
+            source = EdgeSource(
+                curl,
+                base_url=base_url,
+                prefix=naming.source_prefix,
+                authorizer=authorizer,
+                wait_for=pacer.bytes_wait_s if pacer.has_bandwidth_limit else None,
+            )
+            sink = GcsSink(new_client(pacer.request_wait_s), capabilities)
+            retrier = Retrier(self.config.retry, on_slow=pacer.slowed)
             return ObjectMover(
-                EdgeSource(curl, base_url=base_url, prefix=naming.source_prefix, authorizer=authorizer),
+                source,
                 sink,
                 naming=naming,
                 retrier=retrier,
@@ -97,15 +110,15 @@ class Destination:
 
         return new_mover
 
-    def _client_factory(self) -> Callable[[], GcsClient]:
+    def _client_factory(self) -> Callable[..., GcsClient]:
         from transfer.backends.curl import CurlClient
         from transfer.backends.gcs_client import GcsClient
         from transfer.errors import SinkUnavailable, Stage
 
         endpoint = GCSSinkHook(self.gcp_conn_id).get_endpoint()
 
-        def new_client() -> GcsClient:
-            curl = CurlClient(unavailable=SinkUnavailable, stage=Stage.UPLOAD, timeouts=self.config.timeouts)
+        def new_client(book: Callable[[], float] = lambda: 0.0) -> GcsClient:
+            curl = CurlClient(unavailable=SinkUnavailable, stage=Stage.UPLOAD, timeouts=self.config.timeouts, book=book)
             return GcsClient(curl, base_url=endpoint.base_url, bucket=self.bucket, token=endpoint.token)
 
         return new_client

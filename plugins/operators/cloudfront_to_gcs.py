@@ -13,6 +13,7 @@ from operators.live_progress import LiveProgress
 from operators.run_identity import STATE_PREFIX, RunIdentity
 from operators.s3_list_to_pubsub import as_bool
 from operators.transfer_run import ACK_DEADLINE_S
+from operators.worker_settings import transfer_config
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -23,7 +24,7 @@ class CloudfrontToGcsWorker(BaseOperator):
 
     Map it over what `S3ListToPubSubOperator` returned. Workers share the run's queue: any of them may be killed at any
     time, and the others, or its own retry, move what it held. Returns its counts:
-    `copied, skipped, failed, bytes_copied, objects_total, bytes_total, seconds`.
+    `copied, skipped, failed, bytes_copied, objects_total, bytes_total, seconds, lanes, threads`.
 
     :param slot: one dict of those that the listing returned.
     :param source_bucket: the S3 bucket, for logs and events; the edge connection decides what is read.
@@ -31,11 +32,18 @@ class CloudfrontToGcsWorker(BaseOperator):
     :param destination_bucket: the Cloud Storage bucket.
     :param destination_prefix: takes the place of the source prefix in names; empty keeps keys as they are.
     :param error_topic: the topic that failure records go to.
-    :param threads: how many objects are moved at a time, 1 to 256. Each takes about 20 MiB of memory at most.
+    :param threads: how many objects are moved at a time, 1 to 256, and fewer for a while after an answer that says slow down.
+        Each takes about two and a half parts of memory at most.
+    :param part_size_mib: the size in which large objects are fetched and uploaded, 5 to 1,024 MiB.
+    :param bandwidth_limit_mib_s: the most MiB a second that this worker reads; empty or 0 for no limit.
+    :param max_requests_per_s: the most requests a second that this worker sends, to both sides together; empty or 0 for no limit.
+    :param ramp_up: whether writes keep to Cloud Storage's ramp-up guideline: about 1,000 a second for all workers of the run,
+        doubled every 20 minutes. Not needed for a bucket that has taken more of late.
     :param gcp_project: the project of the topics; the connection's when empty.
     :param log_name: the Cloud Logging log for events; empty for none.
     :param is_verbose: whether each object begun is an event.
-    :raises AirflowFailException: a signature, a credential or a bucket that no object gets past; nothing is retried.
+    :raises AirflowFailException: a signature, a credential or a bucket that no object gets past, or a parameter out of its
+        limits; nothing is retried.
     """
 
     template_fields: Sequence[str] = (
@@ -46,6 +54,10 @@ class CloudfrontToGcsWorker(BaseOperator):
         "destination_prefix",
         "error_topic",
         "threads",
+        "part_size_mib",
+        "bandwidth_limit_mib_s",
+        "max_requests_per_s",
+        "ramp_up",
         "cloudfront_conn_id",
         "gcp_conn_id",
         "gcp_project",
@@ -66,6 +78,10 @@ class CloudfrontToGcsWorker(BaseOperator):
         source_prefix: str = "",
         destination_prefix: str = "",
         threads: int | str = 16,
+        part_size_mib: int | str = 32,
+        bandwidth_limit_mib_s: float | str | None = None,
+        max_requests_per_s: float | str | None = None,
+        ramp_up: bool | str = True,
         cloudfront_conn_id: str = "cloudfront_default",
         gcp_conn_id: str = "google_cloud_default",
         gcp_project: str | None = None,
@@ -81,6 +97,10 @@ class CloudfrontToGcsWorker(BaseOperator):
         self.destination_prefix = destination_prefix
         self.error_topic = error_topic
         self.threads = threads
+        self.part_size_mib = part_size_mib
+        self.bandwidth_limit_mib_s = bandwidth_limit_mib_s
+        self.max_requests_per_s = max_requests_per_s
+        self.ramp_up = ramp_up
         self.cloudfront_conn_id = cloudfront_conn_id
         self.gcp_conn_id = gcp_conn_id
         self.gcp_project = gcp_project
@@ -103,12 +123,18 @@ class CloudfrontToGcsWorker(BaseOperator):
 
     def _worker(self, context: Context, run: RunIdentity, events: Any) -> Any:
         from hooks.engine import Destination, Messaging
-        from transfer.model import TransferConfig
         from transfer.naming import Naming
         from transfer.records import Ledger
         from transfer.worker import Assignment, Worker
 
-        config = TransferConfig(threads=int(self.threads))
+        config = transfer_config(
+            threads=self.threads,
+            part_size_mib=self.part_size_mib,
+            bandwidth_limit_mib_s=self.bandwidth_limit_mib_s,
+            max_requests_per_s=self.max_requests_per_s,
+            is_ramped=as_bool(self.ramp_up),
+            workers=self.slot["workers"],
+        )
         naming = Naming(
             source_prefix=self.source_prefix,
             destination_prefix=self.destination_prefix or self.source_prefix,

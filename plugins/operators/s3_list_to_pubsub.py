@@ -130,7 +130,7 @@ class S3ListToPubSubOperator(BaseOperator):
         slots = max(
             1, min(int(self.workers), summary.messages)
         )  # one even for nothing: skipping would spread downstream
-        return [{**shared, "label": f"worker {index + 1} of {slots}"} for index in range(slots)]
+        return [{**shared, "workers": slots, "label": f"worker {index + 1} of {slots}"} for index in range(slots)]
 
     def _list(self, run: RunIdentity, listing: str, events: Any, live: LiveProgress) -> Any:
         from hooks.engine import Destination, Messaging, source_listing

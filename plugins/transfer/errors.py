@@ -61,6 +61,14 @@ class TransferError(Exception):
 class RetryableError(TransferError):
     """Passing trouble: the same request may succeed later."""
 
+    is_timeout = False
+    """Whether nothing came in time."""
+
+    @property
+    def asks_to_slow_down(self) -> bool:
+        """Whether fewer requests at a time are called for: 429, 503 (S3 sends it for SlowDown), or no answer in time."""
+        return self.is_timeout or self.http_status in (429, 503)
+
 
 class SourceUnavailable(RetryableError):
     """The edge could not be reached, broke off, or answered 5xx."""
@@ -72,6 +80,11 @@ class SinkUnavailable(RetryableError):
 
 class Throttled(RetryableError):
     """Asked to slow down."""
+
+    @property
+    def asks_to_slow_down(self) -> bool:
+        """In so many words."""
+        return True
 
 
 class CorruptTransfer(RetryableError):

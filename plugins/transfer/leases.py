@@ -59,6 +59,18 @@ class LeaseKeeper:
         with self._lock:
             return list(self._held)
 
+    def give_back(self) -> None:
+        """Let the queue deliver at once to others whatever is still held."""
+        ack_ids = self.held()
+        self.release(ack_ids)
+        for ids in in_batches(ack_ids):
+            try:
+                self._queue.extend(ids, 0)
+            except TransferError as error:
+                log.info(
+                    "%d messages could not be given back, they come again when their lease ends: %s", len(ids), error
+                )
+
     def _run(self) -> None:
         deadline_s = self._queue.ack_deadline_s
         while not self._done.wait(deadline_s / 3):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -171,7 +172,7 @@ class RetryPolicy:
     cap_s: float = 32.0
     """Cloud Storage's guidance for truncated exponential back-off caps at 32 to 64 s."""
     total_s: float = 300.0
-    """No further try is begun this long after the first."""
+    """No further try is begun this long after the first that failed."""
 
 
 MIN_PART_BYTES = 5 * 1024 * 1024
@@ -192,6 +193,14 @@ class TransferConfig:
     """Objects up to this size are fetched whole before they are sent; it bounds the memory of a lane."""
     parallel_bytes: int = 64 * 1024 * 1024
     """From this size on an upload is worth going on with after a crash, and worth several lanes."""
+    bandwidth_limit_bytes_per_s: float | None = None
+    """What this worker may read from the edge; None for no limit."""
+    max_requests_per_s: float | None = None
+    """What this worker may send, to both sides together; None for no limit."""
+    is_ramped: bool = True
+    """Whether writes keep to Cloud Storage's ramp-up guideline (`transfer/pacing.py`); not for a bucket that is warm."""
+    workers: int = 1
+    """How many workers write to the bucket at a time: each gets its share of the ramp-up."""
     timeouts: Timeouts = field(default_factory=Timeouts)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
 
@@ -200,3 +209,9 @@ class TransferConfig:
             raise ValueError(f"threads is {self.threads}: choose 1 to 256")
         if self.part_size_bytes < MIN_PART_BYTES:
             raise ValueError(f"part_size_bytes is {self.part_size_bytes}: choose {MIN_PART_BYTES} (5 MiB) or more")
+        for name in ("bandwidth_limit_bytes_per_s", "max_requests_per_s"):
+            limit = getattr(self, name)
+            if limit is not None and not 0 < limit < math.inf:
+                raise ValueError(f"{name} is {limit}: choose a number above 0, or None for no limit")
+        if self.workers < 1:
+            raise ValueError(f"workers is {self.workers}: choose how many share the bucket, 1 or more")

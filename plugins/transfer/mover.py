@@ -28,13 +28,14 @@ from transfer.model import (
     TransferOutcome,
 )
 from transfer.naming import Naming
+from transfer.pacing import Pacer
 from transfer.parted import PartsLane
 from transfer.parts import PartsBoard
 from transfer.ports import GenerationMismatch, ObjectSink, ObjectSource
 from transfer.progress import Progress
 from transfer.proof import SourceDigest, server_md5
 from transfer.retry import Retrier
-from transfer.steps import Step
+from transfer.steps import Pause, Step
 from transfer.streamed import Moved, StreamedObject
 from transfer.uploads import UploadRecords
 
@@ -49,6 +50,7 @@ class WorkerShare:
     """What the lanes of one worker have in common. Thread-safe."""
 
     progress: Progress
+    pacer: Pacer
     board: PartsBoard
 
 
@@ -74,12 +76,14 @@ class ObjectMover:
         self._config = config
         self._records = records
         self._progress = share.progress
+        self._pacer = share.pacer
         self._clock = clock
         self._parts = PartsLane(
             source=source,
             sink=sink,
             retrier=retrier,
             progress=share.progress,
+            pacer=share.pacer,
             records=records,
             board=share.board,
             fetch_bytes=config.part_size_bytes,
@@ -106,6 +110,8 @@ class ObjectMover:
                 f"{item.size_bytes} bytes, and Cloud Storage holds 5 TiB an object at most", stage=Stage.UPLOAD
             )
         name = self._naming.check(self._naming.name_of(item.key))
+        if (wait_s := self._pacer.write_wait_s()) > 0:
+            yield Pause(wait_s)
         try:
             if item.size_bytes <= self._config.whole_bytes:
                 moved = yield from self._retrier.call(lambda: self._move_whole(item, name))
@@ -113,6 +119,7 @@ class ObjectMover:
                 moved = yield from self._move_large(item, name)
         except GenerationMismatch:
             return (yield from self._already_there(item, name, begun))
+        self._pacer.succeeded()
         return Copied(
             key=item.key,
             size_bytes=item.size_bytes,

@@ -13,6 +13,7 @@ from functools import partial
 from transfer.errors import CorruptTransfer, ObjectError, RetriesExhausted, SinkUnavailable, Stage, TransferError
 from transfer.metadata import resource_of
 from transfer.model import DestinationObject, ObjectMeta, Proof, StoredPart
+from transfer.pacing import Pacer
 from transfer.parts import PartsBoard, PartsInHand, layout_of, ranges_to_do
 from transfer.ports import ByteStream, GenerationMismatch, ObjectSink, ObjectSource, UploadGone
 from transfer.progress import Progress
@@ -51,6 +52,7 @@ class PartsLane:
         sink: ObjectSink,
         retrier: Retrier,
         progress: Progress,
+        pacer: Pacer,
         records: UploadRecords,
         board: PartsBoard,
         fetch_bytes: int,
@@ -59,6 +61,7 @@ class PartsLane:
         self._sink = sink
         self._retrier = retrier
         self._progress = progress
+        self._pacer = pacer
         self._records = records
         self._board = board
         self._fetch_bytes = fetch_bytes
@@ -241,6 +244,7 @@ class PartsLane:
             for number in numbers:
                 part = yield from self._retrier.call(partial(attempt, number))
                 self._progress.part(part.size_bytes)
+                self._pacer.succeeded()
                 if parts.add(part):
                     yield from self._records.save(parts.record())
         finally:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from transfer.model import Copied, Failed, Skipped, TransferOutcome
+from transfer.pacing import Pacer
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +29,9 @@ class TransferStats:
     objects_total: int = 0
     bytes_total: int = 0
     seconds: float = 0.0
+    lanes: int = 0
+    """How many may work at present: fewer than `threads` after an answer that said slow down. Both 0 where none work."""
+    threads: int = 0
 
     def to_dict(self) -> dict[str, int | float]:
         """As it stands in the task state store and in XCom."""
@@ -38,8 +42,14 @@ class Progress:
     """Counts outcomes and bytes. Thread-safe."""
 
     def __init__(
-        self, *, objects_total: int = 0, bytes_total: int = 0, clock: Callable[[], float] = time.monotonic
+        self,
+        *,
+        objects_total: int = 0,
+        bytes_total: int = 0,
+        pacer: Pacer | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._pacer = pacer
         self._clock = clock
         self._begun = clock()
         self._lock = threading.Lock()
@@ -83,6 +93,8 @@ class Progress:
                 objects_total=self._objects_total,
                 bytes_total=self._bytes_total,
                 seconds=round(self._clock() - self._begun, 3),
+                lanes=self._pacer.limit if self._pacer else 0,
+                threads=self._pacer.threads if self._pacer else 0,
             )
 
 
@@ -124,9 +136,10 @@ def progress_line(now: TransferStats, before: TransferStats) -> str:
     done = now.copied + now.skipped + now.failed
     done_before = before.copied + before.skipped + before.failed
     rate_bytes = (now.bytes_copied - before.bytes_copied) / span_s
+    slowed = f"; slowed to {now.lanes} of {now.threads} lanes" if now.lanes < now.threads else ""
     return (
         f"{now.copied:,} copied, {now.skipped:,} skipped, {now.failed:,} failed, {human_bytes(now.bytes_copied)} in"
-        f" {now.seconds:,.0f} s; now {(done - done_before) / span_s:,.0f} objects/s, {human_bytes(rate_bytes)}/s"
+        f" {now.seconds:,.0f} s; now {(done - done_before) / span_s:,.0f} objects/s, {human_bytes(rate_bytes)}/s{slowed}"
     )
 
 

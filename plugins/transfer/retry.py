@@ -15,16 +15,21 @@ T = TypeVar("T")
 
 
 class Retrier:
-    """Runs a step until it succeeds, fails for good, or the policy is used up. For one step at a time."""
+    """Runs a step until it succeeds, fails for good, or the policy is used up. For one step at a time.
+
+    `on_slow` is called for each answer that asks to slow down.
+    """
 
     def __init__(
         self,
         policy: RetryPolicy,
         *,
+        on_slow: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._policy = policy
+        self._on_slow = on_slow
         self._clock = clock
         self._jitter = jitter
         self.attempts = 1
@@ -39,15 +44,18 @@ class Retrier:
 
         Raises RetriesExhausted, or whatever else than RetryableError the step raised.
         """
-        attempt, begun, reached = 1, self._clock(), mark()
+        attempt, failing_since, reached = 1, None, mark()
         while True:
             try:
                 return (yield from step())
             except RetryableError as error:
+                if error.asks_to_slow_down:
+                    self._on_slow()
                 if (now_at := mark()) != reached:
-                    attempt, begun, reached = 1, self._clock(), now_at
+                    attempt, failing_since, reached = 1, None, now_at
+                failing_since = self._clock() if failing_since is None else failing_since
                 wait_s = self._wait_s(attempt, error)
-                elapsed_s = self._clock() - begun
+                elapsed_s = self._clock() - failing_since
                 if attempt >= self._policy.attempts or elapsed_s + wait_s > self._policy.total_s:
                     raise RetriesExhausted(error, attempt) from error
             yield Pause(wait_s)

@@ -18,10 +18,11 @@ from queue import Empty, SimpleQueue
 
 from transfer.errors import CredentialsRejected, FatalError, InvalidMessage, Stage, Stopped, TransferError
 from transfer.event_log import EventLog, redact
-from transfer.leases import LeaseKeeper, in_batches
+from transfer.leases import LeaseKeeper
 from transfer.messages import LISTING, RUN, decode_request
 from transfer.model import Failed, TransferConfig, TransferFailure, TransferOutcome, TransferRequest
 from transfer.mover import ObjectMover, WorkerShare, failure_of
+from transfer.pacing import Pacer
 from transfer.parts import PartsBoard
 from transfer.ports import Delivery, FailureSink, RequestQueue, TransferLoop
 from transfer.progress import Progress, ProgressReporter, TransferStats
@@ -102,8 +103,11 @@ class Worker:
         self._clock = clock
         self._leases = LeaseKeeper(queue)
         self._settlement = Settlement(queue, failures, ledger, self._leases)
-        self._progress = Progress(objects_total=assignment.objects, bytes_total=assignment.bytes, clock=clock)
-        self._share = WorkerShare(progress=self._progress, board=PartsBoard())
+        self._pacer = Pacer(config, clock=clock)
+        self._progress = Progress(
+            objects_total=assignment.objects, bytes_total=assignment.bytes, pacer=self._pacer, clock=clock
+        )
+        self._share = WorkerShare(progress=self._progress, pacer=self._pacer, board=PartsBoard())
         self._reporter = ProgressReporter(self._progress, on_report, clock=clock)
         self._work: SimpleQueue[_Work] = SimpleQueue()
         self._is_over = False
@@ -214,18 +218,26 @@ class Worker:
     def _lane(self, mover: ObjectMover) -> Step[None]:
         """One object at a time, message after message, until the work is over."""
         while not self._is_over:
-            try:
-                work = self._work.get_nowait()
-            except Empty:
-                if not (yield from mover.help()):
-                    yield Pause(IDLE_S)
-                continue
-            outcomes = yield from self._move_all(mover, work.request)
-            self._settlement.add(work.delivery, outcomes, number=work.request.number)
-            with self._changed:
-                self._held_messages -= 1
-                self._held_bytes -= work.request.size_bytes
-                self._changed.notify()
+            has_worked = False
+            if self._pacer.enter():
+                has_worked = yield from self._work_once(mover)
+                self._pacer.leave()
+            if not has_worked:
+                yield Pause(IDLE_S)
+
+    def _work_once(self, mover: ObjectMover) -> Step[bool]:
+        """One message, or a hand with a large object of another lane; whether there was either."""
+        try:
+            work = self._work.get_nowait()
+        except Empty:
+            return (yield from mover.help())
+        outcomes = yield from self._move_all(mover, work.request)
+        self._settlement.add(work.delivery, outcomes, number=work.request.number)
+        with self._changed:
+            self._held_messages -= 1
+            self._held_bytes -= work.request.size_bytes
+            self._changed.notify()
+        return True
 
     def _move_all(self, mover: ObjectMover, request: TransferRequest) -> Step[list[TransferOutcome]]:
         outcomes = []
@@ -284,18 +296,7 @@ class Worker:
                 self._settlement.commit()
         except TransferError as error:
             self._give_up(error)
-        self._give_back()
-
-    def _give_back(self) -> None:
-        ack_ids = self._leases.held()
-        self._leases.release(ack_ids)
-        for ids in in_batches(ack_ids):
-            try:
-                self._queue.extend(ids, 0)
-            except TransferError as error:
-                log.info(
-                    "%d messages could not be given back, they come again when their lease ends: %s", len(ids), error
-                )
+        self._leases.give_back()
 
 
 def shares(lanes: int, loops: int) -> list[int]:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
+
+from operators.cloudfront_to_gcs import CloudfrontToGcsWorker
+from operators.s3_list_to_pubsub import as_bool
+from operators.worker_settings import MIB, transfer_config
 
 DAGS = Path(__file__).resolve().parents[2] / "dags"
 
@@ -56,6 +61,10 @@ def test_the_form_has_every_parameter_in_a_section(dag) -> None:
         "destination_prefix",
         "workers",
         "threads",
+        "part_size_mib",
+        "bandwidth_limit_mib_s",
+        "max_requests_per_s",
+        "ramp_up",
         "overwrite",
         "aws_conn_id",
         "gcp_conn_id",
@@ -79,6 +88,13 @@ def test_the_form_has_every_parameter_in_a_section(dag) -> None:
         ("workers", 0),
         ("workers", 65),
         ("threads", 0),
+        ("part_size_mib", 4),
+        ("part_size_mib", 1025),
+        ("part_size_mib", None),
+        ("bandwidth_limit_mib_s", -1),
+        ("bandwidth_limit_mib_s", "fast"),
+        ("max_requests_per_s", -0.5),
+        ("ramp_up", "maybe"),
         ("overwrite", "sometimes"),
         ("topic", "1"),
         ("aws_conn_id", ""),
@@ -91,3 +107,30 @@ def test_bad_values_are_refused_by_the_form(dag, name: str, value: object) -> No
     with pytest.raises(ParamValidationError):
         parameter.resolve(value)
     parameter.resolve()
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, (32, None, None, True)),
+        ({"part_size_mib": 5, "bandwidth_limit_mib_s": 0, "max_requests_per_s": 0}, (5, None, None, True)),
+        ({"bandwidth_limit_mib_s": 12.5, "max_requests_per_s": 800, "ramp_up": False}, (32, 12.5, 800, False)),
+    ],
+)
+def test_what_the_form_gives_reaches_the_engine(dag, given: dict[str, object], expected: tuple[object, ...]) -> None:
+    params = deepcopy(dag.params)
+    params.update(given)
+    values, environment, fields = params.validate(), dag.get_template_env(), dag.get_task("transfer").partial_kwargs
+    names = ("threads", "part_size_mib", "bandwidth_limit_mib_s", "max_requests_per_s", "ramp_up")
+    assert set(names) <= set(CloudfrontToGcsWorker.template_fields)
+    rendered = {name: environment.from_string(fields[name]).render(params=values) for name in names}
+
+    is_ramped = as_bool(rendered.pop("ramp_up"))
+    config = transfer_config(**rendered, is_ramped=is_ramped, workers=1)
+    bandwidth = config.bandwidth_limit_bytes_per_s
+    assert expected == (
+        config.part_size_bytes / MIB,
+        bandwidth and bandwidth / MIB,
+        config.max_requests_per_s,
+        config.is_ramped,
+    )

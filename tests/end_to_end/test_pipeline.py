@@ -49,7 +49,7 @@ def test_the_main_job(pipeline) -> None:
     pipeline.put("main/large", large)
     bodies["main/large"] = large
 
-    state, run = pipeline.finish("main/")
+    state, run = pipeline.finish("main/", part_size_mib=5, bandwidth_limit_mib_s=900.5, max_requests_per_s=9_000)
 
     assert state == "success", pipeline.logs(run)[-4000:]
     summary = pipeline.airflow.xcom(run, "reconcile")
@@ -64,6 +64,7 @@ def test_the_main_job(pipeline) -> None:
 
     workers = [task for task in pipeline.airflow.task_instances(run) if task.task_id == "transfer"]
     assert len({task.pid for task in workers}) == 2
+    assert [slot["workers"] for slot in pipeline.airflow.xcom(run, "list")] == [2, 2]
     counts = [pipeline.airflow.xcom(run, "transfer", map_index=task.map_index) for task in workers]
     assert sum(count["copied"] for count in counts) == len(bodies)
     logs = pipeline.logs(run)

@@ -40,6 +40,7 @@ from transfer.listing import ListingSummary, list_and_publish
 from transfer.model import ObjectMeta, Overwrite, RetryPolicy, Timeouts, TransferConfig, TransferOutcome
 from transfer.mover import ObjectMover, WorkerShare
 from transfer.naming import Naming
+from transfer.pacing import Pacer
 from transfer.parts import PartsBoard
 from transfer.progress import Progress, TransferStats
 from transfer.reconcile import FailureTable, ReconciliationReport, drain_failures, reconcile
@@ -129,9 +130,22 @@ class EngineRig:
         return GcsListing(self.gcs_client(), self.retrier(), self.stop)
 
     def mover(self, share: WorkerShare) -> ObjectMover:
-        curl = CurlClient(unavailable=SourceUnavailable, stage=Stage.DOWNLOAD, timeouts=self.config.timeouts)
-        source = EdgeSource(curl, base_url=self.edge.url, prefix=self.naming.source_prefix, authorizer=self.authorizer)
-        sink, retrier = GcsSink(self.gcs_client(), self.capabilities), self.retrier()
+        pacer = share.pacer
+        curl = CurlClient(
+            unavailable=SourceUnavailable,
+            stage=Stage.DOWNLOAD,
+            timeouts=self.config.timeouts,
+            book=pacer.request_wait_s,
+        )
+        source = EdgeSource(
+            curl,
+            base_url=self.edge.url,
+            prefix=self.naming.source_prefix,
+            authorizer=self.authorizer,
+            wait_for=pacer.bytes_wait_s if pacer.has_bandwidth_limit else None,
+        )
+        sink = GcsSink(self.gcs_client(), self.capabilities)
+        retrier = Retrier(self.config.retry, on_slow=pacer.slowed)
         return ObjectMover(
             source,
             sink,
@@ -144,7 +158,7 @@ class EngineRig:
 
     def move(self, item: ObjectMeta, *, lanes: int = 1) -> TransferOutcome:
         """One object, alone; further lanes lend a hand."""
-        share = WorkerShare(progress=Progress(), board=PartsBoard())
+        share = WorkerShare(progress=Progress(), pacer=Pacer(self.config), board=PartsBoard())
         outcomes: list[TransferOutcome] = []
 
         def move() -> Step[None]:

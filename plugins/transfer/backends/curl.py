@@ -16,7 +16,7 @@ from transfer.backends.streams import BUFFER_BYTES, Download, Relay
 from transfer.backends.tls import ca_bundle
 from transfer.errors import RetryableError, Stage
 from transfer.model import Timeouts
-from transfer.steps import Step
+from transfer.steps import Pause, Step
 
 USER_AGENT = "edgehaul/1"
 
@@ -38,12 +38,21 @@ class CurlClient:
     Args:
         unavailable: the RetryableError for trouble on the way, SourceUnavailable or SinkUnavailable.
         stage: where its errors say that they happened.
+        book: books one request and says how many seconds to wait before it is sent.
     """
 
-    def __init__(self, *, unavailable: type[RetryableError], stage: Stage, timeouts: Timeouts) -> None:
+    def __init__(
+        self,
+        *,
+        unavailable: type[RetryableError],
+        stage: Stage,
+        timeouts: Timeouts,
+        book: Callable[[], float] = lambda: 0.0,
+    ) -> None:
         self._unavailable = unavailable
         self._stage = stage
         self._timeouts = timeouts
+        self._book = book
         self.curl = pycurl.Curl()
         self._ca_bundle = ca_bundle()
         self._form: tuple[str, _Form] | None = None
@@ -67,6 +76,8 @@ class CurlClient:
         An answer longer than `max_body_bytes` (and than an error document) is broken off and not complete. `stall_s` is
         how long nothing may move, if not as long as usual. Raises the `unavailable` error or EndpointRejected.
         """
+        if (wait_s := self._book()) > 0:
+            yield Pause(wait_s)
         self._prepare(method, _Form.WHOLE)
         transfer = Transfer(self.curl, self._unavailable, self._stage)
         curl = self.curl
@@ -91,6 +102,8 @@ class CurlClient:
 
         `wait_for` is told of bytes as they come and says how many seconds to rest. Raises as `request` does.
         """
+        if (wait_s := self._book()) > 0:
+            yield Pause(wait_s)
         self._prepare("GET", _Form.DOWNLOAD)
         download = Download(self.curl, unavailable=self._unavailable, stage=self._stage, wait_for=wait_for)
         curl = self.curl
@@ -118,6 +131,8 @@ class CurlClient:
 
         Raises the download's own error when its body ends too soon, otherwise as `request` does.
         """
+        if (wait_s := self._book()) > 0:
+            yield Pause(wait_s)
         self._prepare(method, _Form.UPLOAD)
         relay = Relay(self.curl, self._unavailable, self._stage, download=download, count=count, observe=observe)
         curl = self.curl

@@ -49,7 +49,7 @@ class EdgeSource:
         base_url: scheme and host without a trailing slash.
         prefix: the key prefix that one signature covers.
         authorizer: gives the query string that the edge accepts.
-        wait_for: books bytes of streams as they come and says how many seconds to rest.
+        wait_for: books bytes about to be read and says how many seconds to rest; None for no limit.
     """
 
     def __init__(
@@ -69,6 +69,8 @@ class EdgeSource:
 
     def fetch(self, item: ObjectMeta) -> Step[Fetched]:
         """The whole object in one GET. Raises TransferError for anything but the listed length and ETag."""
+        if self._wait_for is not None and (wait_s := self._wait_for(item.size_bytes)) > 0:
+            yield Pause(wait_s)
         answer = yield from self._client.request("GET", self._url(item), max_body_bytes=item.size_bytes)
         if answer.status != 200:
             raise edge_error(answer, item)

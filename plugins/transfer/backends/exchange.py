@@ -114,4 +114,6 @@ def curl_error(error: pycurl.error, *, unavailable: type[RetryableError], stage:
     number, text = (*error.args, "")[:2]
     if number in _MISCONFIGURED:
         return EndpointRejected(f"{_MISCONFIGURED[number]} ({text})", stage=stage)
-    return unavailable(f"{text or 'the connection broke'} (libcurl error {number})", stage=stage)
+    trouble = unavailable(f"{text or 'the connection broke'} (libcurl error {number})", stage=stage)
+    trouble.is_timeout = number == pycurl.E_OPERATION_TIMEDOUT
+    return trouble

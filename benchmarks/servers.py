@@ -75,7 +75,7 @@ class Endpoints:
     destination_bucket: str = DESTINATION
 
 
-class _Processes:
+class Processes:
     """Server processes that end with the benchmark."""
 
     def __init__(self) -> None:
@@ -83,6 +83,7 @@ class _Processes:
 
     @property
     def pids(self) -> tuple[int, ...]:
+        """Their ids."""
         return tuple(process.pid for process in self._running)
 
     def module(self, name: str, *arguments: str) -> str:
@@ -96,6 +97,7 @@ class _Processes:
         return url
 
     def start(self, command: Sequence[str], stdout: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
+        """Start a program."""
         # With the parent pipe, Python servers end when the benchmark does, however it does.
         environment = os.environ | {
             "PYTHONPATH": f"{REPOSITORY}/plugins:{REPOSITORY}",
@@ -108,6 +110,7 @@ class _Processes:
         return process
 
     def stop(self) -> None:
+        """Stop all."""
         for process in self._running:
             process.terminate()
         for process in self._running:
@@ -143,7 +146,7 @@ def fast_servers(workloads: Sequence[Workload], *, is_faithful: bool = False) ->
     """Source, edge, sink and Pub/Sub on loopback; `is_faithful` puts the local cloud's Cloud Storage in the sink's place."""
     memory = Path("/dev/shm")  # noqa: S108 - tmpfs where there is one; the folder made in it has a random name
     folder = Path(tempfile.mkdtemp(prefix="edgehaul-bench-", dir=memory if os.access(memory, os.W_OK) else None))
-    processes = _Processes()
+    processes = Processes()
     try:
         contents = [_content(folder, workload) for workload in workloads]
         spec = json.dumps([content.to_spec() for content in contents])
@@ -171,7 +174,7 @@ def fast_servers(workloads: Sequence[Workload], *, is_faithful: bool = False) ->
 @contextlib.contextmanager
 def delayed(endpoints: Endpoints, delay_ms: float) -> Iterator[Endpoints]:
     """The same servers with so much latency in front of edge and S3."""
-    processes = _Processes()
+    processes = Processes()
     parts = urlsplit(endpoints.edge_url)
     try:
         arguments = ["--to-port", str(parts.port), "--delay-ms", str(delay_ms)]
@@ -191,7 +194,7 @@ def _content(folder: Path, workload: Workload) -> Content:
     return Content(workload, path, write_content(path, workload.size_bytes))
 
 
-def _static_edge(processes: _Processes, folder: Path, contents: Sequence[Content], source_url: str) -> tuple[str, str]:
+def _static_edge(processes: Processes, folder: Path, contents: Sequence[Content], source_url: str) -> tuple[str, str]:
     """nginx in front of the source server where it is installed, else the source server itself."""
     nginx = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if nginx is None:
@@ -214,11 +217,12 @@ def _static_edge(processes: _Processes, folder: Path, contents: Sequence[Content
     (folder / "nginx.conf").write_text(configuration)
     processes.start([nginx, "-e", f"{folder}/nginx.log", "-p", str(folder), "-c", f"{folder}/nginx.conf"])
     url = f"http://127.0.0.1:{port}"
-    _wait_for(f"{url}/{BUCKET}?list-type=2")
+    wait_for(f"{url}/{BUCKET}?list-type=2")
     return url, "nginx on tmpfs as source and edge"
 
 
-def _wait_for(url: str) -> None:
+def wait_for(url: str) -> None:
+    """Return when the server answers; raises OSError when it does not in time."""
     deadline_s = time.monotonic() + READY_TIMEOUT_S
     while True:
         try:

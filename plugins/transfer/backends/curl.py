@@ -160,6 +160,7 @@ class CurlClient:
         options: list[tuple[int, Any]] = [
             (pycurl.PATH_AS_IS, 1),
             (pycurl.NOSIGNAL, 1),
+            (pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1),  # docs/decisions/0007-http-version.md
             (pycurl.CAINFO, self._ca_bundle),
             (pycurl.USERAGENT, USER_AGENT),
             (pycurl.CONNECTTIMEOUT_MS, int(self._timeouts.connect_s * 1000)),

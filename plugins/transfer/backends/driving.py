@@ -20,6 +20,8 @@ T = TypeVar("T")
 MAX_POLL_S = 0.25
 """How long a stop request may go unseen."""
 NO_SOCKET_WAIT_S = 0.01
+CONNECTIONS_A_LANE = 4
+"""What stays open; without this, libcurl's limit follows the requests under way and closes what waiting lanes had."""
 
 
 def complete(step: Step[T], stop: threading.Event) -> T:
@@ -61,6 +63,7 @@ class CurlLoop:
 
     def run(self, lanes: Sequence[Step[None]]) -> None:
         """Drive the lanes until all have ended. Raises Stopped after a stop request, or what a lane raises."""
+        self._multi.setopt(pycurl.M_MAXCONNECTS, CONNECTIONS_A_LANE * len(lanes))
         try:
             for lane in lanes:
                 self._go_on(lane, None)

@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", nargs="+", type=int, help="default: those that show the most")
     parser.add_argument("--rounds", type=int, help="default: 5, with --quick 3")
     parser.add_argument("--peers", nargs="*", choices=DEFAULT_PEERS, default=DEFAULT_PEERS, help="default: all")
-    parser.add_argument("--part-mib", type=int, default=8, help="TransferConfig.part_size_bytes; default: %(default)s")
+    parser.add_argument("--part-mib", type=int, default=32, help="TransferConfig.part_size_bytes; default: %(default)s")
     parser.add_argument("--quick", action="store_true", help="fewer and smaller objects, one number of threads")
     parser.add_argument("--edge", metavar="URL", help="what a key is appended to; also EDGE_URL")
     parser.add_argument("--write-docs", action="store_true", help="write docs/benchmarks.md")

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from benchmarks.measure import REPOSITORY
 from benchmarks.source import Content
-from benchmarks.workloads import BUCKET, DESTINATION, Workload, write_content
+from benchmarks.workloads import BUCKET, DESTINATION, Workload, part_hashes, write_content
 
 READY_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 10.0
@@ -156,7 +156,11 @@ def fast_servers(workloads: Sequence[Workload], *, is_faithful: bool = False) ->
             data = ["--data", str(folder / "gcs"), "--bucket", DESTINATION]
             gcs_url, sink = processes.module("localcloud.gcs", *data), "localcloud.gcs on tmpfs"
         else:
-            gcs_url, sink = processes.module("benchmarks.sink"), "discarding sink with CRC32C"
+            hashes = folder / "hashes.json"
+            hashes.write_text(
+                json.dumps({crc: md5 for item in contents for crc, md5 in part_hashes(item.path).items()})
+            )
+            gcs_url, sink = processes.module("benchmarks.sink", "--hashes", str(hashes)), "discarding sink with CRC32C"
         yield Endpoints(
             s3_url=edge_url,
             edge_url=f"{edge_url}/{BUCKET}",

@@ -1,15 +1,21 @@
 """A fast Cloud Storage stand-in that keeps sizes and CRC32Cs and drops the bytes: one thread, one epoll loop.
 
-`python -m benchmarks.sink` prints one ready line. Bodies of PUTs are summed up as they come and never held.
+`python -m benchmarks.sink` prints one ready line. Bodies of PUTs are summed up as they come and never held. The MD5 that Cloud
+Storage computes of each part is looked up by CRC32C in `--hashes FILE`: what the service does on its machines must not be
+paid for on this one.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
+import json
 import re
 import selectors
 import socket
 import threading
+from collections.abc import Mapping
+from pathlib import Path
 
 import google_crc32c
 
@@ -149,10 +155,10 @@ def _parsed(head: bytes) -> Request:
 class SinkServer:
     """The stand-in on a free loopback port, in one thread of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, md5s: Mapping[int, str] | None = None) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         self._listener.setblocking(False)
-        self._objects = SinkObjects()
+        self._objects = SinkObjects(md5s or {})
         self.url = self._objects.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="sink", daemon=True)
@@ -198,4 +204,8 @@ def _received(connection: _Connection) -> bool:
 
 
 if __name__ == "__main__":
-    serve_until_stopped("sink", SinkServer())
+    parser = argparse.ArgumentParser(prog="benchmarks.sink", description=__doc__)
+    parser.add_argument("--hashes", type=Path, help="JSON: MD5s by CRC32C")
+    hashes = parser.parse_args().hashes
+    known = json.loads(hashes.read_text()) if hashes else {}
+    serve_until_stopped("sink", SinkServer({int(crc32c): md5 for crc32c, md5 in known.items()}))

@@ -11,6 +11,7 @@ import json
 import re
 import time
 from bisect import bisect_right
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
@@ -81,9 +82,10 @@ def response(status: int, body: bytes = b"", headers: str = "", kind: str = "app
 
 
 class SinkObjects:
-    """All buckets: any name is one. Not thread-safe."""
+    """All buckets: any name is one. Not thread-safe. `md5s` (hexadecimal) are looked up by CRC32C."""
 
-    def __init__(self) -> None:
+    def __init__(self, md5s: Mapping[int, str]) -> None:
+        self._md5s = md5s
         self.url = ""
         self._objects: dict[tuple[str, str], _Stored] = {}
         self._sessions: dict[str, _Session] = {}
@@ -236,9 +238,11 @@ class SinkObjects:
         if request.method == "PUT":
             session.parts[int(request.query["partNumber"])] = content
             content.body = None
-            return response(
-                200, headers=f'ETag: "{content.crc32c:08x}"\r\nx-goog-hash: crc32c={_b64(content.crc32c)}\r\n'
+            md5 = self._md5s.get(content.crc32c, "")
+            hashes = f"crc32c={_b64(content.crc32c)}" + (
+                f",md5={base64.b64encode(bytes.fromhex(md5)).decode()}" if md5 else ""
             )
+            return response(200, headers=f'ETag: "{content.crc32c:08x}"\r\nx-goog-hash: {hashes}\r\n')
         if request.method == "GET":
             lines = [
                 f'<Part><PartNumber>{n}</PartNumber><ETag>"{p.crc32c:08x}"</ETag><Size>{p.size_bytes}</Size></Part>'

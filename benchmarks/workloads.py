@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import google_crc32c
+
 BUCKET = "bench-source"
 DESTINATION = "bench-destination"
 MIB = 1024**2
@@ -84,6 +86,11 @@ def etag_of(path: Path, size_bytes: int) -> str:
         return digests[0].hexdigest()
     joined = hashlib.md5(b"".join(digest.digest() for digest in digests), usedforsecurity=False)
     return f"{joined.hexdigest()}-{len(digests)}"
+
+
+def part_hashes(path: Path) -> dict[int, str]:
+    """The MD5 (hexadecimal) of each part of a file by its CRC32C, for a server that tells them without computing them."""
+    return {google_crc32c.value(part): hashlib.md5(part, usedforsecurity=False).hexdigest() for part in _parts(path)}
 
 
 def _parts(path: Path) -> Iterator[bytes]:

@@ -31,10 +31,17 @@ def payload(exchange: Exchange, pieces: Iterable[bytes | memoryview]) -> Iterato
         yield bytes(damaged)
 
 
-def receive(exchange: Exchange, store: Store, pieces: Iterable[bytes | memoryview], expected: Expected) -> Content:
+def receive(
+    exchange: Exchange,
+    store: Store,
+    pieces: Iterable[bytes | memoryview],
+    expected: Expected,
+    *,
+    wants_md5: bool = False,
+) -> Content:
     """Write a body to a new content file. Raises ApiError 400 on a checksum mismatch, and leaves nothing then."""
     small = int(exchange.headers.get("content-length", SMALL_BYTES + 1)) <= SMALL_BYTES
-    with store.blobs.writer(md5=small or expected.md5 is not None) as writer:
+    with store.blobs.writer(md5=small or wants_md5 or expected.md5 is not None) as writer:
         for piece in payload(exchange, pieces):
             writer.write(piece)
         return writer.finish(expected)

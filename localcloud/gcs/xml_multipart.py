@@ -106,7 +106,8 @@ class XmlMultipart:
         if not 1 <= number <= MAX_PARTS:
             raise invalid(f"Part number must be an integer between 1 and {MAX_PARTS}, inclusive.")
         self._find(bucket, name, upload)
-        content = receive(exchange, self._store, exchange.body_chunks(), Expected.from_headers(exchange.headers))
+        expected = Expected.from_headers(exchange.headers)
+        content = receive(exchange, self._store, exchange.body_chunks(), expected, wants_md5=True)
         part = Part(number, content.segments[0].blob, content.size_bytes, content.crc32c, self._store.blobs.tick())
         try:
             with self._store.db.transaction():

@@ -234,11 +234,16 @@ class PartsLane:
             if stream is None:
                 stream = yield from self._source.open(parts.item, layout.start(number), end - layout.start(number))
             try:
-                return (yield from upload.put(number, stream, layout.size(number), wants_md5=parts.wants_md5))
+                part = yield from upload.put(number, stream, layout.size(number), wants_md5=parts.wants_md5)
             except BaseException:
                 stream.close()
                 stream = None
                 raise
+            if parts.wants_md5 and not part.md5:
+                stream.close()
+                stream = None
+                part = yield from attempt(number)
+            return part
 
         try:
             for number in numbers:

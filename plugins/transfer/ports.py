@@ -77,7 +77,10 @@ class PartsUpload(Protocol):
     """What another lane or another worker needs to go on with it."""
 
     def put(self, number: int, stream: Any, count: int, *, wants_md5: bool) -> Step[StoredPart]:
-        """The next `count` bytes of the stream as a part. Raises CorruptTransfer, UploadGone."""
+        """The next `count` bytes of the stream as a part. Raises CorruptTransfer, UploadGone.
+
+        The MD5 may be missing though it is wanted; the part then has to be put once more.
+        """
 
     def complete(self, parts: Sequence[StoredPart], expected_crc32c: str) -> Step[DestinationObject]:
         """Join all parts, in order, unless their CRC32C (base64) is not the one expected, if one is.

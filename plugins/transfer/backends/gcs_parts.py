@@ -94,7 +94,8 @@ class GcsPartsUpload:
     def put(self, number: int, stream: Download, count: int, *, wants_md5: bool) -> Step[StoredPart]:
         """The next `count` bytes as a part (from 1), which replaces one of that number.
 
-        Raises CorruptTransfer when Cloud Storage stored something else, UploadGone when the upload is no more.
+        Its MD5 may be missing though it is wanted, where a server turns out to name none: the next time it is computed
+        here. Raises CorruptTransfer when Cloud Storage stored something else, UploadGone when the upload is no more.
         """
         checksum = Crc32c()
         is_hashed_here = wants_md5 and not self._capabilities.hashes_md5
@@ -118,7 +119,6 @@ class GcsPartsUpload:
             )
         if wants_md5 and not is_hashed_here and not stored_md5:
             self._capabilities.hashes_md5 = False
-            raise CorruptTransfer("Cloud Storage names no MD5 of parts, so it is computed here", stage=Stage.UPLOAD)
         return StoredPart(
             number=number,
             size_bytes=count,

@@ -51,6 +51,11 @@ class Settlement:
             if len(self._pending) >= MAX_GROUP_MESSAGES:
                 self.is_due.set()
 
+    @property
+    def has_pending(self) -> bool:
+        """Whether something waits for a commit."""
+        return bool(self._pending)
+
     def commit(self) -> int:
         """Make everything collected so far durable and ack it; how many messages that were."""
         self.is_due.clear()

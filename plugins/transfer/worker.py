@@ -114,6 +114,8 @@ class Worker:
         self._changed = threading.Condition()
         self._held_messages = 0
         self._held_bytes = 0
+        self._accepted = 0
+        """Requests that came here. One that came twice only makes the worker ask for more a little later than it might."""
         self._forbidden: set[str] = set()
         self._fatal: BaseException | None = None
         self._told = 0
@@ -172,9 +174,12 @@ class Worker:
         raise Stopped
 
     def _pull(self) -> bool:
-        """Take in what the budget has room for; whether anything came or the budget is full."""
-        room = 2 * self._config.threads - self._held_messages
-        if room <= 0 or self._held_bytes > MAX_HELD_BYTES:
+        """Take in what the budget has room for; whether anything came or there is enough to do."""
+        room = 2 * self._pacer.limit - self._held_messages
+        has_all = self._accepted >= self._assignment.messages
+        if has_all and not self._held_messages and self._settlement.has_pending:
+            return False  # nothing more will come: settle at once
+        if room <= 0 or self._held_bytes > MAX_HELD_BYTES or (has_all and self._held_messages):
             with self._changed:
                 self._changed.wait(timeout=ROOM_WAIT_S)
             return True
@@ -201,6 +206,7 @@ class Worker:
             self._progress.settled(outcome)
             self._settlement.add(delivery, (outcome,), number=None)
             return
+        self._accepted += 1
         with self._changed:
             self._held_messages += 1
             self._held_bytes += request.size_bytes

@@ -111,9 +111,16 @@ class CurlLoop:
             if rest_s := download.rest_s():
                 wait_s = min(wait_s, rest_s)
         if not (self._in_flight or self._downloads):
-            self._stop.wait(wait_s)
-        elif self._multi.select(wait_s) < 0:  # nothing to wait on yet, as while a name is looked up
+            if self._paused:  # otherwise the last lane has ended
+                self._stop.wait(wait_s)
+        # Nothing to wait on yet, as while a name is looked up.
+        elif self._multi.select(self._within_curls_own(wait_s)) < 0:
             self._stop.wait(NO_SOCKET_WAIT_S)
+
+    def _within_curls_own(self, wait_s: float) -> float:
+        """No longer than until libcurl has something to do by its own timers."""
+        timeout_ms: int = self._multi.timeout()
+        return wait_s if timeout_ms < 0 else min(wait_s, timeout_ms / 1000)
 
     def _resume_paused(self) -> None:
         now = time.monotonic()

@@ -123,6 +123,7 @@ class Download:
         """Break it off, or let go of one that has ended. What was not taken is lost."""
         self._pieces.clear()
         self._waiting_bytes = 0
+        self._is_paused = False
         self.on_close()
 
     # For the loop

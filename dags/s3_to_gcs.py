@@ -94,7 +94,7 @@ PARAMS = {
         minimum=5,
         maximum=1024,
         section="How fast",
-        description="MiB in which large objects are fetched and uploaded; each thread holds one or two parts in memory.",
+        description="MiB of a large object that one request fetches. It takes no memory.",
     ),
     "bandwidth_limit_mib_s": Param(
         None,

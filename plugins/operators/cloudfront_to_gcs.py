@@ -33,8 +33,8 @@ class CloudfrontToGcsWorker(BaseOperator):
     :param destination_prefix: takes the place of the source prefix in names; empty keeps keys as they are.
     :param error_topic: the topic that failure records go to.
     :param threads: how many objects are moved at a time, 1 to 256, and fewer for a while after an answer that says slow down.
-        Each takes about two and a half parts of memory at most.
-    :param part_size_mib: the size in which large objects are fetched and uploaded, 5 to 1,024 MiB.
+        Each takes about 3 MiB of memory.
+    :param part_size_mib: how much of a large object one request fetches, 5 to 1,024 MiB.
     :param bandwidth_limit_mib_s: the most MiB a second that this worker reads; empty or 0 for no limit.
     :param max_requests_per_s: the most requests a second that this worker sends, to both sides together; empty or 0 for no limit.
     :param ramp_up: whether writes keep to Cloud Storage's ramp-up guideline: about 1,000 a second for all workers of the run,

@@ -8,7 +8,7 @@ from transfer.model import TransferConfig
 
 MIB = 1024 * 1024
 MIN_PART_SIZE_MIB, MAX_PART_SIZE_MIB = 5, 1024
-"""S3's own least part of a multipart upload, and what a lane may hold in memory within reason."""
+"""The least part that S3 and Cloud Storage take, and as much as one broken GET should cost."""
 
 
 def transfer_config(

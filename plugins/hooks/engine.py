@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hooks.cloudfront import CloudfrontHook
@@ -42,6 +42,21 @@ class Destination:
     bucket: str
     config: TransferConfig
     stop: threading.Event
+    state_bucket: str = ""
+    """Where the run's own records are; empty for the destination bucket."""
+
+    @classmethod
+    def of_records(cls, gcp_conn_id: str, bucket: str, state_bucket: str) -> Destination:
+        """For a task that moves no objects."""
+        from transfer.model import TransferConfig
+
+        return cls(
+            gcp_conn_id=gcp_conn_id,
+            bucket=bucket,
+            state_bucket=state_bucket,
+            config=TransferConfig(),
+            stop=threading.Event(),
+        )
 
     def listing(self) -> GcsListing:
         """Pages through the bucket's objects."""
@@ -51,12 +66,13 @@ class Destination:
         return GcsListing(self._client_factory()(), Retrier(self.config.retry), self.stop)
 
     def state(self, prefix: str) -> GcsState:
-        """The run's own records under a prefix of the bucket. They can still be written while the task stops."""
+        """The run's own records under a prefix of their bucket. They can still be written while the task stops."""
         from transfer.backends.gcs_state import GcsState
         from transfer.retry import Retrier
 
         never = threading.Event()
-        return GcsState(self._client_factory()(), Retrier(self.config.retry), never, prefix=prefix)
+        records = replace(self, bucket=self.state_bucket or self.bucket)
+        return GcsState(records._client_factory()(), Retrier(self.config.retry), never, prefix=prefix)
 
     def loop(self) -> CurlLoop:
         """Drives transfers; one a thread."""

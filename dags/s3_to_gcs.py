@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.sdk import DAG, Param, TriggerRule, XComArg
+from airflow.sdk import DAG, Param, TriggerRule
 
 from operators.cloudfront_to_gcs import CloudfrontToGcsWorker
 from operators.reconcile_transfer import ReconcileTransferOperator
-from operators.s3_list_to_pubsub import SUMMARY_KEY, S3ListToPubSubOperator
+from operators.s3_list_to_pubsub import S3ListToPubSubOperator
 from operators.transfer_run import CloseTransferRunOperator, OpenTransferRunOperator
 
 S3_BUCKET = r"^[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]$"
@@ -69,6 +69,21 @@ PARAMS = {
         },
         section="Destination",
         description="What to do with objects that are at the destination already.",
+    ),
+    "state_bucket": Param(
+        None,
+        type=["null", "string"],
+        pattern=GCS_BUCKET,
+        section="Destination",
+        description="Bucket for the runs' own records, under .edgehaul/; leave empty for the destination bucket.",
+    ),
+    "keep_runs": Param(
+        30,
+        type="integer",
+        minimum=1,
+        maximum=10_000,
+        section="Destination",
+        description="How many runs' records are kept; those of older runs are removed at the end of a run.",
     ),
     "gcp_conn_id": Param(
         "google_cloud_default",
@@ -137,6 +152,13 @@ PARAMS = {
         section="Queue",
         description="Project of the topics; leave empty for the Google Cloud connection's own.",
     ),
+    "only_failed": Param(
+        None,
+        type=["null", "string"],
+        minLength=1,
+        section="When it fails",
+        description="Move only what an earlier run did not bring over: that run's id, or last. S3 is not listed again.",
+    ),
     "allow_empty": Param(
         False, type="boolean", section="When it fails", description="Whether finding no objects at all is a success."
     ),
@@ -181,7 +203,11 @@ with DAG(
     events = {"log_name": param("log_name"), "is_verbose": param("verbose")}
 
     open_run = OpenTransferRunOperator(
-        task_id="open_run", topic=param("topic"), error_topic=param("error_topic"), **google
+        task_id="open_run",
+        topic=param("topic"),
+        error_topic=param("error_topic"),
+        state_bucket=param("state_bucket"),
+        **google,
     ).as_setup()
 
     list_objects = S3ListToPubSubOperator(
@@ -191,6 +217,7 @@ with DAG(
         topic=param("topic"),
         workers=param("workers"),
         overwrite=param("overwrite"),
+        only_failed=param("only_failed"),
         allow_empty=param("allow_empty"),
         aws_conn_id=param("aws_conn_id"),
         **names,
@@ -198,34 +225,49 @@ with DAG(
         **events,
     )
 
-    transfer = CloudfrontToGcsWorker.partial(
-        task_id="transfer",
-        map_index_template="{{ task.slot['label'] }}",
-        source_bucket=param("source_bucket"),
-        error_topic=param("error_topic"),
-        threads=param("threads"),
-        part_size_mib=param("part_size_mib"),
-        bandwidth_limit_mib_s=param("bandwidth_limit_mib_s"),
-        max_requests_per_s=param("max_requests_per_s"),
-        ramp_up=param("ramp_up"),
-        cloudfront_conn_id=param("cloudfront_conn_id"),
+    worker = {
+        "map_index_template": "{{ task.slot['label'] }}",
+        "source_bucket": param("source_bucket"),
+        "error_topic": param("error_topic"),
+        "threads": param("threads"),
+        "part_size_mib": param("part_size_mib"),
+        "bandwidth_limit_mib_s": param("bandwidth_limit_mib_s"),
+        "max_requests_per_s": param("max_requests_per_s"),
+        "ramp_up": param("ramp_up"),
+        "cloudfront_conn_id": param("cloudfront_conn_id"),
         **names,
         **google,
         **events,
-    ).expand(slot=list_objects.output)
-
-    reconcile = ReconcileTransferOperator(
-        task_id="reconcile",
-        listing=XComArg(list_objects, key=SUMMARY_KEY),
-        # Whatever became of the workers, what they left is judged; without a listing there is nothing to judge.
-        trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS,
-        log_name=param("log_name"),
+    }
+    judge = {
+        "topic": param("topic"),
+        "overwrite": param("overwrite"),
+        "log_name": param("log_name"),
         **names,
         **google,
+    }
+
+    transfer = CloudfrontToGcsWorker.partial(task_id="transfer", **worker).expand(slot=list_objects.output)
+
+    # Whatever became of the workers, what they left is judged; without a listing there is nothing to judge.
+    reconcile = ReconcileTransferOperator(
+        task_id="reconcile", trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS, **judge
     )
 
-    close_run = CloseTransferRunOperator(task_id="close_run", run=open_run.output, **google).as_teardown(
-        setups=open_run
+    retry = CloudfrontToGcsWorker.partial(task_id="retry", **worker).expand(slot=reconcile.output)
+
+    # Also after retries that were skipped, since there was nothing to try again. Fails when there was no first pass.
+    verify = ReconcileTransferOperator(
+        task_id="verify", reviews="reconcile", trigger_rule=TriggerRule.ALL_DONE, **judge
     )
 
-    open_run >> list_objects >> transfer >> reconcile >> close_run
+    close_run = CloseTransferRunOperator(
+        task_id="close_run",
+        run=open_run.output,
+        destination_bucket=param("destination_bucket"),
+        keep_runs=param("keep_runs"),
+        **google,
+    ).as_teardown(setups=open_run)
+
+    open_run >> list_objects >> transfer >> reconcile >> retry >> verify >> close_run
+    list_objects >> reconcile >> verify

@@ -68,7 +68,7 @@ def run(screen: Screen, source: Path | None, *, keep: bool) -> int:
         with screen.phase("run the DAG s3_to_gcs"):
             dag_run = airflow.trigger("s3_to_gcs", conf)
             state = follow(airflow, dag_run, screen, workers=WORKERS, timeout_s=RUN_TIMEOUT_S)
-        summary = airflow.xcom(dag_run, "reconcile") or {}
+        summary = airflow.xcom(dag_run, "verify") or {}
         if state != "success":
             for task, words in failures(airflow, dag_run).items():
                 screen.say(f"  ✗ {task}\n{words}")

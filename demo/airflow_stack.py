@@ -3,7 +3,7 @@
 with AirflowStack(home, environment=cloud.environment()) as stack:
     run = stack.trigger("s3_to_gcs", {"source_bucket": "photos"})
     assert stack.wait(run, timeout_s=120) == "success"
-    print(stack.xcom(run, "reconcile"))
+    print(stack.xcom(run, "verify"))
 """
 
 from __future__ import annotations

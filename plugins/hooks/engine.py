@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hooks.cloudfront import CloudfrontHook
@@ -41,6 +41,21 @@ class Destination:
     bucket: str
     config: TransferConfig
     stop: threading.Event
+    state_bucket: str = ""
+    """Where the run's own records are; empty for the destination bucket."""
+
+    @classmethod
+    def of_records(cls, gcp_conn_id: str, bucket: str, state_bucket: str) -> Destination:
+        """For a task that moves no objects."""
+        from transfer.model import TransferConfig
+
+        return cls(
+            gcp_conn_id=gcp_conn_id,
+            bucket=bucket,
+            state_bucket=state_bucket,
+            config=TransferConfig(),
+            stop=threading.Event(),
+        )
 
     def listing(self) -> GcsListing:
         """Pages through the bucket's objects."""
@@ -50,12 +65,15 @@ class Destination:
         return GcsListing(self._client_factory()(), Retrier(self.config.retry), self.stop)
 
     def state(self, prefix: str) -> GcsState:
-        """The run's own records under a prefix of the bucket. They can still be written while the task stops."""
+        """The run's own records under a prefix of their bucket. They can still be written while the task stops."""
         from transfer.backends.gcs_state import GcsState
         from transfer.retry import Retrier
 
         never = threading.Event()
-        return GcsState(self._client_factory()(), Retrier(self.config.retry), never, prefix=prefix)
+        return GcsState(self._of_state()._client_factory()(), Retrier(self.config.retry), never, prefix=prefix)
+
+    def _of_state(self) -> Destination:
+        return replace(self, bucket=self.state_bucket or self.bucket)
 
     def loop(self) -> CurlLoop:
         """Drives transfers; one a thread."""
@@ -78,7 +96,7 @@ class Destination:
 
         edge = CloudfrontHook(cloudfront_conn_id)
         base_url, authorizer = edge.base_url, edge.get_signer()
-        new_client = self._client_factory()
+        new_client, new_record_client = self._client_factory(), self._of_state()._client_factory()
         capabilities = Capabilities()
 
         def new_mover(share: WorkerShare) -> ObjectMover:
@@ -104,7 +122,7 @@ class Destination:
                 naming=naming,
                 retrier=retrier,
                 config=self.config,
-                records=UploadRecords(sink, state_prefix, retrier),
+                records=UploadRecords(GcsSink(new_record_client()), state_prefix, retrier),
                 share=share,
             )
 

@@ -123,6 +123,7 @@ class CloudfrontToGcsWorker(BaseOperator):
 
     def _worker(self, context: Context, run: RunIdentity, events: Any) -> Any:
         from hooks.engine import Destination, Messaging
+        from transfer.begun import BegunMessages
         from transfer.naming import Naming
         from transfer.records import Ledger
         from transfer.worker import Assignment, Worker
@@ -141,10 +142,16 @@ class CloudfrontToGcsWorker(BaseOperator):
             state_prefix=STATE_PREFIX,
         )
         destination = Destination(
-            gcp_conn_id=self.gcp_conn_id, bucket=self.destination_bucket, config=config, stop=self._stop
+            gcp_conn_id=self.gcp_conn_id,
+            bucket=self.destination_bucket,
+            state_bucket=run.state_bucket,
+            config=config,
+            stop=self._stop,
         )
+        state = destination.state(run.state_prefix)
         messaging = Messaging(gcp_conn_id=self.gcp_conn_id, project=self.gcp_project or None)
         task, listing = context["ti"], str(self.slot["listing"])
+        slot = f"{self.task_id}-{task.map_index}"
         return Worker(
             Assignment(
                 run_id=run.transfer_id,
@@ -157,11 +164,8 @@ class CloudfrontToGcsWorker(BaseOperator):
             ),
             queue=messaging.queue(run.subscription, ack_deadline_s=ACK_DEADLINE_S),
             failures=messaging.failures(self.error_topic, run_id=run.transfer_id),
-            ledger=Ledger(
-                destination.state(run.state_prefix),
-                listing=listing,
-                worker=f"{self.task_id}-{task.map_index}-{task.try_number}",
-            ),
+            ledger=Ledger(state, listing=listing, worker=f"{slot}-{task.try_number}"),
+            begun=BegunMessages(state, listing=listing, slot=slot, attempt=task.try_number),
             new_mover=destination.mover_factory(self.cloudfront_conn_id, naming=naming, state_prefix=run.state_prefix),
             new_loop=destination.loop,
             config=config,

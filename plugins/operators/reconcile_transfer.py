@@ -1,9 +1,8 @@
-"""The last word on a run."""
+"""The reconciliation of a run: the pass after the transfers, and the one after the retries, whose word is final."""
 
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,37 +12,51 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from operators.engine_errors import connections, engine_errors
 from operators.run_identity import STATE_PREFIX, RunIdentity
+from operators.s3_list_to_pubsub import SUMMARY_KEY, worker_slots
 from operators.transfer_run import ACK_DEADLINE_S
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from transfer.reconcile import ReconciliationReport
+    from transfer.passes import Republished
+    from transfer.report import ReconciliationReport
+    from transfer.verdicts import Pass
 
-REPORT_NAME = "report.json"
 REPORTED = ("listed", "copied", "skipped", "failed", "matched", "missing", "differing", "extra", "bytes_copied")
 
 
 class ReconcileTransferOperator(BaseOperator):
-    """Marches manifest, destination listing and failures side by side, and decides whether the run is green.
+    """Marches manifest, destination listing and failures side by side; used twice in a run.
 
-    Returns (also when it fails) `run_id, listed, copied, skipped, failed, matched, missing, differing, extra,
-    bytes_copied, seconds, report_uri`; the whole report is at `report_uri`.
+    As the first pass it has published again what a second try may help, and returns one dict for each worker slot of
+    `CloudfrontToGcsWorker.expand(slot=…)`, none when there is nothing to try. The XCom `summary` has the counts.
 
-    :param listing: the XCom `summary` of `S3ListToPubSubOperator`.
+    As the final pass (`reviews` is given) it decides whether the run is green, and returns (also when it fails)
+    `run_id, listed, copied, skipped, failed, matched, missing, differing, extra, bytes_copied, seconds, report_uri`; the
+    whole report is at `report_uri`. Where the first pass had nothing published, nothing has changed: its report stands.
+
+    When it is cleared, the run has been opened anew (its setup is cleared with it), and the first pass has everything
+    published again that is unfinished, as it was listed.
+
+    :param reviews: the task id of the first pass, for the final one.
+    :param list_task: the task id of `S3ListToPubSubOperator`.
+    :param open_task: the task id of `OpenTransferRunOperator`.
     :param source_prefix: as the listing had it.
     :param destination_bucket: the Cloud Storage bucket.
     :param destination_prefix: as the listing had it.
-    :param gcp_project: the project of the subscriptions; the connection's when empty.
+    :param overwrite: as the listing had it: with `never`, a replay overwrites nothing either.
+    :param topic: the topic that the listing publishes to.
+    :param gcp_project: the project of topics and subscriptions; the connection's when empty.
     :param log_name: the Cloud Logging log for events; empty for none.
-    :raises AirflowFailException: some listed object is neither matched nor skipped with a reason.
+    :raises AirflowFailException: some listed object is neither matched nor skipped with a reason (final pass only).
     """
 
     template_fields: Sequence[str] = (
-        "listing",
         "source_prefix",
         "destination_bucket",
         "destination_prefix",
+        "overwrite",
+        "topic",
         "gcp_conn_id",
         "gcp_project",
         "log_name",
@@ -53,92 +66,157 @@ class ReconcileTransferOperator(BaseOperator):
     def __init__(
         self,
         *,
-        listing: Mapping[str, Any],
         destination_bucket: str,
+        topic: str,
+        reviews: str | None = None,
+        list_task: str = "list",
+        open_task: str = "open_run",
         source_prefix: str = "",
         destination_prefix: str = "",
+        overwrite: str = "changed",
         gcp_conn_id: str = "google_cloud_default",
         gcp_project: str | None = None,
         log_name: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.listing = listing
+        self.reviews = reviews
+        self.list_task = list_task
+        self.open_task = open_task
         self.source_prefix = source_prefix
         self.destination_bucket = destination_bucket
         self.destination_prefix = destination_prefix
+        self.overwrite = overwrite
+        self.topic = topic
         self.gcp_conn_id = gcp_conn_id
         self.gcp_project = gcp_project
         self.log_name = log_name
 
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Reconcile, store the report, and fail unless every listed object is explained."""
+    def execute(self, context: Context) -> list[dict[str, Any]] | dict[str, Any]:
+        """Reconcile; publish again what may still arrive, or have the last word."""
         from hooks.cloud_logging import CloudLoggingHook
 
-        run = RunIdentity(**self.listing["run"])
+        task = context["ti"]
+        # Pulled here, and not from template fields: those would make the setup a direct upstream, whose success the
+        # trigger rule would take for the listing's.
+        run = RunIdentity(**task.xcom_pull(task_ids=self.open_task))
+        listing = task.xcom_pull(task_ids=self.list_task, key=SUMMARY_KEY)
+        before = task.xcom_pull(task_ids=self.reviews, key=SUMMARY_KEY) if self.reviews else None
+        if listing is None or (self.reviews and before is None):
+            raise AirflowFailException(
+                f"there is nothing to verify: {self.list_task if listing is None else self.reviews} has not succeeded,"
+                " see its log"
+            )
         events = CloudLoggingHook(self.gcp_conn_id, self.gcp_project or None).get_event_log(
             self.log_name or None, labels={"run": run.transfer_id}
         )
         with engine_errors(self.task_id, connections(gcp=self.gcp_conn_id), events):
-            report, report_uri = self._reconcile(run)
-            return self._conclude(context, run, report, report_uri)
+            if self.reviews is None:
+                return self._first_pass(context, run, listing)
+            return self._final_pass(context, run, listing, before)
 
-    def _conclude(
-        self, context: Context, run: RunIdentity, report: ReconciliationReport, report_uri: str
-    ) -> dict[str, Any]:
-        from transfer.reconcile import reason_table
+    def _first_pass(self, context: Context, run: RunIdentity, listing: Mapping[str, Any]) -> list[dict[str, Any]]:
+        from transfer.passes import round_name
+        from transfer.verdicts import Pass
 
-        summary = {
-            "run_id": run.run_id,
-            **{name: getattr(report, name) for name in REPORTED},
-            "seconds": round(time.time() - run.opened_at_s, 1),
-            "report_uri": report_uri,
+        which = Pass.FIRST if listing["run"]["transfer_id"] == run.transfer_id else Pass.REPLAY
+        report, published = self._pass(which, context, run, listing, is_reopened=which is Pass.REPLAY)
+        self._tell(run, report)
+        context["ti"].xcom_push(
+            key=SUMMARY_KEY,
+            value={
+                **_summary(run, report, self._state(run).uri),
+                "republished": published.objects,
+                "run": run.to_dict(),
+            },
+        )
+        if published.objects:
+            self.log.info("%s objects are tried again, in %s messages", f"{published.objects:,}", published.messages)
+        shared = {
+            "run": run.to_dict(),
+            "listing": round_name(listing["listing"], context["ti"].try_number, which),
+            "messages": published.messages,
+            "objects": published.objects,
+            "bytes": published.bytes,
         }
-        self.log.info("%s", json.dumps(summary))
-        if report.reasons:
-            self.log.info("not matched, by reason:\n%s", reason_table(report.reasons))
+        return worker_slots(shared, workers=min(listing["workers"], published.messages))
+
+    def _final_pass(
+        self, context: Context, run: RunIdentity, listing: Mapping[str, Any], before: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        from transfer.report import REPORT, ReconciliationReport, reason_table
+        from transfer.verdicts import Pass
+
+        state = self._state(run)
+        is_reopened = before["run"]["transfer_id"] != run.transfer_id
+        if before["republished"] or is_reopened:
+            report, _ = self._pass(Pass.FINAL, context, run, listing, is_reopened=is_reopened)
+        else:
+            report = ReconciliationReport.decode(state.read(REPORT))
+        self._tell(run, report)
+        summary = _summary(run, report, state.uri)
         if not report.is_green:
             context["ti"].xcom_push(key="return_value", value=summary)
-            unexplained = report.listed - report.matched - report.skipped
+            unfinished = report.listed - report.matched - report.skipped
             raise AirflowFailException(
-                f"{unexplained:,} of {report.listed:,} objects did not arrive; report: {report_uri}\n"
-                f"{reason_table(report.reasons)}"
+                f"{unfinished:,} of {report.listed:,} objects did not arrive; report: {summary['report_uri']}, and each"
+                f" object in failures.csv beside it\n{reason_table(report.unfinished_reasons)}"
             )
         return summary
 
-    def _reconcile(self, run: RunIdentity) -> tuple[ReconciliationReport, str]:
-        from hooks.engine import Destination, Messaging
-        from transfer.model import TransferConfig
-        from transfer.naming import Naming
-        from transfer.reconcile import FailureTable, drain_failures, reconcile
-        from transfer.records import count_failures, read_manifest
+    def _tell(self, run: RunIdentity, report: ReconciliationReport) -> None:
+        from transfer.report import reason_table
 
-        listing = str(self.listing["listing"])
-        destination = Destination(
-            gcp_conn_id=self.gcp_conn_id,
-            bucket=self.destination_bucket,
-            config=TransferConfig(),
-            stop=threading.Event(),
-        )
-        state = destination.state(run.state_prefix)
+        self.log.info("%s", json.dumps(_summary(run, report, self._state(run).uri)))
+        if report.reasons:
+            self.log.info("not copied, by reason:\n%s", reason_table(report.reasons))
+
+    def _pass(
+        self, which: Pass, context: Context, run: RunIdentity, listing: Mapping[str, Any], *, is_reopened: bool
+    ) -> tuple[ReconciliationReport, Republished]:
+        from hooks.engine import Destination, Messaging
+        from transfer.event_log import NoEventLog
+        from transfer.model import Overwrite
+        from transfer.naming import Naming
+        from transfer.passes import run_pass
+
+        destination = Destination.of_records(self.gcp_conn_id, self.destination_bucket, run.state_bucket)
         messaging = Messaging(gcp_conn_id=self.gcp_conn_id, project=self.gcp_project or None)
-        queue = messaging.queue(run.error_subscription, ack_deadline_s=ACK_DEADLINE_S)
         naming = Naming(
             source_prefix=self.source_prefix,
             destination_prefix=self.destination_prefix or self.source_prefix,
             state_prefix=STATE_PREFIX,
         )
-        with FailureTable() as failures:
-            ack_ids = drain_failures(queue, failures, run_id=run.transfer_id, expected=count_failures(state, listing))
-            report = reconcile(
-                read_manifest(state, listing),
-                destination.listing().objects(naming.destination_prefix, leave_out=STATE_PREFIX),
-                failures,
-                naming=naming,
-                run_id=run.run_id,
-            )
-        body = json.dumps(report.to_dict(), ensure_ascii=False, indent=2).encode("utf-8", "surrogatepass")
-        state.write(REPORT_NAME, body, content_type="application/json")
-        if ack_ids:
-            queue.ack(ack_ids)
-        return report, f"{state.uri}{REPORT_NAME}"
+        return run_pass(
+            which,
+            state=destination.state(run.state_prefix),
+            destination=destination.listing().objects(naming.destination_prefix, leave_out=STATE_PREFIX),
+            # A subscription newer than the work has none of its failures; what was read of them is on record.
+            errors=None if is_reopened else messaging.queue(run.error_subscription, ack_deadline_s=ACK_DEADLINE_S),
+            publisher=messaging.requests(self.topic, NoEventLog()),
+            naming=naming,
+            run_id=run.run_id,
+            transfer_id=run.transfer_id,
+            listing=listing["listing"],
+            attempt=context["ti"].try_number,
+            may_replace=Overwrite(self.overwrite) is not Overwrite.NEVER,
+            has_extras=not listing["only_failed"],
+        )
+
+    def _state(self, run: RunIdentity) -> Any:
+        from hooks.engine import Destination
+
+        return Destination.of_records(self.gcp_conn_id, self.destination_bucket, run.state_bucket).state(
+            run.state_prefix
+        )
+
+
+def _summary(run: RunIdentity, report: ReconciliationReport, state_uri: str) -> dict[str, Any]:
+    from transfer.report import REPORT
+
+    return {
+        "run_id": run.run_id,
+        **{name: getattr(report, name) for name in REPORTED},
+        "seconds": round(time.time() - run.opened_at_s, 1),
+        "report_uri": f"{state_uri}{REPORT}",
+    }

@@ -23,9 +23,11 @@ class RunIdentity:
     subscription: str
     error_subscription: str
     opened_at_s: float
+    state_bucket: str = ""
+    """Where its records are; empty for the destination bucket."""
 
     @classmethod
-    def new(cls, *, dag_id: str, run_id: str, opening: int, now_s: float) -> RunIdentity:
+    def new(cls, *, dag_id: str, run_id: str, opening: int, now_s: float, state_bucket: str = "") -> RunIdentity:
         """The identity of the `opening`-th opening (Airflow's try number) of a DAG run."""
         base = run_name(dag_id, run_id)
         return cls(
@@ -34,16 +36,31 @@ class RunIdentity:
             subscription=work_subscription(base, opening),
             error_subscription=error_subscription(base, opening),
             opened_at_s=now_s,
+            state_bucket=state_bucket,
         )
+
+    @property
+    def name(self) -> str:
+        """The same for all openings of a DAG run: the folder of its records."""
+        return self.transfer_id.rsplit("-", 2)[0]
 
     @property
     def state_prefix(self) -> str:
         """The run's own records."""
-        return f"{STATE_PREFIX}{self.transfer_id}/"
+        return f"{STATE_PREFIX}{self.name}/"
+
+    def listing_name(self, attempt: int) -> str:
+        """What the listing of an attempt (Airflow's try number) is called; no other listing of any opening is."""
+        return f"{self.transfer_id.removeprefix(self.name + '-')}-{attempt}"
 
     def to_dict(self) -> dict[str, str | float]:
         """As XCom carries it."""
         return asdict(self)
+
+
+def dag_name(dag_id: str) -> str:
+    """A name for the DAG that no other has."""
+    return f"{_slug(dag_id)}-{hashlib.sha256(dag_id.encode()).hexdigest()[:8]}"
 
 
 def run_name(dag_id: str, run_id: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -11,12 +11,16 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from operators.engine_errors import connections, engine_errors
 from operators.live_progress import LiveProgress
-from operators.run_identity import STATE_PREFIX, RunIdentity
+from operators.run_identity import STATE_PREFIX, RunIdentity, dag_name, run_name
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from hooks.engine import Destination
+    from transfer.model import ObjectMeta
+
 SUMMARY_KEY = "summary"
+LAST_RUN = "last"
 
 
 class S3ListToPubSubOperator(BaseOperator):
@@ -33,11 +37,14 @@ class S3ListToPubSubOperator(BaseOperator):
     :param topic: the topic to publish to.
     :param workers: the most worker slots, 1 to 1,024.
     :param overwrite: what to do with an object that is there: `changed`, `never` or `always`.
+    :param only_failed: the run id of an earlier run of this DAG, or `last`: what that run left unfinished is published,
+        as it was listed then, and S3 is not listed. Empty for a listing.
     :param allow_empty: whether a prefix with no objects is a success; it is an error otherwise.
     :param gcp_project: the project of the topic; the connection's when empty.
     :param log_name: the Cloud Logging log for events; empty for none.
     :param is_verbose: whether each published message is an event.
-    :raises AirflowFailException: nothing listed, a missing bucket, credentials refused, a listing out of order.
+    :raises AirflowFailException: nothing listed, a missing bucket, credentials refused, a listing out of order, an earlier
+        run without records.
     """
 
     template_fields: Sequence[str] = (
@@ -49,6 +56,7 @@ class S3ListToPubSubOperator(BaseOperator):
         "topic",
         "workers",
         "overwrite",
+        "only_failed",
         "allow_empty",
         "aws_conn_id",
         "gcp_conn_id",
@@ -71,6 +79,7 @@ class S3ListToPubSubOperator(BaseOperator):
         destination_prefix: str = "",
         workers: int | str = 4,
         overwrite: str = "changed",
+        only_failed: str = "",
         allow_empty: bool | str = False,
         aws_conn_id: str = "aws_default",
         gcp_conn_id: str = "google_cloud_default",
@@ -88,6 +97,7 @@ class S3ListToPubSubOperator(BaseOperator):
         self.topic = topic
         self.workers = workers
         self.overwrite = overwrite
+        self.only_failed = only_failed
         self.allow_empty = allow_empty
         self.aws_conn_id = aws_conn_id
         self.gcp_conn_id = gcp_conn_id
@@ -106,10 +116,10 @@ class S3ListToPubSubOperator(BaseOperator):
             self.log_name or None, is_verbose=as_bool(self.is_verbose), labels={"run": run.transfer_id}
         )
         conn = connections(aws=self.aws_conn_id, gcp=self.gcp_conn_id)
-        listing = str(context["ti"].try_number)
+        listing = run.listing_name(context["ti"].try_number)
         with engine_errors(self.task_id, conn, events):
-            summary: ListingSummary = self._list(run, listing, events, LiveProgress(context))
-            if not summary.listed and not as_bool(self.allow_empty):
+            summary: ListingSummary = self._list(run, context["ti"].dag_id, listing, events, LiveProgress(context))
+            if not (summary.listed or self.only_failed or as_bool(self.allow_empty)):
                 raise AirflowFailException(
                     f"s3://{self.source_bucket}/{self.source_prefix} holds no objects: check bucket and prefix, or set"
                     " allow_empty if that is expected"
@@ -126,14 +136,21 @@ class S3ListToPubSubOperator(BaseOperator):
             "objects": summary.objects,
             "bytes": summary.bytes,
         }
-        context["ti"].xcom_push(key=SUMMARY_KEY, value={**shared, "listed": summary.listed, "skipped": summary.skipped})
-        slots = max(
-            1, min(int(self.workers), summary.messages)
-        )  # one even for nothing: skipping would spread downstream
-        return [{**shared, "workers": slots, "label": f"worker {index + 1} of {slots}"} for index in range(slots)]
+        context["ti"].xcom_push(
+            key=SUMMARY_KEY,
+            value={
+                **shared,
+                "listed": summary.listed,
+                "skipped": summary.skipped,
+                "only_failed": self.only_failed,
+                "workers": int(self.workers),
+            },
+        )
+        # One even for nothing: skipping would spread downstream.
+        return worker_slots(shared, workers=max(1, min(int(self.workers), summary.messages)))
 
-    def _list(self, run: RunIdentity, listing: str, events: Any, live: LiveProgress) -> Any:
-        from hooks.engine import Destination, Messaging, source_listing
+    def _list(self, run: RunIdentity, dag_id: str, listing: str, events: Any, live: LiveProgress) -> Any:
+        from hooks.engine import Destination, Messaging
         from transfer.listing import list_and_publish
         from transfer.model import Overwrite, TransferConfig
         from transfer.naming import Naming
@@ -147,10 +164,14 @@ class S3ListToPubSubOperator(BaseOperator):
             state_prefix=STATE_PREFIX,
         )
         destination = Destination(
-            gcp_conn_id=self.gcp_conn_id, bucket=self.destination_bucket, config=config, stop=self._stop
+            gcp_conn_id=self.gcp_conn_id,
+            bucket=self.destination_bucket,
+            state_bucket=run.state_bucket,
+            config=config,
+            stop=self._stop,
         )
         return list_and_publish(
-            source_listing(self.aws_conn_id, self.source_bucket, self.source_prefix),
+            self._source(run, dag_id, destination),
             destination.listing().objects(naming.destination_prefix, leave_out=STATE_PREFIX),
             naming=naming,
             overwrite=Overwrite(self.overwrite),
@@ -165,10 +186,40 @@ class S3ListToPubSubOperator(BaseOperator):
             on_report=live.show,
         )
 
+    def _source(self, run: RunIdentity, dag_id: str, destination: Destination) -> Iterator[ObjectMeta]:
+        """The source's objects, or those that an earlier run left unfinished; this run is put on record first."""
+        from hooks.engine import source_listing
+        from transfer.replay import RunRecord, unfinished_objects
+        from transfer.runs import RunIndex
+
+        record = RunRecord(
+            run_id=run.run_id,
+            source_bucket=self.source_bucket,
+            source_prefix=self.source_prefix,
+            destination_bucket=self.destination_bucket,
+            destination_prefix=self.destination_prefix,
+        )
+        index = RunIndex(destination.state(STATE_PREFIX), dag_name(dag_id))
+        earlier = run_name(dag_id, self.only_failed)
+        if self.only_failed == LAST_RUN:
+            earlier = index.last_but(run.name) or LAST_RUN
+        index.open(run.name, run.opened_at_s)
+        record.write(destination.state(run.state_prefix))
+        if not self.only_failed:
+            return source_listing(self.aws_conn_id, self.source_bucket, self.source_prefix)
+        self.log.info("not listing S3: taking what the run %s left unfinished", self.only_failed)
+        earlier_state = destination.state(f"{STATE_PREFIX}{earlier}/")
+        return unfinished_objects(earlier_state, run=self.only_failed, now=record)
+
     def on_kill(self) -> None:
         """Stop listing; what was published belongs to a listing that nobody will wait for."""
         if self._stop is not None:
             self._stop.set()
+
+
+def worker_slots(shared: Mapping[str, Any], *, workers: int) -> list[dict[str, Any]]:
+    """One dict for each worker, for `CloudfrontToGcsWorker.expand(slot=…)`."""
+    return [{**shared, "workers": workers, "label": f"worker {index + 1} of {workers}"} for index in range(workers)]
 
 
 def as_bool(value: bool | str) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from operators.engine_errors import connections, engine_errors
-from operators.run_identity import RunIdentity, error_subscription, run_name, work_subscription
+from operators.run_identity import STATE_PREFIX, RunIdentity, dag_name, error_subscription, run_name, work_subscription
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -21,8 +21,9 @@ ACK_DEADLINE_S = 30
 class OpenTransferRunOperator(BaseOperator):
     """Creates this run's two subscriptions, filtered on the run, and the topics where they are missing.
 
-    Returns the run's identity: `run_id`, `transfer_id`, `subscription`, `error_subscription`, `opened_at_s`.
+    Returns the run's identity: `run_id`, `transfer_id`, `subscription`, `error_subscription`, `opened_at_s`, `state_bucket`.
 
+    :param state_bucket: the bucket for the run's records; the destination bucket when empty.
     :param topic: the topic that transfer requests go to; its short name, or the full one.
     :param error_topic: the topic that failure records go to.
     :param gcp_project: the project of topics and subscriptions; the connection's when empty.
@@ -30,7 +31,7 @@ class OpenTransferRunOperator(BaseOperator):
     :raises AirflowFailException: missing permission, or a name that Pub/Sub does not take.
     """
 
-    template_fields: Sequence[str] = ("topic", "error_topic", "gcp_project", "gcp_conn_id")
+    template_fields: Sequence[str] = ("topic", "error_topic", "state_bucket", "gcp_project", "gcp_conn_id")
     ui_color = "#e8f0fe"
 
     def __init__(
@@ -38,6 +39,7 @@ class OpenTransferRunOperator(BaseOperator):
         *,
         topic: str,
         error_topic: str,
+        state_bucket: str = "",
         gcp_project: str | None = None,
         gcp_conn_id: str = "google_cloud_default",
         **kwargs: Any,
@@ -45,6 +47,7 @@ class OpenTransferRunOperator(BaseOperator):
         super().__init__(**kwargs)
         self.topic = topic
         self.error_topic = error_topic
+        self.state_bucket = state_bucket
         self.gcp_project = gcp_project
         self.gcp_conn_id = gcp_conn_id
 
@@ -54,7 +57,13 @@ class OpenTransferRunOperator(BaseOperator):
         from transfer.event_log import NoEventLog
 
         task = context["ti"]
-        run = RunIdentity.new(dag_id=task.dag_id, run_id=task.run_id, opening=task.try_number, now_s=time.time())
+        run = RunIdentity.new(
+            dag_id=task.dag_id,
+            run_id=task.run_id,
+            opening=task.try_number,
+            now_s=time.time(),
+            state_bucket=self.state_bucket,
+        )
         messaging = Messaging(gcp_conn_id=self.gcp_conn_id, project=self.gcp_project or None)
         with engine_errors(self.task_id, connections(gcp=self.gcp_conn_id), NoEventLog()):
             for subscription, topic in ((run.subscription, self.topic), (run.error_subscription, self.error_topic)):
@@ -64,26 +73,32 @@ class OpenTransferRunOperator(BaseOperator):
 
 
 class CloseTransferRunOperator(BaseOperator):
-    """Deletes the subscriptions of every opening of this run. Safe to repeat; one that is gone is no error.
+    """Deletes the subscriptions of every opening of this run, and the records of old runs. Safe to repeat.
 
     :param run: what the opening returned.
+    :param destination_bucket: the Cloud Storage bucket.
+    :param keep_runs: of how many runs of this DAG the records stay, 1 or more; the others' go, once those runs are closed.
     :param gcp_project: the project of the subscriptions; the connection's when empty.
     :param gcp_conn_id: the Google Cloud connection.
     """
 
-    template_fields: Sequence[str] = ("run", "gcp_project", "gcp_conn_id")
+    template_fields: Sequence[str] = ("run", "destination_bucket", "keep_runs", "gcp_project", "gcp_conn_id")
     ui_color = "#e8f0fe"
 
     def __init__(
         self,
         *,
         run: Mapping[str, Any],
+        destination_bucket: str,
+        keep_runs: int | str = 30,
         gcp_project: str | None = None,
         gcp_conn_id: str = "google_cloud_default",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.run = run
+        self.destination_bucket = destination_bucket
+        self.keep_runs = keep_runs
         self.gcp_project = gcp_project
         self.gcp_conn_id = gcp_conn_id
 
@@ -101,3 +116,20 @@ class CloseTransferRunOperator(BaseOperator):
                 messaging.close(work_subscription(base, opening))
                 messaging.close(error_subscription(base, opening))
         self.log.info("the subscriptions of this run are gone")
+        self._remove_old_records(RunIdentity(**self.run), task.dag_id)
+
+    def _remove_old_records(self, run: RunIdentity, dag_id: str) -> None:
+        """What stays because of an error goes with a later run."""
+        from hooks.engine import Destination
+        from transfer.errors import TransferError
+        from transfer.event_log import redact
+        from transfer.runs import RunIndex
+
+        destination = Destination.of_records(self.gcp_conn_id, self.destination_bucket, run.state_bucket)
+        index = RunIndex(destination.state(STATE_PREFIX), dag_name(dag_id))
+        try:
+            index.close(run.name, run.opened_at_s)
+            for name in index.keep(int(self.keep_runs)):
+                self.log.info("the records of the run %s are gone", name)
+        except TransferError as error:
+            self.log.warning("the records of old runs could not be removed: %s: %s", error.code, redact(error.message))

@@ -1,21 +1,53 @@
-"""What to do about each reason that a reconciliation gives."""
+"""What each reason of a reconciliation calls for: a second try in the same run, or a person, and what that person should do."""
 
 from __future__ import annotations
 
-_ADVICE = {
-    "SourceNotFound": "deleted since it was listed; run again to list anew",
-    "SourceForbidden": "let the distribution's origin access read the object (s3:GetObject, and kms:Decrypt for its key)",
-    "SourceChanged": "replaced since it was listed, or stale at the edge: run again; use CachingDisabled on the distribution",
-    "SourceArchived": "restore it in S3, then run again",
-    "InvalidName": "rename it at the source, or choose another destination prefix",
-    "TooLarge": "Cloud Storage holds 5 TiB an object: split it at the source",
-    "DestinationConflict": "somebody else wrote it during the run; run again to copy over it",
-    "SourceUnavailable": "the edge or its origin had trouble; run again",
-    "SinkUnavailable": "Cloud Storage had trouble; run again",
-    "Throttled": "run again with fewer workers or threads",
-    "CorruptTransfer": "bytes kept arriving damaged; run again, and if it stays, check the object at the source",
-    "missing": "never moved; see the logs of the transfer tasks for why they stopped, then run again",
-    "differing": "the destination holds something else; see the logs of the transfer tasks, then run again",
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """What helps."""
+
+    advice: str
+    """One sentence for a person."""
+    has_second_try: bool = False
+    """Whether the same object may well arrive when it is tried again a little later, in the same run."""
+
+
+_AGAIN = "clear the task reconcile to try exactly these again"
+
+# By failure code: one for each ObjectError and RetryableError of transfer/errors.py (a test holds that).
+FAILURES = {
+    "SourceNotFound": Remedy("deleted since it was listed; run again to list anew"),
+    "SourceForbidden": Remedy(
+        "let the distribution's origin access read the object (s3:GetObject, and kms:Decrypt for its key), then"
+        f" {_AGAIN}"
+    ),
+    "SourceChanged": Remedy(
+        "replaced since it was listed, or stale at the edge: run again to list anew; use CachingDisabled on the"
+        " distribution",
+        has_second_try=True,  # a stale copy leaves the edge
+    ),
+    "SourceArchived": Remedy(f"restore it in S3, then {_AGAIN}"),
+    "InvalidName": Remedy("rename it at the source, or choose another destination prefix, and run again"),
+    "TooLarge": Remedy("Cloud Storage holds 5 TiB an object: split it at the source"),
+    "DestinationConflict": Remedy(f"somebody else wrote it during the run; to copy over it, {_AGAIN}"),
+    "InvalidMessage": Remedy("something else publishes to the topic of the transfer requests: give it another topic"),
+    "PoisonMessage": Remedy(
+        f"its worker died each time: see the logs of the transfer and retry tasks (memory?), then {_AGAIN}",
+        has_second_try=True,  # alone: of the objects of one message, most are innocent
+    ),
+    "SourceUnavailable": Remedy(f"the edge or its origin had trouble; {_AGAIN}", has_second_try=True),
+    "SinkUnavailable": Remedy(f"Cloud Storage had trouble; {_AGAIN}", has_second_try=True),
+    "Throttled": Remedy("run with fewer workers or threads and only_failed", has_second_try=True),
+    "CorruptTransfer": Remedy(
+        f"bytes kept arriving damaged; {_AGAIN}, and if it stays, check the object at the source", has_second_try=True
+    ),
+}
+_OTHERS = {
+    "missing": f"never moved; see the logs of the transfer and retry tasks for why they stopped, then {_AGAIN}",
+    "differing": f"the destination holds something else; see the logs of the transfer tasks, then {_AGAIN}",
     "archived": "restore it in S3 to have it moved by the next run",
     "exists": "run with overwrite=changed to replace it when it differs",
 }
@@ -23,4 +55,11 @@ _ADVICE = {
 
 def advice_for(reason: str) -> str:
     """One sentence, or nothing where there is nothing to do."""
-    return _ADVICE.get(reason, "")
+    remedy = FAILURES.get(reason)
+    return remedy.advice if remedy else _OTHERS.get(reason, "")
+
+
+def has_second_try(error_code: str) -> bool:
+    """Whether a failure of this code is worth another try in the same run. An unknown code is not."""
+    remedy = FAILURES.get(error_code)
+    return remedy is not None and remedy.has_second_try

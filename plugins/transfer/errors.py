@@ -8,11 +8,11 @@
     │ └ CorruptTransfer       bytes arrived or were stored otherwise than announced
     ├ ObjectError             this object cannot be moved: to the error topic, then ack
     │ ├ SourceNotFound · SourceForbidden · SourceChanged · SourceArchived
-    │ ├ InvalidName · TooLarge · DestinationConflict · InvalidMessage
+    │ ├ InvalidName · TooLarge · DestinationConflict · InvalidMessage · PoisonMessage
     │ └ RetriesExhausted      carries `last`, the retryable error that would not go away
     └ FatalError              nothing can be moved: stop, nack, fail the task
       ├ CredentialsRejected · SignatureRejected · EndpointRejected
-      ├ BucketMissing · RunClosed
+      ├ BucketMissing · RunClosed · RunUnknown
       └ ListingOutOfOrder     a listing that must be sorted is not
 
 `Stopped` is no error: it carries a stop request out of a transfer in flight.
@@ -127,6 +127,10 @@ class InvalidMessage(ObjectError):
     """A message that is not a transfer request."""
 
 
+class PoisonMessage(ObjectError):
+    """Worker after worker died with its message in hand."""
+
+
 class RetriesExhausted(ObjectError):
     """A retryable error that outlasted the retries."""
 
@@ -165,6 +169,10 @@ class BucketMissing(FatalError):
 
 class RunClosed(FatalError):
     """The run's subscription or topic is gone: the run was closed while this task still worked."""
+
+
+class RunUnknown(FatalError):
+    """The earlier run that was named has left no records to go on from."""
 
 
 class ListingOutOfOrder(FatalError):

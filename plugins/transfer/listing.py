@@ -62,23 +62,25 @@ def decide(item: ObjectMeta, stored: DestinationObject | None, overwrite: Overwr
     return SkipReason.UNCHANGED if holds(stored, item) else None
 
 
-class _Batches:
-    """Groups objects into requests and hands these to the publisher."""
+class Batches:
+    """Groups objects into requests and hands these to the publisher. Use from one thread."""
 
-    def __init__(self, publisher: RequestPublisher, *, run_id: str, listing: str) -> None:
+    def __init__(self, publisher: RequestPublisher, *, run_id: str, listing: str, attempt: int = 1) -> None:
         self._publisher = publisher
         self._run_id = run_id
         self._listing = listing
+        self._attempt = attempt
         self._pending: list[ObjectMeta] = []
         self._pending_bytes = 0
         self.messages = 0
         self.objects = 0
         self.bytes = 0
 
-    def add(self, item: ObjectMeta) -> None:
+    def add(self, item: ObjectMeta, *, is_alone: bool = False) -> None:
+        """Publish it with others of its size, or in a message of its own."""
         self.objects += 1
         self.bytes += item.size_bytes
-        if item.size_bytes > ALONE_BYTES:
+        if is_alone or item.size_bytes > ALONE_BYTES:
             self._publish((item,))
             return
         self._pending.append(item)
@@ -88,6 +90,7 @@ class _Batches:
             self.flush()
 
     def flush(self) -> None:
+        """Hand over what is still being grouped."""
         if self._pending:
             self._publish(tuple(self._pending))
             self._pending = []
@@ -95,7 +98,13 @@ class _Batches:
 
     def _publish(self, objects: tuple[ObjectMeta, ...]) -> None:
         self._publisher.publish(
-            TransferRequest(run_id=self._run_id, listing=self._listing, number=self.messages, objects=objects)
+            TransferRequest(
+                run_id=self._run_id,
+                listing=self._listing,
+                number=self.messages,
+                objects=objects,
+                attempt=self._attempt,
+            )
         )
         self.messages += 1
 
@@ -121,7 +130,7 @@ def list_and_publish(
     the backends raise.
     """
     reporter = ProgressReporter(progress, on_report)
-    batches = _Batches(publisher, run_id=run_id, listing=listing)
+    batches = Batches(publisher, run_id=run_id, listing=listing)
     listed = listed_bytes = skipped = 0
     pairs = march(
         source,
@@ -137,12 +146,14 @@ def list_and_publish(
         listed += 1
         listed_bytes += item.size_bytes
         reason = decide(item, stored, overwrite) if naming.name_of(item.key) else SkipReason.PREFIX_ITSELF
+        if stored is not None:
+            item = replace(item, replaces_generation=stored.generation)
         manifest.add(item, reason)
         progress.listed(1, item.size_bytes if reason is None else 0)
         if reason is not None:
             skipped += 1
         else:
-            batches.add(replace(item, replaces_generation=stored.generation) if stored else item)
+            batches.add(item)
         reporter.report()
     batches.flush()
     publisher.flush()

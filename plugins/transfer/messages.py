@@ -23,7 +23,8 @@ def encode_request(request: TransferRequest) -> tuple[bytes, dict[str, str]]:
         {
             "version": VERSION,
             "number": request.number,
-            "objects": [_object_fields(item) for item in request.objects],
+            **({"attempt": request.attempt} if request.attempt > 1 else {}),
+            "objects": [object_fields(item) for item in request.objects],
         },
         ensure_ascii=False,
         separators=(",", ":"),
@@ -43,7 +44,7 @@ def decode_request(body: bytes, attributes: Mapping[str, str]) -> TransferReques
         document = json.loads(body.decode("utf-8", "surrogatepass"))
         if document["version"] != VERSION:
             raise ValueError(f"version {document['version']!r} is not {VERSION}")
-        objects = tuple(_object(fields) for fields in document["objects"])
+        objects = tuple(object_of(fields) for fields in document["objects"])
         if not objects:
             raise ValueError("it names no object")
         return TransferRequest(
@@ -51,13 +52,15 @@ def decode_request(body: bytes, attributes: Mapping[str, str]) -> TransferReques
             listing=attributes[LISTING],
             number=_count(document["number"]),
             objects=objects,
+            attempt=_count(document.get("attempt", 1)),
         )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise InvalidMessage(f"not a transfer request: {reason[:200]}", stage=Stage.MESSAGE) from error
 
 
-def _object_fields(item: ObjectMeta) -> dict[str, object]:
+def object_fields(item: ObjectMeta) -> dict[str, object]:
+    """One listed object, as messages and manifests hold it."""
     fields: dict[str, object] = {
         "key": item.key,
         "size": item.size_bytes,
@@ -71,7 +74,8 @@ def _object_fields(item: ObjectMeta) -> dict[str, object]:
     return fields
 
 
-def _object(fields: Mapping[str, object]) -> ObjectMeta:
+def object_of(fields: Mapping[str, object]) -> ObjectMeta:
+    """The object that `object_fields` wrote. Raises ValueError, TypeError or KeyError for anything else."""
     return ObjectMeta(
         key=_text(fields["key"]),
         size_bytes=_count(fields["size"]),

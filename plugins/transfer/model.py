@@ -63,6 +63,8 @@ class TransferRequest:
     number: int
     """Position among the messages of its listing, from 0."""
     objects: tuple[ObjectMeta, ...]
+    attempt: int = 1
+    """Which pass of the run asks for them: 1 for the listing's own, then one more for each time they are published again."""
 
     @property
     def size_bytes(self) -> int:

@@ -207,3 +207,6 @@ class StateStore(Protocol):
 
     def entries(self, prefix: str) -> Iterator[StateEntry]:
         """The records whose relative names begin with the prefix, in byte order."""
+
+    def delete(self, name: str) -> None:
+        """Remove a record; one that is gone already is no error."""

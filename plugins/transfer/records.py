@@ -7,11 +7,14 @@ exactly what the whole run has still to do, without reading one of them.
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from transfer.model import Copied, Failed, ObjectMeta, Skipped, SkipReason, TransferOutcome
+from transfer.errors import Stage
+from transfer.messages import object_fields, object_of
+from transfer.model import Copied, Failed, ObjectMeta, Skipped, SkipReason, TransferFailure, TransferOutcome
 from transfer.ports import StateStore
 
 CONTENT_TYPE = "application/x-ndjson"
@@ -30,26 +33,29 @@ def write_shard(state: StateStore, name: str, lines: Iterable[Mapping[str, objec
 def read_shards(state: StateStore, prefix: str) -> Iterator[dict[str, object]]:
     """The lines of all shards whose names begin with the prefix, shard after shard in order."""
     for entry in state.entries(prefix):
-        # Bytes, not text: text.splitlines would also split at U+2028 and the like inside a key.
-        for line in gzip.decompress(state.read(entry.name)).splitlines():
+        yield from _lines(state, entry.name)
+
+
+def _lines(state: StateStore, name: str) -> Iterator[dict[str, object]]:
+    # Bytes, not text: text lines would also end at U+2028 and the like inside a key. Unpacked as it is read: a manifest
+    # shard of long keys has a hundred times its size.
+    with gzip.open(io.BytesIO(state.read(name))) as lines:
+        for line in lines:
             yield json.loads(line)
 
 
-class Manifest:
-    """Writes what one listing found, in listing order, as shards of at most `shard_lines` lines."""
+class ShardWriter:
+    """Writes lines under a name prefix, as numbered shards of at most `shard_lines`. Use from one thread; flush it."""
 
-    def __init__(self, state: StateStore, listing: str, *, shard_lines: int = 50_000) -> None:
+    def __init__(self, state: StateStore, prefix: str, *, shard_lines: int = 50_000) -> None:
         self._state = state
-        self._prefix = f"manifest/{listing}-"
+        self._prefix = prefix
         self._shard_lines = shard_lines
         self._lines: list[Mapping[str, object]] = []
         self._shards = 0
 
-    def add(self, item: ObjectMeta, skipped: SkipReason | None) -> None:
-        """One listed object, and why it will not be moved, if so."""
-        line: dict[str, object] = {"key": item.key, "size": item.size_bytes, "etag": item.etag}
-        if skipped is not None:
-            line["skipped"] = skipped
+    def add(self, line: Mapping[str, object]) -> None:
+        """One line; it is stored for certain only after `flush`."""
         self._lines.append(line)
         if len(self._lines) >= self._shard_lines:
             self.flush()
@@ -62,13 +68,34 @@ class Manifest:
             self._lines = []
 
 
-def read_manifest(state: StateStore, listing: str) -> Iterator[tuple[ObjectMeta, SkipReason | None]]:
+MANIFEST = "manifest"
+UNFINISHED = "unfinished"
+
+
+class Manifest:
+    """Writes objects as they were listed, in listing order: all of a listing, or those that a pass left unfinished."""
+
+    def __init__(self, state: StateStore, listing: str, *, folder: str = MANIFEST, shard_lines: int = 50_000) -> None:
+        self._shards = ShardWriter(state, f"{folder}/{listing}-", shard_lines=shard_lines)
+
+    def add(self, item: ObjectMeta, skipped: SkipReason | None = None) -> None:
+        """One listed object, and why it will not be moved, if so."""
+        line = object_fields(item)
+        if skipped is not None:
+            line["skipped"] = skipped
+        self._shards.add(line)
+
+    def flush(self) -> None:
+        """Store what has not been stored yet."""
+        self._shards.flush()
+
+
+def read_manifest(
+    state: StateStore, listing: str, *, folder: str = MANIFEST
+) -> Iterator[tuple[ObjectMeta, SkipReason | None]]:
     """What one listing found, in listing order."""
-    for line in read_shards(state, f"manifest/{listing}-"):
-        item = ObjectMeta(
-            key=str(line["key"]), size_bytes=int(str(line["size"])), etag=str(line["etag"]), last_modified=0
-        )
-        yield item, SkipReason(str(line["skipped"])) if "skipped" in line else None
+    for line in read_shards(state, f"{folder}/{listing}-"):
+        yield object_of(line), SkipReason(str(line["skipped"])) if "skipped" in line else None
 
 
 class Ledger:
@@ -96,9 +123,20 @@ class Ledger:
         return numbers
 
 
-def count_failures(state: StateStore, listing: str) -> int:
-    """How many failures the ledger of a listing holds: so many records, at least, are in the error topic."""
-    return sum(int(entry.metadata.get(FAILURES, "0")) for entry in state.entries(f"ledger/{listing}-"))
+def ledger_failures(state: StateStore, listing: str) -> Iterator[TransferFailure]:
+    """The failures in the ledger of a listing, without their messages, which only the error topic has."""
+    for entry in state.entries(f"ledger/{listing}-"):
+        if entry.metadata.get(FAILURES, "0") != "0":
+            for line in _lines(state, entry.name):
+                if line["outcome"] == "failed":
+                    yield TransferFailure(
+                        key=str(line["key"]),
+                        stage=Stage(str(line["stage"])),
+                        error_code=str(line["reason"]),
+                        http_status=None,
+                        attempts=int(str(line["attempts"])),
+                        message="",
+                    )
 
 
 def outcome_line(outcome: TransferOutcome) -> dict[str, object]:

@@ -8,7 +8,7 @@ A crash between any two of these only means that a message comes again; what it 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from transfer.leases import LeaseKeeper, in_batches
@@ -34,11 +34,20 @@ class _Settled:
 class Settlement:
     """Collects finished messages and commits them in groups. `add` is thread-safe; `commit` is called from one thread."""
 
-    def __init__(self, queue: RequestQueue, failures: FailureSink, ledger: Ledger, leases: LeaseKeeper) -> None:
+    def __init__(
+        self,
+        queue: RequestQueue,
+        failures: FailureSink,
+        ledger: Ledger,
+        leases: LeaseKeeper,
+        *,
+        on_settled: Callable[[Iterable[int]], None] = lambda numbers: None,
+    ) -> None:
         self._queue = queue
         self._failures = failures
         self._ledger = ledger
         self._leases = leases
+        self._on_settled = on_settled
         self._pending: list[_Settled] = []
         self._lock = threading.Lock()
         self.is_due = threading.Event()
@@ -73,12 +82,14 @@ class Settlement:
 
     def _commit_group(self, group: list[_Settled]) -> None:
         outcomes = [outcome for item in group for outcome in item.outcomes]
+        numbers = [item.number for item in group if item.number is not None]
         failures = [outcome.failure for outcome in outcomes if isinstance(outcome, Failed)]
         if failures:
             self._failures.publish(failures)
         if outcomes:
-            self._ledger.write(outcomes, (item.number for item in group if item.number is not None))
+            self._ledger.write(outcomes, numbers)
         ack_ids = [item.delivery.ack_id for item in group]
         for ids in in_batches(ack_ids):
             self._queue.ack(ids)
         self._leases.release(ack_ids)
+        self._on_settled(numbers)

@@ -12,11 +12,21 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
-from transfer.errors import CredentialsRejected, FatalError, InvalidMessage, Stage, Stopped, TransferError
+from transfer.begun import BegunMessages
+from transfer.errors import (
+    CredentialsRejected,
+    FatalError,
+    InvalidMessage,
+    PoisonMessage,
+    Stage,
+    Stopped,
+    TransferError,
+)
 from transfer.event_log import EventLog, redact
 from transfer.leases import LeaseKeeper
 from transfer.messages import LISTING, RUN, decode_request
@@ -89,6 +99,7 @@ class Worker:
         config: TransferConfig,
         events: EventLog,
         stop: threading.Event,
+        begun: BegunMessages | None = None,
         on_report: Callable[[TransferStats], None] = lambda stats: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -102,7 +113,10 @@ class Worker:
         self._stop = stop
         self._clock = clock
         self._leases = LeaseKeeper(queue)
-        self._settlement = Settlement(queue, failures, ledger, self._leases)
+        self._begun = begun
+        self._settlement = Settlement(
+            queue, failures, ledger, self._leases, on_settled=begun.settled if begun else lambda numbers: None
+        )
         self._pacer = Pacer(config, clock=clock)
         self._progress = Progress(
             objects_total=assignment.objects, bytes_total=assignment.bytes, pacer=self._pacer, clock=clock
@@ -110,11 +124,14 @@ class Worker:
         self._share = WorkerShare(progress=self._progress, pacer=self._pacer, board=PartsBoard())
         self._reporter = ProgressReporter(self._progress, on_report, clock=clock)
         self._work: SimpleQueue[_Work] = SimpleQueue()
+        self._accepted: list[_Work] = []
+        self._suspects: deque[_Work] = deque()
+        self._is_alone = False
         self._is_over = False
         self._changed = threading.Condition()
         self._held_messages = 0
         self._held_bytes = 0
-        self._accepted = 0
+        self._requests = 0
         """Requests that came here. One that came twice only makes the worker ask for more a little later than it might."""
         self._forbidden: set[str] = set()
         self._fatal: BaseException | None = None
@@ -133,6 +150,8 @@ class Worker:
             for thread in threads:
                 thread.start()
             try:
+                if self._begun:
+                    self._begun.open()
                 self._drain()
             except (TransferError, Stopped) as error:
                 self._give_up(error)
@@ -175,8 +194,10 @@ class Worker:
 
     def _pull(self) -> bool:
         """Take in what the budget has room for; whether anything came or there is enough to do."""
+        if self._suspects or self._is_alone:
+            return self._work_on_suspects()
         room = 2 * self._pacer.limit - self._held_messages
-        has_all = self._accepted >= self._assignment.messages
+        has_all = self._requests >= self._assignment.messages
         if has_all and not self._held_messages and self._settlement.has_pending:
             return False  # nothing more will come: settle at once
         if room <= 0 or self._held_bytes > MAX_HELD_BYTES or (has_all and self._held_messages):
@@ -187,10 +208,60 @@ class Worker:
         self._leases.hold([delivery.ack_id for delivery in deliveries])
         for delivery in deliveries:
             self._accept(delivery)
+        self._begin()
         return bool(deliveries)
 
+    def _begin(self) -> None:
+        """Put what was accepted to work, on record; what a dead worker had in hand waits until it can be worked on alone."""
+        accepted, self._accepted = self._accepted, []
+        suspects = self._begun.suspects if self._begun else frozenset()
+        self._suspects.extend(work for work in accepted if work.request.number in suspects)
+        innocent = [work for work in accepted if work.request.number not in suspects]
+        if innocent and self._begun:
+            self._begun.begin(work.request.number for work in innocent)
+        for work in innocent:
+            self._put(work)
+
+    def _put(self, work: _Work) -> None:
+        with self._changed:
+            self._held_messages += 1
+            self._held_bytes += work.request.size_bytes
+        self._work.put(work)
+
+    def _work_on_suspects(self) -> bool:
+        """One message while no other is in hand, and settled before the next: so a death has one cause."""
+        with self._changed:
+            if self._held_messages:
+                self._changed.wait(timeout=ROOM_WAIT_S)
+                return True
+        self._settlement.commit()
+        self._is_alone = False
+        if self._suspects and self._begun:
+            work = self._suspects.popleft()
+            if self._begun.is_poison(work.request.number):
+                self._settlement.add(work.delivery, self._poisoned(work.request), number=work.request.number)
+            else:
+                self._begun.begin_alone(work.request.number)
+                self._is_alone = True
+                self._put(work)
+        return True
+
+    def _poisoned(self, request: TransferRequest) -> list[TransferOutcome]:
+        error = PoisonMessage(
+            f"message {request.number} of {len(request.objects)} objects is not begun again: a worker died with it in hand,"
+            " and then another that worked on nothing else",
+            stage=Stage.MESSAGE,
+        )
+        outcomes: list[TransferOutcome] = []
+        for item in request.objects:
+            outcome = Failed(failure=failure_of(error, key=item.key, attempts=2))
+            self._tell_failure(outcome.failure)
+            self._progress.settled(outcome)
+            outcomes.append(outcome)
+        return outcomes
+
     def _accept(self, delivery: Delivery) -> None:
-        """Queue the request, or settle at once what is not for this run or no request at all."""
+        """Take the request in, or settle at once what is not for this run or no request at all."""
         mine = (self._assignment.run_id, self._assignment.listing)
         theirs = (delivery.attributes.get(RUN), delivery.attributes.get(LISTING))
         if (
@@ -206,11 +277,8 @@ class Worker:
             self._progress.settled(outcome)
             self._settlement.add(delivery, (outcome,), number=None)
             return
-        self._accepted += 1
-        with self._changed:
-            self._held_messages += 1
-            self._held_bytes += request.size_bytes
-        self._work.put(_Work(delivery, request))
+        self._requests += 1
+        self._accepted.append(_Work(delivery, request))
 
     def _transfer_thread(self, lanes: int) -> None:
         try:
@@ -303,6 +371,12 @@ class Worker:
         except TransferError as error:
             self._give_up(error)
         self._leases.give_back()
+        if self._begun:
+            try:
+                fatal = self._fatal if isinstance(self._fatal, FatalError) else None
+                self._begun.close(fatal=f"{fatal.code}: {redact(fatal.message)}" if fatal else "")
+            except TransferError as error:
+                log.info("this worker's orderly end could not be noted; what it held may be suspected: %s", error)
 
 
 def shares(lanes: int, loops: int) -> list[int]:

@@ -36,12 +36,15 @@ def test_the_chain_of_tasks(dag) -> None:
         "open_run": ["close_run", "list"],
         "list": ["reconcile", "transfer"],
         "transfer": ["reconcile"],
-        "reconcile": ["close_run"],
+        "reconcile": ["retry", "verify"],
+        "retry": ["verify"],
+        "verify": ["close_run"],
         "close_run": [],
     }
     assert dag.get_task("open_run").is_setup
     assert dag.get_task("close_run").is_teardown
     assert dag.get_task("transfer").is_mapped
+    assert dag.get_task("retry").is_mapped
 
 
 def test_it_has_no_schedule_and_survives_serialization(dag) -> None:
@@ -72,6 +75,9 @@ def test_the_form_has_every_parameter_in_a_section(dag) -> None:
         "topic",
         "error_topic",
         "gcp_project",
+        "state_bucket",
+        "keep_runs",
+        "only_failed",
     }
     assert expected <= set(dag.params)
     for name in dag.params:
@@ -98,6 +104,9 @@ def test_the_form_has_every_parameter_in_a_section(dag) -> None:
         ("overwrite", "sometimes"),
         ("topic", "1"),
         ("aws_conn_id", ""),
+        ("state_bucket", "Not A Bucket"),
+        ("keep_runs", 0),
+        ("only_failed", ""),
     ],
 )
 def test_bad_values_are_refused_by_the_form(dag, name: str, value: object) -> None:

@@ -52,7 +52,7 @@ def test_the_main_job(pipeline) -> None:
     state, run = pipeline.finish("main/", part_size_mib=5, bandwidth_limit_mib_s=900.5, max_requests_per_s=9_000)
 
     assert state == "success", pipeline.logs(run)[-4000:]
-    summary = pipeline.airflow.xcom(run, "reconcile")
+    summary = pipeline.airflow.xcom(run, "verify")
     assert set(summary) == SUMMARY
     assert summary["run_id"] == run.run_id
     assert summary["listed"] == summary["matched"] == summary["copied"] == len(bodies)
@@ -88,7 +88,7 @@ def test_a_second_run_moves_nothing_and_a_prefix_can_be_renamed(pipeline) -> Non
     assert pipeline.finish("again/")[0] == "success"
     state, run = pipeline.finish("again/")
     assert state == "success"
-    summary = pipeline.airflow.xcom(run, "reconcile")
+    summary = pipeline.airflow.xcom(run, "verify")
     assert (summary["listed"], summary["copied"], summary["skipped"]) == (len(bodies), 0, len(bodies))
 
     state, run = pipeline.finish("again/", destination_prefix="renamed/", cloudfront_conn_id="cloudfront_public")
@@ -122,7 +122,7 @@ def test_what_a_person_gets_wrong_is_one_clear_failure(pipeline) -> None:
     assert "'cloudfront_wrong'" in logs["key"]
     worker = pipeline.airflow.task_instance(runs["key"], "transfer", 0)
     assert (worker.state, worker.try_number) == ("failed", 1)
-    summary = pipeline.airflow.xcom(runs["key"], "reconcile")
+    summary = pipeline.airflow.xcom(runs["key"], "verify")
     assert (summary["failed"], summary["missing"]) == (0, summary["listed"])
 
     (event,) = [text for text in event_texts(pipeline, "edgehaul-wrong") if "SignatureRejected" in text]
@@ -134,7 +134,7 @@ def test_what_a_person_gets_wrong_is_one_clear_failure(pipeline) -> None:
     assert "'aws_wrong'" in logs["secret"]
     assert "holds no objects" in logs["empty"]
     assert "allow_empty" in logs["empty"]
-    assert pipeline.airflow.xcom(runs["allowed"], "reconcile")["listed"] == 0
+    assert pipeline.airflow.xcom(runs["allowed"], "verify")["listed"] == 0
     assert "gs://no-such-bucket" in logs["bucket"]
     assert "s3://no-such-source" in logs["source"]
     assert "not_there" in logs["connection"]
@@ -156,7 +156,7 @@ def test_a_killed_worker_loses_nothing(pipeline, edge_faults) -> None:
     assert pipeline.wait(run) == "success", pipeline.logs(run)[-4000:]
     assert pipeline.airflow.task_instance(run, "transfer", 0).try_number > 1
     assert pipeline.stored("killed/") == bodies
-    summary = pipeline.airflow.xcom(run, "reconcile")
+    summary = pipeline.airflow.xcom(run, "verify")
     assert summary["matched"] == summary["listed"] == len(bodies)
 
 
@@ -177,7 +177,7 @@ def test_failures_are_reported_and_logged(pipeline, edge_faults) -> None:
     )
     state, run = pipeline.finish("partly/", log_name="edgehaul-test", verbose=True)
     assert state == "failed"
-    summary = pipeline.airflow.xcom(run, "reconcile")
+    summary = pipeline.airflow.xcom(run, "verify")
     assert (summary["listed"], summary["matched"], summary["failed"]) == (11, 10, 1)
     logs = pipeline.logs(run)
     assert "1 of 11 objects did not arrive" in logs
@@ -202,4 +202,4 @@ def test_the_main_job_on_the_official_pubsub_emulator(cloud, tmp_path: Path) -> 
             assert [pipeline.wait(first), pipeline.wait(second)] == ["success", "success"]
             assert pipeline.stored("official/") == bodies
             assert len(pipeline.stored("beside/")) == len(bodies)
-            assert airflow.xcom(first, "reconcile")["copied"] == len(bodies)
+            assert airflow.xcom(first, "verify")["copied"] == len(bodies)

@@ -34,6 +34,7 @@ from transfer.backends.pubsub import (
 )
 from transfer.backends.s3_listing import list_objects
 from transfer.backends.signing import PublicUrls, UrlAuthorizer
+from transfer.begun import BegunMessages
 from transfer.errors import SinkUnavailable, SourceUnavailable, Stage
 from transfer.event_log import NoEventLog
 from transfer.listing import ListingSummary, list_and_publish
@@ -42,12 +43,14 @@ from transfer.mover import ObjectMover, WorkerShare
 from transfer.naming import Naming
 from transfer.pacing import Pacer
 from transfer.parts import PartsBoard
+from transfer.passes import Republished, run_pass
 from transfer.progress import Progress, TransferStats
-from transfer.reconcile import FailureTable, ReconciliationReport, drain_failures, reconcile
-from transfer.records import Ledger, Manifest, count_failures, read_manifest
+from transfer.records import Ledger, Manifest
+from transfer.report import ReconciliationReport
 from transfer.retry import Retrier
 from transfer.steps import Pause, Step
 from transfer.uploads import UploadRecords
+from transfer.verdicts import Pass
 from transfer.worker import Assignment, Worker
 
 SOURCE, DESTINATION, PROJECT = "source-bucket", "destination-bucket", "test-project"
@@ -188,7 +191,13 @@ class EngineRig:
         )
 
     def worker(
-        self, summary: ListingSummary, *, name: str = "w0", listing: str = "1", ack_deadline_s: int = 10
+        self,
+        summary: ListingSummary | Republished,
+        *,
+        name: str = "w0",
+        attempt: int = 1,
+        listing: str = "1",
+        ack_deadline_s: int = 10,
     ) -> Worker:
         return Worker(
             Assignment(
@@ -202,7 +211,8 @@ class EngineRig:
             ),
             queue=PubSubQueue(self.subscriber, self.subscription, ack_deadline_s=ack_deadline_s),
             failures=PubSubFailures(self.publisher, ERROR_TOPIC, run_id=self.run_id),
-            ledger=Ledger(self.state(), listing=listing, worker=name),
+            ledger=Ledger(self.state(), listing=listing, worker=f"{name}-{attempt}"),
+            begun=BegunMessages(self.state(), listing=listing, slot=name, attempt=attempt),
             new_mover=self.mover,
             new_loop=lambda: CurlLoop(self.stop),
             config=self.config,
@@ -210,18 +220,29 @@ class EngineRig:
             stop=self.stop,
         )
 
-    def reconcile(self, *, listing: str = "1") -> ReconciliationReport:
-        state = self.state()
+    def reconcile(
+        self, which: Pass = Pass.FINAL, *, listing: str = "1", attempt: int = 1, may_replace: bool = True
+    ) -> ReconciliationReport:
+        return self.one_pass(which, listing=listing, attempt=attempt, may_replace=may_replace)[0]
+
+    def one_pass(
+        self, which: Pass, *, listing: str = "1", attempt: int = 1, may_replace: bool = True, is_reopened: bool = False
+    ) -> tuple[ReconciliationReport, Republished]:
         queue = PubSubQueue(self.subscriber, self.error_subscription, ack_deadline_s=10)
-        with FailureTable() as failures:
-            drain_failures(queue, failures, run_id=self.run_id, expected=count_failures(state, listing))
-            return reconcile(
-                read_manifest(state, listing),
-                self.destination_listing().objects(self.naming.destination_prefix, leave_out=STATE_PREFIX),
-                failures,
-                naming=self.naming,
-                run_id=self.run_id,
-            )
+        return run_pass(
+            which,
+            state=self.state(),
+            destination=self.destination_listing().objects(self.naming.destination_prefix, leave_out=STATE_PREFIX),
+            errors=None if is_reopened else queue,
+            publisher=PubSubRequests(self.publisher, TOPIC, NoEventLog()),
+            naming=self.naming,
+            run_id=self.run_id,
+            transfer_id=self.run_id,
+            listing=listing,
+            attempt=attempt,
+            may_replace=may_replace,
+            has_extras=True,
+        )
 
     def copy_all(self) -> tuple[TransferStats, ReconciliationReport]:
         """Open, list, drain with one worker, reconcile."""

@@ -36,9 +36,9 @@ from transfer.model import (
     TransferRequest,
 )
 from transfer.naming import Naming, escape_key
-from transfer.reconcile import Verdict, judge
 from transfer.retry import Retrier
 from transfer.steps import Step
+from transfer.verdicts import Verdict, judge
 
 NAMING = Naming(source_prefix="in/", destination_prefix="out/", state_prefix=".edgehaul/")
 ITEM = ObjectMeta(key="in/k", size_bytes=5, etag="5d41402abc4b2a76b9719d911017c592", last_modified=1_700_000_000)

@@ -16,7 +16,7 @@ from transfer.errors import BucketMissing, CredentialsRejected, RunClosed, Stopp
 from transfer.messages import encode_request
 from transfer.model import ObjectMeta, Overwrite, TransferRequest
 from transfer.naming import Naming
-from transfer.reconcile import Verdict
+from transfer.verdicts import Verdict
 
 HOSTILE_KEYS = [
     "with space",

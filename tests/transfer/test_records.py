@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from transfer.errors import Stage
 from transfer.model import Copied, Failed, ObjectMeta, Proof, Skipped, SkipReason, TransferFailure
 from transfer.ports import StateEntry
-from transfer.records import Ledger, Manifest, count_failures, format_numbers, parse_numbers, read_manifest, read_shards
+from transfer.records import (
+    Ledger,
+    Manifest,
+    format_numbers,
+    ledger_failures,
+    parse_numbers,
+    read_manifest,
+    read_shards,
+)
 from transfer.settlement import MAX_GROUP_MESSAGES
 
 
@@ -81,7 +89,7 @@ def test_the_ledger_says_what_is_settled_and_what_failed() -> None:
     second.write([Skipped(key="s", size_bytes=1, reason=SkipReason.IDENTICAL), Failed(failure=failure)], [2])
     Ledger(state, listing="2", worker="a").write([], [77])
     assert first.settled() == second.settled() == {0, 1, 2, 5}
-    assert count_failures(state, "1") == 1
+    assert [(found.key, found.error_code) for found in ledger_failures(state, "1")] == [("f", "InvalidName")]
     lines = list(read_shards(state, "ledger/1-"))
     assert [(line["key"], line["outcome"]) for line in lines] == [("c", "copied"), ("s", "skipped"), ("f", "failed")]
     assert lines[0]["proof"] == "crc32c"

@@ -68,6 +68,7 @@ class GcsState:
         self._stop = stop
         self._prefix = prefix
         self._lock = threading.Lock()
+        self._generations: dict[str, int] = {}  # of what this one wrote: its next write of the same name needs no look
 
     def write(self, name: str, body: bytes, *, content_type: str, metadata: Mapping[str, str] | None = None) -> None:
         """Store a record, replacing one of that name."""
@@ -77,14 +78,15 @@ class GcsState:
             complete(self._retrier.call(lambda: self._replace(self._prefix + name, body, resource)), self._stop)
 
     def _replace(self, name: str, body: bytes, resource: Mapping[str, object]) -> Step[None]:
-        generation = 0
+        generation = self._generations.get(name, 0)
         while True:
             try:
-                yield from self._sink.put(name, memoryview(body), resource, generation)
+                stored = yield from self._sink.put(name, memoryview(body), resource, generation)
             except GenerationMismatch:  # written before: by another try, or by this one with its answer lost
-                stored = yield from self._sink.stat(name)
-                generation = stored.generation if stored else 0
+                found = yield from self._sink.stat(name)
+                generation = found.generation if found else 0
             else:
+                self._generations[name] = stored.generation
                 return
 
     def read(self, name: str) -> bytes:
@@ -106,3 +108,11 @@ class GcsState:
             found = list(self._listing.entries(self._prefix + prefix))
         for entry in found:
             yield StateEntry(name=entry.name.removeprefix(self._prefix), metadata=entry.metadata)
+
+    def delete(self, name: str) -> None:
+        """Remove a record; one that is gone already is no error."""
+        with self._lock:
+            complete(self._retrier.call(lambda: self._delete(self._prefix + name)), self._stop)
+
+    def _delete(self, name: str) -> Step[None]:
+        yield from self._client.send("DELETE", self._client.object_url(name), accept=(200, 204, 404))

@@ -1,0 +1,108 @@
+"""Which messages workers had in hand when they died, so that one that kills its workers does not kill them all.
+
+Pub/Sub counts deliveries only for a subscription with a dead-letter policy, and it counts leases: every message that a
+dying worker held, and every one that was given back on a stop. So workers note in the state prefix what they begin:
+
+    a message that a dead worker had in hand            is a suspect: worked on alone, after all others
+    one that a worker died of while it worked on it alone   is poison: it fails, and is not begun again
+
+A worker is dead when a later try of its slot has begun, unless it noted that it ended in order.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+
+from transfer.ports import StateStore
+from transfer.records import format_numbers, parse_numbers
+
+RING = 16
+"""Notes of a worker that are kept; each names all that is in hand. Cloud Storage takes one write a second to a name."""
+NUMBERS = "messages"
+FATAL = "fatal"
+MAX_FATAL_CHARACTERS = 500
+_TEXT = "text/plain"
+
+
+class BegunMessages:
+    """The notes of one try of one worker on one listing. Use from one thread.
+
+    `slot` names the worker, `attempt` its try, from 1: only one try of a slot may run at a time.
+    """
+
+    def __init__(self, state: StateStore, *, listing: str, slot: str, attempt: int) -> None:
+        self._state = state
+        self._prefix = f"begun/{listing}-"
+        self._mine = f"{self._prefix}{slot}-{attempt}"
+        self._notes = 0
+        self._in_hand: set[int] = set()
+        self.suspects: frozenset[int] = frozenset()
+
+    def open(self) -> None:
+        """Note that this try has begun, and find the suspects."""
+        self._state.write(f"{self._mine}-open", b"", content_type=_TEXT)
+        self.suspects = frozenset(self._of_the_dead(r"\d+|alone-\d+"))
+
+    def begin(self, numbers: Iterable[int]) -> None:
+        """Note what is begun next, with all that is in hand; to be called before it is."""
+        self._in_hand.update(numbers)
+        self._write(f"{self._notes % RING:02d}", self._in_hand)
+        self._notes += 1
+
+    def settled(self, numbers: Iterable[int]) -> None:
+        """These are in hand no more."""
+        self._in_hand.difference_update(numbers)
+
+    def begin_alone(self, number: int) -> None:
+        """Note that this message is begun while no other is in hand."""
+        self._write(f"alone-{number}", [number])
+
+    def is_poison(self, number: int) -> bool:
+        """Whether a worker died of this message while it worked on nothing else."""
+        return number in self._of_the_dead(rf"alone-{number}")
+
+    def close(self, *, fatal: str = "") -> None:
+        """Note that this try ends in order, or of what no object gets past: what it gives back is not to blame."""
+        self._state.write(
+            f"{self._mine}-closed",
+            fatal[:MAX_FATAL_CHARACTERS].encode(),
+            content_type=_TEXT,
+            metadata={FATAL: "yes"} if fatal else None,
+        )
+
+    def _write(self, name: str, numbers: Iterable[int]) -> None:
+        metadata = {NUMBERS: format_numbers(numbers)}
+        self._state.write(f"{self._mine}-{name}", b"", content_type=_TEXT, metadata=metadata)
+
+    def _of_the_dead(self, kind: str) -> set[int]:
+        note = re.compile(
+            rf"{re.escape(self._prefix)}(?P<slot>.+?)-(?P<attempt>\d+)-(?P<kind>\d+|alone-\d+|open|closed)"
+        )
+        noted: defaultdict[tuple[str, int], set[int]] = defaultdict(set)
+        last: defaultdict[str, int] = defaultdict(int)
+        closed: set[tuple[str, int]] = set()
+        for entry in self._state.entries(self._prefix):
+            if (match := note.fullmatch(entry.name)) is None:
+                continue
+            worker = match["slot"], int(match["attempt"])
+            last[worker[0]] = max(last[worker[0]], worker[1])
+            if match["kind"] == "closed":
+                closed.add(worker)
+            elif re.fullmatch(kind, match["kind"]):
+                noted[worker].update(parse_numbers(entry.metadata.get(NUMBERS, "")))
+        return {
+            number
+            for worker, numbers in noted.items()
+            if worker[1] < last[worker[0]] and worker not in closed
+            for number in numbers
+        }
+
+
+def fatal_end(state: StateStore, listing: str) -> str:
+    """What ended a worker on this listing that no object gets past; empty when nothing did."""
+    for entry in state.entries(f"begun/{listing}-"):
+        if entry.name.endswith("-closed") and entry.metadata.get(FATAL):
+            return state.read(entry.name).decode("utf-8", "replace")
+    return ""

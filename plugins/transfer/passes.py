@@ -1,0 +1,89 @@
+"""One pass of the reconciliation, from the records of a run to its report."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from transfer.begun import fatal_end
+from transfer.failures import FailureTable, drain_failures, load_failures
+from transfer.listing import Batches
+from transfer.model import DestinationObject
+from transfer.naming import Naming
+from transfer.ports import RequestPublisher, RequestQueue, StateStore
+from transfer.reconcile import judge_all, reconcile
+from transfer.records import read_manifest
+from transfer.report import ReconciliationReport, write_report
+from transfer.verdicts import Pass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Republished:
+    """What a pass published again."""
+
+    messages: int
+    objects: int
+    bytes: int
+
+
+def round_name(listing: str, attempt: int, which: Pass) -> str:
+    """The name of a pass over a listing, and of the listing that it publishes. `attempt` is the task's try, from 1."""
+    return f"{listing}.{attempt:03d}{'v' if which is Pass.FINAL else ''}"
+
+
+def rounds(state: StateStore, listing: str) -> list[str]:
+    """The listing and those published after it that workers have recorded something of, in order."""
+    later = re.compile(rf"ledger/({re.escape(listing)}\.\d+)-")
+    found = {match[1] for entry in state.entries(f"ledger/{listing}.") if (match := later.match(entry.name))}
+    return [listing, *sorted(found)]
+
+
+def run_pass(
+    which: Pass,
+    *,
+    state: StateStore,
+    destination: Iterable[DestinationObject],
+    errors: RequestQueue | None,
+    publisher: RequestPublisher,
+    naming: Naming,
+    run_id: str,
+    transfer_id: str,
+    listing: str,
+    attempt: int,
+    may_replace: bool,
+    has_extras: bool,
+) -> tuple[ReconciliationReport, Republished]:
+    """Judge every key of a listing, publish again what is worth it, and store the report, once all else is stored.
+
+    `errors` is the error topic's subscription, None when it is newer than the work. `run_id` is Airflow's, for people,
+    `transfer_id` what messages carry. A pass that was broken off is simply made again, as the next attempt: what it
+    published belongs to a listing that nobody waits for. Raises ListingOutOfOrder, or what the backends raise.
+    """
+    this = round_name(listing, attempt, which)
+    earlier = rounds(state, listing)
+    fatal = fatal_end(state, earlier[-1]) if which is not Pass.REPLAY else ""
+    if fatal:
+        which = Pass.FINAL  # another try would end alike: it takes a person
+    batches = Batches(publisher, run_id=transfer_id, listing=this, attempt=len(earlier) + 1)
+    with FailureTable() as failures:
+        load_failures(state, failures, earlier)
+        if errors is not None:
+            drain_failures(errors, state, failures, run_id=transfer_id, listing=earlier[-1], reader=this)
+        report = reconcile(
+            judge_all(read_manifest(state, listing), destination, failures.sorted(), naming=naming),
+            state,
+            which=which,
+            run_id=run_id,
+            listing=listing,
+            round_name=this,
+            may_overwrite=may_replace and which is Pass.REPLAY,
+            has_extras=has_extras,
+            invalid_messages=failures.invalid_messages,
+            why_missing=fatal,
+            republisher=batches,
+        )
+    batches.flush()
+    publisher.flush()
+    write_report(state, report)
+    return report, Republished(messages=batches.messages, objects=batches.objects, bytes=batches.bytes)

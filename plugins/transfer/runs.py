@@ -1,0 +1,93 @@
+"""The runs whose records a state prefix holds: which is the last one, and which are old enough to go.
+
+<state prefix>/runs/<DAG>/<opened at>-<run>     one small entry a run, so that one listing request has them in order
+<state prefix>/<run>/…                          its records
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from transfer.ports import StateStore
+
+ABANDONED_S = 7 * 24 * 3600
+"""A run that was opened this long ago and never closed will not go on: Pub/Sub keeps its messages no longer."""
+CLOSED = "closed"
+_ENTRY = re.compile(r"runs/[^/]+/(?P<opened_at_s>\d{12})-(?P<run>.+)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEntry:
+    """One run on record."""
+
+    name: str
+    run: str
+    """The name of its folder."""
+    opened_at_s: int
+    is_closed: bool
+
+
+class RunIndex:
+    """The runs of one DAG. `state` is the store of the whole state prefix. Use from one thread."""
+
+    def __init__(self, state: StateStore, dag: str, *, clock: Callable[[], float] = time.time) -> None:
+        self._state = state
+        self._prefix = f"runs/{dag}/"
+        self._clock = clock
+
+    def open(self, run: str, opened_at_s: float) -> None:
+        """Put a run on record."""
+        self._write(run, int(opened_at_s), is_closed=False)
+
+    def close(self, run: str, opened_at_s: float) -> None:
+        """Its tasks have ended."""
+        self._write(run, int(opened_at_s), is_closed=True)
+
+    def entries(self) -> Iterator[RunEntry]:
+        """The runs, oldest first."""
+        for entry in self._state.entries(self._prefix):
+            if match := _ENTRY.fullmatch(entry.name):
+                yield RunEntry(
+                    name=entry.name,
+                    run=match["run"],
+                    opened_at_s=int(match["opened_at_s"]),
+                    is_closed=entry.metadata.get(CLOSED) == "yes",
+                )
+
+    def last_but(self, run: str) -> str | None:
+        """The folder of the run opened last, other than this one."""
+        last = None
+        for entry in self.entries():
+            last = entry.run if entry.run != run else last
+        return last
+
+    def keep(self, runs: int) -> list[str]:
+        """Remove the records of all but the newest runs; which folders went.
+
+        A run that has not been closed stays, unless it is older than ABANDONED_S.
+        """
+        newest: dict[str, RunEntry] = {}
+        for entry in self.entries():  # a run that was opened again has several
+            newest.pop(entry.run, None)
+            newest[entry.run] = entry
+        removed = []
+        for entry in list(newest.values())[: max(0, len(newest) - runs)]:
+            if entry.is_closed or self._clock() - entry.opened_at_s > ABANDONED_S:
+                self._remove(entry.run)
+                removed.append(entry.run)
+        kept = {entry.name for entry in newest.values() if entry.run not in removed}
+        for entry in list(self.entries()):
+            if entry.name not in kept:
+                self._state.delete(entry.name)
+        return removed
+
+    def _remove(self, run: str) -> None:
+        for record in list(self._state.entries(f"{run}/")):
+            self._state.delete(record.name)
+
+    def _write(self, run: str, opened_at_s: int, *, is_closed: bool) -> None:
+        name = f"{self._prefix}{opened_at_s:012d}-{run}"
+        self._state.write(name, b"", content_type="text/plain", metadata={CLOSED: "yes" if is_closed else "no"})

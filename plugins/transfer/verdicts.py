@@ -1,0 +1,94 @@
+"""How a key ends, and whether it is tried again: the pure decisions of the reconciliation."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from transfer.advice import has_second_try
+from transfer.comparison import holds
+from transfer.model import DestinationObject, ObjectMeta, SkipReason, TransferFailure
+
+
+class Verdict(StrEnum):
+    """How a key ends."""
+
+    MATCHED = "matched"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+    MISSING = "missing"
+    DIFFERING = "differing"
+    EXTRA = "extra"
+
+
+UNFINISHED_VERDICTS = frozenset({Verdict.FAILED, Verdict.MISSING, Verdict.DIFFERING})
+
+
+def judge(
+    item: ObjectMeta | None,
+    skipped: SkipReason | None,
+    stored: DestinationObject | None,
+    failure: TransferFailure | None,
+) -> Verdict:
+    """One key's verdict. "Holds it" is size, and source ETag or MD5 (`transfer/comparison.py`), never the name alone.
+
+    listed  skipped by the listing     destination            failure   verdict
+    no      –                          something              –         EXTRA
+    yes     archived, prefix-itself    –                      –         SKIPPED
+    yes     exists                     something              –         SKIPPED
+    yes     unchanged                  holds it               –         SKIPPED
+    yes     no                         holds it               –         MATCHED
+    yes     any other                  nothing, or else       yes       FAILED
+    yes     any other                  nothing                no        MISSING
+    yes     any other                  something else         no        DIFFERING
+    """
+    if item is None:
+        return Verdict.EXTRA
+    if skipped in (SkipReason.ARCHIVED, SkipReason.PREFIX_ITSELF):
+        return Verdict.SKIPPED
+    if stored is not None and (skipped is SkipReason.EXISTS or holds(stored, item)):
+        return Verdict.SKIPPED if skipped else Verdict.MATCHED
+    if failure is not None:
+        return Verdict.FAILED
+    return Verdict.MISSING if stored is None else Verdict.DIFFERING
+
+
+class Pass(StrEnum):
+    """Which pass over a run this is."""
+
+    FIRST = "first"
+    """After the listing's own transfers: what a second try may help is published again."""
+    REPLAY = "replay"
+    """A person had the reconciliation cleared, having seen to the causes: all that is unfinished is published again."""
+    FINAL = "final"
+    """After those: nothing is published any more."""
+
+
+def is_republished(verdict: Verdict, failure: TransferFailure | None, which: Pass) -> bool:
+    """Whether an object is tried again.
+
+    verdict               failure                    FIRST   REPLAY  FINAL
+    matched, skipped      –                          no      no      no
+    extra                 –                          no      no      no
+    missing, differing    none                       yes     yes     no
+    failed                has a second try           yes     yes     no
+    failed                has none, or is unknown    no      yes     no
+    """
+    if which is Pass.FINAL or verdict not in UNFINISHED_VERDICTS:
+        return False
+    return which is Pass.REPLAY or failure is None or has_second_try(failure.error_code)
+
+
+def generation_to_replace(item: ObjectMeta, stored: DestinationObject | None, *, may_overwrite: bool) -> int:
+    """What the next upload of an object is conditional on.
+
+    destination                          on its own            asked to overwrite
+    nothing                              0                     0
+    something, as it was when listed     its generation        its generation
+    something, written since then        the listed one        its generation
+
+    What somebody else wrote since the listing is not overwritten by a run on its own (the try ends as
+    DestinationConflict), only when a person asks for a replay, and `overwrite` is not `never`.
+    """
+    if stored is None:
+        return 0
+    return stored.generation if may_overwrite else item.replaces_generation

@@ -17,7 +17,7 @@ from transfer.progress import Progress
 from transfer.proof import SourceDigest, server_md5
 from transfer.retry import Retrier
 from transfer.steps import Step
-from transfer.uploads import OpenUpload, UploadKind, UploadRecords
+from transfer.uploads import OpenUpload, UploadKind, UploadRecords, take_up
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ class StreamedObject:
         """Go on with what an earlier delivery began, where its bytes can still be proven."""
         if self._records is None or not (md5 := server_md5(self._item, {})):
             return
-        found = yield from self._records.load(self._item, self._name, UploadKind.STREAM)
+        found = yield from take_up(self._records, self._sink, self._item, self._name, UploadKind.STREAM)
         if found is not None:
             upload = self._sink.stream_upload(found.token, self._item.size_bytes, md5=md5)
             if upload is not None and not upload.needs_md5:

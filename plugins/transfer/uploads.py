@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
-from transfer.errors import InvalidMessage, ObjectError, RetryableError, Stage
+from transfer.errors import InvalidMessage, ObjectError, RetryableError, Stage, TransferError
 from transfer.model import ObjectMeta, StoredPart
 from transfer.ports import GenerationMismatch, ObjectSink, StateStore
 from transfer.retry import Retrier
@@ -44,9 +44,10 @@ class OpenUpload:
     part_bytes: int = 0
     parts: tuple[StoredPart, ...] = ()
 
-    def is_of(self, item: ObjectMeta) -> bool:
-        """Whether it carries the very object that was listed."""
-        return (self.etag, self.size_bytes, self.generation) == (item.etag, item.size_bytes, item.replaces_generation)
+    def carries(self, item: ObjectMeta, name: str, kind: UploadKind, part_bytes: int = 0) -> bool:
+        """Whether it carries the very object that was listed, in this way."""
+        mine = (kind, name, item.etag, item.size_bytes, item.replaces_generation, part_bytes)
+        return mine == (self.kind, self.name, self.etag, self.size_bytes, self.generation, self.part_bytes)
 
     def encode(self) -> bytes:
         """As the record holds it."""
@@ -79,17 +80,16 @@ class UploadRecords:
         self._prefix = f"{prefix}{UPLOADS}"
         self._retrier = retrier
 
-    def load(self, item: ObjectMeta, name: str, kind: UploadKind) -> Step[OpenUpload | None]:
-        """What an earlier delivery left of this very object, if anything."""
+    def load(self, name: str) -> Step[OpenUpload | None]:
+        """What an earlier delivery left of an object, if anything."""
         body = yield from self._retrier.call(lambda: self._sink.read(self._record(name)))
         if body is None:
             return None
         try:
-            upload = OpenUpload.decode(body)
+            return OpenUpload.decode(body)
         except InvalidMessage as error:
             log.warning("%r is begun anew: %s", name, error.message)
             return None
-        return upload if upload.kind is kind and upload.name == name and upload.is_of(item) else None
 
     def save(self, upload: OpenUpload) -> Step[None]:
         """Store a record in place of an older one."""
@@ -108,6 +108,20 @@ class UploadRecords:
 
     def _record(self, name: str) -> str:
         return f"{self._prefix}{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:40]}.json"
+
+
+def take_up(
+    records: UploadRecords, sink: ObjectSink, item: ObjectMeta, name: str, kind: UploadKind, *, part_bytes: int = 0
+) -> Step[OpenUpload | None]:
+    """The upload of this very object that an earlier delivery left; one of anything else under the name is given up."""
+    found = yield from records.load(name)
+    if found is None or found.carries(item, name, kind, part_bytes):
+        return found
+    try:
+        yield from give_up(sink, found)
+    except TransferError as error:
+        log.warning("an earlier upload of %r could not be given up: %s", name, error)
+    return None
 
 
 def open_uploads(state: StateStore) -> Iterator[tuple[str, OpenUpload]]:

@@ -150,9 +150,10 @@ class Worker:
             for thread in threads:
                 thread.start()
             try:
-                if self._begun:
-                    self._begun.open()
-                self._drain()
+                if self._assignment.messages:
+                    if self._begun:
+                        self._begun.open()
+                    self._drain()
             except (TransferError, Stopped) as error:
                 self._give_up(error)
             finally:

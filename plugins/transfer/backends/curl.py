@@ -108,7 +108,7 @@ class CurlClient:
         download = Download(self.curl, unavailable=self._unavailable, stage=self._stage, wait_for=wait_for)
         curl = self.curl
         curl.setopt(pycurl.URL, url)
-        curl.setopt(pycurl.HTTPHEADER, list(headers))
+        curl.setopt(pycurl.HTTPHEADER, ["Expect:", *headers])  # an empty list would leave the last one set
         curl.setopt(pycurl.HEADERFUNCTION, download.header_lines.append)
         curl.setopt(pycurl.WRITEFUNCTION, download.received)
         yield download

@@ -123,9 +123,9 @@ class GcsStreamUpload:
             found = _PERSISTED.fullmatch(answer.headers.get("range", ""))
             return int(found[1]) + 1 if found else 0
         stored = parse_object(json.loads(bytes(answer.body)))
-        if self._checksum.size_bytes == self._size_bytes:
-            sent = self._checksum.text
-            yield from verified(self._client, stored, size_bytes=self._size_bytes, crc32c=sent)
+        is_summed = self._checksum.size_bytes == self._size_bytes  # not when another worker sent the beginning
+        crc32c = self._checksum.text if is_summed else stored.crc32c
+        yield from verified(self._client, stored, size_bytes=self._size_bytes, crc32c=crc32c)
         if stored.md5 and self._md5 and stored.md5 != self._md5:
             said = f"the ETag says MD5 {self._md5}, and Cloud Storage stored {stored.md5}"
             yield from remove(self._client, stored, said)

@@ -148,7 +148,7 @@ class ObjectMover:
         if (stored.generation if stored else 0) != item.replaces_generation:
             raise GenerationMismatch
         is_on_record = item.size_bytes >= self._config.parallel_bytes
-        if is_on_record and not server_md5(item, {}):
+        if is_on_record and self._sink.takes_parts and not server_md5(item, {}):
             moved = yield from self._parts.move(item, name)
             if moved is not None:
                 return moved

@@ -228,7 +228,7 @@ class PartsLane:
         error: Exception | None = None
         try:
             yield from self._send(parts, numbers, stream)
-        except (ObjectError, UploadGone) as caught:
+        except (ObjectError, UploadGone, GenerationMismatch) as caught:
             error = caught
         finally:
             parts.release(error)

@@ -85,7 +85,8 @@ class PartsUpload(Protocol):
     def complete(self, parts: Sequence[StoredPart], expected_crc32c: str) -> Step[DestinationObject]:
         """Join all parts, in order, unless their CRC32C (base64) is not the one expected, if one is.
 
-        Raises CorruptTransfer when something else was stored (it is removed), UploadGone.
+        Raises CorruptTransfer when something else was stored (it is removed), GenerationMismatch when what is there now
+        is somebody else's, UploadGone.
         """
 
     def abort(self) -> Step[None]:
@@ -94,6 +95,10 @@ class PartsUpload(Protocol):
 
 class ObjectSink(Protocol):
     """Writes objects to the destination bucket. One instance a lane, for one step at a time."""
+
+    @property
+    def takes_parts(self) -> bool:
+        """False once it is known that the server has no uploads in parts."""
 
     def put(
         self, name: str, body: bytes | memoryview, resource: Mapping[str, object], generation: int | None

@@ -61,6 +61,7 @@ class StreamedObject:
         self._digest: SourceDigest | None = None
         self._is_fresh = True
         """Nothing was sent yet, so nothing has to be asked."""
+        self._is_opening = False
         self._shown_bytes = 0
         self._furthest_bytes = 0
         self._restarts = 0
@@ -95,6 +96,8 @@ class StreamedObject:
         try:
             return (yield from self._go_on())
         except (CorruptTransfer, UploadGone) as error:
+            if self._is_opening:  # nothing of that answer was sent, and what was sent before is right
+                raise
             self._begin_anew()
             if isinstance(error, UploadGone):
                 raise SinkUnavailable("the upload session was gone, and is begun anew", stage=Stage.UPLOAD) from error
@@ -104,6 +107,7 @@ class StreamedObject:
 
     def _go_on(self) -> Step[Moved]:
         size_bytes = self._item.size_bytes
+        self._is_opening = False
         position: int | DestinationObject = 0
         if self._upload is not None and not self._is_fresh:
             position = yield from self._upload.position()
@@ -113,7 +117,9 @@ class StreamedObject:
         return Moved(stored=position, proof=(yield from self._prove(position)), edge_request_id=self._edge_request_id)
 
     def _send(self, start: int, count: int) -> Step[int | DestinationObject]:
+        self._is_opening = True
         stream = yield from self._source.open(self._item, start, count)
+        self._is_opening = False
         try:
             if self._upload is None:
                 yield from self._begin(stream)
@@ -176,11 +182,10 @@ class StreamedObject:
         self._restarts += 1
 
     def _give_up(self) -> Step[None]:
-        if self._upload is None:
-            return
-        try:
-            yield from self._upload.abort()
-        except TransferError as error:
-            log.info("an unfinished upload of %r could not be given up: %s", self._name, error)
+        if self._upload is not None:
+            try:
+                yield from self._upload.abort()
+            except TransferError as error:
+                log.info("an unfinished upload of %r could not be given up: %s", self._name, error)
         if self._records is not None:
             yield from self._records.forget(self._name)

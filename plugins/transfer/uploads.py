@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from functools import partial
 
 from transfer.errors import InvalidMessage, ObjectError, RetryableError, Stage, TransferError
 from transfer.model import ObjectMeta, StoredPart
@@ -82,12 +83,10 @@ class UploadRecords:
 
     def load(self, name: str) -> Step[OpenUpload | None]:
         """What an earlier delivery left of an object, if anything."""
-        body = yield from self._retrier.call(lambda: self._sink.read(self._record(name)))
-        if body is None:
-            return None
         try:
-            return OpenUpload.decode(body)
-        except InvalidMessage as error:
+            body = yield from self._retrier.call(lambda: self._sink.read(self._record(name)))
+            return None if body is None else OpenUpload.decode(body)
+        except ObjectError as error:
             log.warning("%r is begun anew: %s", name, error.message)
             return None
 
@@ -139,3 +138,20 @@ def give_up(sink: ObjectSink, upload: OpenUpload) -> Step[None]:
         yield from sink.parts_upload(upload.name, upload.token).abort()
     elif (stream := sink.stream_upload(upload.token, upload.size_bytes, md5="")) is not None:
         yield from stream.abort()
+
+
+def give_up_all(state: StateStore, sink: ObjectSink, drive: Callable[[Callable[[], Step[None]]], None]) -> int:
+    """Give up every upload on record in one run; how many. What cannot be given up stays on record.
+
+    `drive` runs a step to its end, with retries.
+    """
+    given_up = 0
+    for name, upload in open_uploads(state):
+        try:
+            drive(partial(give_up, sink, upload))
+            state.delete(name)
+        except (ObjectError, RetryableError, GenerationMismatch) as error:
+            log.warning("the unfinished upload of %r could not be given up: %s", upload.name, error)
+        else:
+            given_up += 1
+    return given_up

@@ -23,7 +23,7 @@ from transfer.backends.gcs_stored import Capabilities, verified
 from transfer.backends.streams import Download
 from transfer.errors import CorruptTransfer, SinkUnavailable, Stage
 from transfer.model import DestinationObject, StoredPart
-from transfer.ports import UploadGone
+from transfer.ports import GenerationMismatch, UploadGone
 from transfer.steps import Step
 
 log = logging.getLogger(__name__)
@@ -130,8 +130,8 @@ class GcsPartsUpload:
     def complete(self, parts: Sequence[StoredPart], expected_crc32c: str) -> Step[DestinationObject]:
         """Join the parts, in order, into the object. Safe to call again after an answer that was lost.
 
-        Raises CorruptTransfer when the object is not what the parts were (it is removed then), UploadGone when the
-        upload is no more and the object is not there.
+        Raises CorruptTransfer when the object is not what the parts were (it is removed then), GenerationMismatch when
+        somebody else wrote since, UploadGone when the upload is no more and the object is not there.
         """
         size_bytes = sum(part.size_bytes for part in parts)
         crc32c = combined((part.crc32c, part.size_bytes) for part in parts)
@@ -155,6 +155,8 @@ class GcsPartsUpload:
         is_ours = stored is not None and stored.size_bytes == size_bytes and stored.crc32c == crc32c
         if stored is None or (answer.status == 404 and not is_ours):
             raise UploadGone
+        if not is_ours and answer.headers.get("x-goog-generation") != str(stored.generation):
+            raise GenerationMismatch
         return (yield from verified(self._client, stored, size_bytes=size_bytes, crc32c=crc32c))
 
     def abort(self) -> Step[None]:

@@ -69,6 +69,7 @@ class GcsStreamUpload:
         self.needs_md5 = not (md5 and capabilities.hashes_md5)
         """Whether the bytes' own proof has to be computed here, because the server does not give it."""
         self._checksum = Crc32c()
+        self._seen_bytes = 0
 
     def position(self) -> Step[int | DestinationObject]:
         """How many bytes it holds for good, or the object once it is complete. Raises UploadGone."""
@@ -85,13 +86,14 @@ class GcsStreamUpload:
         Raises SinkUnavailable when the session took only some of them: ask `position` and go on from there.
         """
         position = start
+        self._seen_bytes = max(self._seen_bytes, start)  # another worker sent what never was seen here
 
         def sum_up(data: bytes) -> None:
             nonlocal position
             position += len(data)
-            unseen = position - self._checksum.size_bytes
-            if unseen > 0 and position - len(data) <= self._checksum.size_bytes:
+            if (unseen := position - self._seen_bytes) > 0:
                 data = data[-unseen:]
+                self._seen_bytes = position
                 self._checksum.update(data)
                 observe(data)
 

@@ -29,6 +29,11 @@ class GcsSink:
         self._capabilities = capabilities or Capabilities()
         self._boundary = secrets.token_hex(16)  # unguessable, so no content can contain it by design
 
+    @property
+    def takes_parts(self) -> bool:
+        """False once it is known that the server has no uploads in parts."""
+        return self._capabilities.takes_parts
+
     def put(
         self, name: str, body: bytes | memoryview, resource: Mapping[str, object], generation: int | None
     ) -> Step[DestinationObject]:

@@ -76,8 +76,8 @@ class Download:
 
     @property
     def is_open(self) -> bool:
-        """Whether the answer has begun (or the request has ended)."""
-        return self._status != 0 or self.is_over
+        """Whether the body has begun (or the request has ended): what an error says has then come whole."""
+        return self._status in _WITH_BODY or self.is_over
 
     @property
     def waiting_bytes(self) -> int:

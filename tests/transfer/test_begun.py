@@ -7,14 +7,16 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from deadly_worker import DEADLY
-from engine_rig import EngineRig, engine_rig
+from engine_rig import EngineRig, engine_rig, fault
 from memory_state import MemoryState
 from transfer.begun import RING, BegunMessages, fatal_end
+from transfer.errors import Stopped
 from transfer.passes import round_name
 from transfer.verdicts import Pass
 
@@ -83,6 +85,22 @@ def rig(tmp_path, monkeypatch):
     monkeypatch.setattr("transfer.worker.PULL_WAIT_S", 0.3)
     with engine_rig(tmp_path, monkeypatch.setenv) as made:
         yield made
+
+
+def test_a_worker_that_is_stopped_accuses_nothing(rig: EngineRig) -> None:
+    for index in range(40):
+        rig.put(f"{index}")
+    rig.edge.faults.replace([fault("GET", "stall", seconds=30, at_byte=1)])
+    rig.open()
+    worker = rig.worker(rig.list())
+    threading.Timer(1.0, rig.stop.set).start()
+    with pytest.raises(Stopped):
+        worker.run()
+    numbers = [entry.metadata.get("messages") for entry in rig.state().entries("begun/1-w0-1-0")]
+    assert numbers and all(numbers)  # they were in hand
+    again = BegunMessages(rig.state(), listing="1", slot="w0", attempt=2)
+    again.open()
+    assert again.suspects == frozenset()
 
 
 def work(rig: EngineRig, listing: str, messages: int, attempt: int) -> int:

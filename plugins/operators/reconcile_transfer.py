@@ -11,7 +11,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
 from operators.engine_errors import connections, engine_errors
-from operators.run_identity import STATE_PREFIX, RunIdentity
+from operators.run_identity import STATE_PREFIX, RunIdentity, dag_name
 from operators.s3_list_to_pubsub import SUMMARY_KEY, worker_slots
 from operators.transfer_run import ACK_DEADLINE_S
 
@@ -117,9 +117,13 @@ class ReconcileTransferOperator(BaseOperator):
 
     def _first_pass(self, context: Context, run: RunIdentity, listing: Mapping[str, Any]) -> list[dict[str, Any]]:
         from transfer.passes import round_name
+        from transfer.runs import RunIndex
         from transfer.verdicts import Pass
 
         which = Pass.FIRST if listing["run"]["transfer_id"] == run.transfer_id else Pass.REPLAY
+        if which is Pass.REPLAY:
+            self.log.info("the run was opened anew: all that is unfinished is tried again, as it was listed")
+            RunIndex(self._state_at(run, STATE_PREFIX), dag_name(context["ti"].dag_id)).open(run.name, run.opened_at_s)
         report, published = self._pass(which, context, run, listing, is_reopened=which is Pass.REPLAY)
         self._tell(run, report)
         context["ti"].xcom_push(

@@ -247,6 +247,13 @@ class EngineRig:
             has_extras=True,
         )
 
+    def report(self) -> ReconciliationReport:
+        return ReconciliationReport.decode(self.state().read("report.json"))
+
+    def s3_lists(self) -> int:
+        """Listing requests that S3 has answered."""
+        return sum(count for name, count in self.s3.requests().items() if name.startswith("GET bucket"))
+
     def copy_all(self) -> tuple[TransferStats, ReconciliationReport]:
         """Open, list, drain with one worker, reconcile."""
         self.open()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -115,10 +115,10 @@ def arrived(rig: EngineRig, key: str, body: bytes, outcome: TransferOutcome) -> 
     return outcome
 
 
-def refused(rig: EngineRig, outcome: TransferOutcome) -> TransferFailure:
-    """The failure, once it is clear that nothing is at the destination, counted as copied, or left behind."""
+def refused(rig: EngineRig, outcome: TransferOutcome, *, names: Sequence[str] = ()) -> TransferFailure:
+    """The failure, once it is clear that nothing (but `names`) is at the destination, counted as copied, or left behind."""
     assert isinstance(outcome, Failed), outcome
-    assert rig.names() == []
+    assert rig.names() == list(names)
     assert rig.progress.stats().bytes_copied == 0
     assert left_behind(rig) == []
     return outcome.failure

@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Mapping
 
 from transfer.backends.crc32c import crc32c_of
-from transfer.backends.gcs_client import MAX_ANSWER_BYTES, OBJECT_FIELDS, GcsClient, parse_object
+from transfer.backends.gcs_client import MAX_ANSWER_BYTES, OBJECT_FIELDS, GcsClient, stored_object
 from transfer.backends.gcs_parts import GcsPartsUpload, begin_parts
 from transfer.backends.gcs_session import GcsStreamUpload, begin_session
 from transfer.backends.gcs_stored import Capabilities, remove, verified
@@ -65,7 +65,7 @@ class GcsSink:
             headers=[f"Content-Type: multipart/related; boundary={self._boundary}"],
             body=message,
         )
-        stored = parse_object(json.loads(bytes(answer.body)))
+        stored = stored_object(answer)
         return (yield from verified(self._client, stored, size_bytes=len(body), crc32c=crc32c))
 
     def stat(self, name: str) -> Step[DestinationObject | None]:
@@ -73,7 +73,7 @@ class GcsSink:
         answer = yield from self._client.send(
             "GET", f"{self._client.object_url(name)}?fields={OBJECT_FIELDS}", accept=(200, 404)
         )
-        return parse_object(json.loads(bytes(answer.body))) if answer.status == 200 else None
+        return stored_object(answer) if answer.status == 200 else None
 
     def read(self, name: str) -> Step[bytes | None]:
         """The bytes of a small object, or None."""

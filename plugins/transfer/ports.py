@@ -108,6 +108,26 @@ class ObjectSink(Protocol):
         None is no condition. Raises GenerationMismatch when it is not.
         """
 
+    @property
+    def hashes_md5(self) -> bool:
+        """False once it is known that the server names no MD5 of what it stored."""
+
+    def put_stream(
+        self,
+        name: str,
+        stream: Any,
+        size_bytes: int,
+        resource: Mapping[str, object],
+        generation: int,
+        *,
+        md5: str,
+        observe: Callable[[bytes], None],
+    ) -> Step[DestinationObject]:
+        """The same with a body that comes as a stream. `md5`, hexadecimal or empty, is checked by the server.
+
+        `observe` gets what is sent. Raises CorruptTransfer when something else was stored, which is removed then.
+        """
+
     def stat(self, name: str) -> Step[DestinationObject | None]:
         """What is there now, or None."""
 

@@ -36,8 +36,58 @@ class Moved:
     edge_request_id: str
 
 
+def proven(
+    stored: DestinationObject, digest: SourceDigest | None, item: ObjectMeta, source: ObjectSource, sink: ObjectSink
+) -> Step[Proof]:
+    """What proves a stored object, whose bytes the digest took; none where Cloud Storage checked the MD5 announced to it.
+
+    Raises CorruptTransfer when it is not the source's; it is removed then.
+    """
+    if digest is None:
+        return Proof.ETAG_MD5
+    try:
+        proof = digest.prove()
+    except CorruptTransfer as error:
+        yield from sink.remove(stored, error.message)
+        raise
+    if digest.is_doubtful:
+        again = yield from source.checksum(item, 0, item.size_bytes)
+        if again != stored.crc32c:
+            yield from sink.remove(stored, f"read once more, its CRC32C is {again} and not {stored.crc32c}")
+    return proof
+
+
+def move_at_once(
+    item: ObjectMeta, name: str, *, source: ObjectSource, sink: ObjectSink, progress: Progress
+) -> Step[Moved]:
+    """An object that is not worth going on with after trouble: one GET streamed into one conditional upload."""
+    shown_bytes = 0
+
+    def observe(data: bytes) -> None:
+        nonlocal shown_bytes
+        shown_bytes += len(data)
+        progress.part(len(data))
+        if digest is not None:
+            digest.update(data)
+
+    stream = yield from source.open(item, 0, item.size_bytes)
+    try:
+        headers = stream.headers
+        md5 = server_md5(item, headers)
+        digest = None if md5 and sink.hashes_md5 else SourceDigest(item, headers)
+        resource, generation = resource_of(item, headers), item.replaces_generation
+        stored = yield from sink.put_stream(
+            name, stream, item.size_bytes, resource, generation, md5=md5, observe=observe
+        )
+    finally:
+        stream.close()
+        progress.part(-shown_bytes)  # the object itself counts, if it arrived
+    proof = yield from proven(stored, digest, item, source, sink)
+    return Moved(stored=stored, proof=proof, edge_request_id=headers.get("x-amz-cf-id", ""))
+
+
 class StreamedObject:
-    """One object on its way, on one lane."""
+    """One object on its way, on one lane, that goes on where it stood after any trouble."""
 
     def __init__(
         self,
@@ -48,7 +98,7 @@ class StreamedObject:
         sink: ObjectSink,
         retrier: Retrier,
         progress: Progress,
-        records: UploadRecords | None,
+        records: UploadRecords,
     ) -> None:
         self._item = item
         self._name = name
@@ -77,13 +127,12 @@ class StreamedObject:
             raise
         finally:
             self._progress.part(-self._shown_bytes)  # the object itself counts, if it arrived
-        if self._records is not None:
-            yield from self._records.forget(self._name)
+        yield from self._records.forget(self._name)
         return moved
 
     def _take_up(self) -> Step[None]:
         """Go on with what an earlier delivery began, where its bytes can still be proven."""
-        if self._records is None or not (md5 := server_md5(self._item, {})):
+        if not (md5 := server_md5(self._item, {})):
             return
         found = yield from take_up(self._records, self._sink, self._item, self._name, UploadKind.STREAM)
         if found is not None:
@@ -114,7 +163,11 @@ class StreamedObject:
         while isinstance(position, int):
             self._show(position)
             position = yield from self._send(position, min(MAX_GET_BYTES, size_bytes - position))
-        return Moved(stored=position, proof=(yield from self._prove(position)), edge_request_id=self._edge_request_id)
+        return Moved(
+            stored=position,
+            proof=(yield from proven(position, self._digest, self._item, self._source, self._sink)),
+            edge_request_id=self._edge_request_id,
+        )
 
     def _send(self, start: int, count: int) -> Step[int | DestinationObject]:
         self._is_opening = True
@@ -138,7 +191,7 @@ class StreamedObject:
             self._name, item.size_bytes, resource, item.replaces_generation, md5=md5
         )
         self._digest = SourceDigest(item, headers) if upload.needs_md5 else None
-        if self._records is not None and md5:
+        if md5:
             yield from self._records.save(
                 OpenUpload(
                     kind=UploadKind.STREAM,
@@ -149,20 +202,6 @@ class StreamedObject:
                     generation=item.replaces_generation,
                 )
             )
-
-    def _prove(self, stored: DestinationObject) -> Step[Proof]:
-        if self._digest is None:
-            return Proof.ETAG_MD5  # announced when the upload began, and computed by Cloud Storage
-        try:
-            proof = self._digest.prove()
-        except CorruptTransfer as error:
-            yield from self._sink.remove(stored, error.message)
-            raise
-        if self._digest.is_doubtful:
-            again = yield from self._source.checksum(self._item, 0, self._item.size_bytes)
-            if again != stored.crc32c:
-                yield from self._sink.remove(stored, f"read once more, its CRC32C is {again} and not {stored.crc32c}")
-        return proof
 
     def _observe(self, data: bytes) -> None:
         if self._digest is not None:
@@ -187,5 +226,4 @@ class StreamedObject:
                 yield from self._upload.abort()
             except TransferError as error:
                 log.info("an unfinished upload of %r could not be given up: %s", self._name, error)
-        if self._records is not None:
-            yield from self._records.forget(self._name)
+        yield from self._records.forget(self._name)

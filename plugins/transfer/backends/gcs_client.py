@@ -89,11 +89,14 @@ class GcsClient:
         observe: Callable[[bytes], None],
         headers: Sequence[str] = (),
         accept: Sequence[int] = (200,),
+        method: str = "PUT",
+        head: bytes = b"",
+        tail: bytes = b"",
     ) -> Step[Answer]:
-        """PUT the next `count` bytes of a download; otherwise as `send`. Raises what the download broke off with, too."""
+        """Send the next `count` bytes of a download; otherwise as `send`. Raises what the download broke off with, too."""
         token, authorization = self._authorization(url)
         answer = yield from self._curl.send(
-            "PUT", url, download, count, headers=[*authorization, *headers], observe=observe
+            method, url, download, count, headers=[*authorization, *headers], observe=observe, head=head, tail=tail
         )
         return self._accepted(answer, accept, token)
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from transfer.backends.crc32c import Crc32c
 from transfer.backends.exchange import Answer
 from transfer.backends.gcs_client import OBJECT_FIELDS, GcsClient, stored_object
-from transfer.backends.gcs_stored import Capabilities, remove, verified
+from transfer.backends.gcs_stored import Capabilities, verified, verified_md5
 from transfer.backends.streams import Download
 from transfer.errors import EndpointRejected, SinkUnavailable, Stage
 from transfer.model import DestinationObject
@@ -128,10 +128,7 @@ class GcsStreamUpload:
         is_summed = self._checksum.size_bytes == self._size_bytes  # not when another worker sent the beginning
         crc32c = self._checksum.text if is_summed else stored.crc32c
         yield from verified(self._client, stored, size_bytes=self._size_bytes, crc32c=crc32c)
-        if stored.md5 and self._md5 and stored.md5 != self._md5:
-            said = f"the ETag says MD5 {self._md5}, and Cloud Storage stored {stored.md5}"
-            yield from remove(self._client, stored, said)
-        if self._md5 and not stored.md5 and not self.needs_md5:
-            self._capabilities.hashes_md5 = False
-            yield from remove(self._client, stored, "Cloud Storage names no MD5 to compare, so it is computed here")
+        if self._md5:
+            is_proven_here = self.needs_md5
+            yield from verified_md5(self._client, stored, self._md5, self._capabilities, is_proven_here=is_proven_here)
         return stored

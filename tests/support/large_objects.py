@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from urllib.request import urlopen
 
-from engine_rig import DESTINATION, SOURCE, STATE_PREFIX, EngineRig, engine_rig
+from engine_rig import DESTINATION, SOURCE, STATE_PREFIX, EngineRig, engine_rig, fault
 from localcloud.edge import EdgeServer
 from transfer.backends.driving import complete
 from transfer.backends.gcs_sink import GcsSink
 from transfer.backends.gcs_stored import Capabilities
+from transfer.errors import Stopped
 from transfer.model import Copied, Failed, ObjectMeta, TransferFailure, TransferOutcome
 
 MIB = 1024 * 1024
@@ -115,10 +117,25 @@ def arrived(rig: EngineRig, key: str, body: bytes, outcome: TransferOutcome) -> 
     return outcome
 
 
-def refused(rig: EngineRig, outcome: TransferOutcome) -> TransferFailure:
-    """The failure, once it is clear that nothing is at the destination, counted as copied, or left behind."""
+def refused(rig: EngineRig, outcome: TransferOutcome, *, names: Sequence[str] = ()) -> TransferFailure:
+    """The failure, once it is clear that nothing (but `names`) is at the destination, counted as copied, or left behind."""
     assert isinstance(outcome, Failed), outcome
-    assert rig.names() == []
+    assert rig.names() == list(names)
     assert rig.progress.stats().bytes_copied == 0
     assert left_behind(rig) == []
     return outcome.failure
+
+
+def abandoned(rig: EngineRig, key: str) -> ObjectMeta:
+    """An object whose first delivery ended midway, as after SIGKILL: its upload is open and on record."""
+    item = listed(rig, key)
+    rig.edge.faults.replace([fault("GET", "stall", after=1 if "-" in item.etag else 0, at_byte=MIB, seconds=5)])
+    timer = threading.Timer(0.7, rig.stop.set)
+    timer.start()
+    with suppress(Stopped):
+        rig.move(item)
+    timer.join()
+    rig.stop.clear()
+    rig.edge.faults.replace([])
+    assert [record["name"] for record in records(rig).values()] == [key]
+    return item

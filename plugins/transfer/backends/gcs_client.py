@@ -125,6 +125,15 @@ class GcsClient:
         return token, [f"Authorization: Bearer {token}"] if token else []
 
 
+def stored_object(answer: Answer) -> DestinationObject:
+    """The object resource that an answer consists of."""
+    try:
+        return parse_object(json.loads(bytes(answer.body)))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        said = f"Cloud Storage answered {answer.status} with what describes no object: {answer.text[:200]!r}"
+        raise SinkUnavailable(said, stage=Stage.UPLOAD, http_status=answer.status) from error
+
+
 def parse_object(resource: Mapping[str, Any]) -> DestinationObject:
     """An object resource of the JSON API."""
     md5 = resource.get("md5Hash", "")

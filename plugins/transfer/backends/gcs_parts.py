@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import logging
 import re
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,7 @@ from xml.sax.saxutils import escape, unescape
 
 from transfer.backends.crc32c import Crc32c, combined
 from transfer.backends.exchange import Answer
-from transfer.backends.gcs_client import OBJECT_FIELDS, GcsClient, parse_object
+from transfer.backends.gcs_client import OBJECT_FIELDS, GcsClient, stored_object
 from transfer.backends.gcs_stored import Capabilities, verified
 from transfer.backends.streams import Download
 from transfer.errors import CorruptTransfer, SinkUnavailable, Stage
@@ -166,7 +165,7 @@ class GcsPartsUpload:
     def _stat(self) -> Step[DestinationObject | None]:
         url = f"{self._client.object_url(self._name)}?fields={OBJECT_FIELDS}"
         answer = yield from self._client.send("GET", url, accept=(200, 404))
-        return parse_object(json.loads(bytes(answer.body))) if answer.status == 200 else None
+        return stored_object(answer) if answer.status == 200 else None
 
 
 def _hashes(answer: Answer) -> tuple[str, str]:

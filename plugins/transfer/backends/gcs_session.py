@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 
 from transfer.backends.crc32c import Crc32c
 from transfer.backends.exchange import Answer
-from transfer.backends.gcs_client import OBJECT_FIELDS, GcsClient, parse_object
+from transfer.backends.gcs_client import OBJECT_FIELDS, GcsClient, stored_object
 from transfer.backends.gcs_stored import Capabilities, verified, verified_md5
 from transfer.backends.streams import Download
 from transfer.errors import EndpointRejected, SinkUnavailable, Stage
@@ -124,7 +124,7 @@ class GcsStreamUpload:
         if answer.status == 308:
             found = _PERSISTED.fullmatch(answer.headers.get("range", ""))
             return int(found[1]) + 1 if found else 0
-        stored = parse_object(json.loads(bytes(answer.body)))
+        stored = stored_object(answer)
         is_summed = self._checksum.size_bytes == self._size_bytes  # not when another worker sent the beginning
         crc32c = self._checksum.text if is_summed else stored.crc32c
         yield from verified(self._client, stored, size_bytes=self._size_bytes, crc32c=crc32c)

@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Callable, Mapping
 
 from transfer.backends.crc32c import Crc32c, crc32c_of
-from transfer.backends.gcs_client import MAX_ANSWER_BYTES, OBJECT_FIELDS, GcsClient, parse_object
+from transfer.backends.gcs_client import MAX_ANSWER_BYTES, OBJECT_FIELDS, GcsClient, stored_object
 from transfer.backends.gcs_parts import GcsPartsUpload, begin_parts
 from transfer.backends.gcs_session import GcsStreamUpload, begin_session
 from transfer.backends.gcs_stored import Capabilities, remove, verified, verified_md5
@@ -58,7 +58,7 @@ class GcsSink:
         answer = yield from self._client.send(
             "POST", self._insert_url(generation), headers=[self._content_type], body=b"".join((head, body, tail))
         )
-        stored = parse_object(json.loads(bytes(answer.body)))
+        stored = stored_object(answer)
         return (yield from verified(self._client, stored, size_bytes=len(body), crc32c=crc32c))
 
     def put_stream(
@@ -96,7 +96,7 @@ class GcsSink:
             head=head,
             tail=tail,
         )
-        stored = parse_object(json.loads(bytes(answer.body)))
+        stored = stored_object(answer)
         yield from verified(self._client, stored, size_bytes=size_bytes, crc32c=checksum.text)
         if md5:
             yield from verified_md5(self._client, stored, md5, self._capabilities, is_proven_here=is_proven_here)
@@ -126,7 +126,7 @@ class GcsSink:
         answer = yield from self._client.send(
             "GET", f"{self._client.object_url(name)}?fields={OBJECT_FIELDS}", accept=(200, 404)
         )
-        return parse_object(json.loads(bytes(answer.body))) if answer.status == 200 else None
+        return stored_object(answer) if answer.status == 200 else None
 
     def read(self, name: str) -> Step[bytes | None]:
         """The bytes of a small object, or None."""

@@ -208,11 +208,12 @@ class ReconcileTransferOperator(BaseOperator):
         )
 
     def _state(self, run: RunIdentity) -> Any:
+        return self._state_at(run, run.state_prefix)
+
+    def _state_at(self, run: RunIdentity, prefix: str) -> Any:
         from hooks.engine import Destination
 
-        return Destination.of_records(self.gcp_conn_id, self.destination_bucket, run.state_bucket).state(
-            run.state_prefix
-        )
+        return Destination.of_records(self.gcp_conn_id, self.destination_bucket, run.state_bucket).state(prefix)
 
 
 def _summary(run: RunIdentity, report: ReconciliationReport, state_uri: str) -> dict[str, Any]:

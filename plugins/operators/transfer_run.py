@@ -73,7 +73,9 @@ class OpenTransferRunOperator(BaseOperator):
 
 
 class CloseTransferRunOperator(BaseOperator):
-    """Deletes the subscriptions of every opening of this run, and the records of old runs. Safe to repeat.
+    """Deletes the subscriptions of every opening of this run, ends its unfinished uploads, and deletes the records of old runs.
+
+    Safe to repeat.
 
     :param run: what the opening returned.
     :param destination_bucket: the Cloud Storage bucket.
@@ -116,9 +118,9 @@ class CloseTransferRunOperator(BaseOperator):
                 messaging.close(work_subscription(base, opening))
                 messaging.close(error_subscription(base, opening))
         self.log.info("the subscriptions of this run are gone")
-        self._remove_old_records(RunIdentity(**self.run), task.dag_id)
+        self._clean_up(RunIdentity(**self.run), task.dag_id)
 
-    def _remove_old_records(self, run: RunIdentity, dag_id: str) -> None:
+    def _clean_up(self, run: RunIdentity, dag_id: str) -> None:
         """What stays because of an error goes with a later run."""
         from hooks.engine import Destination
         from transfer.errors import TransferError
@@ -128,8 +130,14 @@ class CloseTransferRunOperator(BaseOperator):
         destination = Destination.of_records(self.gcp_conn_id, self.destination_bucket, run.state_bucket)
         index = RunIndex(destination.state(STATE_PREFIX), dag_name(dag_id))
         try:
+            if given_up := destination.give_up_uploads(run.state_prefix):
+                self.log.info("%d unfinished uploads of this run were given up", given_up)
             index.close(run.name, run.opened_at_s)
-            for name in index.keep(int(self.keep_runs)):
+            for name in index.old(int(self.keep_runs)):
+                destination.give_up_uploads(f"{STATE_PREFIX}{name}/")
+                index.remove(name)
                 self.log.info("the records of the run %s are gone", name)
         except TransferError as error:
-            self.log.warning("the records of old runs could not be removed: %s: %s", error.code, redact(error.message))
+            self.log.warning(
+                "not everything was cleaned up, a later run will: %s: %s", error.code, redact(error.message)
+            )

@@ -5,6 +5,7 @@ A fixed seed here; `make chaos` takes more seeds and more objects (CHAOS_SEEDS, 
 
 from __future__ import annotations
 
+import io
 import os
 import random
 import time
@@ -115,7 +116,14 @@ def test_a_run_that_is_marked_failed_and_one_whose_airflow_goes_away(pipeline: P
     """A run is ended by hand in mid-transfer; another goes on while no API server answers for 20 s."""
     prefix = f"away-{chaos.seed}/"
     bodies = fill(pipeline, prefix, OBJECTS // 4, chaos.seed + 1)
-    chaos.faults(pipeline.cloud.edge_url, {"match": f"GET /{prefix}", "action": "delay", "seconds": 0.4})
+    huge = f"{prefix}0/huge"  # travels in parts, each an upload of its own until they are joined
+    bodies[huge] = random.Random(chaos.seed).randbytes(1024 * 1024) * 80
+    pipeline.s3.upload_fileobj(io.BytesIO(bodies[huge]), pipeline.cloud.source_bucket, huge)  # in parts, by its size
+    chaos.faults(
+        pipeline.cloud.edge_url,
+        {"match": f"GET /{huge}", "action": "stall", "at_byte": 1024 * 1024, "seconds": 15.0},
+        {"match": f"GET /{prefix}", "action": "delay", "seconds": 0.4},
+    )
     ended = pipeline.trigger(prefix, destination_prefix=f"{prefix}ended/")
     goes_on = pipeline.trigger(prefix, destination_prefix=f"{prefix}goes-on/")
 
@@ -123,9 +131,11 @@ def test_a_run_that_is_marked_failed_and_one_whose_airflow_goes_away(pipeline: P
         return pipeline.airflow.task_state(run, "transfer", map_index=0).get("progress", {}).get("copied", 0)
 
     chaos.until(lambda: copied(ended) and copied(goes_on), "both runs to move objects")
+    chaos.until(lambda: pipeline.open_uploads(f"{prefix}ended/"), "the upload of the largest object to begin")
     pipeline.airflow.fail_run(ended)
     pipeline.airflow.wait_for_task(ended, "close_run", states=frozenset({"success"}), timeout_s=60)
     assert pipeline.airflow.run_state(goes_on) == "running"
+    assert pipeline.open_uploads(f"{prefix}ended/") == []
     pipeline.airflow.take_api_server_away(API_AWAY_S)
     chaos.calm()
 
@@ -137,4 +147,5 @@ def test_a_run_that_is_marked_failed_and_one_whose_airflow_goes_away(pipeline: P
     again = pipeline.trigger(prefix, destination_prefix=f"{prefix}ended/")
     assert wait(pipeline, again) == "success", pipeline.logs(again)[-4000:]
     check(pipeline, again, bodies, prefix=prefix, destination_prefix=f"{prefix}ended/")
+    assert pipeline.open_uploads("") == []
     assert subscriptions(pipeline) == []

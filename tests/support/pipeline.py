@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.request import Request, urlopen
+from xml.etree import ElementTree
 
 import boto3
 from google.auth.credentials import AnonymousCredentials
@@ -45,6 +46,14 @@ class Pipeline:
     def stored(self, prefix: str) -> dict[str, bytes]:
         blobs = self.gcs.list_blobs(self.cloud.destination_bucket, prefix=prefix)
         return {blob.name: blob.download_as_bytes(raw_download=True) for blob in blobs}
+
+    def open_uploads(self, prefix: str) -> list[str]:
+        """The names of uploads in parts that were begun and not ended (XML API, "List multipart uploads")."""
+        url = f"{self.cloud.gcs_url}/{self.cloud.destination_bucket}?uploads&prefix={prefix}"
+        with urlopen(url, timeout=10) as answer:
+            return [
+                node.text or "" for node in ElementTree.fromstring(answer.read()).iter() if node.tag.endswith("Key")
+            ]
 
     def trigger(self, prefix: str, **conf: Any) -> Run:
         return self.airflow.trigger(

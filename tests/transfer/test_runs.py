@@ -21,6 +21,14 @@ def make_run(state: MemoryState, name: str, opened_at_s: float, *, is_closed: bo
         index.close(name, opened_at_s)
 
 
+def clean(state: MemoryState, keep: int) -> list[str]:
+    index = index_of(state)
+    old = index.old(keep)
+    for name in old:
+        index.remove(name)
+    return old
+
+
 def folders(state: MemoryState) -> set[str]:
     return {name.split("/")[0] for name in state.records} - {"runs"}
 
@@ -30,10 +38,10 @@ def test_the_newest_runs_stay_and_the_others_leave_nothing() -> None:
     for day, name in enumerate(("one", "two", "three", "four")):
         make_run(state, name, NOW_S - 1000 + day)
     make_run(state, "another-dags", NOW_S - 5000, dag="other")
-    assert index_of(state).keep(2) == ["one", "two"]
+    assert clean(state, 2) == ["one", "two"]
     assert folders(state) == {"three", "four", "another-dags"}
     assert [entry.run for entry in index_of(state).entries()] == ["three", "four"]
-    assert index_of(state).keep(2) == []
+    assert clean(state, 2) == []
 
 
 def test_a_run_that_is_not_closed_stays_until_it_is_abandoned() -> None:
@@ -42,7 +50,7 @@ def test_a_run_that_is_not_closed_stays_until_it_is_abandoned() -> None:
     make_run(state, "at-work", NOW_S - ABANDONED_S + 1, is_closed=False)
     make_run(state, "done", NOW_S - 1000)
     make_run(state, "now", NOW_S, is_closed=False)
-    assert index_of(state).keep(1) == ["dead", "done"]
+    assert clean(state, 1) == ["dead", "done"]
     assert folders(state) == {"at-work", "now"}
 
 
@@ -51,9 +59,12 @@ def test_a_run_opened_again_counts_once_and_as_new() -> None:
     make_run(state, "again", NOW_S - 1000)
     make_run(state, "between", NOW_S - 500)
     make_run(state, "again", NOW_S - 100)
-    assert index_of(state).keep(1) == ["between"]
+    assert clean(state, 1) == ["between"]
     assert folders(state) == {"again"}
-    assert len(list(index_of(state).entries())) == 1
+    assert {entry.run for entry in index_of(state).entries()} == {"again"}
+    make_run(state, "newest", NOW_S)
+    assert clean(state, 1) == ["again"]
+    assert [entry.run for entry in index_of(state).entries()] == ["newest"]
 
 
 def test_the_last_run_is_the_one_before_this() -> None:

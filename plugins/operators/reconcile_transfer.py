@@ -202,6 +202,7 @@ class ReconcileTransferOperator(BaseOperator):
             run_id=run.run_id,
             transfer_id=run.transfer_id,
             listing=listing["listing"],
+            listed=listing["listed"],
             attempt=context["ti"].try_number,
             may_replace=Overwrite(self.overwrite) is not Overwrite.NEVER,
             has_extras=not listing["only_failed"],

@@ -119,6 +119,7 @@ def main() -> None:
         run_id=RUN,
         transfer_id=RUN,
         listing="1",
+        listed=count,
         attempt=1,
         may_replace=True,
         has_extras=True,

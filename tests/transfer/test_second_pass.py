@@ -115,6 +115,15 @@ def test_what_a_fatal_error_kept_back_is_not_tried_again_and_says_why(rig: Engin
     assert "Signature=" not in report.reasons[0].message
 
 
+def test_a_manifest_that_is_gone_proves_nothing(rig: EngineRig) -> None:
+    first_pass(rig, ["a", "b"], [fault("/b", "status", **GONE)])
+    for entry in list(rig.state().entries("manifest/")):
+        rig.state().delete(entry.name)
+    with pytest.raises(RunUnknown, match=r"2 objects were listed, and the manifest .* names 0"):
+        rig.one_pass(Pass.REPLAY, attempt=2, is_reopened=True)
+    assert rig.report().listed == 2
+
+
 def test_a_run_without_failures_is_final_at_once(rig: EngineRig) -> None:
     report, published = first_pass(rig, ["a", "b"], [])
     assert (report.is_green, report.is_final, published.objects) == (True, True, 0)

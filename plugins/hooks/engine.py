@@ -75,6 +75,17 @@ class Destination:
     def _of_state(self) -> Destination:
         return replace(self, bucket=self.state_bucket or self.bucket)
 
+    def give_up_uploads(self, state_prefix: str) -> int:
+        """End the uploads that a run left open, and free their parts; how many."""
+        from transfer.backends.driving import complete
+        from transfer.backends.gcs_sink import GcsSink
+        from transfer.retry import Retrier
+        from transfer.uploads import give_up_all
+
+        retrier = Retrier(self.config.retry)
+        sink = GcsSink(self._client_factory()())
+        return give_up_all(self.state(state_prefix), sink, lambda step: complete(retrier.call(step), self.stop))
+
     def loop(self) -> CurlLoop:
         """Drives transfers; one a thread."""
         from transfer.backends.driving import CurlLoop

@@ -73,7 +73,9 @@ class OpenTransferRunOperator(BaseOperator):
 
 
 class CloseTransferRunOperator(BaseOperator):
-    """Deletes the subscriptions of every opening of this run, and the records of old runs. Safe to repeat.
+    """Deletes the subscriptions of every opening of this run, its unfinished uploads, and the records of old runs.
+
+    Safe to repeat.
 
     :param run: what the opening returned.
     :param destination_bucket: the Cloud Storage bucket.
@@ -116,7 +118,22 @@ class CloseTransferRunOperator(BaseOperator):
                 messaging.close(work_subscription(base, opening))
                 messaging.close(error_subscription(base, opening))
         self.log.info("the subscriptions of this run are gone")
-        self._remove_old_records(RunIdentity(**self.run), task.dag_id)
+        run = RunIdentity(**self.run)
+        self._give_up_uploads(run)
+        self._remove_old_records(run, task.dag_id)
+
+    def _give_up_uploads(self, run: RunIdentity) -> None:
+        """Parts that nobody will go on with are paid for until then."""
+        from hooks.engine import Destination
+        from transfer.errors import TransferError
+        from transfer.event_log import redact
+
+        destination = Destination.of_records(self.gcp_conn_id, self.destination_bucket, run.state_bucket)
+        try:
+            if given_up := destination.give_up_uploads(run.state_prefix):
+                self.log.info("%d unfinished uploads were given up", given_up)
+        except TransferError as error:
+            self.log.warning("unfinished uploads could not be given up: %s: %s", error.code, redact(error.message))
 
     def _remove_old_records(self, run: RunIdentity, dag_id: str) -> None:
         """What stays because of an error goes with a later run."""

@@ -130,7 +130,7 @@ def abandoned(rig: EngineRig, key: str) -> ObjectMeta:
     """An object whose first delivery ended midway, as after SIGKILL: its upload is open and on record."""
     item = listed(rig, key)
     rig.edge.faults.replace([fault("GET", "stall", after=1 if "-" in item.etag else 0, at_byte=MIB, seconds=5)])
-    timer = threading.Timer(0.7, rig.stop.set)
+    timer = threading.Timer(0.3, rig.stop.set)
     timer.start()
     with suppress(Stopped):
         rig.move(item)

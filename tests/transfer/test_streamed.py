@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from engine_rig import DESTINATION, SOURCE, EngineRig, fault
-from large_objects import MIB, PART, arrived, listed, ranges_asked, refused
+from large_objects import MIB, arrived, listed, ranges_asked, refused
 from localcloud.edge import EdgeServer
 from transfer.backends.signing import UrlSigner
 from transfer.errors import SignatureRejected
@@ -69,14 +69,26 @@ def test_an_answer_that_is_no_json_is_trouble_on_the_way(large: EngineRig, bodie
     assert (failure.error_code, failure.http_status) == ("SinkUnavailable", 200)
 
 
-@pytest.mark.parametrize("at_byte", [0, PART, 12 * MIB])
-def test_a_stream_broken_off_is_hashed_once(large: EngineRig, bodies, at_byte: int) -> None:
-    """Bytes that are sent twice must not be summed up twice: the proof is computed here."""
+@pytest.mark.parametrize("at_byte", [0, MIB, 3 * MIB])
+def test_a_session_gone_on_with_is_hashed_once(large: EngineRig, bodies, at_byte: int) -> None:
+    """Bytes that are sent twice are summed up once, where the server names no MD5 and the proof is computed here."""
+    large.capabilities.hashes_md5 = False
+    broken = [fault("GET", "reset", times=1, at_byte=at_byte), fault("GET", "truncate", times=1, at_byte=100_000)]
+    large.edge.faults.replace(broken)
+    large.gcs.faults.replace([fault("PUT /upload", "rewrite", cut=NO_MD5), fault("PUT /upload", "reset", times=1)])
+    assert arrived(large, "stream", bodies["stream"], large.move(listed(large, "stream"))).proof is Proof.ETAG_MD5
+
+
+@pytest.mark.parametrize("times", [1, None])
+def test_a_bit_flipped_in_a_multipart_object_that_goes_at_once(large: EngineRig, bodies, times: int | None) -> None:
     rig = replace(large, config=replace(large.config, parallel_bytes=64 * MIB))
-    broken = [fault("GET", "reset", times=1, after=after, at_byte=at_byte) for after in (0, 0)]
-    rig.edge.faults.replace([*broken, fault("GET", "truncate", times=1, at_byte=100_000)])
-    rig.gcs.faults.replace([fault("PUT /upload", "reset", times=1, after=1)])
-    assert arrived(rig, "parts", bodies["parts"], rig.move(listed(rig, "parts"))).proof is Proof.ETAG_MULTIPART
+    flips = [fault("GET", "corrupt", times=1, at_byte=1000 + index) for index in range(times or 50)]
+    rig.edge.faults.replace(flips)
+    outcome = rig.move(listed(rig, "parts"))
+    if times:
+        assert arrived(rig, "parts", bodies["parts"], outcome).proof is Proof.ETAG_MULTIPART
+    else:
+        assert refused(rig, outcome).error_code == "CorruptTransfer"
 
 
 class _Clock:

@@ -1,0 +1,179 @@
+"""Uploads on record: gone on with, replaced, or given up; nothing hidden stays behind."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+
+import pytest
+
+from engine_rig import DESTINATION, STATE_PREFIX, EngineRig, fault
+from large_objects import (
+    MIB,
+    abandoned,
+    arrived,
+    left_behind,
+    listed,
+    open_parts,
+    put_in_parts,
+    ranges_asked,
+    records,
+    refused,
+    stored_parts,
+)
+from transfer.backends.driving import complete
+from transfer.backends.gcs_sink import GcsSink
+from transfer.uploads import give_up_all, open_uploads
+
+WAYS = ["stream", "parts"]
+
+
+def give_up(rig: EngineRig) -> int:
+    """As the end of a run does."""
+    retrier = rig.retrier()
+    return give_up_all(rig.state(), GcsSink(rig.gcs_client()), lambda step: complete(retrier.call(step), rig.stop))
+
+
+def record_name(rig: EngineRig, key: str) -> str:
+    return f"{STATE_PREFIX}{rig.run_id}/uploads/{hashlib.sha256(key.encode()).hexdigest()[:40]}.json"
+
+
+def write_record(rig: EngineRig, key: str, body: bytes) -> None:
+    rig.storage.bucket(DESTINATION).blob(record_name(rig, key)).upload_from_string(body)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_abandoned_upload_is_gone_on_with(large: EngineRig, bodies, way: str) -> None:
+    item = abandoned(large, way)
+    with ranges_asked(large.edge) as asked:
+        arrived(large, way, bodies[way], large.move(item))
+    if way == "stream":
+        (range_,) = asked
+        assert int(range_[len("bytes=") :].split("-")[0]) >= MIB // 2
+
+
+def test_an_upload_whose_parts_are_not_on_record_yet_is_gone_on_with_all_the_same(large: EngineRig, bodies) -> None:
+    """Its parts would be paid for for ever if another upload took its place on record."""
+    item = abandoned(large, "parts")
+    ((name, token),) = open_parts(large)
+    assert stored_parts(large, name, token) == [1, 2]
+    assert next(iter(records(large).values()))["parts"] == []
+    before = large.gcs.requests()["xml.initiate 200"]
+    arrived(large, "parts", bodies["parts"], large.move(item, lanes=2))
+    assert large.gcs.requests()["xml.initiate 200"] == before
+
+
+@pytest.mark.parametrize("change", [{"etag": "0" * 32 + "-3"}, {"replaces_generation": 5}])
+def test_an_upload_of_something_else_under_the_name_is_given_up(large: EngineRig, change: dict) -> None:
+    item = abandoned(large, "parts")
+    blob = large.storage.bucket(DESTINATION).blob("parts")
+    if "replaces_generation" in change:
+        blob.upload_from_string(b"older")
+        change = {"replaces_generation": blob.generation}
+    else:
+        large.edge.faults.replace([fault("GET", "rewrite", headers={"ETag": f'"{change["etag"]}"'})])
+    before = large.gcs.requests().get("xml.abort 204", 0)
+    outcome = large.move(replace(item, **change), lanes=2)
+    assert outcome.key == "parts"
+    assert left_behind(large) == []
+    assert large.gcs.requests()["xml.abort 204"] == before + 1
+
+
+def test_an_upload_cut_otherwise_is_given_up(large: EngineRig) -> None:
+    """As after a change of `part_size_mib` between two tries, where the source's own parts cannot be told."""
+    body = bytes(23 * MIB)
+    put_in_parts(large, "cut", body, part_bytes=11 * MIB + 12_345)
+    item = replace(abandoned(large, "cut"), etag="0" * 32 + "-2")
+    other = replace(large, config=replace(large.config, part_size_bytes=6 * MIB))
+    large.edge.faults.replace([fault("GET", "rewrite", headers={"ETag": f'"{item.etag}"'})])
+    arrived(other, "cut", body, other.move(item, lanes=2))
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"version": 2}', b'{"version": 1, "kind": "parts"}', b"\xff"])
+@pytest.mark.parametrize("way", WAYS)
+def test_a_record_that_is_none_is_passed_over(large: EngineRig, bodies, way: str, body: bytes) -> None:
+    write_record(large, way, body)
+    assert list(open_uploads(large.state())) == []
+    arrived(large, way, bodies[way], large.move(listed(large, way), lanes=2))
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("status", [404, 410])
+def test_an_upload_that_is_no_more_is_begun_anew(large: EngineRig, bodies, way: str, status: int) -> None:
+    item = abandoned(large, way)
+    if way == "parts" and status == 410:
+        pytest.skip("the XML API answers NoSuchUpload with 404")
+    gone = "PUT /upload" if way == "stream" else "PUT .*partNumber"
+    large.gcs.faults.replace([fault(gone, "status", times=1, status=status)])
+    assert arrived(large, way, bodies[way], large.move(item)).attempts == 2
+
+
+def test_a_record_leads_to_no_other_host(large: EngineRig, bodies) -> None:
+    item = abandoned(large, "stream")
+    record = next(iter(records(large).values())) | {"token": "http://127.0.0.1:9/upload/storage/v1/b/x?upload_id=1"}
+    write_record(large, "stream", json.dumps(record).encode())
+    arrived(large, "stream", bodies["stream"], large.move(item))
+
+    write_record(large, "stream", json.dumps(record).encode())
+    assert give_up(large) == 1  # nothing is sent there, and the record goes
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_source_replaced_between_two_deliveries_is_not_gone_on_with(large: EngineRig, way: str) -> None:
+    key = f"{way}-replaced"
+    put = large.put if way == "stream" else (lambda key, body: put_in_parts(large, key, body))
+    put(key, b"1" * (12 * MIB))
+    item = abandoned(large, key)
+    put(key, b"2" * (12 * MIB))
+    outcome = large.move(item)
+    assert outcome.failure.error_code == "SourceChanged"
+    give_up(large)
+    refused(large, outcome)
+
+
+def test_the_end_of_a_run_frees_what_nobody_goes_on_with(large: EngineRig) -> None:
+    for way in WAYS:
+        abandoned_alone(large, way)
+    assert sorted(upload.name for _, upload in open_uploads(large.state())) == WAYS[::-1]
+    ((name, token),) = open_parts(large)
+    assert stored_parts(large, name, token)
+    assert give_up(large) == 2
+    assert left_behind(large) == []
+    assert large.gcs.requests()["objects.insert-cancel 499"] >= 1
+    assert give_up(large) == 0
+
+
+def abandoned_alone(rig: EngineRig, way: str) -> None:
+    others = {name: json.dumps(record).encode() for name, record in records(rig).items()}
+    for name in others:
+        rig.storage.bucket(DESTINATION).blob(name).delete()
+    abandoned(rig, way)
+    for name, body in others.items():
+        rig.storage.bucket(DESTINATION).blob(name).upload_from_string(body)
+
+
+def test_what_cannot_be_freed_stays_on_record_and_is_tried_again(large: EngineRig) -> None:
+    abandoned(large, "parts")
+    large.gcs.faults.replace([fault("DELETE .*uploadId", "status", status=503)])
+    assert give_up(large) == 0
+    large.gcs.faults.replace([])
+    assert len(records(large)) == 1
+    large.gcs.faults.replace([fault("DELETE", "status", times=2, status=503)])  # passing trouble is retried
+    assert give_up(large) == 1
+    assert left_behind(large) == []
+
+
+def test_uploads_that_have_ended_are_no_trouble(large: EngineRig, bodies) -> None:
+    """A record may outlive its upload: what it points to is then complete or gone, and the object stays."""
+    saved = {}
+    for way in WAYS:
+        item = abandoned(large, way)
+        saved |= records(large)
+        arrived(large, way, bodies[way], large.move(item))
+    for name, record in saved.items():
+        large.storage.bucket(DESTINATION).blob(name).upload_from_string(json.dumps(record))
+    assert give_up(large) == 2
+    assert left_behind(large) == []
+    for way in WAYS:
+        assert large.stored(way) == bodies[way]

@@ -139,6 +139,21 @@ class AirflowStack(AirflowApi):
     ) -> None:
         self.stop()
 
+    def command(self, *arguments: str) -> str:
+        """Run `airflow …` beside the running stack; its output. Raises AirflowError when it fails."""
+        done = subprocess.run(
+            [sys.executable, "-m", "airflow", *arguments],
+            env=self.environment,
+            cwd=self.home,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise AirflowError(f"airflow {' '.join(arguments)} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        return done.stdout
+
     def component_log(self, name: str) -> Path:
         """The output of `api-server`, `scheduler`, `dag-processor` or `db-migrate`."""
         return self.home / f"{name}.log"

@@ -1,7 +1,7 @@
 """A run's turn: at most so many runs of a DAG are open at a time, whatever started them.
 
-Airflow's own `max_active_runs` counts scheduled and manual runs only: a backfill brings a limit of its own, 10 unless it
-is told otherwise, and neither counts the other's runs.
+Airflow's own `max_active_runs` counts scheduled and manual runs only: a backfill brings a limit of its own,
+and neither counts the other's runs.
 """
 
 from __future__ import annotations

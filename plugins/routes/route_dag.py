@@ -46,7 +46,9 @@ def route_params(values: Mapping[str, Any]) -> dict[str, Param]:
     for name, param in PARAMS.items():
         value = values.get(name, param.value)
         if name in FIXED:
+            # A list of one choice: the form shows it and has no other, and the API refuses any.
             schema = {"type": param.schema["type"], "enum": [value], "section": "Fixed by the route"}
+            schema |= {"values_display": {"null": "none"}} if value is None else {}
         else:
             schema = param.schema
         params[name] = Param(value, description=param.description, schema=schema)

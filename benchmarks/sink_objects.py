@@ -163,7 +163,10 @@ class SinkObjects:
         self, bucket: str, name: str, content: Content, metadata: dict[str, str] | None, wanted: str | None
     ) -> bytes:
         generation = self._put(bucket, name, content, metadata, wanted)
-        return response(200, json.dumps(_resource(bucket, name, content, generation, metadata)).encode())
+        found = _resource(bucket, name, content, generation, metadata)
+        if md5 := self._md5s.get(content.crc32c):
+            found["md5Hash"] = base64.b64encode(bytes.fromhex(md5)).decode()
+        return response(200, json.dumps(found).encode())
 
     def _put(
         self, bucket: str, name: str, content: Content, metadata: dict[str, str] | None, wanted: str | None

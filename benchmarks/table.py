@@ -44,8 +44,8 @@ NOTES = """
   google-cloud-storage's `upload_many_from_filenames`, or `upload_chunks_concurrently` above 32 MiB. script: a pool of
   threads, a pycurl GET to a temporary file on tmpfs and `upload_from_filename`. Their imports are not counted.
 - Objects up to 8 MiB have MD5s for ETags, larger ones the multipart ETags the AWS CLI makes. The discarding sink
-  computes the CRC32C of everything; after each run it must have got every object and byte. It sends no MD5, so that
-  rclone has no hash to compare.
+  computes the CRC32C of everything; after each run it must have got every object and byte. It computes no MD5:
+  those of objects up to 8 MiB and of parts, which Cloud Storage names in its answers, it looks up by CRC32C.
 - Added latency holds back what a client sends to the edge; answers pass at once and connections open without delay.
 """
 

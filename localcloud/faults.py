@@ -24,6 +24,7 @@ ACTIONS = frozenset(
         "stall",  # send `at_byte` bytes of the response body, then wait `seconds` before the rest
         "corrupt",  # flip one bit of the response body at `at_byte`
         "lose_answer",  # do the work, then break the connection instead of answering
+        "rewrite",  # answer with `headers` in place of its own (an empty one goes), and without what `cut` matches
     }
 )
 
@@ -43,6 +44,8 @@ class Fault:
     headers: dict[str, str] = field(default_factory=dict)
     body: str = ""
     at_byte: int = 0
+    cut: str = ""
+    """A regular expression; all that it matches in header values and in a body from memory is left out."""
     seconds: float = 0.0
 
     def __post_init__(self) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 import socket
 import struct
 import threading
@@ -84,6 +85,8 @@ class Exchange:
 
     def send(self, status: int, headers: Headers = (), body: bytes | memoryview = b"") -> None:
         """Answer with a body from memory. A HEAD request gets the headers of the GET and no body."""
+        if self.fault is not None and self.fault.cut:
+            body = re.sub(self.fault.cut.encode(), b"", body)
         self._send_head(status, headers, len(body))
         if self.method != "HEAD" and body:
             self._send_pieces(memoryview(body)[at : at + COPY_BYTES] for at in range(0, len(body), COPY_BYTES))
@@ -113,6 +116,8 @@ class Exchange:
     def _send_head(self, status: int, headers: Headers, length: int) -> None:
         if self.fault is not None and self.fault.action == "lose_answer":
             self._connection.break_off()
+        if self.fault is not None and self.fault.action == "rewrite":
+            headers = _rewritten(self.fault, headers)
         self.status = status
         self.on_status(self)
         lines = [f"HTTP/1.1 {status} {_reason(status)}"]
@@ -164,6 +169,13 @@ def _faulty(
         if fault.action == "stall":
             time.sleep(fault.seconds)
         yield piece[cut:]
+
+
+def _rewritten(fault: Fault, headers: Headers) -> Headers:
+    replaced = {name.lower() for name in fault.headers}
+    kept = [(name, value) for name, value in headers if name.lower() not in replaced]
+    changed = [(name, re.sub(fault.cut, "", value) if fault.cut else value) for name, value in kept]
+    return [*changed, *((name, value) for name, value in fault.headers.items() if value)]
 
 
 def _reason(status: int) -> str:
@@ -349,6 +361,8 @@ class HttpServer:
                 time.sleep(fault.seconds)
                 exchange.fault = None
             self._handler(exchange)
+            if fault is not None and "content-length" in map(str.lower, fault.headers):
+                raise ConnectionBroken  # the peer cannot know where this answer ends
         finally:
             if exchange.status is None:
                 self._count(exchange)

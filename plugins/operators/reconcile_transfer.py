@@ -12,7 +12,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from operators.arrival import announce
 from operators.engine_errors import connections, engine_errors
-from operators.run_identity import STATE_PREFIX, RunIdentity
+from operators.run_identity import STATE_PREFIX, RunIdentity, dag_name
 from operators.s3_list_to_pubsub import SUMMARY_KEY, worker_slots
 from operators.transfer_run import ACK_DEADLINE_S
 
@@ -129,9 +129,13 @@ class ReconcileTransferOperator(BaseOperator):
 
     def _first_pass(self, context: Context, run: RunIdentity, listing: Mapping[str, Any]) -> list[dict[str, Any]]:
         from transfer.passes import round_name
+        from transfer.runs import RunIndex
         from transfer.verdicts import Pass
 
         which = Pass.FIRST if listing["run"]["transfer_id"] == run.transfer_id else Pass.REPLAY
+        if which is Pass.REPLAY:
+            self.log.info("the run was opened anew: all that is unfinished is tried again, as it was listed")
+            RunIndex(self._state_at(run, STATE_PREFIX), dag_name(context["ti"].dag_id)).open(run.name, run.opened_at_s)
         report, published = self._pass(which, context, run, listing, is_reopened=which is Pass.REPLAY)
         self._tell(run, report)
         context["ti"].xcom_push(
@@ -216,11 +220,12 @@ class ReconcileTransferOperator(BaseOperator):
         )
 
     def _state(self, run: RunIdentity) -> Any:
+        return self._state_at(run, run.state_prefix)
+
+    def _state_at(self, run: RunIdentity, prefix: str) -> Any:
         from hooks.engine import Destination
 
-        return Destination.of_records(self.gcp_conn_id, self.destination_bucket, run.state_bucket).state(
-            run.state_prefix
-        )
+        return Destination.of_records(self.gcp_conn_id, self.destination_bucket, run.state_bucket).state(prefix)
 
 
 def _summary(run: RunIdentity, report: ReconciliationReport, state_uri: str) -> dict[str, Any]:

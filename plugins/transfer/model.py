@@ -191,7 +191,7 @@ class TransferConfig:
     """Objects on their way at a time."""
     part_size_bytes: int = 32 * 1024 * 1024
     """How much of an object in parts one GET fetches, and the size of its parts where the source's own is not known."""
-    whole_bytes: int = 1024 * 1024
+    whole_bytes: int = 256 * 1024
     """Objects up to this size are fetched whole before they are sent; it bounds the memory of a lane."""
     parallel_bytes: int = 64 * 1024 * 1024
     """From this size on an upload is worth going on with after a crash, and worth several lanes."""

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from transfer.comparison import holds
 from transfer.errors import (
@@ -36,7 +37,7 @@ from transfer.progress import Progress
 from transfer.proof import SourceDigest, server_md5
 from transfer.retry import Retrier
 from transfer.steps import Pause, Step
-from transfer.streamed import Moved, StreamedObject
+from transfer.streamed import Moved, StreamedObject, move_at_once
 from transfer.uploads import UploadRecords
 
 log = logging.getLogger(__name__)
@@ -113,10 +114,7 @@ class ObjectMover:
         if (wait_s := self._pacer.write_wait_s()) > 0:
             yield Pause(wait_s)
         try:
-            if item.size_bytes <= self._config.whole_bytes:
-                moved = yield from self._retrier.call(lambda: self._move_whole(item, name))
-            else:
-                moved = yield from self._move_large(item, name)
+            moved = yield from self._move_by_size(item, name)
         except GenerationMismatch:
             return (yield from self._already_there(item, name, begun))
         self._pacer.succeeded()
@@ -130,6 +128,14 @@ class ObjectMover:
             seconds=self._clock() - begun,
             edge_request_id=moved.edge_request_id,
         )
+
+    def _move_by_size(self, item: ObjectMeta, name: str) -> Step[Moved]:
+        if item.size_bytes <= self._config.whole_bytes:
+            return (yield from self._retrier.call(lambda: self._move_whole(item, name)))
+        if item.size_bytes < self._config.parallel_bytes:
+            at_once = partial(move_at_once, item, name, source=self._source, sink=self._sink, progress=self._progress)
+            return (yield from self._retrier.call(at_once))
+        return (yield from self._move_large(item, name))
 
     def _move_whole(self, item: ObjectMeta, name: str) -> Step[Moved]:
         fetched = yield from self._source.fetch(item)
@@ -147,8 +153,7 @@ class ObjectMover:
         stored = yield from self._retrier.call(lambda: self._sink.stat(name))
         if (stored.generation if stored else 0) != item.replaces_generation:
             raise GenerationMismatch
-        is_on_record = item.size_bytes >= self._config.parallel_bytes
-        if is_on_record and not server_md5(item, {}):
+        if self._sink.takes_parts and not server_md5(item, {}):
             moved = yield from self._parts.move(item, name)
             if moved is not None:
                 return moved
@@ -159,7 +164,7 @@ class ObjectMover:
             sink=self._sink,
             retrier=self._retrier,
             progress=self._progress,
-            records=self._records if is_on_record else None,
+            records=self._records,
         )
         return (yield from streamed.move())
 
@@ -168,7 +173,7 @@ class ObjectMover:
         tries = self._retrier.attempts
         stored = yield from self._retrier.call(lambda: self._sink.stat(name))
         if stored is not None and holds(stored, item):
-            if tries > 1 and item.size_bytes <= self._config.whole_bytes:
+            if tries > 1 and item.size_bytes < self._config.parallel_bytes:
                 return Copied(
                     key=item.key,
                     size_bytes=item.size_bytes,

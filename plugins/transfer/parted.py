@@ -21,7 +21,7 @@ from transfer.proof import is_encrypted, multipart_etag, source_crc32c
 from transfer.retry import Retrier
 from transfer.steps import Pause, Step
 from transfer.streamed import MAX_RESTARTS, Moved
-from transfer.uploads import UploadKind, UploadRecords
+from transfer.uploads import UploadKind, UploadRecords, take_up
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +78,8 @@ class PartsLane:
     def move(self, item: ObjectMeta, name: str) -> Step[Moved | None]:
         """All of it; None when the destination takes no parts. Raises ObjectError, FatalError, or GenerationMismatch."""
         for restart in range(1, MAX_RESTARTS + 1):
+            if restart > 1:  # another delivery may have completed it meanwhile
+                yield from self._check_generation(item, name)
             begun = yield from self._begin(item, name, may_go_on=restart == 1)
             if begun is None:
                 return None
@@ -98,8 +100,12 @@ class PartsLane:
     def _begin(self, item: ObjectMeta, name: str, *, may_go_on: bool) -> Step[tuple[PartsInHand, _Stream] | None]:
         """The upload, new or an earlier delivery's, and the stream of its first range that is to do."""
         layout = layout_of(item, self._fetch_bytes)
-        found = (yield from self._records.load(item, name, UploadKind.PARTS)) if may_go_on else None
-        stored = {part.number: part for part in found.parts} if found and found.part_bytes == layout.part_bytes else {}
+        found = None
+        if may_go_on:
+            found = yield from take_up(
+                self._records, self._sink, item, name, UploadKind.PARTS, part_bytes=layout.part_bytes
+            )
+        stored = {part.number: part for part in found.parts} if found else {}
         first = next(ranges_to_do(layout, stored, self._fetch_bytes), None)
         stream: _Stream = None
         headers: Mapping[str, str] = {}
@@ -108,7 +114,7 @@ class PartsLane:
             stream = yield from self._retrier.call(lambda: self._source.open(item, start, end - start))
             headers = stream.headers
         try:
-            token = found.token if found and stored else (yield from self._new_upload(item, name, headers))
+            token = found.token if found else (yield from self._new_upload(item, name, headers))
         except BaseException:
             if stream is not None:
                 stream.close()
@@ -147,14 +153,17 @@ class PartsLane:
             yield from self._read_again(parts)
             is_proven = _has_the_etag(parts)
         # Uploads in parts know no conditions: what somebody else wrote meanwhile is looked for right before the end.
-        found = yield from self._retrier.call(lambda: self._sink.stat(parts.name))
-        if (found.generation if found else 0) != parts.item.replaces_generation:
-            raise GenerationMismatch
+        yield from self._check_generation(parts.item, parts.name)
         stored = yield from self._retrier.call(lambda: self._complete(parts))
         yield from self._records.forget(parts.name)
         self._progress.part(-parts.stored_bytes)  # from here on the object itself counts
         proof = Proof.ETAG_MULTIPART if is_proven else Proof.CRC32C
         return Moved(stored=stored, proof=proof, edge_request_id=parts.edge_request_id)
+
+    def _check_generation(self, item: ObjectMeta, name: str) -> Step[None]:
+        found = yield from self._retrier.call(lambda: self._sink.stat(name))
+        if (found.generation if found else 0) != item.replaces_generation:
+            raise GenerationMismatch
 
     def _send_all(self, parts: PartsInHand, stream: _Stream) -> Step[None]:
         """With the help of every lane that has nothing else to do."""
@@ -219,7 +228,7 @@ class PartsLane:
         error: Exception | None = None
         try:
             yield from self._send(parts, numbers, stream)
-        except (ObjectError, UploadGone) as caught:
+        except (ObjectError, UploadGone, GenerationMismatch) as caught:
             error = caught
         finally:
             parts.release(error)

@@ -33,9 +33,9 @@ def round_name(listing: str, attempt: int, which: Pass) -> str:
 
 
 def rounds(state: StateStore, listing: str) -> list[str]:
-    """The listing and those published after it that workers have recorded something of, in order."""
-    later = re.compile(rf"ledger/({re.escape(listing)}\.\d+)-")
-    found = {match[1] for entry in state.entries(f"ledger/{listing}.") if (match := later.match(entry.name))}
+    """The listing and those published after it that workers have begun, in order."""
+    later = re.compile(rf"begun/({re.escape(listing)}\.\d+)-")
+    found = {match[1] for entry in state.entries(f"begun/{listing}.") if (match := later.match(entry.name))}
     return [listing, *sorted(found)]
 
 

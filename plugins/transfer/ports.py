@@ -85,7 +85,8 @@ class PartsUpload(Protocol):
     def complete(self, parts: Sequence[StoredPart], expected_crc32c: str) -> Step[DestinationObject]:
         """Join all parts, in order, unless their CRC32C (base64) is not the one expected, if one is.
 
-        Raises CorruptTransfer when something else was stored (it is removed), UploadGone.
+        Raises CorruptTransfer when something else was stored (it is removed), GenerationMismatch when what is there now
+        is somebody else's, UploadGone.
         """
 
     def abort(self) -> Step[None]:
@@ -95,12 +96,36 @@ class PartsUpload(Protocol):
 class ObjectSink(Protocol):
     """Writes objects to the destination bucket. One instance a lane, for one step at a time."""
 
+    @property
+    def takes_parts(self) -> bool:
+        """False once it is known that the server has no uploads in parts."""
+
     def put(
         self, name: str, body: bytes | memoryview, resource: Mapping[str, object], generation: int | None
     ) -> Step[DestinationObject]:
         """Store a small object in one request, on condition that the destination's generation is the one given.
 
         None is no condition. Raises GenerationMismatch when it is not.
+        """
+
+    @property
+    def hashes_md5(self) -> bool:
+        """False once it is known that the server names no MD5 of what it stored."""
+
+    def put_stream(
+        self,
+        name: str,
+        stream: Any,
+        size_bytes: int,
+        resource: Mapping[str, object],
+        generation: int,
+        *,
+        md5: str,
+        observe: Callable[[bytes], None],
+    ) -> Step[DestinationObject]:
+        """The same with a body that comes as a stream. `md5`, hexadecimal or empty, is checked by the server.
+
+        `observe` gets what is sent. Raises CorruptTransfer when something else was stored, which is removed then.
         """
 
     def stat(self, name: str) -> Step[DestinationObject | None]:

@@ -17,7 +17,7 @@ from transfer.progress import Progress
 from transfer.proof import SourceDigest, server_md5
 from transfer.retry import Retrier
 from transfer.steps import Step
-from transfer.uploads import OpenUpload, UploadKind, UploadRecords
+from transfer.uploads import OpenUpload, UploadKind, UploadRecords, take_up
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +36,58 @@ class Moved:
     edge_request_id: str
 
 
+def proven(
+    stored: DestinationObject, digest: SourceDigest | None, item: ObjectMeta, source: ObjectSource, sink: ObjectSink
+) -> Step[Proof]:
+    """What proves a stored object, whose bytes the digest took; none where Cloud Storage checked the MD5 announced to it.
+
+    Raises CorruptTransfer when it is not the source's; it is removed then.
+    """
+    if digest is None:
+        return Proof.ETAG_MD5
+    try:
+        proof = digest.prove()
+    except CorruptTransfer as error:
+        yield from sink.remove(stored, error.message)
+        raise
+    if digest.is_doubtful:
+        again = yield from source.checksum(item, 0, item.size_bytes)
+        if again != stored.crc32c:
+            yield from sink.remove(stored, f"read once more, its CRC32C is {again} and not {stored.crc32c}")
+    return proof
+
+
+def move_at_once(
+    item: ObjectMeta, name: str, *, source: ObjectSource, sink: ObjectSink, progress: Progress
+) -> Step[Moved]:
+    """An object that is not worth going on with after trouble: one GET streamed into one conditional upload."""
+    shown_bytes = 0
+
+    def observe(data: bytes) -> None:
+        nonlocal shown_bytes
+        shown_bytes += len(data)
+        progress.part(len(data))
+        if digest is not None:
+            digest.update(data)
+
+    stream = yield from source.open(item, 0, item.size_bytes)
+    try:
+        headers = stream.headers
+        md5 = server_md5(item, headers)
+        digest = None if md5 and sink.hashes_md5 else SourceDigest(item, headers)
+        resource, generation = resource_of(item, headers), item.replaces_generation
+        stored = yield from sink.put_stream(
+            name, stream, item.size_bytes, resource, generation, md5=md5, observe=observe
+        )
+    finally:
+        stream.close()
+        progress.part(-shown_bytes)  # the object itself counts, if it arrived
+    proof = yield from proven(stored, digest, item, source, sink)
+    return Moved(stored=stored, proof=proof, edge_request_id=headers.get("x-amz-cf-id", ""))
+
+
 class StreamedObject:
-    """One object on its way, on one lane."""
+    """One object on its way, on one lane, that goes on where it stood after any trouble."""
 
     def __init__(
         self,
@@ -48,7 +98,7 @@ class StreamedObject:
         sink: ObjectSink,
         retrier: Retrier,
         progress: Progress,
-        records: UploadRecords | None,
+        records: UploadRecords,
     ) -> None:
         self._item = item
         self._name = name
@@ -61,6 +111,7 @@ class StreamedObject:
         self._digest: SourceDigest | None = None
         self._is_fresh = True
         """Nothing was sent yet, so nothing has to be asked."""
+        self._is_opening = False
         self._shown_bytes = 0
         self._furthest_bytes = 0
         self._restarts = 0
@@ -76,15 +127,14 @@ class StreamedObject:
             raise
         finally:
             self._progress.part(-self._shown_bytes)  # the object itself counts, if it arrived
-        if self._records is not None:
-            yield from self._records.forget(self._name)
+        yield from self._records.forget(self._name)
         return moved
 
     def _take_up(self) -> Step[None]:
         """Go on with what an earlier delivery began, where its bytes can still be proven."""
-        if self._records is None or not (md5 := server_md5(self._item, {})):
+        if not (md5 := server_md5(self._item, {})):
             return
-        found = yield from self._records.load(self._item, self._name, UploadKind.STREAM)
+        found = yield from take_up(self._records, self._sink, self._item, self._name, UploadKind.STREAM)
         if found is not None:
             upload = self._sink.stream_upload(found.token, self._item.size_bytes, md5=md5)
             if upload is not None and not upload.needs_md5:
@@ -95,6 +145,8 @@ class StreamedObject:
         try:
             return (yield from self._go_on())
         except (CorruptTransfer, UploadGone) as error:
+            if self._is_opening:  # nothing of that answer was sent, and what was sent before is right
+                raise
             self._begin_anew()
             if isinstance(error, UploadGone):
                 raise SinkUnavailable("the upload session was gone, and is begun anew", stage=Stage.UPLOAD) from error
@@ -104,16 +156,23 @@ class StreamedObject:
 
     def _go_on(self) -> Step[Moved]:
         size_bytes = self._item.size_bytes
+        self._is_opening = False
         position: int | DestinationObject = 0
         if self._upload is not None and not self._is_fresh:
             position = yield from self._upload.position()
         while isinstance(position, int):
             self._show(position)
             position = yield from self._send(position, min(MAX_GET_BYTES, size_bytes - position))
-        return Moved(stored=position, proof=(yield from self._prove(position)), edge_request_id=self._edge_request_id)
+        return Moved(
+            stored=position,
+            proof=(yield from proven(position, self._digest, self._item, self._source, self._sink)),
+            edge_request_id=self._edge_request_id,
+        )
 
     def _send(self, start: int, count: int) -> Step[int | DestinationObject]:
+        self._is_opening = True
         stream = yield from self._source.open(self._item, start, count)
+        self._is_opening = False
         try:
             if self._upload is None:
                 yield from self._begin(stream)
@@ -132,7 +191,7 @@ class StreamedObject:
             self._name, item.size_bytes, resource, item.replaces_generation, md5=md5
         )
         self._digest = SourceDigest(item, headers) if upload.needs_md5 else None
-        if self._records is not None and md5:
+        if md5:
             yield from self._records.save(
                 OpenUpload(
                     kind=UploadKind.STREAM,
@@ -143,20 +202,6 @@ class StreamedObject:
                     generation=item.replaces_generation,
                 )
             )
-
-    def _prove(self, stored: DestinationObject) -> Step[Proof]:
-        if self._digest is None:
-            return Proof.ETAG_MD5  # announced when the upload began, and computed by Cloud Storage
-        try:
-            proof = self._digest.prove()
-        except CorruptTransfer as error:
-            yield from self._sink.remove(stored, error.message)
-            raise
-        if self._digest.is_doubtful:
-            again = yield from self._source.checksum(self._item, 0, self._item.size_bytes)
-            if again != stored.crc32c:
-                yield from self._sink.remove(stored, f"read once more, its CRC32C is {again} and not {stored.crc32c}")
-        return proof
 
     def _observe(self, data: bytes) -> None:
         if self._digest is not None:
@@ -176,11 +221,9 @@ class StreamedObject:
         self._restarts += 1
 
     def _give_up(self) -> Step[None]:
-        if self._upload is None:
-            return
-        try:
-            yield from self._upload.abort()
-        except TransferError as error:
-            log.info("an unfinished upload of %r could not be given up: %s", self._name, error)
-        if self._records is not None:
-            yield from self._records.forget(self._name)
+        if self._upload is not None:
+            try:
+                yield from self._upload.abort()
+            except TransferError as error:
+                log.info("an unfinished upload of %r could not be given up: %s", self._name, error)
+        yield from self._records.forget(self._name)

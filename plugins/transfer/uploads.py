@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from functools import partial
 
-from transfer.errors import InvalidMessage, ObjectError, RetryableError, Stage
+from transfer.errors import InvalidMessage, ObjectError, RetryableError, Stage, TransferError
 from transfer.model import ObjectMeta, StoredPart
 from transfer.ports import GenerationMismatch, ObjectSink, StateStore
 from transfer.retry import Retrier
@@ -44,9 +45,10 @@ class OpenUpload:
     part_bytes: int = 0
     parts: tuple[StoredPart, ...] = ()
 
-    def is_of(self, item: ObjectMeta) -> bool:
-        """Whether it carries the very object that was listed."""
-        return (self.etag, self.size_bytes, self.generation) == (item.etag, item.size_bytes, item.replaces_generation)
+    def carries(self, item: ObjectMeta, name: str, kind: UploadKind, part_bytes: int = 0) -> bool:
+        """Whether it carries the very object that was listed, in this way."""
+        mine = (kind, name, item.etag, item.size_bytes, item.replaces_generation, part_bytes)
+        return mine == (self.kind, self.name, self.etag, self.size_bytes, self.generation, self.part_bytes)
 
     def encode(self) -> bytes:
         """As the record holds it."""
@@ -79,17 +81,14 @@ class UploadRecords:
         self._prefix = f"{prefix}{UPLOADS}"
         self._retrier = retrier
 
-    def load(self, item: ObjectMeta, name: str, kind: UploadKind) -> Step[OpenUpload | None]:
-        """What an earlier delivery left of this very object, if anything."""
-        body = yield from self._retrier.call(lambda: self._sink.read(self._record(name)))
-        if body is None:
-            return None
+    def load(self, name: str) -> Step[OpenUpload | None]:
+        """What an earlier delivery left of an object, if anything."""
         try:
-            upload = OpenUpload.decode(body)
-        except InvalidMessage as error:
+            body = yield from self._retrier.call(lambda: self._sink.read(self._record(name)))
+            return None if body is None else OpenUpload.decode(body)
+        except ObjectError as error:
             log.warning("%r is begun anew: %s", name, error.message)
             return None
-        return upload if upload.kind is kind and upload.name == name and upload.is_of(item) else None
 
     def save(self, upload: OpenUpload) -> Step[None]:
         """Store a record in place of an older one."""
@@ -110,6 +109,20 @@ class UploadRecords:
         return f"{self._prefix}{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:40]}.json"
 
 
+def take_up(
+    records: UploadRecords, sink: ObjectSink, item: ObjectMeta, name: str, kind: UploadKind, *, part_bytes: int = 0
+) -> Step[OpenUpload | None]:
+    """The upload of this very object that an earlier delivery left; one of anything else under the name is given up."""
+    found = yield from records.load(name)
+    if found is None or found.carries(item, name, kind, part_bytes):
+        return found
+    try:
+        yield from give_up(sink, found)
+    except TransferError as error:
+        log.warning("an earlier upload of %r could not be given up: %s", name, error)
+    return None
+
+
 def open_uploads(state: StateStore) -> Iterator[tuple[str, OpenUpload]]:
     """The uploads on record in one run, each with the record's name relative to the run's prefix."""
     for entry in state.entries(UPLOADS):
@@ -125,3 +138,20 @@ def give_up(sink: ObjectSink, upload: OpenUpload) -> Step[None]:
         yield from sink.parts_upload(upload.name, upload.token).abort()
     elif (stream := sink.stream_upload(upload.token, upload.size_bytes, md5="")) is not None:
         yield from stream.abort()
+
+
+def give_up_all(state: StateStore, sink: ObjectSink, drive: Callable[[Callable[[], Step[None]]], None]) -> int:
+    """Give up every upload on record in one run; how many. What cannot be given up stays on record.
+
+    `drive` runs a step to its end, with retries.
+    """
+    given_up = 0
+    for name, upload in open_uploads(state):
+        try:
+            drive(partial(give_up, sink, upload))
+            state.delete(name)
+        except (ObjectError, RetryableError, GenerationMismatch) as error:
+            log.warning("the unfinished upload of %r could not be given up: %s", upload.name, error)
+        else:
+            given_up += 1
+    return given_up

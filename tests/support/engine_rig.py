@@ -82,6 +82,9 @@ class EngineRig:
     )
     stop: threading.Event = field(default_factory=threading.Event)
     capabilities: Capabilities = field(default_factory=Capabilities)
+    token: GoogleToken = field(default_factory=lambda: GoogleToken(AnonymousCredentials()))
+    progress: Progress = field(default_factory=Progress)
+    """Of the last `move`."""
 
     def __post_init__(self) -> None:
         self.client = boto3.client(
@@ -120,8 +123,7 @@ class EngineRig:
 
     def gcs_client(self) -> GcsClient:
         curl = CurlClient(unavailable=SinkUnavailable, stage=Stage.UPLOAD, timeouts=self.config.timeouts)
-        token = GoogleToken(AnonymousCredentials())
-        return GcsClient(curl, base_url=self.gcs.url, bucket=DESTINATION, token=token)
+        return GcsClient(curl, base_url=self.gcs.url, bucket=DESTINATION, token=self.token)
 
     def retrier(self) -> Retrier:
         return Retrier(self.config.retry)
@@ -161,7 +163,8 @@ class EngineRig:
 
     def move(self, item: ObjectMeta, *, lanes: int = 1) -> TransferOutcome:
         """One object, alone; further lanes lend a hand."""
-        share = WorkerShare(progress=Progress(), pacer=Pacer(self.config), board=PartsBoard())
+        self.progress = Progress()
+        share = WorkerShare(progress=self.progress, pacer=Pacer(self.config), board=PartsBoard())
         outcomes: list[TransferOutcome] = []
 
         def move() -> Step[None]:
@@ -243,6 +246,13 @@ class EngineRig:
             may_replace=may_replace,
             has_extras=True,
         )
+
+    def report(self) -> ReconciliationReport:
+        return ReconciliationReport.decode(self.state().read("report.json"))
+
+    def s3_lists(self) -> int:
+        """Listing requests that S3 has answered."""
+        return sum(count for name, count in self.s3.requests().items() if name.startswith("GET bucket"))
 
     def copy_all(self) -> tuple[TransferStats, ReconciliationReport]:
         """Open, list, drain with one worker, reconcile."""

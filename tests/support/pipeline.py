@@ -66,6 +66,11 @@ class Pipeline:
         run = self.trigger(prefix, **conf)
         return self.wait(run), run
 
+    def requests(self) -> dict[str, dict[str, int]]:
+        """How many answers each HTTP server of the cloud has given, by `kind status`."""
+        urls = {"s3": self.cloud.s3_url, "edge": self.cloud.edge_url, "gcs": self.cloud.gcs_url}
+        return {name: _requests_of(url) for name, url in urls.items()}
+
     def logs(self, run: Run) -> str:
         """The logs of every task and try of a run."""
         texts = []
@@ -73,6 +78,11 @@ class Pipeline:
             for number in range(1, task.try_number + 1):
                 texts.append(self.airflow.task_log(run, task.task_id, map_index=task.map_index, try_number=number))
         return "\n".join(texts)
+
+
+def _requests_of(url: str) -> dict[str, int]:
+    with urlopen(f"{url}/_localcloud/requests", timeout=10) as answer:
+        return dict(json.load(answer))
 
 
 def control(url: str, faults: list[dict[str, Any]] | None) -> None:

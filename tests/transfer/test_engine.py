@@ -46,8 +46,8 @@ def rig(tmp_path, monkeypatch):
 def test_copies_everything_and_proves_it(rig: EngineRig) -> None:
     bodies = {f"dir/{index:03d}.bin": os.urandom(index * 37) for index in range(120)}
     bodies["large.bin"] = os.urandom(3 * 1024 * 1024 + 12_345)
-    bodies["exactly-one-part"] = os.urandom(1024 * 1024)
-    bodies["one-byte-more"] = os.urandom(1024 * 1024 + 1)
+    bodies["exactly-whole"] = os.urandom(256 * 1024)
+    bodies["one-byte-more"] = os.urandom(256 * 1024 + 1)
     for key, body in bodies.items():
         rig.put(key, body)
 

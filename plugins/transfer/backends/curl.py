@@ -108,7 +108,7 @@ class CurlClient:
         download = Download(self.curl, unavailable=self._unavailable, stage=self._stage, wait_for=wait_for)
         curl = self.curl
         curl.setopt(pycurl.URL, url)
-        curl.setopt(pycurl.HTTPHEADER, list(headers))
+        curl.setopt(pycurl.HTTPHEADER, ["Expect:", *headers])  # an empty list would leave the last one set
         curl.setopt(pycurl.HEADERFUNCTION, download.header_lines.append)
         curl.setopt(pycurl.WRITEFUNCTION, download.received)
         yield download
@@ -126,19 +126,30 @@ class CurlClient:
         *,
         headers: Sequence[str] = (),
         observe: Callable[[bytes], None],
+        head: bytes = b"",
+        tail: bytes = b"",
     ) -> Step[Answer]:
-        """Send the next `count` bytes of a download as the body, and read the whole answer, whatever its status.
+        """Send the next `count` bytes of a download, between head and tail, and read the whole answer, whatever its status.
 
         Raises the download's own error when its body ends too soon, otherwise as `request` does.
         """
         if (wait_s := self._book()) > 0:
             yield Pause(wait_s)
         self._prepare(method, _Form.UPLOAD)
-        relay = Relay(self.curl, self._unavailable, self._stage, download=download, count=count, observe=observe)
+        relay = Relay(
+            self.curl,
+            self._unavailable,
+            self._stage,
+            download=download,
+            count=count,
+            observe=observe,
+            head=head,
+            tail=tail,
+        )
         curl = self.curl
         curl.setopt(pycurl.URL, url)
         curl.setopt(pycurl.HTTPHEADER, ["Expect:", *headers])
-        curl.setopt(pycurl.INFILESIZE_LARGE, count)
+        curl.setopt(pycurl.INFILESIZE_LARGE, len(head) + count + len(tail))
         curl.setopt(pycurl.READFUNCTION, relay.read)
         curl.setopt(pycurl.HEADERFUNCTION, relay.header_lines.append)
         curl.setopt(pycurl.WRITEFUNCTION, relay.received.write)

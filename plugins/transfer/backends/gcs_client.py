@@ -89,11 +89,14 @@ class GcsClient:
         observe: Callable[[bytes], None],
         headers: Sequence[str] = (),
         accept: Sequence[int] = (200,),
+        method: str = "PUT",
+        head: bytes = b"",
+        tail: bytes = b"",
     ) -> Step[Answer]:
-        """PUT the next `count` bytes of a download; otherwise as `send`. Raises what the download broke off with, too."""
+        """Send the next `count` bytes of a download; otherwise as `send`. Raises what the download broke off with, too."""
         token, authorization = self._authorization(url)
         answer = yield from self._curl.send(
-            "PUT", url, download, count, headers=[*authorization, *headers], observe=observe
+            method, url, download, count, headers=[*authorization, *headers], observe=observe, head=head, tail=tail
         )
         return self._accepted(answer, accept, token)
 
@@ -120,6 +123,15 @@ class GcsClient:
             kind = SinkUnavailable if getattr(error, "retryable", False) else CredentialsRejected
             raise kind(f"no access token for Cloud Storage: {error}", stage=Stage.UPLOAD) from error
         return token, [f"Authorization: Bearer {token}"] if token else []
+
+
+def stored_object(answer: Answer) -> DestinationObject:
+    """The object resource that an answer consists of."""
+    try:
+        return parse_object(json.loads(bytes(answer.body)))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        said = f"Cloud Storage answered {answer.status} with what describes no object: {answer.text[:200]!r}"
+        raise SinkUnavailable(said, stage=Stage.UPLOAD, http_status=answer.status) from error
 
 
 def parse_object(resource: Mapping[str, Any]) -> DestinationObject:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import logging
 import re
 from collections.abc import Mapping, Sequence
@@ -18,12 +17,12 @@ from xml.sax.saxutils import escape, unescape
 
 from transfer.backends.crc32c import Crc32c, combined
 from transfer.backends.exchange import Answer
-from transfer.backends.gcs_client import OBJECT_FIELDS, GcsClient, parse_object
+from transfer.backends.gcs_client import OBJECT_FIELDS, GcsClient, stored_object
 from transfer.backends.gcs_stored import Capabilities, verified
 from transfer.backends.streams import Download
 from transfer.errors import CorruptTransfer, SinkUnavailable, Stage
 from transfer.model import DestinationObject, StoredPart
-from transfer.ports import UploadGone
+from transfer.ports import GenerationMismatch, UploadGone
 from transfer.steps import Step
 
 log = logging.getLogger(__name__)
@@ -130,8 +129,8 @@ class GcsPartsUpload:
     def complete(self, parts: Sequence[StoredPart], expected_crc32c: str) -> Step[DestinationObject]:
         """Join the parts, in order, into the object. Safe to call again after an answer that was lost.
 
-        Raises CorruptTransfer when the object is not what the parts were (it is removed then), UploadGone when the
-        upload is no more and the object is not there.
+        Raises CorruptTransfer when the object is not what the parts were (it is removed then), GenerationMismatch when
+        somebody else wrote since, UploadGone when the upload is no more and the object is not there.
         """
         size_bytes = sum(part.size_bytes for part in parts)
         crc32c = combined((part.crc32c, part.size_bytes) for part in parts)
@@ -155,6 +154,8 @@ class GcsPartsUpload:
         is_ours = stored is not None and stored.size_bytes == size_bytes and stored.crc32c == crc32c
         if stored is None or (answer.status == 404 and not is_ours):
             raise UploadGone
+        if not is_ours and answer.headers.get("x-goog-generation") != str(stored.generation):
+            raise GenerationMismatch
         return (yield from verified(self._client, stored, size_bytes=size_bytes, crc32c=crc32c))
 
     def abort(self) -> Step[None]:
@@ -164,7 +165,7 @@ class GcsPartsUpload:
     def _stat(self) -> Step[DestinationObject | None]:
         url = f"{self._client.object_url(self._name)}?fields={OBJECT_FIELDS}"
         answer = yield from self._client.send("GET", url, accept=(200, 404))
-        return parse_object(json.loads(bytes(answer.body))) if answer.status == 200 else None
+        return stored_object(answer) if answer.status == 200 else None
 
 
 def _hashes(answer: Answer) -> tuple[str, str]:

@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 
 from transfer.backends.crc32c import Crc32c
 from transfer.backends.exchange import Answer
-from transfer.backends.gcs_client import OBJECT_FIELDS, GcsClient, parse_object
-from transfer.backends.gcs_stored import Capabilities, remove, verified
+from transfer.backends.gcs_client import OBJECT_FIELDS, GcsClient, stored_object
+from transfer.backends.gcs_stored import Capabilities, verified, verified_md5
 from transfer.backends.streams import Download
 from transfer.errors import EndpointRejected, SinkUnavailable, Stage
 from transfer.model import DestinationObject
@@ -69,6 +69,7 @@ class GcsStreamUpload:
         self.needs_md5 = not (md5 and capabilities.hashes_md5)
         """Whether the bytes' own proof has to be computed here, because the server does not give it."""
         self._checksum = Crc32c()
+        self._seen_bytes = 0
 
     def position(self) -> Step[int | DestinationObject]:
         """How many bytes it holds for good, or the object once it is complete. Raises UploadGone."""
@@ -85,13 +86,14 @@ class GcsStreamUpload:
         Raises SinkUnavailable when the session took only some of them: ask `position` and go on from there.
         """
         position = start
+        self._seen_bytes = max(self._seen_bytes, start)  # another worker sent what never was seen here
 
         def sum_up(data: bytes) -> None:
             nonlocal position
             position += len(data)
-            unseen = position - self._checksum.size_bytes
-            if unseen > 0 and position - len(data) <= self._checksum.size_bytes:
+            if (unseen := position - self._seen_bytes) > 0:
                 data = data[-unseen:]
+                self._seen_bytes = position
                 self._checksum.update(data)
                 observe(data)
 
@@ -122,14 +124,11 @@ class GcsStreamUpload:
         if answer.status == 308:
             found = _PERSISTED.fullmatch(answer.headers.get("range", ""))
             return int(found[1]) + 1 if found else 0
-        stored = parse_object(json.loads(bytes(answer.body)))
-        if self._checksum.size_bytes == self._size_bytes:
-            sent = self._checksum.text
-            yield from verified(self._client, stored, size_bytes=self._size_bytes, crc32c=sent)
-        if stored.md5 and self._md5 and stored.md5 != self._md5:
-            said = f"the ETag says MD5 {self._md5}, and Cloud Storage stored {stored.md5}"
-            yield from remove(self._client, stored, said)
-        if self._md5 and not stored.md5 and not self.needs_md5:
-            self._capabilities.hashes_md5 = False
-            yield from remove(self._client, stored, "Cloud Storage names no MD5 to compare, so it is computed here")
+        stored = stored_object(answer)
+        is_summed = self._checksum.size_bytes == self._size_bytes  # not when another worker sent the beginning
+        crc32c = self._checksum.text if is_summed else stored.crc32c
+        yield from verified(self._client, stored, size_bytes=self._size_bytes, crc32c=crc32c)
+        if self._md5:
+            is_proven_here = self.needs_md5
+            yield from verified_md5(self._client, stored, self._md5, self._capabilities, is_proven_here=is_proven_here)
         return stored

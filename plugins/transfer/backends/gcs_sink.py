@@ -9,13 +9,14 @@ from __future__ import annotations
 import base64
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from transfer.backends.crc32c import crc32c_of
-from transfer.backends.gcs_client import MAX_ANSWER_BYTES, OBJECT_FIELDS, GcsClient, parse_object
+from transfer.backends.crc32c import Crc32c, crc32c_of
+from transfer.backends.gcs_client import MAX_ANSWER_BYTES, OBJECT_FIELDS, GcsClient, stored_object
 from transfer.backends.gcs_parts import GcsPartsUpload, begin_parts
 from transfer.backends.gcs_session import GcsStreamUpload, begin_session
-from transfer.backends.gcs_stored import Capabilities, remove, verified
+from transfer.backends.gcs_stored import Capabilities, remove, verified, verified_md5
+from transfer.backends.streams import Download
 from transfer.errors import CorruptTransfer, Stage
 from transfer.model import DestinationObject
 from transfer.steps import Step
@@ -28,6 +29,17 @@ class GcsSink:
         self._client = client
         self._capabilities = capabilities or Capabilities()
         self._boundary = secrets.token_hex(16)  # unguessable, so no content can contain it by design
+        self._content_type = f"Content-Type: multipart/related; boundary={self._boundary}"
+
+    @property
+    def takes_parts(self) -> bool:
+        """False once it is known that the server has no uploads in parts."""
+        return self._capabilities.takes_parts
+
+    @property
+    def hashes_md5(self) -> bool:
+        """False once it is known that the server names no MD5 of what it stored."""
+        return self._capabilities.hashes_md5
 
     def put(
         self, name: str, body: bytes | memoryview, resource: Mapping[str, object], generation: int | None
@@ -42,33 +54,79 @@ class GcsSink:
             raise CorruptTransfer(
                 f"the bytes read have CRC32C {crc32c}, and S3 says {expected}; nothing was stored", stage=Stage.DOWNLOAD
             )
-        described = json.dumps({**resource, "name": name, "crc32c": crc32c}).encode()
+        head, tail = self._envelope({**resource, "name": name, "crc32c": crc32c})
+        answer = yield from self._client.send(
+            "POST", self._insert_url(generation), headers=[self._content_type], body=b"".join((head, body, tail))
+        )
+        stored = stored_object(answer)
+        return (yield from verified(self._client, stored, size_bytes=len(body), crc32c=crc32c))
+
+    def put_stream(
+        self,
+        name: str,
+        stream: Download,
+        size_bytes: int,
+        resource: Mapping[str, object],
+        generation: int,
+        *,
+        md5: str,
+        observe: Callable[[bytes], None],
+    ) -> Step[DestinationObject]:
+        """The same with a body that comes as a stream. `md5`, hexadecimal or empty, is checked by the server.
+
+        `observe` gets what is sent. Raises CorruptTransfer when something else was stored, which is removed then.
+        """
+        if md5:
+            resource = {**resource, "md5Hash": base64.b64encode(bytes.fromhex(md5)).decode()}
+        is_proven_here = not self._capabilities.hashes_md5
+        checksum = Crc32c()
+
+        def sum_up(data: bytes) -> None:
+            checksum.update(data)
+            observe(data)
+
+        head, tail = self._envelope({**resource, "name": name})
+        answer = yield from self._client.send_stream(
+            self._insert_url(generation),
+            stream,
+            size_bytes,
+            headers=[self._content_type],
+            observe=sum_up,
+            method="POST",
+            head=head,
+            tail=tail,
+        )
+        stored = stored_object(answer)
+        yield from verified(self._client, stored, size_bytes=size_bytes, crc32c=checksum.text)
+        if md5:
+            yield from verified_md5(self._client, stored, md5, self._capabilities, is_proven_here=is_proven_here)
+        return stored
+
+    def _insert_url(self, generation: int | None) -> str:
+        condition = "" if generation is None else f"&ifGenerationMatch={generation}"
+        return f"{self._client.upload_url}?uploadType=multipart{condition}&fields={OBJECT_FIELDS}"
+
+    def _envelope(self, described: Mapping[str, object]) -> tuple[bytes, bytes]:
+        """What goes before and after the content in a multipart/related message."""
         boundary = self._boundary.encode()
-        content_type = str(resource.get("contentType", "application/octet-stream")).encode()
-        message = b"".join(
-            (
-                b"--%b\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n%b" % (boundary, described),
-                b"\r\n--%b\r\nContent-Type: %b\r\n\r\n" % (boundary, content_type),
-                body,
-                b"\r\n--%b--\r\n" % boundary,
+        content_type = str(described.get("contentType", "application/octet-stream")).encode()
+        head = (
+            b"--%b\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n%b\r\n--%b\r\nContent-Type: %b\r\n\r\n"
+            % (
+                boundary,
+                json.dumps(described).encode(),
+                boundary,
+                content_type,
             )
         )
-        condition = "" if generation is None else f"&ifGenerationMatch={generation}"
-        answer = yield from self._client.send(
-            "POST",
-            f"{self._client.upload_url}?uploadType=multipart{condition}&fields={OBJECT_FIELDS}",
-            headers=[f"Content-Type: multipart/related; boundary={self._boundary}"],
-            body=message,
-        )
-        stored = parse_object(json.loads(bytes(answer.body)))
-        return (yield from verified(self._client, stored, size_bytes=len(body), crc32c=crc32c))
+        return head, b"\r\n--%b--\r\n" % boundary
 
     def stat(self, name: str) -> Step[DestinationObject | None]:
         """What is there now, or None."""
         answer = yield from self._client.send(
             "GET", f"{self._client.object_url(name)}?fields={OBJECT_FIELDS}", accept=(200, 404)
         )
-        return parse_object(json.loads(bytes(answer.body))) if answer.status == 200 else None
+        return stored_object(answer) if answer.status == 200 else None
 
     def read(self, name: str) -> Step[bytes | None]:
         """The bytes of a small object, or None."""

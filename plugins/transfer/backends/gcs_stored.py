@@ -39,6 +39,22 @@ def verified(client: GcsClient, stored: DestinationObject, *, size_bytes: int, c
     )
 
 
+def verified_md5(
+    client: GcsClient, stored: DestinationObject, md5: str, capabilities: Capabilities, *, is_proven_here: bool
+) -> Step[DestinationObject]:
+    """What was stored, if its MD5 (hexadecimal) is the one announced; otherwise it is removed and CorruptTransfer raised.
+
+    Where the server names none, it must have been proven here; from then on it is.
+    """
+    if stored.md5 == md5 or (not stored.md5 and is_proven_here):
+        return stored
+    if not stored.md5:
+        capabilities.hashes_md5 = False
+        return (yield from remove(client, stored, "Cloud Storage names no MD5 to compare, so it is computed here"))
+    said = f"the ETag says MD5 {md5}, and Cloud Storage stored {stored.md5}"
+    return (yield from remove(client, stored, said))
+
+
 def remove(client: GcsClient, stored: DestinationObject, why: str) -> Step[DestinationObject]:
     """Remove an object that is not what it should be, by its generation, and raise CorruptTransfer."""
     log.error("%r was stored wrongly (generation %d) and is removed: %s", stored.name, stored.generation, why)

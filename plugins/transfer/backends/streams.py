@@ -76,8 +76,8 @@ class Download:
 
     @property
     def is_open(self) -> bool:
-        """Whether the answer has begun (or the request has ended)."""
-        return self._status != 0 or self.is_over
+        """Whether the body has begun (or the request has ended): what an error says has then come whole."""
+        return self._status in _WITH_BODY or self.is_over
 
     @property
     def waiting_bytes(self) -> int:
@@ -184,9 +184,12 @@ class Download:
 
 
 class Relay(Transfer):
-    """An upload of exactly `count` bytes out of a download. `observe` sees every piece as it is sent."""
+    """An upload of exactly `count` bytes out of a download, with something before and after them.
 
-    __slots__ = ("_download", "_is_starved", "_left_bytes", "_observe")
+    `observe` sees every piece of the download as it is sent.
+    """
+
+    __slots__ = ("_download", "_head", "_is_starved", "_left_bytes", "_observe", "_tail")
 
     def __init__(
         self,
@@ -197,8 +200,12 @@ class Relay(Transfer):
         download: Download,
         count: int,
         observe: Callable[[bytes], None],
+        head: bytes = b"",
+        tail: bytes = b"",
     ) -> None:
         super().__init__(curl, unavailable, stage)
+        self._head = head
+        self._tail = tail
         self._download = download
         self._left_bytes = count
         self._observe = observe
@@ -207,6 +214,12 @@ class Relay(Transfer):
 
     def read(self, limit: int) -> bytes | int:
         """libcurl's READFUNCTION."""
+        if self._head:
+            piece, self._head = self._head[:limit], self._head[limit:]
+            return piece
+        if not self._left_bytes:
+            piece, self._tail = self._tail[:limit], self._tail[limit:]
+            return piece
         data = self._download.take(min(limit, self._left_bytes))
         if not data:
             if self._download.is_over:

@@ -1,0 +1,141 @@
+"""Large objects in the local S3, and what their uploads leave behind at the destination."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from urllib.request import urlopen
+
+from engine_rig import DESTINATION, SOURCE, STATE_PREFIX, EngineRig, engine_rig, fault
+from localcloud.edge import EdgeServer
+from transfer.backends.driving import complete
+from transfer.backends.gcs_sink import GcsSink
+from transfer.backends.gcs_stored import Capabilities
+from transfer.errors import Stopped
+from transfer.model import Copied, Failed, ObjectMeta, TransferFailure, TransferOutcome
+
+MIB = 1024 * 1024
+PART = 5 * MIB
+
+
+@contextmanager
+def large_rig(folder: Path, set_variable: Callable[[str, str], None]) -> Iterator[EngineRig]:
+    """A rig on which objects of 2 MiB go on record and in parts already."""
+    with engine_rig(folder, set_variable) as rig:
+        rig.config = replace(rig.config, parallel_bytes=2 * MIB, part_size_bytes=10 * MIB)
+        yield rig
+
+
+def fresh(rig: EngineRig) -> EngineRig:
+    """The same servers without faults, with an empty destination, and nothing learnt of it."""
+    for server in (rig.edge, rig.gcs, rig.s3):
+        server.faults.replace([])
+    for blob in rig.storage.list_blobs(DESTINATION):
+        blob.delete()
+    for name, token in open_parts(rig):
+        complete(GcsSink(rig.gcs_client()).parts_upload(name, token).abort(), rig.stop)
+    rig.capabilities = Capabilities()
+    return rig
+
+
+def put_in_parts(rig: EngineRig, key: str, body: bytes, *, part_bytes: int = PART, **arguments: object) -> None:
+    """As S3's multipart API makes it: its ETag is that of parts."""
+    where = {"Bucket": SOURCE, "Key": key}
+    upload = rig.client.create_multipart_upload(**where, **arguments)["UploadId"]
+    parts = []
+    for number, at in enumerate(range(0, max(len(body), 1), part_bytes), start=1):
+        piece = body[at : at + part_bytes]
+        answer = rig.client.upload_part(**where, UploadId=upload, PartNumber=number, Body=piece)
+        parts.append({"ETag": answer["ETag"], "PartNumber": number})
+    rig.client.complete_multipart_upload(**where, UploadId=upload, MultipartUpload={"Parts": parts})
+
+
+def listed(rig: EngineRig, key: str, **fields: object) -> ObjectMeta:
+    """An object as the listing would have it."""
+    head = rig.client.head_object(Bucket=SOURCE, Key=key)
+    values = {
+        "key": key,
+        "size_bytes": head["ContentLength"],
+        "etag": head["ETag"].strip('"'),
+        "last_modified": int(head["LastModified"].timestamp()),
+    }
+    return ObjectMeta(**(values | fields))
+
+
+def open_parts(rig: EngineRig) -> list[tuple[str, str]]:
+    """Name and id of every upload in parts that was neither completed nor aborted."""
+    with urlopen(f"{rig.gcs.url}/{DESTINATION}?uploads", timeout=10) as answer:
+        return re.findall(r"<Key>([^<]*)</Key><UploadId>([^<]*)</UploadId>", answer.read().decode())
+
+
+def stored_parts(rig: EngineRig, name: str, token: str) -> list[int]:
+    """The numbers of the hidden parts of an open upload."""
+    with urlopen(f"{rig.gcs.url}/{DESTINATION}/{name}?uploadId={token}", timeout=10) as answer:
+        return [int(number) for number in re.findall(r"<PartNumber>(\d+)</PartNumber>", answer.read().decode())]
+
+
+def records(rig: EngineRig) -> dict[str, dict]:
+    """The uploads on record, by the record's name."""
+    blobs = rig.storage.list_blobs(DESTINATION, prefix=f"{STATE_PREFIX}{rig.run_id}/uploads/")
+    return {blob.name: json.loads(blob.download_as_bytes()) for blob in blobs}
+
+
+def left_behind(rig: EngineRig) -> list[object]:
+    """Open uploads in parts, and records of any."""
+    return [*open_parts(rig), *records(rig)]
+
+
+@contextmanager
+def ranges_asked(edge: EdgeServer) -> Iterator[list[str]]:
+    """What is asked of the edge meanwhile: `Range` headers, or nothing for a whole object."""
+    asked: list[str] = []
+    server = edge._http
+    handler = server._handler
+
+    def recording(exchange):
+        asked.append(exchange.headers.get("range", ""))
+        handler(exchange)
+
+    server._handler = recording
+    try:
+        yield asked
+    finally:
+        server._handler = handler
+
+
+def arrived(rig: EngineRig, key: str, body: bytes, outcome: TransferOutcome) -> Copied:
+    """The outcome, once it is clear that the object is there, is right, counts once, and left nothing behind."""
+    assert isinstance(outcome, Copied), outcome
+    assert rig.stored(key) == body
+    assert rig.progress.stats().bytes_copied == len(body)
+    assert left_behind(rig) == []
+    return outcome
+
+
+def refused(rig: EngineRig, outcome: TransferOutcome, *, names: Sequence[str] = ()) -> TransferFailure:
+    """The failure, once it is clear that nothing (but `names`) is at the destination, counted as copied, or left behind."""
+    assert isinstance(outcome, Failed), outcome
+    assert rig.names() == list(names)
+    assert rig.progress.stats().bytes_copied == 0
+    assert left_behind(rig) == []
+    return outcome.failure
+
+
+def abandoned(rig: EngineRig, key: str) -> ObjectMeta:
+    """An object whose first delivery ended midway, as after SIGKILL: its upload is open and on record."""
+    item = listed(rig, key)
+    rig.edge.faults.replace([fault("GET", "stall", after=1 if "-" in item.etag else 0, at_byte=MIB, seconds=5)])
+    timer = threading.Timer(0.7, rig.stop.set)
+    timer.start()
+    with suppress(Stopped):
+        rig.move(item)
+    timer.join()
+    rig.stop.clear()
+    rig.edge.faults.replace([])
+    assert [record["name"] for record in records(rig).values()] == [key]
+    return item

@@ -1,0 +1,137 @@
+"""A worker process that ends in the middle of large objects, and the next one, which goes on where it stood."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import worker_process
+from engine_rig import EngineRig, fault
+from large_objects import MIB, PART, abandoned, large_rig, left_behind, put_in_parts, ranges_asked, records
+from transfer.records import read_shards
+
+SIZE = 100 * MIB
+PARTS = SIZE // PART
+DELAY_S = 0.7
+
+
+@pytest.fixture(scope="module")
+def bodies() -> dict[str, bytes]:
+    return {"parts": os.urandom(SIZE), "stream": os.urandom(SIZE)}
+
+
+@pytest.fixture
+def rig(tmp_path, monkeypatch, bodies):
+    """A range is one part, so that requests can be counted; both objects go on record."""
+    with large_rig(tmp_path, monkeypatch.setenv) as made:
+        made.config = replace(made.config, part_size_bytes=PART, parallel_bytes=64 * MIB)
+        put_in_parts(made, "parts", bodies["parts"])
+        made.put("stream", bodies["stream"])
+        made.open(ack_deadline_s=10)
+        yield made
+
+
+def wait_until(is_so: Callable[[], object], what: str, timeout_s: float = 30) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not is_so():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
+
+
+def slow_down(rig: EngineRig) -> None:
+    """The stream stands still two thirds on its way, and every part takes so long that some are on record before the last."""
+    stream = [fault("GET /stream", "stall", at_byte=64 * MIB, seconds=60)]
+    rig.edge.faults.replace([*stream, fault("GET /parts", "delay", seconds=DELAY_S)])
+
+
+def recorded(rig: EngineRig) -> dict[str, dict]:
+    return {record["name"]: record for record in records(rig).values()}
+
+
+def is_midway(rig: EngineRig) -> bool:
+    """Both are well begun: parts on record, and the stream where it stands still."""
+    found = recorded(rig)
+    return {"parts", "stream"} <= set(found) and len(found["parts"]["parts"]) >= 4
+
+
+def ledger_keys(rig: EngineRig) -> list[str]:
+    return sorted(line["key"] for line in read_shards(rig.state(), "ledger/"))
+
+
+def finish(rig: EngineRig, summary, bodies, held: set[int]) -> list[str]:
+    """The second worker: what it asked of the edge, after it is clear that everything is right."""
+    rig.edge.faults.replace([])
+    time.sleep(DELAY_S)  # what the first one asked for last
+    with ranges_asked(rig.edge) as asked:
+        process = worker_process.start(rig, summary, attempt=2)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err[-3000:]
+    stats = json.loads(out.splitlines()[-1])
+    assert (stats["copied"], stats["skipped"], stats["failed"]) == (2, 0, 0)
+    assert stats["bytes_copied"] == 2 * SIZE
+    for key, body in bodies.items():
+        assert rig.stored(key) == body
+    assert left_behind(rig) == []
+    assert ledger_keys(rig) == ["parts", "stream"]
+    proofs = {line["key"]: line["proof"] for line in read_shards(rig.state(), "ledger/")}
+    assert proofs == {"parts": "etag-multipart", "stream": "etag-md5"}
+    assert rig.reconcile().is_green
+
+    parts = [f"bytes={(number - 1) * PART}-{number * PART - 1}" for number in range(1, PARTS + 1)]
+    again = {number for number in range(1, PARTS + 1) if parts[number - 1] in asked}
+    assert again == set(range(1, PARTS + 1)) - held  # each part on record stays, each other one is fetched
+    (rest,) = [range_ for range_ in asked if range_ not in parts]
+    assert rest.endswith(f"-{SIZE - 1}")
+    assert int(rest[len("bytes=") :].split("-")[0]) > 48 * MIB
+    assert len(asked) == len(again) + 1
+    return asked
+
+
+def test_after_sigkill_the_next_worker_fetches_only_what_is_not_stored(rig: EngineRig, bodies) -> None:
+    summary = rig.list()
+    slow_down(rig)
+    first = worker_process.start(rig, summary, attempt=1)
+    wait_until(lambda: is_midway(rig), "parts never went on record")
+    os.kill(first.pid, signal.SIGKILL)
+    assert first.wait() == -signal.SIGKILL
+    held = {number for number, *_ in recorded(rig)["parts"]["parts"]}
+    assert 4 <= len(held) < PARTS
+    assert rig.names() == []
+
+    finish(rig, summary, bodies, held)
+
+
+def test_after_sigterm_within_five_seconds_too(rig: EngineRig, bodies) -> None:
+    summary = rig.list()
+    slow_down(rig)
+    first = worker_process.start(rig, summary, attempt=1)
+    wait_until(lambda: is_midway(rig), "parts never went on record")
+    begun = time.monotonic()
+    first.terminate()
+    out, err = first.communicate(timeout=20)
+    assert time.monotonic() - begun < 5
+    assert (first.returncode, out.strip()) == (0, "stopped"), err[-3000:]
+    held = {number for number, *_ in recorded(rig)["parts"]["parts"]}
+    assert rig.names() == []
+
+    begun = time.monotonic()
+    finish(rig, summary, bodies, held)
+    assert time.monotonic() - begun < 9  # given back at once, not when the lease ends
+
+
+def test_a_source_replaced_between_two_deliveries_is_not_gone_on_with(tmp_path: Path, monkeypatch) -> None:
+    """What an earlier delivery stored of the object as it was must not be mixed with what it is now."""
+    with large_rig(tmp_path, monkeypatch.setenv) as rig:
+        put_in_parts(rig, "parts", b"1" * (12 * MIB))
+        item = abandoned(rig, "parts")
+        put_in_parts(rig, "parts", b"2" * (12 * MIB))
+        outcome = rig.move(item)
+        assert outcome.failure.error_code == "SourceChanged"
+        assert rig.names() == []

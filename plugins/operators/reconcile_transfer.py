@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
+from operators.arrival import announce
 from operators.engine_errors import connections, engine_errors
 from operators.run_identity import STATE_PREFIX, RunIdentity, dag_name
 from operators.s3_list_to_pubsub import SUMMARY_KEY, worker_slots
@@ -34,6 +35,8 @@ class ReconcileTransferOperator(BaseOperator):
     As the final pass (`reviews` is given) it decides whether the run is green, and returns (also when it fails)
     `run_id, listed, copied, skipped, failed, matched, missing, differing, extra, bytes_copied, seconds, report_uri`; the
     whole report is at `report_uri`. Where the first pass had nothing published, nothing has changed: its report stands.
+
+    Green, it also puts its counts and report into the events of its outlets (`operators.arrival`).
 
     When it is cleared, the run has been opened anew (its setup is cleared with it), and the first pass has everything
     published again that is unfinished, as it was listed.
@@ -113,7 +116,16 @@ class ReconcileTransferOperator(BaseOperator):
         with engine_errors(self.task_id, connections(gcp=self.gcp_conn_id), events):
             if self.reviews is None:
                 return self._first_pass(context, run, listing)
-            return self._final_pass(context, run, listing, before)
+            summary = self._final_pass(context, run, listing, before)
+            announce(
+                context["outlet_events"],
+                self.outlets,
+                bucket=self.destination_bucket,
+                prefix=self.destination_prefix or self.source_prefix,
+                dag_id=task.dag_id,
+                summary=summary,
+            )
+            return summary
 
     def _first_pass(self, context: Context, run: RunIdentity, listing: Mapping[str, Any]) -> list[dict[str, Any]]:
         from transfer.passes import round_name

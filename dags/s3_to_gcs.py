@@ -92,6 +92,17 @@ PARAMS = {
         section="Destination",
         description="Google Cloud connection for Cloud Storage, Pub/Sub and Cloud Logging.",
     ),
+    "mode": Param(
+        "transfer",
+        type="string",
+        enum=["transfer", "plan"],
+        values_display={
+            "transfer": "transfer: move what has to move",
+            "plan": "plan: only list, and say what would move and what it would cost",
+        },
+        section="What to do",
+        description="What the run is for. A plan publishes and writes nothing but its own records.",
+    ),
     "workers": Param(
         4, type="integer", minimum=1, maximum=64, section="How fast", description="Worker tasks that share the queue."
     ),
@@ -218,6 +229,8 @@ with DAG(
         workers=param("workers"),
         overwrite=param("overwrite"),
         only_failed=param("only_failed"),
+        mode=param("mode"),
+        part_size_mib=param("part_size_mib"),
         allow_empty=param("allow_empty"),
         aws_conn_id=param("aws_conn_id"),
         **names,

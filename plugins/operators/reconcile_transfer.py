@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from operators.engine_errors import connections, engine_errors
 from operators.run_identity import STATE_PREFIX, RunIdentity
@@ -102,6 +102,8 @@ class ReconcileTransferOperator(BaseOperator):
         run = RunIdentity(**task.xcom_pull(task_ids=self.open_task))
         listing = task.xcom_pull(task_ids=self.list_task, key=SUMMARY_KEY)
         before = task.xcom_pull(task_ids=self.reviews, key=SUMMARY_KEY) if self.reviews else None
+        if listing is not None and listing["mode"] == "plan":
+            raise AirflowSkipException("a plan moves nothing: see the log of list, its XCom plan, and plan.json")
         if listing is None or (self.reviews and before is None):
             raise AirflowFailException(
                 f"there is nothing to verify: {self.list_task if listing is None else self.reviews} has not succeeded,"

@@ -156,6 +156,16 @@ class Overwrite(StrEnum):
     ALWAYS = "always"
 
 
+class Mode(StrEnum):
+    """What a run is for."""
+
+    TRANSFER = "transfer"
+    PLAN = "plan"
+    """List both sides and say what a transfer would do and cost."""
+    VERIFY = "verify"
+    """List both sides and say what is missing or differs."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
     """How long to wait for either side, in seconds."""

@@ -78,6 +78,7 @@ def test_the_form_has_every_parameter_in_a_section(dag) -> None:
         "state_bucket",
         "keep_runs",
         "only_failed",
+        "mode",
     }
     assert expected <= set(dag.params)
     for name in dag.params:
@@ -102,6 +103,7 @@ def test_the_form_has_every_parameter_in_a_section(dag) -> None:
         ("max_requests_per_s", -0.5),
         ("ramp_up", "maybe"),
         ("overwrite", "sometimes"),
+        ("mode", "guess"),
         ("topic", "1"),
         ("aws_conn_id", ""),
         ("state_bucket", "Not A Bucket"),

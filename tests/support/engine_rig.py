@@ -44,6 +44,8 @@ from transfer.naming import Naming
 from transfer.pacing import Pacer
 from transfer.parts import PartsBoard
 from transfer.passes import Republished, run_pass
+from transfer.plan import Plan, PlanTally
+from transfer.prices import load_prices
 from transfer.progress import Progress, TransferStats
 from transfer.records import Ledger, Manifest
 from transfer.report import ReconciliationReport
@@ -189,6 +191,24 @@ class EngineRig:
             progress=Progress(),
             stop=self.stop,
         )
+
+    def plan(self, *, overwrite: Overwrite = Overwrite.CHANGED, listing: str = "1") -> Plan:
+        """What `mode=plan` does: no topic is there to publish to."""
+        tally = PlanTally(self.naming, self.config)
+        list_and_publish(
+            list_objects(self.client, SOURCE, self.naming.source_prefix),
+            self.destination_listing().objects(self.naming.destination_prefix, leave_out=STATE_PREFIX),
+            naming=self.naming,
+            overwrite=overwrite,
+            publisher=tally,
+            manifest=Manifest(self.state(), listing),
+            run_id=self.run_id,
+            listing=listing,
+            progress=Progress(),
+            stop=self.stop,
+            on_pair=tally.take,
+        )
+        return tally.plan(load_prices(), run_id=self.run_id, listing=listing, is_listed_in_s3=True)
 
     def worker(
         self,

@@ -95,13 +95,14 @@ PARAMS = {
     "mode": Param(
         "transfer",
         type="string",
-        enum=["transfer", "plan"],
+        enum=["transfer", "plan", "verify"],
         values_display={
             "transfer": "transfer: move what has to move",
             "plan": "plan: only list, and say what would move and what it would cost",
+            "verify": "verify: only compare, and say what is missing or differs",
         },
         section="What to do",
-        description="What the run is for. A plan publishes and writes nothing but its own records.",
+        description="What the run is for. A plan and a verification write nothing but their own records.",
     ),
     "workers": Param(
         4, type="integer", minimum=1, maximum=64, section="How fast", description="Worker tasks that share the queue."

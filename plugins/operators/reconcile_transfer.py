@@ -35,6 +35,9 @@ class ReconcileTransferOperator(BaseOperator):
     `run_id, listed, copied, skipped, failed, matched, missing, differing, extra, bytes_copied, seconds, report_uri`; the
     whole report is at `report_uri`. Where the first pass had nothing published, nothing has changed: its report stands.
 
+    With `mode=verify` (the XCom `summary` of the listing says so) nothing was moved and nothing is published: the first pass
+    compares, and the final one is red if anything is missing or differs.
+
     When it is cleared, the run has been opened anew (its setup is cleared with it), and the first pass has everything
     published again that is unfinished, as it was listed.
 
@@ -121,8 +124,9 @@ class ReconcileTransferOperator(BaseOperator):
         from transfer.passes import round_name
         from transfer.verdicts import Pass
 
-        which = Pass.FIRST if listing["run"]["transfer_id"] == run.transfer_id else Pass.REPLAY
-        report, published = self._pass(which, context, run, listing, is_reopened=which is Pass.REPLAY)
+        is_reopened = listing["run"]["transfer_id"] != run.transfer_id
+        which = Pass.COMPARE if listing["mode"] == "verify" else Pass.REPLAY if is_reopened else Pass.FIRST
+        report, published = self._pass(which, context, run, listing, is_reopened=is_reopened)
         self._tell(run, report)
         context["ti"].xcom_push(
             key=SUMMARY_KEY,
@@ -151,7 +155,8 @@ class ReconcileTransferOperator(BaseOperator):
 
         state = self._state(run)
         is_reopened = before["run"]["transfer_id"] != run.transfer_id
-        if before["republished"] or is_reopened:
+        is_compared = listing["mode"] == "verify"
+        if (before["republished"] or is_reopened) and not is_compared:
             report, _ = self._pass(Pass.FINAL, context, run, listing, is_reopened=is_reopened)
         else:
             report = ReconciliationReport.decode(state.read(REPORT))
@@ -160,8 +165,9 @@ class ReconcileTransferOperator(BaseOperator):
         if not report.is_green:
             context["ti"].xcom_push(key="return_value", value=summary)
             unfinished = report.listed - report.matched - report.skipped
+            said = "are missing or differ" if is_compared else "did not arrive"
             raise AirflowFailException(
-                f"{unfinished:,} of {report.listed:,} objects did not arrive; report: {summary['report_uri']}, and each"
+                f"{unfinished:,} of {report.listed:,} objects {said}; report: {summary['report_uri']}, and each"
                 f" object in failures.csv beside it\n{reason_table(report.unfinished_reasons)}"
             )
         return summary
@@ -202,7 +208,7 @@ class ReconcileTransferOperator(BaseOperator):
             listing=listing["listing"],
             attempt=context["ti"].try_number,
             may_replace=Overwrite(self.overwrite) is not Overwrite.NEVER,
-            has_extras=not listing["only_failed"],
+            has_extras=listing["is_whole_source"],
         )
 
     def _state(self, run: RunIdentity) -> Any:

@@ -39,10 +39,11 @@ class S3ListToPubSubOperator(BaseOperator):
     least one and at most `workers`. The XCom `summary` holds the identity of the listing and its counts, for the reconciliation.
 
     With `mode=plan` nothing is published and no slot is returned: the XCom `plan`, plan.json among the run's records and a
-    table in the log say what a transfer would do and cost.
+    table in the log say what a transfer would do and cost. With `mode=verify` nothing is published either: the manifest has
+    all objects as the source lists them, for the reconciliation to compare.
 
     :param run: what `OpenTransferRunOperator` returned.
-    :param mode: `transfer` or `plan`.
+    :param mode: `transfer`, `plan` or `verify`.
     :param source_bucket: the S3 bucket.
     :param source_prefix: only keys under it are listed; empty for all.
     :param destination_bucket: the Cloud Storage bucket.
@@ -143,11 +144,12 @@ class S3ListToPubSubOperator(BaseOperator):
                     f"s3://{self.source_bucket}/{self.source_prefix} holds no objects: check bucket and prefix, or set"
                     " allow_empty if that is expected"
                 )
-        messages = summary.messages if plan is None else 0
+        messages = summary.messages if self.mode == "transfer" else 0
         self.log.info(
-            "%s objects listed (%s bytes): %s to move in %s messages, %s skipped",
-            *(f"{count:,}" for count in (summary.listed, summary.listed_bytes, summary.objects, messages)),
-            f"{summary.skipped:,}",
+            "%s objects listed (%s bytes): %s to %s, in %s messages, %s skipped",
+            *(f"{count:,}" for count in (summary.listed, summary.listed_bytes, summary.objects)),
+            "compare" if self.mode == "verify" else "move",
+            *(f"{count:,}" for count in (messages, summary.skipped)),
         )
         shared = {
             "run": run.to_dict(),
@@ -163,12 +165,14 @@ class S3ListToPubSubOperator(BaseOperator):
                 "mode": self.mode,
                 "listed": summary.listed,
                 "skipped": summary.skipped,
-                "only_failed": self.only_failed,
+                # Only then is what else the destination has no part of the source.
+                "is_whole_source": not self.only_failed,
                 "workers": int(self.workers),
             },
         )
         if plan is not None:
             context["ti"].xcom_push(key=PLAN_KEY, value=plan.to_dict())
+        if self.mode != "transfer":
             return []
         # One even for nothing: skipping would spread downstream.
         return worker_slots(shared, workers=max(1, min(int(self.workers), messages)))
@@ -204,9 +208,12 @@ class S3ListToPubSubOperator(BaseOperator):
         tally = PlanTally(naming, config)  # also in the place of the topic, where nothing is to move
         summary = list_and_publish(
             self._source(run, dag_id, destination),
-            destination.listing().objects(naming.destination_prefix, leave_out=STATE_PREFIX),
+            # A verification compares everything, and only once: the reconciliation does it.
+            ()
+            if mode is Mode.VERIFY
+            else destination.listing().objects(naming.destination_prefix, leave_out=STATE_PREFIX),
             naming=naming,
-            overwrite=Overwrite(self.overwrite),
+            overwrite=Overwrite.ALWAYS if mode is Mode.VERIFY else Overwrite(self.overwrite),
             publisher=messaging.requests(self.topic, events) if mode is Mode.TRANSFER else tally,
             manifest=Manifest(destination.state(run.state_prefix), listing),
             run_id=run.transfer_id,

@@ -91,9 +91,10 @@ def write_report(state: StateStore, report: ReconciliationReport) -> None:
 
 
 class Reasons:
-    """Counts and samples of what did not match."""
+    """Counts and samples of what did not match. `was_moved` is whether the run was to move anything."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, was_moved: bool = True) -> None:
+        self._was_moved = was_moved
         self._counts: Counter[tuple[Verdict, str]] = Counter()
         self._samples: dict[tuple[Verdict, str], list[str]] = {}
         self._messages: dict[tuple[Verdict, str], str] = {}
@@ -116,7 +117,7 @@ class Reasons:
                 reason=reason,
                 count=count,
                 samples=tuple(self._samples[verdict, reason]),
-                advice=advice_for(reason),
+                advice=advice_for(reason, was_moved=self._was_moved),
                 message=self._messages[verdict, reason],
             )
             for (verdict, reason), count in groups

@@ -192,6 +192,22 @@ class EngineRig:
             stop=self.stop,
         )
 
+    def compare(self, *, listing: str = "1") -> ReconciliationReport:
+        """What `mode=verify` does: no topic is there to publish to."""
+        list_and_publish(
+            list_objects(self.client, SOURCE, self.naming.source_prefix),
+            (),
+            naming=self.naming,
+            overwrite=Overwrite.ALWAYS,
+            publisher=PlanTally(self.naming, self.config),
+            manifest=Manifest(self.state(), listing),
+            run_id=self.run_id,
+            listing=listing,
+            progress=Progress(),
+            stop=self.stop,
+        )
+        return self.reconcile(Pass.COMPARE, listing=listing)
+
     def plan(self, *, overwrite: Overwrite = Overwrite.CHANGED, listing: str = "1") -> Plan:
         """What `mode=plan` does: no topic is there to publish to."""
         tally = PlanTally(self.naming, self.config)

@@ -11,6 +11,7 @@ from datetime import timedelta
 from airflow.sdk import DAG, Param, TriggerRule
 
 from operators.cloudfront_to_gcs import CloudfrontToGcsWorker
+from operators.delete_extraneous import DeleteExtraneousOperator
 from operators.reconcile_transfer import ReconcileTransferOperator
 from operators.s3_list_to_pubsub import S3ListToPubSubOperator
 from operators.transfer_run import CloseTransferRunOperator, OpenTransferRunOperator
@@ -69,6 +70,28 @@ PARAMS = {
         },
         section="Destination",
         description="What to do with objects that are at the destination already.",
+    ),
+    "delete_extraneous": Param(
+        "off",
+        type="string",
+        enum=["off", "list", "delete"],
+        values_display={
+            "off": "off: leave it",
+            "list": "list: leave it, and list it in extraneous.csv",
+            "delete": "delete: delete it, once everything else has arrived",
+        },
+        section="Destination",
+        description="What to do with objects under the destination prefix that the source does not have. Only a complete"
+        " listing of the source deletes, and only what was there before it.",
+    ),
+    "max_delete_percent": Param(
+        10,
+        type="number",
+        minimum=0,
+        maximum=100,
+        section="Destination",
+        description="If more than this share of the objects under the destination prefix would go, nothing is deleted and"
+        " the run fails.",
     ),
     "state_bucket": Param(
         None,
@@ -275,6 +298,15 @@ with DAG(
         task_id="verify", reviews="reconcile", trigger_rule=TriggerRule.ALL_DONE, **judge
     )
 
+    # Only after a green verdict.
+    delete_extraneous = DeleteExtraneousOperator(
+        task_id="delete_extraneous",
+        wish=param("delete_extraneous"),
+        max_delete_percent=param("max_delete_percent"),
+        **names,
+        gcp_conn_id=param("gcp_conn_id"),
+    )
+
     close_run = CloseTransferRunOperator(
         task_id="close_run",
         run=open_run.output,
@@ -283,5 +315,5 @@ with DAG(
         **google,
     ).as_teardown(setups=open_run)
 
-    open_run >> list_objects >> transfer >> reconcile >> retry >> verify >> close_run
+    open_run >> list_objects >> transfer >> reconcile >> retry >> verify >> delete_extraneous >> close_run
     list_objects >> reconcile >> verify

@@ -12,7 +12,7 @@
     │ └ RetriesExhausted      carries `last`, the retryable error that would not go away
     └ FatalError              nothing can be moved: stop, nack, fail the task
       ├ CredentialsRejected · SignatureRejected · EndpointRejected
-      ├ BucketMissing · RunClosed · RunUnknown · PricesInvalid
+      ├ BucketMissing · RunClosed · RunUnknown · PricesInvalid · DeletionRefused
       └ ListingOutOfOrder     a listing that must be sorted is not
 
 `Stopped` is no error: it carries a stop request out of a transfer in flight.
@@ -177,6 +177,10 @@ class RunUnknown(FatalError):
 
 class PricesInvalid(FatalError):
     """The price file for a plan cannot be read, or says something that is no price."""
+
+
+class DeletionRefused(FatalError):
+    """What would be deleted is more than was allowed, or cannot be told for certain. Nothing was deleted."""
 
 
 class ListingOutOfOrder(FatalError):

@@ -37,6 +37,8 @@ class DestinationObject:
     md5: str = ""
     """Hexadecimal; empty for composite and multipart objects, which have none."""
     source_etag: str = ""
+    created_at_s: float = math.inf
+    """When this generation was written, by Cloud Storage's clock; infinite where nobody asked for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,10 +36,19 @@ from transfer.backends.pubsub import (
 from transfer.backends.s3_listing import list_objects
 from transfer.backends.signing import PublicUrls, UrlAuthorizer
 from transfer.begun import BegunMessages
+from transfer.deletion import Permission
 from transfer.errors import SinkUnavailable, SourceUnavailable, Stage
 from transfer.event_log import NoEventLog
 from transfer.listing import ListingSummary, list_and_publish
-from transfer.model import ObjectMeta, Overwrite, RetryPolicy, Timeouts, TransferConfig, TransferOutcome
+from transfer.model import (
+    DestinationObject,
+    ObjectMeta,
+    Overwrite,
+    RetryPolicy,
+    Timeouts,
+    TransferConfig,
+    TransferOutcome,
+)
 from transfer.mover import ObjectMover, WorkerShare
 from transfer.naming import Naming
 from transfer.pacing import Pacer
@@ -51,6 +61,7 @@ from transfer.records import Ledger, Manifest
 from transfer.report import ReconciliationReport
 from transfer.retry import Retrier
 from transfer.steps import Pause, Step
+from transfer.sweep import Swept, sweep
 from transfer.uploads import UploadRecords
 from transfer.verdicts import Pass
 from transfer.worker import Assignment, Worker
@@ -207,6 +218,33 @@ class EngineRig:
             stop=self.stop,
         )
         return self.reconcile(Pass.COMPARE, listing=listing)
+
+    def sweep(
+        self,
+        may: Permission,
+        *,
+        listed: int,
+        listing: str = "1",
+        began_at_s: float = math.inf,
+        max_percent: float = 100,
+        attempt: int = 1,
+        destination: Iterable[DestinationObject] | None = None,
+    ) -> Swept:
+        """What the task `delete_extraneous` does once it is permitted; everything at the destination counts as old."""
+        listed_there = self.destination_listing().objects(self.naming.destination_prefix, leave_out=STATE_PREFIX)
+        return sweep(
+            may,
+            state=self.state(),
+            destination=listed_there if destination is None else destination,
+            naming=self.naming,
+            listing=listing,
+            listed=listed,
+            began_at_s=began_at_s,
+            max_percent=max_percent,
+            attempt=attempt,
+            lanes=[(GcsSink(self.gcs_client()), self.retrier()) for _ in range(3)],
+            loop=CurlLoop(self.stop),
+        )
 
     def plan(self, *, overwrite: Overwrite = Overwrite.CHANGED, listing: str = "1") -> Plan:
         """What `mode=plan` does: no topic is there to publish to."""

@@ -124,10 +124,8 @@ def test_listings_count_by_pages_on_both_sides() -> None:
 
 
 sizes = st.integers(0, 6 * TIB)
-listed = st.builds(
-    lambda size_bytes, key, skipped, is_stored: (item(size_bytes, key=f"in/{key}"), skipped, is_stored),
-    sizes,
-    st.text(max_size=8),
+listed = st.tuples(
+    st.builds(item, sizes, key=st.text(max_size=8).map("in/{}".format)),
     st.one_of(st.none(), st.sampled_from([reason for reason in SkipReason if reason is not SkipReason.IDENTICAL])),
     st.booleans(),
 )

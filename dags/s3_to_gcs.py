@@ -127,6 +127,13 @@ PARAMS = {
         section="What to do",
         description="What the run is for. A plan and a verification write nothing but their own records.",
     ),
+    "plan_run": Param(
+        None,
+        type=["null", "string"],
+        minLength=1,
+        section="What to do",
+        description="Move exactly what an earlier run with mode plan found: that run's id, or last. S3 is not listed again.",
+    ),
     "workers": Param(
         4, type="integer", minimum=1, maximum=64, section="How fast", description="Worker tasks that share the queue."
     ),
@@ -254,6 +261,7 @@ with DAG(
         overwrite=param("overwrite"),
         only_failed=param("only_failed"),
         mode=param("mode"),
+        plan_run=param("plan_run"),
         part_size_mib=param("part_size_mib"),
         allow_empty=param("allow_empty"),
         aws_conn_id=param("aws_conn_id"),

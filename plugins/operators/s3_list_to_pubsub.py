@@ -53,6 +53,8 @@ class S3ListToPubSubOperator(BaseOperator):
     :param overwrite: what to do with an object that is there: `changed`, `never` or `always`.
     :param only_failed: the run id of an earlier run of this DAG, or `last`: what that run left unfinished is published,
         as it was listed then, and S3 is not listed. Empty for a listing.
+    :param plan_run: the run id of an earlier run with `mode=plan`, or `last`: what it planned to move is published, and S3
+        is not listed. What somebody else wrote to the destination since is not overwritten. Empty for a listing.
     :param part_size_mib: as the workers have it; a plan counts requests by it.
     :param allow_empty: whether a prefix with no objects is a success; it is an error otherwise.
     :param gcp_project: the project of the topic; the connection's when empty.
@@ -73,6 +75,7 @@ class S3ListToPubSubOperator(BaseOperator):
         "workers",
         "overwrite",
         "only_failed",
+        "plan_run",
         "part_size_mib",
         "allow_empty",
         "aws_conn_id",
@@ -98,6 +101,7 @@ class S3ListToPubSubOperator(BaseOperator):
         workers: int | str = 4,
         overwrite: str = "changed",
         only_failed: str = "",
+        plan_run: str = "",
         part_size_mib: int | str = 32,
         allow_empty: bool | str = False,
         aws_conn_id: str = "aws_default",
@@ -118,6 +122,7 @@ class S3ListToPubSubOperator(BaseOperator):
         self.workers = workers
         self.overwrite = overwrite
         self.only_failed = only_failed
+        self.plan_run = plan_run
         self.part_size_mib = part_size_mib
         self.allow_empty = allow_empty
         self.aws_conn_id = aws_conn_id
@@ -139,7 +144,7 @@ class S3ListToPubSubOperator(BaseOperator):
         listing = run.listing_name(context["ti"].try_number)
         with engine_errors(self.task_id, conn, events):
             summary, plan = self._list(run, context["ti"].dag_id, listing, events, LiveProgress(context))
-            if not (summary.listed or self.only_failed or as_bool(self.allow_empty)):
+            if not (summary.listed or self._earlier or as_bool(self.allow_empty)):
                 raise AirflowFailException(
                     f"s3://{self.source_bucket}/{self.source_prefix} holds no objects: check bucket and prefix, or set"
                     " allow_empty if that is expected"
@@ -166,7 +171,7 @@ class S3ListToPubSubOperator(BaseOperator):
                 "listed": summary.listed,
                 "skipped": summary.skipped,
                 # Only then is what else the destination has no part of the source.
-                "is_whole_source": not self.only_failed,
+                "is_whole_source": not self._earlier,
                 "workers": int(self.workers),
             },
         )
@@ -220,12 +225,13 @@ class S3ListToPubSubOperator(BaseOperator):
             listing=listing,
             progress=Progress(),
             stop=self._stop,
+            is_planned=bool(self.plan_run),
             on_report=live.show,
             on_pair=tally.take if mode is Mode.PLAN else lambda *pair: None,
         )
         if prices is None:
             return summary, None
-        plan = tally.plan(prices, run_id=run.run_id, listing=listing, is_listed_in_s3=not self.only_failed)
+        plan = tally.plan(prices, run_id=run.run_id, listing=listing, is_listed_in_s3=not self._earlier)
         self._tell(plan, destination.state(run.state_prefix))
         return summary, plan
 
@@ -238,9 +244,9 @@ class S3ListToPubSubOperator(BaseOperator):
         self.log.info("the plan, also at %s%s:\n%s", state.uri, PLAN, plan_table(plan))
 
     def _source(self, run: RunIdentity, dag_id: str, destination: Destination) -> Iterator[ObjectMeta]:
-        """The source's objects, or those that an earlier run left unfinished; this run is put on record first."""
+        """The source's objects, or those that an earlier run left unfinished or planned; this run is put on record first."""
         from hooks.engine import source_listing
-        from transfer.replay import RunRecord, unfinished_objects
+        from transfer.replay import RunRecord, planned_objects, unfinished_objects
         from transfer.runs import RunIndex
 
         record = RunRecord(
@@ -251,16 +257,24 @@ class S3ListToPubSubOperator(BaseOperator):
             destination_prefix=self.destination_prefix,
         )
         index = RunIndex(destination.state(STATE_PREFIX), dag_name(dag_id))
-        earlier = run_name(dag_id, self.only_failed)
-        if self.only_failed == LAST_RUN:
+        if self.only_failed and self.plan_run:
+            raise AirflowFailException("only_failed and plan_run each name what to move: give one of them")
+        earlier = run_name(dag_id, self._earlier)
+        if self._earlier == LAST_RUN:
             earlier = index.last_but(run.name) or LAST_RUN
         index.open(run.name, run.opened_at_s)
         record.write(destination.state(run.state_prefix))
-        if not self.only_failed:
+        if not self._earlier:
             return source_listing(self.aws_conn_id, self.source_bucket, self.source_prefix)
-        self.log.info("not listing S3: taking what the run %s left unfinished", self.only_failed)
-        earlier_state = destination.state(f"{STATE_PREFIX}{earlier}/")
-        return unfinished_objects(earlier_state, run=self.only_failed, now=record)
+        done = "planned" if self.plan_run else "left unfinished"
+        self.log.info("not listing S3: taking what the run %s %s", self._earlier, done)
+        objects_of = planned_objects if self.plan_run else unfinished_objects
+        return objects_of(destination.state(f"{STATE_PREFIX}{earlier}/"), run=self._earlier, now=record)
+
+    @property
+    def _earlier(self) -> str:
+        """The run whose records take the place of a listing of S3; empty for a listing."""
+        return self.only_failed or self.plan_run
 
     def on_kill(self) -> None:
         """Stop listing; what was published belongs to a listing that nobody will wait for."""

@@ -80,6 +80,7 @@ def test_the_form_has_every_parameter_in_a_section(dag) -> None:
         "keep_runs",
         "only_failed",
         "mode",
+        "plan_run",
         "delete_extraneous",
         "max_delete_percent",
     }
@@ -116,6 +117,7 @@ def test_the_form_has_every_parameter_in_a_section(dag) -> None:
         ("state_bucket", "Not A Bucket"),
         ("keep_runs", 0),
         ("only_failed", ""),
+        ("plan_run", ""),
     ],
 )
 def test_bad_values_are_refused_by_the_form(dag, name: str, value: object) -> None:

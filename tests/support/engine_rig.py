@@ -189,9 +189,15 @@ class EngineRig:
         CurlLoop(self.stop).run([move(), *(help_out() for _ in range(lanes - 1))])
         return outcomes[0]
 
-    def list(self, *, overwrite: Overwrite = Overwrite.CHANGED, listing: str = "1") -> ListingSummary:
+    def list(
+        self,
+        *,
+        overwrite: Overwrite = Overwrite.CHANGED,
+        listing: str = "1",
+        planned: Iterable[ObjectMeta] | None = None,
+    ) -> ListingSummary:
         return list_and_publish(
-            list_objects(self.client, SOURCE, self.naming.source_prefix),
+            list_objects(self.client, SOURCE, self.naming.source_prefix) if planned is None else planned,
             self.destination_listing().objects(self.naming.destination_prefix, leave_out=STATE_PREFIX),
             naming=self.naming,
             overwrite=overwrite,
@@ -201,6 +207,7 @@ class EngineRig:
             listing=listing,
             progress=Progress(),
             stop=self.stop,
+            is_planned=planned is not None,
         )
 
     def compare(self, *, listing: str = "1") -> ReconciliationReport:

@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from engine_rig import DESTINATION, SOURCE, EngineRig, engine_rig
+from transfer.errors import RunUnknown
+from transfer.listing import decide
 from transfer.messages import encode_request
 from transfer.model import DestinationObject, ObjectMeta, Overwrite, SkipReason, TransferConfig, TransferRequest
 from transfer.naming import Naming
 from transfer.plan import BAND_ENDS_BYTES, PLAN, Plan, PlanTally, write_plan
 from transfer.plan_table import plan_table
 from transfer.prices import load_prices
+from transfer.records import Manifest
+from transfer.replay import RunRecord, planned_objects
 from transfer.usage import MIN_BILLED_BYTES, ObjectRequests, UsageMeter, requests_of
 
 MIB, GIB, TIB = 1024**2, 1024**3, 1024**4
@@ -221,6 +226,75 @@ def test_a_plan_publishes_nothing_and_tells_every_fate(rig: EngineRig) -> None:
     assert sorted(rig.names()) == ["out/", "out/left over", "out/same"]
     never = rig.plan(overwrite=Overwrite.NEVER, listing="3")
     assert (never.exists.objects, never.unchanged.objects) == (2, 0)
+
+
+HERE = RunRecord(
+    run_id="run-1", source_bucket="s", source_prefix="in/", destination_bucket="d", destination_prefix="out/"
+)
+
+
+def test_a_run_moves_exactly_what_was_planned(rig: EngineRig) -> None:
+    rig.naming = NAMING
+    rig.open()
+    for key in ("changed", "changed-there", "gone", "new", "same", "there"):
+        rig.put(f"in/{key}", b"first")
+    rig.put("in/cold", b"cold", StorageClass="GLACIER")
+    bucket = rig.storage.bucket(DESTINATION)
+    for name in ("out/changed", "out/changed-there"):
+        bucket.blob(name).upload_from_string(b"older")
+    write_plan(rig.state(), rig.plan(listing="2"))
+    HERE.write(rig.state())
+
+    rig.put("in/after the plan", b"not planned")
+    rig.client.delete_object(Bucket=SOURCE, Key="in/gone")
+    for name in ("out/changed-there", "out/there"):
+        bucket.blob(name).upload_from_string(b"somebody else's")
+    planned = planned_objects(rig.state(), run="run-1", now=HERE)
+    summary = rig.list(listing="3", planned=planned)
+    assert (summary.listed, summary.objects) == (6, 6)
+    rig.worker(summary, listing="3").run()
+    report = rig.reconcile(listing="3")
+
+    assert {name: rig.stored(name) for name in rig.names()} == {
+        "out/changed": b"first",
+        "out/new": b"first",
+        "out/same": b"first",
+        "out/changed-there": b"somebody else's",
+        "out/there": b"somebody else's",
+    }
+    assert (report.listed, report.matched, report.failed) == (6, 3, 3)
+    reasons = {reason.reason: reason.samples for reason in report.reasons}
+    assert reasons == {"DestinationConflict": ("in/changed-there", "in/there"), "SourceNotFound": ("in/gone",)}
+
+    again = rig.list(listing="4", planned=planned_objects(rig.state(), run="run-1", now=HERE))
+    assert (again.listed, again.objects, again.skipped) == (6, 3, 3)
+
+
+def test_a_restored_archive_that_was_planned_moves(rig: EngineRig) -> None:
+    """The manifest does not say that it was restored, only that it was to move."""
+    manifest = Manifest(rig.state(), "1")
+    manifest.add(item(key="in/a", storage_class="GLACIER"), SkipReason.ARCHIVED)
+    manifest.add(item(key="in/b", storage_class="GLACIER", is_restored=True))
+    manifest.flush()
+    HERE.write(rig.state())
+    rig.naming = NAMING
+    write_plan(rig.state(), PlanTally(NAMING, SMALL).plan(PRICES, run_id="r", listing="1", is_listed_in_s3=True))
+    (planned,) = planned_objects(rig.state(), run="r", now=HERE)
+    assert decide(planned, None, Overwrite.CHANGED) is None
+    assert planned.key == "in/b"
+
+
+def test_a_plan_that_is_none_is_told(rig: EngineRig) -> None:
+    with pytest.raises(RunUnknown, match="has no plan"):
+        planned_objects(rig.state(), run="mine", now=HERE)
+    HERE.write(rig.state())
+    with pytest.raises(RunUnknown, match=r"plan_run names the run 'mine'.* has no plan"):
+        planned_objects(rig.state(), run="mine", now=HERE)
+    write_plan(rig.state(), PlanTally(NAMING, SMALL).plan(PRICES, run_id="r", listing="1", is_listed_in_s3=True))
+    with pytest.raises(
+        RunUnknown, match=r"was for s3://s/in/ to gs://d/out/, and this run copies s3://s/in/ to gs://d/other/"
+    ):
+        planned_objects(rig.state(), run="mine", now=replace(HERE, destination_prefix="other/"))
 
 
 def test_the_table_and_the_file_say_the_same(rig: EngineRig) -> None:

@@ -71,6 +71,28 @@ PARAMS = {
         section="Destination",
         description="What to do with objects that are at the destination already.",
     ),
+    "delete_extraneous": Param(
+        "off",
+        type="string",
+        enum=["off", "list", "delete"],
+        values_display={
+            "off": "off: leave it",
+            "list": "list: leave it, and list it in extraneous.csv",
+            "delete": "delete: delete it, once everything else has arrived",
+        },
+        section="Destination",
+        description="What to do with objects under the destination prefix that the source does not have. Only a complete"
+        " listing of the source deletes, and only what was there before it.",
+    ),
+    "max_delete_percent": Param(
+        10,
+        type="number",
+        minimum=0,
+        maximum=100,
+        section="Destination",
+        description="If more than this share of the objects under the destination prefix would go, nothing is deleted and"
+        " the run fails.",
+    ),
     "state_bucket": Param(
         None,
         type=["null", "string"],
@@ -92,6 +114,25 @@ PARAMS = {
         minLength=1,
         section="Destination",
         description="Google Cloud connection for Cloud Storage, Pub/Sub and Cloud Logging.",
+    ),
+    "mode": Param(
+        "transfer",
+        type="string",
+        enum=["transfer", "plan", "verify"],
+        values_display={
+            "transfer": "transfer: move what has to move",
+            "plan": "plan: only list, and say what would move and what it would cost",
+            "verify": "verify: only compare, and say what is missing or differs",
+        },
+        section="What to do",
+        description="What the run is for. A plan and a verification write nothing but their own records.",
+    ),
+    "plan_run": Param(
+        None,
+        type=["null", "string"],
+        minLength=1,
+        section="What to do",
+        description="Move exactly what an earlier run with mode plan found: that run's id, or last. S3 is not listed again.",
     ),
     "workers": Param(
         4, type="integer", minimum=1, maximum=64, section="How fast", description="Worker tasks that share the queue."

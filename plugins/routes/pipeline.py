@@ -9,6 +9,7 @@ from typing import Any
 from airflow.sdk import DAG, Asset, AssetAlias, Param, TriggerRule
 
 from operators.cloudfront_to_gcs import CloudfrontToGcsWorker
+from operators.delete_extraneous import DeleteExtraneousOperator
 from operators.reconcile_transfer import ReconcileTransferOperator
 from operators.run_date import RunDates
 from operators.s3_list_to_pubsub import S3ListToPubSubOperator
@@ -88,6 +89,9 @@ def _tasks(arrived: Asset | AssetAlias, max_open_runs: int | None) -> None:
         workers=param("workers"),
         overwrite=param("overwrite"),
         only_failed=param("only_failed"),
+        mode=param("mode"),
+        plan_run=param("plan_run"),
+        part_size_mib=param("part_size_mib"),
         allow_empty=param("allow_empty"),
         aws_conn_id=param("aws_conn_id"),
         **names,
@@ -131,6 +135,15 @@ def _tasks(arrived: Asset | AssetAlias, max_open_runs: int | None) -> None:
         task_id="verify", reviews="reconcile", trigger_rule=TriggerRule.ALL_DONE, outlets=[arrived], **judge
     )
 
+    # Only after a green verdict.
+    delete_extraneous = DeleteExtraneousOperator(
+        task_id="delete_extraneous",
+        wish=param("delete_extraneous"),
+        max_delete_percent=param("max_delete_percent"),
+        **names,
+        gcp_conn_id=param("gcp_conn_id"),
+    )
+
     close_run = CloseTransferRunOperator(
         task_id="close_run",
         run=open_run.output,
@@ -139,5 +152,5 @@ def _tasks(arrived: Asset | AssetAlias, max_open_runs: int | None) -> None:
         **google,
     ).as_teardown(setups=open_run)
 
-    open_run >> list_objects >> transfer >> reconcile >> retry >> verify >> close_run
+    open_run >> list_objects >> transfer >> reconcile >> retry >> verify >> delete_extraneous >> close_run
     list_objects >> reconcile >> verify

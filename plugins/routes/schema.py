@@ -22,7 +22,7 @@ PARAM_OF = {
 }
 """Which parameter of the form a field sets; what a value may be is said there, once."""
 
-OF_ONE_RUN = ("only_failed",)
+OF_ONE_RUN = ("only_failed", "plan_run", "mode")
 """Parameters that only a person who starts a run can choose."""
 
 NAME = r"^[a-z0-9][a-z0-9_\-]{0,99}$"

@@ -25,6 +25,9 @@ down: setup  ## stop what `make up` started
 test: setup  ## the test suite
 	$(BIN)/python -m pytest $(ARGS)
 
+chaos: setup  ## kills and faults of every kind, for longer than in the test suite (SEEDS="1 2 3 4 5", OBJECTS=5000)
+	CHAOS_SEEDS="$(or $(SEEDS),1 2 3 4 5)" CHAOS_OBJECTS=$(or $(OBJECTS),5000) $(BIN)/python -m pytest tests/chaos $(ARGS)
+
 check: setup  ## style, types, import contracts, lock file
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -55,4 +58,4 @@ lock: setup  ## resolve pyproject.toml into requirements.lock again
 clean:  ## remove what runs leave behind (.local); .venv stays
 	rm -rf .local
 
-.PHONY: help demo up down test check bench setup lock clean
+.PHONY: help demo up down test chaos check bench setup lock clean

@@ -89,6 +89,18 @@ class AirflowApi:
         """Mark the run failed: its running tasks are stopped, its teardown tasks still run."""
         self._call("PATCH", _path(run), json={"state": "failed"})
 
+    def clear_task(self, run: Run, task_id: str) -> None:
+        """Clear a task and what is downstream of it, as the UI does by default; the run goes on from there."""
+        body = {
+            "dry_run": False,
+            "dag_run_id": run.run_id,
+            "task_ids": [task_id],
+            "include_downstream": True,
+            "only_failed": False,
+            "reset_dag_runs": True,
+        }
+        self._call("POST", f"dags/{quote(run.dag_id, safe='')}/clearTaskInstances", json=body)
+
     def task_instances(self, run: Run) -> list[TaskInstance]:
         """Every task instance of the run, mapped ones included, by task id and map index."""
         found: list[dict[str, Any]] = []

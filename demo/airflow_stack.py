@@ -31,6 +31,9 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 GRACE_S = 10.0
 """How long a component may take to stop before it is killed."""
 
+API_START_S = 6.0
+"""About how long the API server takes to answer after its start."""
+
 # Another Airflow's settings and anyone's real cloud credentials must not leak into a local run.
 FOREIGN_PREFIXES = ("AIRFLOW", "AWS_", "GOOGLE_", "GCLOUD_", "CLOUDSDK_", "PUBSUB_", "STORAGE_EMULATOR")
 FOREIGN_NAMES = ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH")
@@ -138,6 +141,15 @@ class AirflowStack(AirflowApi):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.stop()
+
+    def take_api_server_away(self, away_s: float, *, timeout_s: float = 60.0) -> None:
+        """End the API server and start it anew, so that nothing answers for about `away_s` seconds."""
+        begun_s = time.monotonic()
+        self._end("api-server")
+        time.sleep(max(0.0, begun_s + away_s - API_START_S - time.monotonic()))
+        self._is_warm = False
+        self._launch("api-server")
+        self._wait_until_healthy(time.monotonic() + timeout_s)
 
     def component_log(self, name: str) -> Path:
         """The output of `api-server`, `scheduler`, `dag-processor` or `db-migrate`."""

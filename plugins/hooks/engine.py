@@ -72,19 +72,19 @@ class Destination:
         never = threading.Event()
         return GcsState(self._of_state()._client_factory()(), Retrier(self.config.retry), never, prefix=prefix)
 
-    def _of_state(self) -> Destination:
-        return replace(self, bucket=self.state_bucket or self.bucket)
-
     def give_up_uploads(self, state_prefix: str) -> int:
-        """End the uploads that a run left open, and free their parts; how many."""
+        """End the unfinished uploads on record in a run, which are billed until then; how many they were."""
         from transfer.backends.driving import complete
         from transfer.backends.gcs_sink import GcsSink
+        from transfer.backends.gcs_stored import Capabilities
         from transfer.retry import Retrier
         from transfer.uploads import give_up_all
 
-        retrier = Retrier(self.config.retry)
-        sink = GcsSink(self._client_factory()())
+        sink, retrier = GcsSink(self._client_factory()(), Capabilities()), Retrier(self.config.retry)
         return give_up_all(self.state(state_prefix), sink, lambda step: complete(retrier.call(step), self.stop))
+
+    def _of_state(self) -> Destination:
+        return replace(self, bucket=self.state_bucket or self.bucket)
 
     def loop(self) -> CurlLoop:
         """Drives transfers; one a thread."""

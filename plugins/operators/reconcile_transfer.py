@@ -11,7 +11,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
 from operators.engine_errors import connections, engine_errors
-from operators.run_identity import STATE_PREFIX, RunIdentity
+from operators.run_identity import STATE_PREFIX, RunIdentity, dag_name
 from operators.s3_list_to_pubsub import SUMMARY_KEY, worker_slots
 from operators.transfer_run import ACK_DEADLINE_S
 
@@ -117,9 +117,13 @@ class ReconcileTransferOperator(BaseOperator):
 
     def _first_pass(self, context: Context, run: RunIdentity, listing: Mapping[str, Any]) -> list[dict[str, Any]]:
         from transfer.passes import round_name
+        from transfer.runs import RunIndex
         from transfer.verdicts import Pass
 
         which = Pass.FIRST if listing["run"]["transfer_id"] == run.transfer_id else Pass.REPLAY
+        if which is Pass.REPLAY:
+            self.log.info("the run was opened anew: all that is unfinished is tried again, as it was listed")
+            RunIndex(self._state_at(run, STATE_PREFIX), dag_name(context["ti"].dag_id)).open(run.name, run.opened_at_s)
         report, published = self._pass(which, context, run, listing, is_reopened=which is Pass.REPLAY)
         self._tell(run, report)
         context["ti"].xcom_push(
@@ -198,17 +202,19 @@ class ReconcileTransferOperator(BaseOperator):
             run_id=run.run_id,
             transfer_id=run.transfer_id,
             listing=listing["listing"],
+            listed=listing["listed"],
             attempt=context["ti"].try_number,
             may_replace=Overwrite(self.overwrite) is not Overwrite.NEVER,
             has_extras=not listing["only_failed"],
         )
 
     def _state(self, run: RunIdentity) -> Any:
+        return self._state_at(run, run.state_prefix)
+
+    def _state_at(self, run: RunIdentity, prefix: str) -> Any:
         from hooks.engine import Destination
 
-        return Destination.of_records(self.gcp_conn_id, self.destination_bucket, run.state_bucket).state(
-            run.state_prefix
-        )
+        return Destination.of_records(self.gcp_conn_id, self.destination_bucket, run.state_bucket).state(prefix)
 
 
 def _summary(run: RunIdentity, report: ReconciliationReport, state_uri: str) -> dict[str, Any]:

@@ -73,7 +73,7 @@ class OpenTransferRunOperator(BaseOperator):
 
 
 class CloseTransferRunOperator(BaseOperator):
-    """Deletes the subscriptions of every opening of this run, its unfinished uploads, and the records of old runs.
+    """Deletes the subscriptions of every opening of this run, ends its unfinished uploads, and deletes the records of old runs.
 
     Safe to repeat.
 
@@ -118,24 +118,9 @@ class CloseTransferRunOperator(BaseOperator):
                 messaging.close(work_subscription(base, opening))
                 messaging.close(error_subscription(base, opening))
         self.log.info("the subscriptions of this run are gone")
-        run = RunIdentity(**self.run)
-        self._give_up_uploads(run)
-        self._remove_old_records(run, task.dag_id)
+        self._clean_up(RunIdentity(**self.run), task.dag_id)
 
-    def _give_up_uploads(self, run: RunIdentity) -> None:
-        """Parts that nobody will go on with are paid for until then."""
-        from hooks.engine import Destination
-        from transfer.errors import TransferError
-        from transfer.event_log import redact
-
-        destination = Destination.of_records(self.gcp_conn_id, self.destination_bucket, run.state_bucket)
-        try:
-            if given_up := destination.give_up_uploads(run.state_prefix):
-                self.log.info("%d unfinished uploads were given up", given_up)
-        except TransferError as error:
-            self.log.warning("unfinished uploads could not be given up: %s: %s", error.code, redact(error.message))
-
-    def _remove_old_records(self, run: RunIdentity, dag_id: str) -> None:
+    def _clean_up(self, run: RunIdentity, dag_id: str) -> None:
         """What stays because of an error goes with a later run."""
         from hooks.engine import Destination
         from transfer.errors import TransferError
@@ -145,8 +130,14 @@ class CloseTransferRunOperator(BaseOperator):
         destination = Destination.of_records(self.gcp_conn_id, self.destination_bucket, run.state_bucket)
         index = RunIndex(destination.state(STATE_PREFIX), dag_name(dag_id))
         try:
+            if given_up := destination.give_up_uploads(run.state_prefix):
+                self.log.info("%d unfinished uploads of this run were given up", given_up)
             index.close(run.name, run.opened_at_s)
-            for name in index.keep(int(self.keep_runs)):
+            for name in index.old(int(self.keep_runs)):
+                destination.give_up_uploads(f"{STATE_PREFIX}{name}/")
+                index.remove(name)
                 self.log.info("the records of the run %s are gone", name)
         except TransferError as error:
-            self.log.warning("the records of old runs could not be removed: %s: %s", error.code, redact(error.message))
+            self.log.warning(
+                "not everything was cleaned up, a later run will: %s: %s", error.code, redact(error.message)
+            )

@@ -15,6 +15,8 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable
 
+from transfer.errors import PoisonMessage, Stage
+from transfer.model import Failed, TransferFailure, TransferRequest
 from transfer.ports import StateStore
 from transfer.records import format_numbers, parse_numbers
 
@@ -98,6 +100,28 @@ class BegunMessages:
             if worker[1] < last[worker[0]] and worker not in closed
             for number in numbers
         }
+
+
+def poisoned(request: TransferRequest) -> list[Failed]:
+    """How the objects of a message end that is not begun again."""
+    count = len(request.objects)
+    said = (
+        f"message {request.number} of {count} objects is not begun again: a worker died with it in hand, and then another"
+        " that worked on nothing else"
+    )
+    return [
+        Failed(
+            failure=TransferFailure(
+                key=item.key,
+                stage=Stage.MESSAGE,
+                error_code=PoisonMessage.__name__,
+                http_status=None,
+                attempts=2,
+                message=said,
+            )
+        )
+        for item in request.objects
+    ]
 
 
 def fatal_end(state: StateStore, listing: str) -> str:

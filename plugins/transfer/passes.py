@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from transfer.begun import fatal_end
+from transfer.errors import RunUnknown, Stage
 from transfer.failures import FailureTable, drain_failures, load_failures
 from transfer.listing import Batches
 from transfer.model import DestinationObject
@@ -33,9 +34,9 @@ def round_name(listing: str, attempt: int, which: Pass) -> str:
 
 
 def rounds(state: StateStore, listing: str) -> list[str]:
-    """The listing and those published after it that workers have recorded something of, in order."""
-    later = re.compile(rf"ledger/({re.escape(listing)}\.\d+)-")
-    found = {match[1] for entry in state.entries(f"ledger/{listing}.") if (match := later.match(entry.name))}
+    """The listing and those published after it that workers have begun, in order."""
+    later = re.compile(rf"begun/({re.escape(listing)}\.\d+)-")
+    found = {match[1] for entry in state.entries(f"begun/{listing}.") if (match := later.match(entry.name))}
     return [listing, *sorted(found)]
 
 
@@ -50,6 +51,7 @@ def run_pass(
     run_id: str,
     transfer_id: str,
     listing: str,
+    listed: int,
     attempt: int,
     may_replace: bool,
     has_extras: bool,
@@ -58,7 +60,8 @@ def run_pass(
 
     `errors` is the error topic's subscription, None when it is newer than the work. `run_id` is Airflow's, for people,
     `transfer_id` what messages carry. A pass that was broken off is simply made again, as the next attempt: what it
-    published belongs to a listing that nobody waits for. Raises ListingOutOfOrder, or what the backends raise.
+    published belongs to a listing that nobody waits for. Raises RunUnknown when the manifest does not name all `listed`
+    objects, ListingOutOfOrder, or what the backends raise.
     """
     this = round_name(listing, attempt, which)
     earlier = rounds(state, listing)
@@ -82,6 +85,12 @@ def run_pass(
             invalid_messages=failures.invalid_messages,
             why_missing=fatal,
             republisher=batches,
+        )
+    if report.listed != listed:
+        raise RunUnknown(
+            f"{listed:,} objects were listed, and the manifest under {state.uri} names {report.listed:,}: its records were"
+            " removed or changed (keep_runs, state_bucket), so nothing can be proved; start another run",
+            stage=Stage.RECONCILE,
         )
     batches.flush()
     publisher.flush()

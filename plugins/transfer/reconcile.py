@@ -102,9 +102,9 @@ def reconcile(
 ) -> ReconciliationReport:
     """Count, hand over what is tried again, and record what is unfinished, also as failures.csv.
 
-    `round_name` names this very pass among the records. `may_overwrite` is whether what somebody else wrote since the listing
-    may be overwritten. `why_missing` is what ended the workers, if anything did. `has_extras` is whether the manifest is the
-    whole of the source, so that what else is at the destination is worth counting.
+    `round_name` names this very pass among the records. `may_overwrite` is whether what somebody else wrote since the
+    listing may be overwritten. `has_extras` is whether the manifest is the whole of the source, so that what else is at
+    the destination is worth counting. `why_missing` is what ended the workers, if anything did.
     """
     counts: Counter[Verdict] = Counter()
     reasons, rows = Reasons(), FailuresFile(state)

@@ -17,7 +17,7 @@ from transfer.verdicts import Verdict
 REPORT = "report.json"
 SAMPLES = 3
 """Keys shown for each reason."""
-MAX_CSV_ROWS = 100_000
+MAX_CSV_ROWS = 50_000
 """In one failures file: it is made in memory."""
 
 
@@ -170,15 +170,16 @@ class FailuresFile:
                 self._state.delete(entry.name)
 
     def _begin(self) -> None:
-        self._text = io.StringIO()
+        self._bytes = io.BytesIO()
+        self._text = io.TextIOWrapper(self._bytes, "utf-8", "surrogatepass", newline="")
         self._csv = csv.writer(self._text)
         self._csv.writerow(self.COLUMNS)
         self._rows = 0
 
     def _store(self) -> None:
         self._files += 1
-        body = self._text.getvalue().encode("utf-8", "surrogatepass")
-        self._state.write(_csv_name(self._files), body, content_type="text/csv; charset=utf-8")
+        self._text.flush()
+        self._state.write(_csv_name(self._files), self._bytes.getvalue(), content_type="text/csv; charset=utf-8")
         self._begin()
 
 

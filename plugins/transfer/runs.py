@@ -64,29 +64,28 @@ class RunIndex:
             last = entry.run if entry.run != run else last
         return last
 
-    def keep(self, runs: int) -> list[str]:
-        """Remove the records of all but the newest runs; which folders went.
+    def old(self, keep: int) -> list[str]:
+        """The folders of all but the newest `keep` runs, oldest first.
 
-        A run that has not been closed stays, unless it is older than ABANDONED_S.
+        A run that has not been closed is not among them, unless it is older than ABANDONED_S.
         """
         newest: dict[str, RunEntry] = {}
         for entry in self.entries():  # a run that was opened again has several
             newest.pop(entry.run, None)
             newest[entry.run] = entry
-        removed = []
-        for entry in list(newest.values())[: max(0, len(newest) - runs)]:
-            if entry.is_closed or self._clock() - entry.opened_at_s > ABANDONED_S:
-                self._remove(entry.run)
-                removed.append(entry.run)
-        kept = {entry.name for entry in newest.values() if entry.run not in removed}
-        for entry in list(self.entries()):
-            if entry.name not in kept:
-                self._state.delete(entry.name)
-        return removed
+        return [
+            entry.run
+            for entry in list(newest.values())[: max(0, len(newest) - keep)]
+            if entry.is_closed or self._clock() - entry.opened_at_s > ABANDONED_S
+        ]
 
-    def _remove(self, run: str) -> None:
+    def remove(self, run: str) -> None:
+        """Delete the records of a run, and then its entries."""
         for record in list(self._state.entries(f"{run}/")):
             self._state.delete(record.name)
+        for entry in list(self.entries()):
+            if entry.run == run:
+                self._state.delete(entry.name)
 
     def _write(self, run: str, opened_at_s: int, *, is_closed: bool) -> None:
         name = f"{self._prefix}{opened_at_s:012d}-{run}"

@@ -17,16 +17,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
-from transfer.begun import BegunMessages
-from transfer.errors import (
-    CredentialsRejected,
-    FatalError,
-    InvalidMessage,
-    PoisonMessage,
-    Stage,
-    Stopped,
-    TransferError,
-)
+from transfer.begun import BegunMessages, poisoned
+from transfer.errors import CredentialsRejected, FatalError, InvalidMessage, Stage, Stopped, TransferError
 from transfer.event_log import EventLog, redact
 from transfer.leases import LeaseKeeper
 from transfer.messages import LISTING, RUN, decode_request
@@ -240,26 +232,16 @@ class Worker:
         if self._suspects and self._begun:
             work = self._suspects.popleft()
             if self._begun.is_poison(work.request.number):
-                self._settlement.add(work.delivery, self._poisoned(work.request), number=work.request.number)
+                outcomes = poisoned(work.request)
+                for outcome in outcomes:
+                    self._tell_failure(outcome.failure)
+                    self._progress.settled(outcome)
+                self._settlement.add(work.delivery, outcomes, number=work.request.number)
             else:
                 self._begun.begin_alone(work.request.number)
                 self._is_alone = True
                 self._put(work)
         return True
-
-    def _poisoned(self, request: TransferRequest) -> list[TransferOutcome]:
-        error = PoisonMessage(
-            f"message {request.number} of {len(request.objects)} objects is not begun again: a worker died with it in hand,"
-            " and then another that worked on nothing else",
-            stage=Stage.MESSAGE,
-        )
-        outcomes: list[TransferOutcome] = []
-        for item in request.objects:
-            outcome = Failed(failure=failure_of(error, key=item.key, attempts=2))
-            self._tell_failure(outcome.failure)
-            self._progress.settled(outcome)
-            outcomes.append(outcome)
-        return outcomes
 
     def _accept(self, delivery: Delivery) -> None:
         """Take the request in, or settle at once what is not for this run or no request at all."""

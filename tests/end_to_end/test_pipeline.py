@@ -125,8 +125,8 @@ def test_what_a_person_gets_wrong_is_one_clear_failure(pipeline) -> None:
     summary = pipeline.airflow.xcom(runs["key"], "verify")
     assert (summary["failed"], summary["missing"]) == (0, summary["listed"])
 
-    events = [text for text in event_texts(pipeline, "edgehaul-wrong") if "SignatureRejected" in text]
-    (event,) = [text for text in events if "'transfer'" in text]  # the verdict names it, too
+    events = [text for text in event_texts(pipeline, "edgehaul-wrong") if "did not arrive" not in text]
+    (event,) = [text for text in events if "SignatureRejected" in text]
     assert "MAIN_PROGRAM_ERROR" in event
     assert "Traceback" in event
 
@@ -187,6 +187,58 @@ def test_failures_are_reported_and_logged(pipeline, edge_faults) -> None:
     for name, count in (("PUBSUB_MESSAGE_PUBLISHED", 1), ("OBJECT_INITIATED", 11), ("OBJECT_DOWNLOAD_ERROR", 1)):
         assert sum(name in entry for entry in entries) >= count, (name, entries)
     assert not any("Signature" in entry for entry in entries)
+
+
+def test_what_failed_is_replayed_without_listing_again(pipeline, edge_faults) -> None:
+    """By clearing `reconcile`, and by another run that names this one."""
+    bodies = fill(pipeline, "replay/", 20)
+    refused = [key for key in bodies if key.startswith("replay/3/")]
+    gone = {"match": "replay/3/", "action": "status", "status": 404, "body": "<Error><Code>NoSuchKey</Code></Error>"}
+    edge_faults([gone])
+    first, also = pipeline.trigger("replay/"), pipeline.trigger("replay/", destination_prefix="other/")
+    assert [pipeline.wait(first), pipeline.wait(also)] == ["failed", "failed"]
+    assert pipeline.airflow.xcom(first, "verify")["failed"] == len(refused)
+    assert {task.state for task in pipeline.airflow.task_instances(first) if task.task_id == "retry"} == {"skipped"}
+    edge_faults([])
+    before = pipeline.requests()
+
+    pipeline.airflow.clear_task(first, "reconcile")
+    assert pipeline.wait(first) == "success", pipeline.logs(first)[-4000:]
+    assert pipeline.airflow.task_instance(first, "list").try_number == 1
+    assert pipeline.airflow.task_instance(first, "transfer", 0).try_number == 1
+    summary = pipeline.airflow.xcom(first, "verify")
+    assert summary["matched"] == summary["listed"] == len(bodies)
+    assert pipeline.stored("replay/") == bodies
+
+    by_name = pipeline.trigger("replay/", destination_prefix="other/", only_failed=also.run_id)
+    assert pipeline.wait(by_name) == "success", pipeline.logs(by_name)[-4000:]
+    summary = pipeline.airflow.xcom(by_name, "verify")
+    assert (summary["listed"], summary["copied"], summary["extra"]) == (len(refused), len(refused), 0)
+    assert len(pipeline.stored("other/")) == len(bodies)
+
+    after = pipeline.requests()
+    assert after["edge"]["GET object 200"] - before["edge"]["GET object 200"] == 2 * len(refused)
+    assert after["s3"].get("GET bucket 200", 0) == before["s3"].get("GET bucket 200", 0)
+
+    state, last = pipeline.finish("replay/", destination_prefix="other/", only_failed="last")
+    assert (state, pipeline.airflow.xcom(last, "verify")["listed"]) == ("success", 0)
+    state, unknown = pipeline.finish("replay/", only_failed="no-such-run")
+    assert state == "failed"
+    assert "only_failed names the run 'no-such-run'" in pipeline.logs(unknown)
+    assert subscriptions(pipeline) == []
+
+
+def test_records_go_to_a_bucket_of_their_own_and_old_ones_go(pipeline) -> None:
+    records = pipeline.gcs.create_bucket("run-records")
+    bodies = fill(pipeline, "records/", 3)
+    runs = [pipeline.finish("records/", state_bucket="run-records", keep_runs=1, overwrite="always") for _ in range(2)]
+    assert [state for state, _ in runs] == ["success"] * 2
+    names = [blob.name for blob in pipeline.gcs.list_blobs(records)]
+    (folder,) = {name.split("/")[1] for name in names} - {"runs"}
+    assert sum(name.endswith("/report.json") for name in names) == 1
+    uri = pipeline.airflow.xcom(runs[1][1], "verify")["report_uri"]
+    assert uri == f"gs://run-records/.edgehaul/{folder}/report.json"
+    assert pipeline.stored("records/") == bodies
 
 
 def test_the_main_job_on_the_official_pubsub_emulator(cloud, tmp_path: Path) -> None:

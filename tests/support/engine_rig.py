@@ -82,6 +82,8 @@ class EngineRig:
     )
     stop: threading.Event = field(default_factory=threading.Event)
     capabilities: Capabilities = field(default_factory=Capabilities)
+    listed: int = 0
+    """How many objects the last listing found."""
     token: GoogleToken = field(default_factory=lambda: GoogleToken(AnonymousCredentials()))
     progress: Progress = field(default_factory=Progress)
     """Of the last `move`."""
@@ -180,7 +182,7 @@ class EngineRig:
         return outcomes[0]
 
     def list(self, *, overwrite: Overwrite = Overwrite.CHANGED, listing: str = "1") -> ListingSummary:
-        return list_and_publish(
+        summary = list_and_publish(
             list_objects(self.client, SOURCE, self.naming.source_prefix),
             self.destination_listing().objects(self.naming.destination_prefix, leave_out=STATE_PREFIX),
             naming=self.naming,
@@ -192,6 +194,8 @@ class EngineRig:
             progress=Progress(),
             stop=self.stop,
         )
+        self.listed = summary.listed
+        return summary
 
     def worker(
         self,
@@ -242,10 +246,18 @@ class EngineRig:
             run_id=self.run_id,
             transfer_id=self.run_id,
             listing=listing,
+            listed=self.listed,
             attempt=attempt,
             may_replace=may_replace,
             has_extras=True,
         )
+
+    def report(self) -> ReconciliationReport:
+        return ReconciliationReport.decode(self.state().read("report.json"))
+
+    def s3_lists(self) -> int:
+        """Listing requests that S3 has answered."""
+        return sum(count for name, count in self.s3.requests().items() if name.startswith("GET bucket"))
 
     def copy_all(self) -> tuple[TransferStats, ReconciliationReport]:
         """Open, list, drain with one worker, reconcile."""

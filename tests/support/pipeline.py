@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.request import Request, urlopen
+from xml.etree import ElementTree
 
 import boto3
 from google.auth.credentials import AnonymousCredentials
@@ -46,6 +47,14 @@ class Pipeline:
         blobs = self.gcs.list_blobs(self.cloud.destination_bucket, prefix=prefix)
         return {blob.name: blob.download_as_bytes(raw_download=True) for blob in blobs}
 
+    def open_uploads(self, prefix: str) -> list[str]:
+        """The names of uploads in parts that were begun and not ended (XML API, "List multipart uploads")."""
+        url = f"{self.cloud.gcs_url}/{self.cloud.destination_bucket}?uploads&prefix={prefix}"
+        with urlopen(url, timeout=10) as answer:
+            return [
+                node.text or "" for node in ElementTree.fromstring(answer.read()).iter() if node.tag.endswith("Key")
+            ]
+
     def trigger(self, prefix: str, **conf: Any) -> Run:
         return self.airflow.trigger(
             "s3_to_gcs",
@@ -66,6 +75,11 @@ class Pipeline:
         run = self.trigger(prefix, **conf)
         return self.wait(run), run
 
+    def requests(self) -> dict[str, dict[str, int]]:
+        """How many answers each HTTP server of the cloud has given, by `kind status`."""
+        urls = {"s3": self.cloud.s3_url, "edge": self.cloud.edge_url, "gcs": self.cloud.gcs_url}
+        return {name: _requests_of(url) for name, url in urls.items()}
+
     def logs(self, run: Run) -> str:
         """The logs of every task and try of a run."""
         texts = []
@@ -73,6 +87,11 @@ class Pipeline:
             for number in range(1, task.try_number + 1):
                 texts.append(self.airflow.task_log(run, task.task_id, map_index=task.map_index, try_number=number))
         return "\n".join(texts)
+
+
+def _requests_of(url: str) -> dict[str, int]:
+    with urlopen(f"{url}/_localcloud/requests", timeout=10) as answer:
+        return dict(json.load(answer))
 
 
 def control(url: str, faults: list[dict[str, Any]] | None) -> None:

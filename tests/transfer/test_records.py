@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from hypothesis import given
 from hypothesis import strategies as st
 
+from memory_state import MemoryState
 from transfer.errors import Stage
 from transfer.model import Copied, Failed, ObjectMeta, Proof, Skipped, SkipReason, TransferFailure
-from transfer.ports import StateEntry
 from transfer.records import (
     Ledger,
     Manifest,
@@ -20,26 +18,6 @@ from transfer.records import (
     read_shards,
 )
 from transfer.settlement import MAX_GROUP_MESSAGES
-
-
-class MemoryState:
-    """A state store in a dict; tests/transfer/test_state.py holds the same expectations against Cloud Storage's API."""
-
-    uri = "memory:"
-
-    def __init__(self) -> None:
-        self.records: dict[str, tuple[bytes, dict[str, str]]] = {}
-
-    def write(self, name, body, *, content_type, metadata=None) -> None:
-        self.records[name] = (body, dict(metadata or {}))
-
-    def read(self, name) -> bytes:
-        return self.records[name][0]
-
-    def entries(self, prefix) -> Iterator[StateEntry]:
-        for name in sorted(self.records):
-            if name.startswith(prefix):
-                yield StateEntry(name=name, metadata=self.records[name][1])
 
 
 @given(st.sets(st.integers(min_value=0, max_value=10**9)))

@@ -1,0 +1,39 @@
+"""One real Airflow and one local cloud for all that goes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from chaos import Chaos
+from demo.airflow_stack import AirflowStack
+from localcloud.supervisor import LocalCloud
+from pipeline import Pipeline
+
+SETTINGS = {
+    # A task whose supervisor gave up is taken for dead sooner than after five minutes.
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
+}
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+    with (
+        LocalCloud(tmp_path_factory.mktemp("cloud")) as cloud,
+        pytest.MonkeyPatch.context() as patch,
+        AirflowStack(
+            tmp_path_factory.mktemp("airflow"), environment=cloud.environment(), settings=SETTINGS, parallelism=12
+        ) as airflow,
+    ):
+        patch.setenv("PUBSUB_EMULATOR_HOST", cloud.pubsub_host)
+        yield Pipeline(cloud, airflow)
+
+
+@pytest.fixture
+def chaos(pipeline: Pipeline, request: pytest.FixtureRequest) -> Iterator[Chaos]:
+    made = Chaos(pipeline, getattr(request, "param", 0))
+    made.calm()
+    yield made
+    made.calm()

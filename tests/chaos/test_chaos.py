@@ -1,0 +1,151 @@
+"""Under any crash every listed object ends as exactly one of matched, skipped or failed with a reason.
+
+A fixed seed here; `make chaos` takes more seeds and more objects (CHAOS_SEEDS, CHAOS_OBJECTS).
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+import time
+
+import pytest
+
+from accounting import check, subscriptions
+from chaos import STALE, Chaos, edge_faults, gcs_faults
+from demo.airflow_api import Run
+from pipeline import Pipeline
+
+SEEDS = [int(seed) for seed in os.environ.get("CHAOS_SEEDS", "20261124").split()]
+OBJECTS = int(os.environ.get("CHAOS_OBJECTS", "1100"))
+"""More than a page of a listing."""
+RUN_TIMEOUT_S = 300 + OBJECTS / 10
+API_AWAY_S = 20.0
+
+seeds = pytest.mark.parametrize("chaos", SEEDS, indirect=True)
+
+
+def fill(pipeline: Pipeline, prefix: str, count: int, seed: int) -> dict[str, bytes]:
+    """Small objects of every size, some empty, and a few that travel in parts."""
+    draw = random.Random(seed)
+    bodies = {f"{prefix}{index % 9}/{index:05d}": draw.randbytes(draw.randrange(4000)) for index in range(count)}
+    bodies[f"{prefix}empty"] = b""
+    bodies[f"{prefix}large-1"] = draw.randbytes(9 * 1024 * 1024 + 1)
+    bodies[f"{prefix}large-2"] = draw.randbytes(17 * 1024 * 1024)
+    for key, body in bodies.items():
+        pipeline.put(key, body)
+    return bodies
+
+
+def wait(pipeline: Pipeline, run: Run) -> str:
+    return pipeline.airflow.wait(run, timeout_s=RUN_TIMEOUT_S)
+
+
+@seeds
+def test_a_storm(pipeline: Pipeline, chaos: Chaos) -> None:
+    """Two runs of the same objects at once, and everything goes wrong that can.
+
+    The lister is killed in mid-page, workers at random, the reconciliation in mid-pass; the edge fails a tenth of all
+    requests, Cloud Storage throttles in bursts and loses answers, Pub/Sub delivers twice and in any order; objects are
+    deleted, replaced and added.
+    """
+    prefix, cloud = f"storm-{chaos.seed}/", pipeline.cloud
+    bodies = fill(pipeline, prefix, OBJECTS, chaos.seed)
+    deleted, replaced = f"{prefix}5/00005", f"{prefix}6/00006"
+    stale = f"{prefix}7/00007"
+    late = {"match": f"{deleted}|{replaced}", "action": "delay", "seconds": 12}
+    chaos.faults(
+        cloud.edge_url,
+        {"match": stale, "times": 2, **STALE},  # until the second pass: one for each run
+        {**late, "times": 4},
+        *edge_faults(f"GET /{prefix}", 0.1),
+    )
+    chaos.faults(cloud.gcs_url, *gcs_faults("^(POST|PUT) /upload"))
+    chaos.faults(cloud.s3_url, {"match": r"GET .*continuation-token", "action": "delay", "seconds": 4})
+    chaos.pubsub(duplicate_probability=0.1, reorder=True)
+    published = chaos.publish_requests()
+
+    first = pipeline.trigger(prefix, workers=3)
+    chaos.until(lambda: chaos.publish_requests() > published, "the first page of the listing to be published")
+    assert chaos.kill(first, "list")
+    chaos.faults(cloud.s3_url)
+    second = pipeline.trigger(prefix, workers=2)
+
+    pipeline.airflow.wait_for_task(first, "list", states=frozenset({"success"}), timeout_s=90)
+    pipeline.airflow.wait_for_task(second, "list", states=frozenset({"success"}), timeout_s=90)
+    pipeline.s3.delete_object(Bucket=cloud.source_bucket, Key=deleted)
+    pipeline.put(replaced, b"replaced while the run was on")
+    pipeline.put(f"{prefix}added", b"added while the run was on")
+
+    killed = 0
+    for _ in range(4):
+        time.sleep(chaos.random.uniform(0.5, 2.5))
+        run, workers = chaos.random.choice([(first, 3), (second, 2)])
+        killed += chaos.kill(run, "transfer", chaos.random.randrange(workers))
+    assert killed, "every worker had ended before one could be killed"
+    struck = chaos.hits(cloud.gcs_url)
+    slow_listing = {"match": rf"^GET /storage/v1/b/[^/]+/o\?prefix={prefix[:5]}", "action": "delay", "seconds": 3}
+    chaos.faults(cloud.gcs_url, slow_listing, *gcs_faults("^(POST|PUT) /upload"))
+    chaos.kill_when_running(first, "reconcile", after_s=1.5, timeout_s=RUN_TIMEOUT_S)
+
+    assert {wait(pipeline, first), wait(pipeline, second)} == {"failed"}
+    struck.update(chaos.hits(cloud.gcs_url))
+    struck.update(chaos.hits(cloud.edge_url))
+    assert all(struck.values()), f"never struck: {[fault for fault, hits in struck.items() if not hits]}"
+    for run in (first, second):
+        account = check(pipeline, run, bodies, prefix=prefix, changed={deleted, replaced})
+        # S3 answers 403 for a missing object to who may not list, as the local distribution.
+        assert account.failures[deleted]["reason"] == "SourceForbidden"
+        assert account.failures[replaced]["reason"] == "SourceChanged"
+        assert pipeline.airflow.xcom(run, "reconcile", "summary")["republished"] >= 1
+    assert pipeline.airflow.task_instance(first, "list").try_number == 2
+    assert pipeline.airflow.task_instance(first, "reconcile").try_number == 2
+    assert subscriptions(pipeline) == []
+
+    chaos.calm()
+    now = {key: body for key, body in bodies.items() if key != deleted}
+    now |= {replaced: b"replaced while the run was on", f"{prefix}added": b"added while the run was on"}
+    afterwards = pipeline.trigger(prefix)
+    assert wait(pipeline, afterwards) == "success", pipeline.logs(afterwards)[-4000:]
+    check(pipeline, afterwards, now, prefix=prefix)
+
+
+@seeds
+def test_a_run_that_is_marked_failed_and_one_whose_airflow_goes_away(pipeline: Pipeline, chaos: Chaos) -> None:
+    """A run is ended by hand in mid-transfer; another goes on while no API server answers for 20 s."""
+    prefix = f"away-{chaos.seed}/"
+    bodies = fill(pipeline, prefix, OBJECTS // 4, chaos.seed + 1)
+    huge = f"{prefix}0/huge"  # travels in parts, each an upload of its own until they are joined
+    bodies[huge] = random.Random(chaos.seed).randbytes(1024 * 1024) * 80
+    pipeline.s3.upload_fileobj(io.BytesIO(bodies[huge]), pipeline.cloud.source_bucket, huge)  # in parts, by its size
+    chaos.faults(
+        pipeline.cloud.edge_url,
+        {"match": f"GET /{huge}", "action": "stall", "at_byte": 1024 * 1024, "seconds": 15.0},
+        {"match": f"GET /{prefix}", "action": "delay", "seconds": 0.4},
+    )
+    ended = pipeline.trigger(prefix, destination_prefix=f"{prefix}ended/")
+    goes_on = pipeline.trigger(prefix, destination_prefix=f"{prefix}goes-on/")
+
+    def copied(run: Run) -> int:
+        return pipeline.airflow.task_state(run, "transfer", map_index=0).get("progress", {}).get("copied", 0)
+
+    chaos.until(lambda: copied(ended) and copied(goes_on), "both runs to move objects")
+    chaos.until(lambda: pipeline.open_uploads(f"{prefix}ended/"), "the upload of the largest object to begin")
+    pipeline.airflow.fail_run(ended)
+    pipeline.airflow.wait_for_task(ended, "close_run", states=frozenset({"success"}), timeout_s=60)
+    assert pipeline.airflow.run_state(goes_on) == "running"
+    assert pipeline.open_uploads(f"{prefix}ended/") == []
+    pipeline.airflow.take_api_server_away(API_AWAY_S)
+    chaos.calm()
+
+    half = pipeline.stored(f"{prefix}ended/")
+    assert len(half) < len(bodies)
+    assert all(bodies[prefix + name.removeprefix(f"{prefix}ended/")] == body for name, body in half.items())
+    assert wait(pipeline, goes_on) == "success", pipeline.logs(goes_on)[-6000:]
+    check(pipeline, goes_on, bodies, prefix=prefix, destination_prefix=f"{prefix}goes-on/")
+    again = pipeline.trigger(prefix, destination_prefix=f"{prefix}ended/")
+    assert wait(pipeline, again) == "success", pipeline.logs(again)[-4000:]
+    check(pipeline, again, bodies, prefix=prefix, destination_prefix=f"{prefix}ended/")
+    assert pipeline.open_uploads("") == []
+    assert subscriptions(pipeline) == []

@@ -1,0 +1,60 @@
+"""State stores for tests without a server; tests/transfer/test_engine.py holds the same expectations against Cloud Storage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+from transfer.errors import InvalidMessage, Stage
+from transfer.ports import StateEntry
+
+
+class MemoryState:
+    """Records in a dict."""
+
+    uri = "memory:"
+
+    def __init__(self) -> None:
+        self.records: dict[str, tuple[bytes, dict[str, str]]] = {}
+
+    def write(self, name: str, body: bytes, *, content_type: str, metadata: Mapping[str, str] | None = None) -> None:
+        self.records[name] = (body, dict(metadata or {}))
+
+    def read(self, name: str) -> bytes:
+        if name not in self.records:
+            raise InvalidMessage(f"the record {name} is gone", stage=Stage.RECONCILE)
+        return self.records[name][0]
+
+    def entries(self, prefix: str) -> Iterator[StateEntry]:
+        for name in sorted(self.records):
+            if name.startswith(prefix):
+                yield StateEntry(name=name, metadata=self.records[name][1])
+
+    def delete(self, name: str) -> None:
+        self.records.pop(name, None)
+
+
+class DirectoryState:
+    """Records as files, so that none of them is in memory. Metadata stays in memory."""
+
+    uri = "directory:"
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._metadata: dict[str, dict[str, str]] = {}
+
+    def write(self, name: str, body: bytes, *, content_type: str, metadata: Mapping[str, str] | None = None) -> None:
+        (self._folder / quote(name, safe="")).write_bytes(body)
+        self._metadata[name] = dict(metadata or {})
+
+    def read(self, name: str) -> bytes:
+        return (self._folder / quote(name, safe="")).read_bytes()
+
+    def entries(self, prefix: str) -> Iterator[StateEntry]:
+        for name in sorted(unquote(path.name) for path in self._folder.iterdir()):
+            if name.startswith(prefix):
+                yield StateEntry(name=name, metadata=self._metadata.get(name, {}))
+
+    def delete(self, name: str) -> None:
+        (self._folder / quote(name, safe="")).unlink(missing_ok=True)

@@ -5,7 +5,20 @@ from __future__ import annotations
 import os
 import tempfile
 
+import pytest
+
 # Before the first import of airflow anywhere.
 os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="edgehaul-airflow-"))
 os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
 os.environ.setdefault("AIRFLOW__CORE__UNIT_TEST_MODE", "False")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="also run what takes minutes (marked slow)")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--slow"):
+        for item in items:
+            if "slow" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="takes minutes: --slow runs it"))

@@ -1,0 +1,124 @@
+"""The engine in a process of its own over objects that exist nowhere: a sparse file read, a sink that keeps checksums."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import google_crc32c
+from google.cloud import pubsub_v1
+
+from benchmarks.engine import ACK_DEADLINE_S, PROJECT, Engine, EngineTask
+from benchmarks.measure import peak_rss_bytes, run_module
+from benchmarks.servers import Processes
+from benchmarks.source import Content
+from benchmarks.workloads import BUCKET, Workload
+from transfer.backends.pubsub import PubSubFailures, PubSubQueue, PubSubRequests, create_subscription, ensure_topic
+from transfer.event_log import NoEventLog
+
+MIB = 1024 * 1024
+PART = 64 * MIB
+RUN, FOLDER = "memory-run", "zeros"
+SUBSCRIPTION = f"projects/{PROJECT}/subscriptions/{RUN}"
+TOPIC, ERROR_TOPIC = f"projects/{PROJECT}/topics/bench", f"projects/{PROJECT}/topics/bench-errors"
+TIMEOUT_S = 300.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryRig:
+    """Servers with `count` objects of zeros."""
+
+    task: EngineTask
+    environment: dict[str, str]
+
+    def moved(self) -> dict[str, float]:
+        """All of them moved by lanes alone; what that took, in bytes and seconds."""
+        return run_module("benchmarks.engine", {**asdict(self.task), "is_bare": True}, self.environment, TIMEOUT_S)
+
+    def worker_peak_bytes(self) -> int:
+        """All of them listed here and moved by a worker in a process of its own; its peak."""
+        publisher, subscriber = pubsub_v1.PublisherClient(), pubsub_v1.SubscriberClient()
+        for topic in (TOPIC, ERROR_TOPIC):
+            ensure_topic(publisher, topic)
+        create_subscription(subscriber, SUBSCRIPTION, topic=TOPIC, run_id=RUN, ack_deadline_s=ACK_DEADLINE_S)
+        summary = Engine(self.task)._list(PubSubRequests(publisher, TOPIC, NoEventLog()))
+        spec = json.dumps([asdict(self.task), summary.messages, summary.objects, summary.bytes])
+        done = subprocess.run(
+            [sys.executable, __file__, spec],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        copied, peak_bytes = map(int, done.stdout.split())
+        assert copied == summary.objects
+        return peak_bytes
+
+
+@contextmanager
+def zeros(
+    folder: Path, *, size_bytes: int, count: int = 1, threads: int = 16, is_one_put: bool = False, gcs_url: str = ""
+) -> Iterator[MemoryRig]:
+    """`is_one_put`: whether their ETag is an MD5 and not that of parts. `gcs_url`: in place of the sink that keeps nothing."""
+    path = folder / "zeros"
+    with path.open("wb") as file:
+        file.truncate(size_bytes)
+    part = bytes(PART)
+    md5 = hashlib.md5(part)
+    if is_one_put:
+        with path.open("rb") as file:
+            etag = hashlib.file_digest(file, "md5").hexdigest()
+    else:
+        parts = size_bytes // PART
+        assert parts * PART == size_bytes
+        etag = f"{hashlib.md5(md5.digest() * parts).hexdigest()}-{parts}"
+    hashes = folder / "hashes.json"
+    hashes.write_text(json.dumps({google_crc32c.value(part): md5.hexdigest()}))
+    content = Content(Workload(name=FOLDER, count=count, size_bytes=size_bytes), path, etag)
+    processes = Processes()
+    try:
+        source_url = processes.module("benchmarks.source", "--spec", json.dumps([content.to_spec()]))
+        task = EngineTask(
+            s3_url=source_url,
+            edge_url=f"{source_url}/{BUCKET}",
+            gcs_url=gcs_url or processes.module("benchmarks.sink", "--hashes", str(hashes)),
+            run_id=RUN,
+            folder=FOLDER,
+            threads=threads,
+            part_size_bytes=32 * MIB,
+        )
+        os.environ["PUBSUB_EMULATOR_HOST"] = processes.module("localcloud.pubsub")
+        paths = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        yield MemoryRig(task=task, environment=os.environ | paths)
+    finally:
+        os.environ.pop("PUBSUB_EMULATOR_HOST", None)
+        processes.stop()
+        path.unlink()
+
+
+def main() -> None:
+    """The worker of `worker_peak_bytes`."""
+    fields, messages, objects, size_bytes = json.loads(sys.argv[1])
+    engine = Engine(EngineTask(**fields))
+    engine._config = replace(engine._config, is_ramped=False)
+    summary = SimpleNamespace(messages=messages, objects=objects, bytes=size_bytes)
+    worker = engine._worker(
+        summary,
+        PubSubQueue(pubsub_v1.SubscriberClient(), SUBSCRIPTION, ack_deadline_s=ACK_DEADLINE_S),
+        PubSubFailures(pubsub_v1.PublisherClient(), ERROR_TOPIC, run_id=RUN),
+    )
+    copied = worker.run().copied
+    print(copied, peak_rss_bytes(os.getpid()))
+
+
+if __name__ == "__main__":
+    main()

@@ -11,6 +11,15 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
 from operators.engine_errors import connections, engine_errors
+from operators.links import (
+    DestinationLink,
+    LogsLink,
+    ReportLink,
+    destination_url,
+    logs_url,
+    object_url,
+    show_links,
+)
 from operators.run_identity import STATE_PREFIX, RunIdentity
 from operators.s3_list_to_pubsub import SUMMARY_KEY, worker_slots
 from operators.transfer_run import ACK_DEADLINE_S
@@ -61,6 +70,7 @@ class ReconcileTransferOperator(BaseOperator):
         "gcp_project",
         "log_name",
     )
+    operator_extra_links = (DestinationLink(), ReportLink(), LogsLink())
     ui_color = "#fce8e6"
 
     def __init__(
@@ -109,6 +119,17 @@ class ReconcileTransferOperator(BaseOperator):
             )
         events = CloudLoggingHook(self.gcp_conn_id, self.gcp_project or None).get_event_log(
             self.log_name or None, labels={"run": run.transfer_id}
+        )
+        show_links(
+            self,
+            context,
+            {
+                DestinationLink: destination_url(
+                    self.destination_bucket, self.destination_prefix or self.source_prefix
+                ),
+                ReportLink: object_url(self._report_uri(run)),
+                LogsLink: logs_url(self.gcp_conn_id, self.gcp_project, self.log_name, run.transfer_id),
+            },
         )
         with engine_errors(self.task_id, connections(gcp=self.gcp_conn_id), events):
             if self.reviews is None:
@@ -202,6 +223,11 @@ class ReconcileTransferOperator(BaseOperator):
             may_replace=Overwrite(self.overwrite) is not Overwrite.NEVER,
             has_extras=not listing["only_failed"],
         )
+
+    def _report_uri(self, run: RunIdentity) -> str:
+        from transfer.report import REPORT
+
+        return f"gs://{run.state_bucket or self.destination_bucket}/{run.state_prefix}{REPORT}"
 
     def _state(self, run: RunIdentity) -> Any:
         from hooks.engine import Destination

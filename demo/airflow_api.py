@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -37,6 +38,8 @@ class TaskInstance:
     duration_s: float | None
     pid: int | None
     """The process that runs (or ran) the task on this machine."""
+    started_at: datetime | None
+    ended_at: datetime | None
 
 
 class AirflowApi:
@@ -74,7 +77,49 @@ class AirflowApi:
         body: dict[str, Any] = {"logical_date": None, "conf": dict(conf or {})}
         if run_id is not None:
             body["dag_run_id"] = run_id
-        return Run(dag_id, self._call("POST", f"dags/{dag_id}/dagRuns", json=body).json()["dag_run_id"])
+        return Run(dag_id, self._insist("POST", f"dags/{dag_id}/dagRuns", json=body).json()["dag_run_id"])
+
+    def create_backfill(
+        self, dag_id: str, from_date: str, to_date: str, *, max_active_runs: int, reprocess: str = "none"
+    ) -> int:
+        """Start a backfill of an unpaused DAG, both dates included; its id. `reprocess`: `none`, `failed` or `completed`."""
+        body = {
+            "dag_id": dag_id,
+            "from_date": from_date,
+            "to_date": to_date,
+            "max_active_runs": max_active_runs,
+            "reprocess_behavior": reprocess,
+        }
+        return int(self._insist("POST", "backfills", json=body).json()["id"])
+
+    def end_backfills(self, dag_id: str) -> None:
+        """Close the backfills of the DAG, whose runs have ended: Airflow takes its time, and allows one at a time."""
+        for backfill in self._get("backfills", dag_id=dag_id)["backfills"]:
+            if not backfill["completed_at"]:
+                self._insist("PUT", f"backfills/{backfill['id']}/cancel")
+
+    def runs(self, dag_id: str, run_type: str = "") -> list[Run]:
+        """The runs of a DAG in the order of their dates; `run_type` is `scheduled`, `backfill`, `manual` or empty for all."""
+        narrowed = {"run_type": run_type} if run_type else {}
+        found = self._get(f"dags/{dag_id}/dagRuns", limit=100, order_by="run_after", **narrowed)
+        return [Run(dag_id, entry["dag_run_id"]) for entry in found["dag_runs"]]
+
+    def wait_for_runs(self, dag_id: str, timeout_s: float) -> list[Run]:
+        """The runs of a DAG once there is one, that somebody else starts."""
+        self._poll(lambda: bool(self.runs(dag_id)), timeout_s, f"nothing has started {dag_id}")
+        return self.runs(dag_id)
+
+    def asset_events(self, uri: str) -> list[dict[str, Any]]:
+        """The events on an asset, oldest first: `extra`, `source_dag_id`, `source_run_id`, `created_dagruns`, …"""
+        assets = self._get("assets", uri_pattern=uri)["assets"]
+        ids = [asset["id"] for asset in assets if asset["uri"] == uri]
+        if not ids:
+            return []
+        return list(self._get("assets/events", asset_id=ids[0], order_by="timestamp", limit=100)["asset_events"])
+
+    def import_errors(self) -> dict[str, str]:
+        """What Airflow shows of each DAG file that does not import, by its path in the DAGs folder."""
+        return {error["filename"]: error["stack_trace"] for error in self._get("importErrors")["import_errors"]}
 
     def run_state(self, run: Run) -> str:
         """`queued`, `running`, `success` or `failed`."""
@@ -117,6 +162,8 @@ class AirflowApi:
                 try_number=entry["try_number"],
                 duration_s=entry["duration"],
                 pid=entry["pid"],
+                started_at=_moment(entry["start_date"]),
+                ended_at=_moment(entry["end_date"]),
             )
             for entry in found
         ]
@@ -205,6 +252,16 @@ class AirflowApi:
             raise AirflowError(f"Airflow refused {method} {path}: {answer.status_code} {answer.text[:2000]}")
         return answer
 
+    def _insist(self, method: str, path: str, **arguments: Any) -> requests.Response:
+        """A call that writes: on SQLite, Airflow refuses some while others write."""
+        refusals = 20
+        while (answer := self._call(method, path, accept=(500, 503), **arguments)).status_code in (500, 503):
+            refusals -= 1
+            if not refusals:
+                raise AirflowError(f"Airflow refuses {method} {path}: {answer.status_code} {answer.text[:2000]}")
+            time.sleep(0.5)
+        return answer
+
     def _get(self, path: str, **params: Any) -> dict[str, Any]:
         return dict(self._call("GET", path, params=params).json())
 
@@ -218,6 +275,10 @@ class AirflowApi:
 
 def _path(run: Run, runs: str = "dagRuns") -> str:
     return f"dags/{quote(run.dag_id, safe='')}/{runs}/{quote(run.run_id, safe='')}"
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
 
 
 def _log_line(event: Any) -> str:

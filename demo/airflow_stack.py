@@ -142,6 +142,21 @@ class AirflowStack(AirflowApi):
     ) -> None:
         self.stop()
 
+    def command(self, *arguments: str) -> str:
+        """Run `airflow …` beside the running stack; its output. Raises AirflowError when it fails."""
+        done = subprocess.run(
+            [sys.executable, "-m", "airflow", *arguments],
+            env=self.environment,
+            cwd=self.home,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise AirflowError(f"airflow {' '.join(arguments)} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        return done.stdout
+
     def take_api_server_away(self, away_s: float, *, timeout_s: float = 60.0) -> None:
         """End the API server and start it anew, so that nothing answers for about `away_s` seconds."""
         begun_s = time.monotonic()

@@ -18,12 +18,14 @@ from hooks.s3 import S3SourceHook
 if TYPE_CHECKING:
     from transfer.backends.driving import CurlLoop
     from transfer.backends.gcs_client import GcsClient
+    from transfer.backends.gcs_sink import GcsSink
     from transfer.backends.gcs_state import GcsListing, GcsState
     from transfer.backends.pubsub import PubSubFailures, PubSubQueue, PubSubRequests
     from transfer.event_log import EventLog
     from transfer.model import ObjectMeta, TransferConfig
     from transfer.mover import ObjectMover, WorkerShare
     from transfer.naming import Naming
+    from transfer.retry import Retrier
 
 
 def source_listing(aws_conn_id: str, bucket: str, prefix: str) -> Iterator[ObjectMeta]:
@@ -91,6 +93,14 @@ class Destination:
         from transfer.backends.driving import CurlLoop
 
         return CurlLoop(self.stop)
+
+    def sinks(self, count: int) -> list[tuple[GcsSink, Retrier]]:
+        """For lanes that only write or delete, one a lane."""
+        from transfer.backends.gcs_sink import GcsSink
+        from transfer.retry import Retrier
+
+        new_client = self._client_factory()
+        return [(GcsSink(new_client()), Retrier(self.config.retry)) for _ in range(count)]
 
     def mover_factory(
         self, cloudfront_conn_id: str, *, naming: Naming, state_prefix: str

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from operators.arrival import announce
 from operators.engine_errors import connections, engine_errors
 from operators.run_identity import STATE_PREFIX, RunIdentity, dag_name
 from operators.s3_list_to_pubsub import SUMMARY_KEY, worker_slots
@@ -34,6 +35,11 @@ class ReconcileTransferOperator(BaseOperator):
     As the final pass (`reviews` is given) it decides whether the run is green, and returns (also when it fails)
     `run_id, listed, copied, skipped, failed, matched, missing, differing, extra, bytes_copied, seconds, report_uri`; the
     whole report is at `report_uri`. Where the first pass had nothing published, nothing has changed: its report stands.
+
+    With `mode=verify` (the XCom `summary` of the listing says so) nothing was moved and nothing is published: the first pass
+    compares, and the final one is red if anything is missing or differs.
+
+    Green, it also puts its counts and report into the events of its outlets (`operators.arrival`).
 
     When it is cleared, the run has been opened anew (its setup is cleared with it), and the first pass has everything
     published again that is unfinished, as it was listed.
@@ -102,6 +108,8 @@ class ReconcileTransferOperator(BaseOperator):
         run = RunIdentity(**task.xcom_pull(task_ids=self.open_task))
         listing = task.xcom_pull(task_ids=self.list_task, key=SUMMARY_KEY)
         before = task.xcom_pull(task_ids=self.reviews, key=SUMMARY_KEY) if self.reviews else None
+        if listing is not None and listing["mode"] == "plan":
+            raise AirflowSkipException("a plan moves nothing: see the log of list, its XCom plan, and plan.json")
         if listing is None or (self.reviews and before is None):
             raise AirflowFailException(
                 f"there is nothing to verify: {self.list_task if listing is None else self.reviews} has not succeeded,"
@@ -113,18 +121,28 @@ class ReconcileTransferOperator(BaseOperator):
         with engine_errors(self.task_id, connections(gcp=self.gcp_conn_id), events):
             if self.reviews is None:
                 return self._first_pass(context, run, listing)
-            return self._final_pass(context, run, listing, before)
+            summary = self._final_pass(context, run, listing, before)
+            announce(
+                context["outlet_events"],
+                self.outlets,
+                bucket=self.destination_bucket,
+                prefix=self.destination_prefix or self.source_prefix,
+                dag_id=task.dag_id,
+                summary=summary,
+            )
+            return summary
 
     def _first_pass(self, context: Context, run: RunIdentity, listing: Mapping[str, Any]) -> list[dict[str, Any]]:
         from transfer.passes import round_name
         from transfer.runs import RunIndex
         from transfer.verdicts import Pass
 
-        which = Pass.FIRST if listing["run"]["transfer_id"] == run.transfer_id else Pass.REPLAY
-        if which is Pass.REPLAY:
+        is_reopened = listing["run"]["transfer_id"] != run.transfer_id
+        which = Pass.COMPARE if listing["mode"] == "verify" else Pass.REPLAY if is_reopened else Pass.FIRST
+        if is_reopened:
             self.log.info("the run was opened anew: all that is unfinished is tried again, as it was listed")
             RunIndex(self._state_at(run, STATE_PREFIX), dag_name(context["ti"].dag_id)).open(run.name, run.opened_at_s)
-        report, published = self._pass(which, context, run, listing, is_reopened=which is Pass.REPLAY)
+        report, published = self._pass(which, context, run, listing, is_reopened=is_reopened)
         self._tell(run, report)
         context["ti"].xcom_push(
             key=SUMMARY_KEY,
@@ -153,7 +171,8 @@ class ReconcileTransferOperator(BaseOperator):
 
         state = self._state(run)
         is_reopened = before["run"]["transfer_id"] != run.transfer_id
-        if before["republished"] or is_reopened:
+        is_compared = listing["mode"] == "verify"
+        if (before["republished"] or is_reopened) and not is_compared:
             report, _ = self._pass(Pass.FINAL, context, run, listing, is_reopened=is_reopened)
         else:
             report = ReconciliationReport.decode(state.read(REPORT))
@@ -162,8 +181,9 @@ class ReconcileTransferOperator(BaseOperator):
         if not report.is_green:
             context["ti"].xcom_push(key="return_value", value=summary)
             unfinished = report.listed - report.matched - report.skipped
+            said = "are missing or differ" if is_compared else "did not arrive"
             raise AirflowFailException(
-                f"{unfinished:,} of {report.listed:,} objects did not arrive; report: {summary['report_uri']}, and each"
+                f"{unfinished:,} of {report.listed:,} objects {said}; report: {summary['report_uri']}, and each"
                 f" object in failures.csv beside it\n{reason_table(report.unfinished_reasons)}"
             )
         return summary
@@ -205,7 +225,7 @@ class ReconcileTransferOperator(BaseOperator):
             listed=listing["listed"],
             attempt=context["ti"].try_number,
             may_replace=Overwrite(self.overwrite) is not Overwrite.NEVER,
-            has_extras=not listing["only_failed"],
+            has_extras=listing["is_whole_source"],
         )
 
     def _state(self, run: RunIdentity) -> Any:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -12,14 +14,21 @@ from airflow.sdk.exceptions import AirflowFailException
 from operators.engine_errors import connections, engine_errors
 from operators.live_progress import LiveProgress
 from operators.run_identity import STATE_PREFIX, RunIdentity, dag_name, run_name
+from operators.worker_settings import MIB
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from hooks.engine import Destination
+    from transfer.listing import ListingSummary
     from transfer.model import ObjectMeta
+    from transfer.plan import Plan
+    from transfer.ports import StateStore
 
 SUMMARY_KEY = "summary"
+PLAN_KEY = "plan"
+PRICES_VARIABLE = "EDGEHAUL_PRICES"
+"""Names a price file of your own, on the machine of the task, in place of the list prices."""
 LAST_RUN = "last"
 
 
@@ -29,7 +38,12 @@ class S3ListToPubSubOperator(BaseOperator):
     Returns one dict for each worker slot, for `CloudfrontToGcsWorker.expand(slot=…)`: one for each message to share, at
     least one and at most `workers`. The XCom `summary` holds the identity of the listing and its counts, for the reconciliation.
 
+    With `mode=plan` nothing is published and no slot is returned: the XCom `plan`, plan.json among the run's records and a
+    table in the log say what a transfer would do and cost. With `mode=verify` nothing is published either: the manifest has
+    all objects as the source lists them, for the reconciliation to compare.
+
     :param run: what `OpenTransferRunOperator` returned.
+    :param mode: `transfer`, `plan` or `verify`.
     :param source_bucket: the S3 bucket.
     :param source_prefix: only keys under it are listed; empty for all.
     :param destination_bucket: the Cloud Storage bucket.
@@ -39,6 +53,9 @@ class S3ListToPubSubOperator(BaseOperator):
     :param overwrite: what to do with an object that is there: `changed`, `never` or `always`.
     :param only_failed: the run id of an earlier run of this DAG, or `last`: what that run left unfinished is published,
         as it was listed then, and S3 is not listed. Empty for a listing.
+    :param plan_run: the run id of an earlier run with `mode=plan`, or `last`: what it planned to move is published, and S3
+        is not listed. What somebody else wrote to the destination since is not overwritten. Empty for a listing.
+    :param part_size_mib: as the workers have it; a plan counts requests by it.
     :param allow_empty: whether a prefix with no objects is a success; it is an error otherwise.
     :param gcp_project: the project of the topic; the connection's when empty.
     :param log_name: the Cloud Logging log for events; empty for none.
@@ -49,6 +66,7 @@ class S3ListToPubSubOperator(BaseOperator):
 
     template_fields: Sequence[str] = (
         "run",
+        "mode",
         "source_bucket",
         "source_prefix",
         "destination_bucket",
@@ -57,6 +75,8 @@ class S3ListToPubSubOperator(BaseOperator):
         "workers",
         "overwrite",
         "only_failed",
+        "plan_run",
+        "part_size_mib",
         "allow_empty",
         "aws_conn_id",
         "gcp_conn_id",
@@ -75,11 +95,14 @@ class S3ListToPubSubOperator(BaseOperator):
         source_bucket: str,
         destination_bucket: str,
         topic: str,
+        mode: str = "transfer",
         source_prefix: str = "",
         destination_prefix: str = "",
         workers: int | str = 4,
         overwrite: str = "changed",
         only_failed: str = "",
+        plan_run: str = "",
+        part_size_mib: int | str = 32,
         allow_empty: bool | str = False,
         aws_conn_id: str = "aws_default",
         gcp_conn_id: str = "google_cloud_default",
@@ -90,6 +113,7 @@ class S3ListToPubSubOperator(BaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.run = run
+        self.mode = mode
         self.source_bucket = source_bucket
         self.source_prefix = source_prefix
         self.destination_bucket = destination_bucket
@@ -98,6 +122,8 @@ class S3ListToPubSubOperator(BaseOperator):
         self.workers = workers
         self.overwrite = overwrite
         self.only_failed = only_failed
+        self.plan_run = plan_run
+        self.part_size_mib = part_size_mib
         self.allow_empty = allow_empty
         self.aws_conn_id = aws_conn_id
         self.gcp_conn_id = gcp_conn_id
@@ -108,7 +134,6 @@ class S3ListToPubSubOperator(BaseOperator):
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """List, publish, and return the worker slots."""
         from hooks.cloud_logging import CloudLoggingHook
-        from transfer.listing import ListingSummary
 
         self._stop = threading.Event()
         run = RunIdentity(**self.run)
@@ -118,21 +143,23 @@ class S3ListToPubSubOperator(BaseOperator):
         conn = connections(aws=self.aws_conn_id, gcp=self.gcp_conn_id)
         listing = run.listing_name(context["ti"].try_number)
         with engine_errors(self.task_id, conn, events):
-            summary: ListingSummary = self._list(run, context["ti"].dag_id, listing, events, LiveProgress(context))
-            if not (summary.listed or self.only_failed or as_bool(self.allow_empty)):
+            summary, plan = self._list(run, context["ti"].dag_id, listing, events, LiveProgress(context))
+            if not (summary.listed or self._earlier or as_bool(self.allow_empty)):
                 raise AirflowFailException(
                     f"s3://{self.source_bucket}/{self.source_prefix} holds no objects: check bucket and prefix, or set"
                     " allow_empty if that is expected"
                 )
+        messages = summary.messages if self.mode == "transfer" else 0
         self.log.info(
-            "%s objects listed (%s bytes): %s to move in %s messages, %s skipped",
-            *(f"{count:,}" for count in (summary.listed, summary.listed_bytes, summary.objects, summary.messages)),
-            f"{summary.skipped:,}",
+            "%s objects listed (%s bytes): %s to %s, in %s messages, %s skipped",
+            *(f"{count:,}" for count in (summary.listed, summary.listed_bytes, summary.objects)),
+            "compare" if self.mode == "verify" else "move",
+            *(f"{count:,}" for count in (messages, summary.skipped)),
         )
         shared = {
             "run": run.to_dict(),
             "listing": listing,
-            "messages": summary.messages,
+            "messages": messages,
             "objects": summary.objects,
             "bytes": summary.bytes,
         }
@@ -140,24 +167,36 @@ class S3ListToPubSubOperator(BaseOperator):
             key=SUMMARY_KEY,
             value={
                 **shared,
+                "mode": self.mode,
                 "listed": summary.listed,
                 "skipped": summary.skipped,
-                "only_failed": self.only_failed,
+                # Only then is what else the destination has no part of the source.
+                "is_whole_source": not self._earlier,
                 "workers": int(self.workers),
             },
         )
+        if plan is not None:
+            context["ti"].xcom_push(key=PLAN_KEY, value=plan.to_dict())
+        if self.mode != "transfer":
+            return []
         # One even for nothing: skipping would spread downstream.
-        return worker_slots(shared, workers=max(1, min(int(self.workers), summary.messages)))
+        return worker_slots(shared, workers=max(1, min(int(self.workers), messages)))
 
-    def _list(self, run: RunIdentity, dag_id: str, listing: str, events: Any, live: LiveProgress) -> Any:
+    def _list(
+        self, run: RunIdentity, dag_id: str, listing: str, events: Any, live: LiveProgress
+    ) -> tuple[ListingSummary, Plan | None]:
         from hooks.engine import Destination, Messaging
         from transfer.listing import list_and_publish
-        from transfer.model import Overwrite, TransferConfig
+        from transfer.model import Mode, Overwrite, TransferConfig
         from transfer.naming import Naming
+        from transfer.plan import PlanTally
+        from transfer.prices import LIST_PRICES, load_prices
         from transfer.progress import Progress
         from transfer.records import Manifest
 
-        config = TransferConfig()
+        mode = Mode(self.mode)
+        prices = load_prices(Path(os.environ.get(PRICES_VARIABLE) or LIST_PRICES)) if mode is Mode.PLAN else None
+        config = TransferConfig(part_size_bytes=int(self.part_size_mib) * MIB)
         naming = Naming(
             source_prefix=self.source_prefix,
             destination_prefix=self.destination_prefix or self.source_prefix,
@@ -170,26 +209,44 @@ class S3ListToPubSubOperator(BaseOperator):
             config=config,
             stop=self._stop,
         )
-        return list_and_publish(
+        messaging = Messaging(gcp_conn_id=self.gcp_conn_id, project=self.gcp_project or None)
+        tally = PlanTally(naming, config)  # also in the place of the topic, where nothing is to move
+        summary = list_and_publish(
             self._source(run, dag_id, destination),
-            destination.listing().objects(naming.destination_prefix, leave_out=STATE_PREFIX),
+            # A verification compares everything, and only once: the reconciliation does it.
+            ()
+            if mode is Mode.VERIFY
+            else destination.listing().objects(naming.destination_prefix, leave_out=STATE_PREFIX),
             naming=naming,
-            overwrite=Overwrite(self.overwrite),
-            publisher=Messaging(gcp_conn_id=self.gcp_conn_id, project=self.gcp_project or None).requests(
-                self.topic, events
-            ),
+            overwrite=Overwrite.ALWAYS if mode is Mode.VERIFY else Overwrite(self.overwrite),
+            publisher=messaging.requests(self.topic, events) if mode is Mode.TRANSFER else tally,
             manifest=Manifest(destination.state(run.state_prefix), listing),
             run_id=run.transfer_id,
             listing=listing,
             progress=Progress(),
             stop=self._stop,
+            is_planned=bool(self.plan_run),
             on_report=live.show,
+            on_pair=tally.take if mode is Mode.PLAN else lambda *pair: None,
         )
+        if prices is None:
+            return summary, None
+        plan = tally.plan(prices, run_id=run.run_id, listing=listing, is_listed_in_s3=not self._earlier)
+        self._tell(plan, destination.state(run.state_prefix))
+        return summary, plan
+
+    def _tell(self, plan: Plan, state: StateStore) -> None:
+        """The plan among the run's records, and in the log."""
+        from transfer.plan import PLAN, write_plan
+        from transfer.plan_table import plan_table
+
+        write_plan(state, plan)
+        self.log.info("the plan, also at %s%s:\n%s", state.uri, PLAN, plan_table(plan))
 
     def _source(self, run: RunIdentity, dag_id: str, destination: Destination) -> Iterator[ObjectMeta]:
-        """The source's objects, or those that an earlier run left unfinished; this run is put on record first."""
+        """The source's objects, or those that an earlier run left unfinished or planned; this run is put on record first."""
         from hooks.engine import source_listing
-        from transfer.replay import RunRecord, unfinished_objects
+        from transfer.replay import RunRecord, planned_objects, unfinished_objects
         from transfer.runs import RunIndex
 
         record = RunRecord(
@@ -200,16 +257,24 @@ class S3ListToPubSubOperator(BaseOperator):
             destination_prefix=self.destination_prefix,
         )
         index = RunIndex(destination.state(STATE_PREFIX), dag_name(dag_id))
-        earlier = run_name(dag_id, self.only_failed)
-        if self.only_failed == LAST_RUN:
+        if self.only_failed and self.plan_run:
+            raise AirflowFailException("only_failed and plan_run each name what to move: give one of them")
+        earlier = run_name(dag_id, self._earlier)
+        if self._earlier == LAST_RUN:
             earlier = index.last_but(run.name) or LAST_RUN
         index.open(run.name, run.opened_at_s)
         record.write(destination.state(run.state_prefix))
-        if not self.only_failed:
+        if not self._earlier:
             return source_listing(self.aws_conn_id, self.source_bucket, self.source_prefix)
-        self.log.info("not listing S3: taking what the run %s left unfinished", self.only_failed)
-        earlier_state = destination.state(f"{STATE_PREFIX}{earlier}/")
-        return unfinished_objects(earlier_state, run=self.only_failed, now=record)
+        done = "planned" if self.plan_run else "left unfinished"
+        self.log.info("not listing S3: taking what the run %s %s", self._earlier, done)
+        objects_of = planned_objects if self.plan_run else unfinished_objects
+        return objects_of(destination.state(f"{STATE_PREFIX}{earlier}/"), run=self._earlier, now=record)
+
+    @property
+    def _earlier(self) -> str:
+        """The run whose records take the place of a listing of S3; empty for a listing."""
+        return self.only_failed or self.plan_run
 
     def on_kill(self) -> None:
         """Stop listing; what was published belongs to a listing that nobody will wait for."""

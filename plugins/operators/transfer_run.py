@@ -10,6 +10,7 @@ from airflow.sdk import BaseOperator
 
 from operators.engine_errors import connections, engine_errors
 from operators.run_identity import STATE_PREFIX, RunIdentity, dag_name, error_subscription, run_name, work_subscription
+from operators.run_turn import wait_for_turn
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -19,11 +20,15 @@ ACK_DEADLINE_S = 30
 
 
 class OpenTransferRunOperator(BaseOperator):
-    """Creates this run's two subscriptions, filtered on the run, and the topics where they are missing.
+    """Creates this run's two subscriptions, filtered on the run, and the topics where they are missing, when it is its turn.
 
     Returns the run's identity: `run_id`, `transfer_id`, `subscription`, `error_subscription`, `opened_at_s`, `state_bucket`.
 
     :param state_bucket: the bucket for the run's records; the destination bucket when empty.
+    :param way: from where to where this run copies, for the log.
+    :param date: the date that the run is for, for the log.
+    :param max_open_runs: how many runs of the DAG may be open at a time; None for no limit. With a limit, only one
+        instance of this task may run at a time (`max_active_tis_per_dag=1`).
     :param topic: the topic that transfer requests go to; its short name, or the full one.
     :param error_topic: the topic that failure records go to.
     :param gcp_project: the project of topics and subscriptions; the connection's when empty.
@@ -31,7 +36,15 @@ class OpenTransferRunOperator(BaseOperator):
     :raises AirflowFailException: missing permission, or a name that Pub/Sub does not take.
     """
 
-    template_fields: Sequence[str] = ("topic", "error_topic", "state_bucket", "gcp_project", "gcp_conn_id")
+    template_fields: Sequence[str] = (
+        "topic",
+        "error_topic",
+        "state_bucket",
+        "way",
+        "date",
+        "gcp_project",
+        "gcp_conn_id",
+    )
     ui_color = "#e8f0fe"
 
     def __init__(
@@ -40,6 +53,9 @@ class OpenTransferRunOperator(BaseOperator):
         topic: str,
         error_topic: str,
         state_bucket: str = "",
+        way: str = "",
+        date: str = "",
+        max_open_runs: int | None = None,
         gcp_project: str | None = None,
         gcp_conn_id: str = "google_cloud_default",
         **kwargs: Any,
@@ -48,6 +64,9 @@ class OpenTransferRunOperator(BaseOperator):
         self.topic = topic
         self.error_topic = error_topic
         self.state_bucket = state_bucket
+        self.way = way
+        self.date = date
+        self.max_open_runs = max_open_runs
         self.gcp_project = gcp_project
         self.gcp_conn_id = gcp_conn_id
 
@@ -57,6 +76,9 @@ class OpenTransferRunOperator(BaseOperator):
         from transfer.event_log import NoEventLog
 
         task = context["ti"]
+        self.log.info("this run copies %s; its date is %s", self.way, self.date)
+        if self.max_open_runs is not None:
+            wait_for_turn(task, self.max_open_runs)
         run = RunIdentity.new(
             dag_id=task.dag_id,
             run_id=task.run_id,

@@ -51,12 +51,17 @@ _OTHERS = {
     "archived": "restore it in S3 to have it moved by the next run",
     "exists": "run with overwrite=changed to replace it when it differs",
 }
+_COMPARED = {
+    "missing": "not at the destination; to move what this run found, start one with only_failed and its run id",
+    "differing": "the destination holds something else; to copy over it, start a run with only_failed and this run's id",
+}
 
 
-def advice_for(reason: str) -> str:
-    """One sentence, or nothing where there is nothing to do."""
+def advice_for(reason: str, *, was_moved: bool = True) -> str:
+    """One sentence, or nothing where there is nothing to do. `was_moved` is whether the run was to move anything."""
     remedy = FAILURES.get(reason)
-    return remedy.advice if remedy else _OTHERS.get(reason, "")
+    others = _OTHERS if was_moved else _OTHERS | _COMPARED
+    return remedy.advice if remedy else others.get(reason, "")
 
 
 def has_second_try(error_code: str) -> bool:

@@ -14,6 +14,19 @@ def is_md5(etag: str) -> bool:
     return bool(_MD5_ETAG.fullmatch(etag))
 
 
+def difference(stored: DestinationObject | None, item: ObjectMeta) -> str:
+    """For people: why a destination object does not hold what a source object holds; empty when it is not there."""
+    if stored is None:
+        return ""
+    if stored.size_bytes != item.size_bytes:
+        return f"{item.size_bytes:,} bytes in the source, {stored.size_bytes:,} at the destination"
+    if stored.source_etag:
+        return f"the source's ETag is {item.etag}, and what is there was copied from {stored.source_etag}"
+    if is_md5(item.etag) and stored.md5:
+        return f"the source's ETag is {item.etag}, and the MD5 of what is there {stored.md5}"
+    return "of the same size, but nothing there says what it was copied from"
+
+
 def holds(stored: DestinationObject, item: ObjectMeta) -> bool:
     """Whether size agrees, and the source's ETag (kept by the upload) or the MD5 does."""
     if stored.size_bytes != item.size_bytes:

@@ -12,7 +12,7 @@
     │ └ RetriesExhausted      carries `last`, the retryable error that would not go away
     └ FatalError              nothing can be moved: stop, nack, fail the task
       ├ CredentialsRejected · SignatureRejected · EndpointRejected
-      ├ BucketMissing · RunClosed · RunUnknown
+      ├ BucketMissing · RunClosed · RunUnknown · PricesInvalid · DeletionRefused
       └ ListingOutOfOrder     a listing that must be sorted is not
 
 `Stopped` is no error: it carries a stop request out of a transfer in flight.
@@ -173,6 +173,14 @@ class RunClosed(FatalError):
 
 class RunUnknown(FatalError):
     """The earlier run that was named has left no records to go on from."""
+
+
+class PricesInvalid(FatalError):
+    """The price file for a plan cannot be read, or says something that is no price."""
+
+
+class DeletionRefused(FatalError):
+    """What would be deleted is more than was allowed, or cannot be told for certain. Nothing was deleted."""
 
 
 class ListingOutOfOrder(FatalError):

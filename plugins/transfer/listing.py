@@ -121,13 +121,16 @@ def list_and_publish(
     listing: str,
     progress: Progress,
     stop: Event,
+    is_planned: bool = False,
     on_report: Callable[[TransferStats], None] = lambda stats: None,
+    on_pair: Callable[[ObjectMeta | None, DestinationObject | None, SkipReason | None], None] = lambda *pair: None,
 ) -> ListingSummary:
     """List, decide, publish and record; returns once Pub/Sub and the manifest hold everything.
 
     `listing` names this very listing: a repeated one must have another name, so that messages of a listing that was
-    broken off can be told apart. Raises ListingOutOfOrder, Stopped, or what
-    the backends raise.
+    broken off can be told apart. `is_planned` is whether the source is a plan's: uploads then stay conditional on the
+    generations that the plan saw, so that nothing is overwritten that it did not know. `on_pair` is told every name of
+    either side, and why its object need not move. Raises ListingOutOfOrder, Stopped, or what the backends raise.
     """
     reporter = ProgressReporter(progress, on_report)
     batches = Batches(publisher, run_id=run_id, listing=listing)
@@ -139,15 +142,18 @@ def list_and_publish(
         right_name=lambda stored: stored.name,
     )
     for item, stored in pairs:
-        if item is None:
-            continue
         if stop.is_set():
             raise Stopped
+        if item is None:
+            on_pair(None, stored, None)
+            continue
         listed += 1
         listed_bytes += item.size_bytes
         reason = decide(item, stored, overwrite) if naming.name_of(item.key) else SkipReason.PREFIX_ITSELF
-        if stored is not None:
-            item = replace(item, replaces_generation=stored.generation)
+        seen = stored.generation if stored is not None else 0
+        if item.replaces_generation != seen and not is_planned:
+            item = replace(item, replaces_generation=seen)
+        on_pair(item, stored, reason)
         manifest.add(item, reason)
         progress.listed(1, item.size_bytes if reason is None else 0)
         if reason is not None:

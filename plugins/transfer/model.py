@@ -37,6 +37,8 @@ class DestinationObject:
     md5: str = ""
     """Hexadecimal; empty for composite and multipart objects, which have none."""
     source_etag: str = ""
+    created_at_s: float = math.inf
+    """When this generation was written, by Cloud Storage's clock; infinite where nobody asked for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +156,16 @@ class Overwrite(StrEnum):
     CHANGED = "changed"
     NEVER = "never"
     ALWAYS = "always"
+
+
+class Mode(StrEnum):
+    """What a run is for."""
+
+    TRANSFER = "transfer"
+    PLAN = "plan"
+    """List both sides and say what a transfer would do and cost."""
+    VERIFY = "verify"
+    """List both sides and say what is missing or differs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,6 +48,10 @@ class Naming:
             raise InvalidName(f"{name!r} cannot be an object's name at the destination: {problem}", stage=Stage.UPLOAD)
         return name
 
+    def is_legal(self, name: str) -> bool:
+        """Whether `check` takes it."""
+        return not self._problem(name)
+
     def _problem(self, name: str) -> str:
         size_bytes = len(name.encode("utf-8", "surrogatepass"))
         if not name:

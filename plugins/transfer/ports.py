@@ -134,8 +134,11 @@ class ObjectSink(Protocol):
     def read(self, name: str) -> Step[bytes | None]:
         """The bytes of a small object, or None."""
 
-    def delete(self, name: str) -> Step[None]:
-        """Remove an object; one that is gone already is no error."""
+    def delete(self, name: str, generation: int | None = None) -> Step[None]:
+        """Remove an object, if it is at this generation (None: any); one that is gone already is no error.
+
+        Raises GenerationMismatch when something else is there.
+        """
 
     def remove(self, stored: DestinationObject, why: str) -> Step[DestinationObject]:
         """Remove an object that is not what it should be, by its generation, and raise CorruptTransfer."""

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from transfer.comparison import difference
 from transfer.failures import key_bytes
 from transfer.march import march
 from transfer.model import DestinationObject, ObjectMeta, SkipReason, TransferFailure
@@ -107,7 +108,8 @@ def reconcile(
     the destination is worth counting. `why_missing` is what ended the workers, if anything did.
     """
     counts: Counter[Verdict] = Counter()
-    reasons, rows = Reasons(), FailuresFile(state)
+    was_moved = which is not Pass.COMPARE
+    reasons, rows = Reasons(was_moved=was_moved), FailuresFile(state)
     unfinished = Manifest(state, round_name, folder=UNFINISHED)
     bytes_copied = republished = 0
     for key in judged:
@@ -115,13 +117,14 @@ def reconcile(
         if key.item is None:
             continue
         if key.verdict is Verdict.MATCHED:
-            bytes_copied += key.item.size_bytes
+            bytes_copied += key.item.size_bytes if was_moved else 0
         elif key.verdict is Verdict.SKIPPED:
             reasons.add(key.verdict, str(key.skipped), key.item.key)
         else:
-            reason, said = (
-                (key.failure.error_code, key.failure.message) if key.failure else (str(key.verdict), why_missing)
-            )
+            if key.failure is not None:
+                reason, said = key.failure.error_code, key.failure.message
+            else:
+                reason, said = str(key.verdict), why_missing or difference(key.stored, key.item)
             reasons.add(key.verdict, reason, key.item.key, said)
             rows.add(key.item.key, key.verdict, key.failure)
             unfinished.add(key.item)
@@ -135,9 +138,9 @@ def reconcile(
     return ReconciliationReport(
         run_id=run_id,
         listing=listing,
-        is_final=which is Pass.FINAL or not republished,
+        is_final=which in (Pass.FINAL, Pass.COMPARE) or not republished,
         listed=sum(counts.values()) - counts[Verdict.EXTRA],
-        copied=counts[Verdict.MATCHED],
+        copied=counts[Verdict.MATCHED] if was_moved else 0,
         matched=counts[Verdict.MATCHED],
         skipped=counts[Verdict.SKIPPED],
         failed=counts[Verdict.FAILED],

@@ -1,15 +1,16 @@
-"""What an earlier run left unfinished, so that another can move exactly that without listing the source again."""
+"""What an earlier run left unfinished, or planned, so that another moves exactly that without listing the source again."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from transfer.errors import InvalidMessage, RunUnknown, Stage
 from transfer.model import ObjectMeta
+from transfer.plan import PLAN
 from transfer.ports import StateStore
-from transfer.records import UNFINISHED, read_manifest
+from transfer.records import MANIFEST, UNFINISHED, read_manifest
 from transfer.report import REPORT, ReconciliationReport
 
 RECORD = "run.json"
@@ -41,21 +42,51 @@ def unfinished_objects(state: StateStore, *, run: str, now: RunRecord) -> Iterat
 
     Raises RunUnknown when it has no report, or copied something else than this run (`now`) does. `run` is its name.
     """
+    body = _record_of(
+        state,
+        REPORT,
+        f"only_failed names the run {run!r}, of which {state.uri} has no report: it ended before its reconciliation,"
+        " its records were removed (keep_runs), or there was no such run; name another, or leave only_failed empty",
+        f"only_failed names the run {run!r}",
+        now,
+    )
+    report = ReconciliationReport.decode(body)
+    return _to_move(state, report.unfinished, UNFINISHED) if report.unfinished else iter(())
+
+
+def planned_objects(state: StateStore, *, run: str, now: RunRecord) -> Iterator[ObjectMeta]:
+    """What the plan of the run with these records would move, as it was listed then, in listing order.
+
+    Each has the destination's generation that the plan saw. Raises RunUnknown when there is no plan, or one of another way.
+    """
+    body = _record_of(
+        state,
+        PLAN,
+        f"plan_run names the run {run!r}, of which {state.uri} has no plan: it was no run with mode=plan, it failed, or its"
+        " records were removed (keep_runs); name another, or leave plan_run empty",
+        f"plan_run names the run {run!r}",
+        now,
+    )
+    return _to_move(state, str(json.loads(body)["listing"]), MANIFEST)
+
+
+def _record_of(state: StateStore, name: str, has_none: str, names_run: str, now: RunRecord) -> bytes:
+    """A record of a run that copied the same way."""
     try:
         earlier = RunRecord(**json.loads(state.read(RECORD)))
-        report = ReconciliationReport.decode(state.read(REPORT))
+        body = state.read(name)
     except InvalidMessage as error:
-        raise RunUnknown(
-            f"only_failed names the run {run!r}, of which {state.uri} has no report: it ended before its reconciliation,"
-            " its records were removed (keep_runs), or there was no such run; name another, or leave only_failed empty",
-            stage=Stage.LIST,
-        ) from error
+        raise RunUnknown(has_none, stage=Stage.LIST) from error
     if earlier.way != now.way:
         raise RunUnknown(
-            f"only_failed names the run {earlier.run_id!r}, which copied {earlier.way}, and this run copies {now.way}:"
-            " give it the same buckets and prefixes",
+            f"{names_run}, which was for {earlier.way}, and this run copies {now.way}: give it the same buckets and prefixes",
             stage=Stage.LIST,
         )
-    if not report.unfinished:
-        return iter(())
-    return (item for item, _ in read_manifest(state, report.unfinished, folder=UNFINISHED))
+    return body
+
+
+def _to_move(state: StateStore, listing: str, folder: str) -> Iterator[ObjectMeta]:
+    for item, skipped in read_manifest(state, listing, folder=folder):
+        if skipped is None:
+            # Records do not say that an archived object was restored; it would not have been to move otherwise.
+            yield replace(item, is_restored=True)

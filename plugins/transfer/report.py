@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
 from transfer.advice import advice_for
+from transfer.csv_file import CsvFile
 from transfer.model import TransferFailure
 from transfer.ports import StateStore
 from transfer.verdicts import Verdict
@@ -17,8 +16,6 @@ from transfer.verdicts import Verdict
 REPORT = "report.json"
 SAMPLES = 3
 """Keys shown for each reason."""
-MAX_CSV_ROWS = 50_000
-"""In one failures file: it is made in memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +50,10 @@ class ReconciliationReport:
     extra: int
     bytes_copied: int
     invalid_messages: int
+    deleted: int = 0
+    """Of those extra; `extra` is as it was before."""
+    why_not_deleted: str = ""
+    """Why nothing was deleted though the run was asked to."""
     republished: int = 0
     """Objects that this pass had published again."""
     unfinished: str = ""
@@ -91,9 +92,10 @@ def write_report(state: StateStore, report: ReconciliationReport) -> None:
 
 
 class Reasons:
-    """Counts and samples of what did not match."""
+    """Counts and samples of what did not match. `was_moved` is whether the run was to move anything."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, was_moved: bool = True) -> None:
+        self._was_moved = was_moved
         self._counts: Counter[tuple[Verdict, str]] = Counter()
         self._samples: dict[tuple[Verdict, str], list[str]] = {}
         self._messages: dict[tuple[Verdict, str], str] = {}
@@ -116,7 +118,7 @@ class Reasons:
                 reason=reason,
                 count=count,
                 samples=tuple(self._samples[verdict, reason]),
-                advice=advice_for(reason),
+                advice=advice_for(reason, was_moved=self._was_moved),
                 message=self._messages[verdict, reason],
             )
             for (verdict, reason), count in groups
@@ -138,50 +140,21 @@ def reason_table(reasons: Sequence[Reason]) -> str:
 
 
 class FailuresFile:
-    """Writes failures.csv: a row for each listed object that is neither there nor skipped. Use from one thread.
-
-    After MAX_CSV_ROWS rows it goes on in failures-2.csv, and so on.
-    """
+    """Writes failures.csv: a row for each listed object that is neither there nor skipped. Use from one thread."""
 
     COLUMNS = ("key", "verdict", "reason", "stage", "http_status", "attempts", "message")
 
     def __init__(self, state: StateStore) -> None:
-        self._state = state
-        self._files = 0
-        self._begin()
+        self._file = CsvFile(state, "failures", self.COLUMNS)
 
     def add(self, key: str, verdict: Verdict, failure: TransferFailure | None) -> None:
         """One row."""
-        if self._rows >= MAX_CSV_ROWS:
-            self._store()
         if failure is None:
-            self._csv.writerow((key, verdict, verdict, "", "", "", ""))
+            self._file.add((key, verdict, verdict, "", "", "", ""))
         else:
             status, said = failure.http_status or "", failure.message
-            self._csv.writerow((key, verdict, failure.error_code, failure.stage, status, failure.attempts, said))
-        self._rows += 1
+            self._file.add((key, verdict, failure.error_code, failure.stage, status, failure.attempts, said))
 
     def close(self) -> None:
         """Store the last rows, in the place of an earlier pass's files."""
-        self._store()
-        names = {_csv_name(number) for number in range(1, self._files + 1)}
-        for entry in list(self._state.entries("failures-")):
-            if entry.name not in names:
-                self._state.delete(entry.name)
-
-    def _begin(self) -> None:
-        self._bytes = io.BytesIO()
-        self._text = io.TextIOWrapper(self._bytes, "utf-8", "surrogatepass", newline="")
-        self._csv = csv.writer(self._text)
-        self._csv.writerow(self.COLUMNS)
-        self._rows = 0
-
-    def _store(self) -> None:
-        self._files += 1
-        self._text.flush()
-        self._state.write(_csv_name(self._files), self._bytes.getvalue(), content_type="text/csv; charset=utf-8")
-        self._begin()
-
-
-def _csv_name(number: int) -> str:
-    return "failures.csv" if number == 1 else f"failures-{number}.csv"
+        self._file.close()

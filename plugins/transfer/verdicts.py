@@ -61,19 +61,21 @@ class Pass(StrEnum):
     """A person had the reconciliation cleared, having seen to the causes: all that is unfinished is published again."""
     FINAL = "final"
     """After those: nothing is published any more."""
+    COMPARE = "compare"
+    """The only one of a run that compares and moves nothing (`mode=verify`)."""
 
 
 def is_republished(verdict: Verdict, failure: TransferFailure | None, which: Pass) -> bool:
     """Whether an object is tried again.
 
-    verdict               failure                    FIRST   REPLAY  FINAL
+    verdict               failure                    FIRST   REPLAY  FINAL, COMPARE
     matched, skipped      –                          no      no      no
     extra                 –                          no      no      no
     missing, differing    none                       yes     yes     no
     failed                has a second try           yes     yes     no
     failed                has none, or is unknown    no      yes     no
     """
-    if which is Pass.FINAL or verdict not in UNFINISHED_VERDICTS:
+    if which in (Pass.FINAL, Pass.COMPARE) or verdict not in UNFINISHED_VERDICTS:
         return False
     return which is Pass.REPLAY or failure is None or has_second_try(failure.error_code)
 

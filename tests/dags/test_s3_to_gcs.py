@@ -38,7 +38,8 @@ def test_the_chain_of_tasks(dag) -> None:
         "transfer": ["reconcile"],
         "reconcile": ["retry", "verify"],
         "retry": ["verify"],
-        "verify": ["close_run"],
+        "verify": ["delete_extraneous"],
+        "delete_extraneous": ["close_run"],
         "close_run": [],
     }
     assert dag.get_task("open_run").is_setup
@@ -78,6 +79,10 @@ def test_the_form_has_every_parameter_in_a_section(dag) -> None:
         "state_bucket",
         "keep_runs",
         "only_failed",
+        "mode",
+        "plan_run",
+        "delete_extraneous",
+        "max_delete_percent",
     }
     assert expected <= set(dag.params)
     for name in dag.params:
@@ -102,11 +107,17 @@ def test_the_form_has_every_parameter_in_a_section(dag) -> None:
         ("max_requests_per_s", -0.5),
         ("ramp_up", "maybe"),
         ("overwrite", "sometimes"),
+        ("mode", "guess"),
+        ("delete_extraneous", "yes"),
+        ("max_delete_percent", 101),
+        ("max_delete_percent", -1),
+        ("max_delete_percent", None),
         ("topic", "1"),
         ("aws_conn_id", ""),
         ("state_bucket", "Not A Bucket"),
         ("keep_runs", 0),
         ("only_failed", ""),
+        ("plan_run", ""),
     ],
 )
 def test_bad_values_are_refused_by_the_form(dag, name: str, value: object) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,20 +36,32 @@ from transfer.backends.pubsub import (
 from transfer.backends.s3_listing import list_objects
 from transfer.backends.signing import PublicUrls, UrlAuthorizer
 from transfer.begun import BegunMessages
+from transfer.deletion import Permission
 from transfer.errors import SinkUnavailable, SourceUnavailable, Stage
 from transfer.event_log import NoEventLog
 from transfer.listing import ListingSummary, list_and_publish
-from transfer.model import ObjectMeta, Overwrite, RetryPolicy, Timeouts, TransferConfig, TransferOutcome
+from transfer.model import (
+    DestinationObject,
+    ObjectMeta,
+    Overwrite,
+    RetryPolicy,
+    Timeouts,
+    TransferConfig,
+    TransferOutcome,
+)
 from transfer.mover import ObjectMover, WorkerShare
 from transfer.naming import Naming
 from transfer.pacing import Pacer
 from transfer.parts import PartsBoard
 from transfer.passes import Republished, run_pass
+from transfer.plan import Plan, PlanTally
+from transfer.prices import load_prices
 from transfer.progress import Progress, TransferStats
 from transfer.records import Ledger, Manifest
 from transfer.report import ReconciliationReport
 from transfer.retry import Retrier
 from transfer.steps import Pause, Step
+from transfer.sweep import Swept, sweep
 from transfer.uploads import UploadRecords
 from transfer.verdicts import Pass
 from transfer.worker import Assignment, Worker
@@ -181,9 +194,15 @@ class EngineRig:
         CurlLoop(self.stop).run([move(), *(help_out() for _ in range(lanes - 1))])
         return outcomes[0]
 
-    def list(self, *, overwrite: Overwrite = Overwrite.CHANGED, listing: str = "1") -> ListingSummary:
+    def list(
+        self,
+        *,
+        overwrite: Overwrite = Overwrite.CHANGED,
+        listing: str = "1",
+        planned: Iterable[ObjectMeta] | None = None,
+    ) -> ListingSummary:
         summary = list_and_publish(
-            list_objects(self.client, SOURCE, self.naming.source_prefix),
+            list_objects(self.client, SOURCE, self.naming.source_prefix) if planned is None else planned,
             self.destination_listing().objects(self.naming.destination_prefix, leave_out=STATE_PREFIX),
             naming=self.naming,
             overwrite=overwrite,
@@ -193,9 +212,71 @@ class EngineRig:
             listing=listing,
             progress=Progress(),
             stop=self.stop,
+            is_planned=planned is not None,
         )
         self.listed = summary.listed
         return summary
+
+    def compare(self, *, listing: str = "1") -> ReconciliationReport:
+        """What `mode=verify` does: no topic is there to publish to."""
+        self.listed = list_and_publish(
+            list_objects(self.client, SOURCE, self.naming.source_prefix),
+            (),
+            naming=self.naming,
+            overwrite=Overwrite.ALWAYS,
+            publisher=PlanTally(self.naming, self.config),
+            manifest=Manifest(self.state(), listing),
+            run_id=self.run_id,
+            listing=listing,
+            progress=Progress(),
+            stop=self.stop,
+        ).listed
+        return self.reconcile(Pass.COMPARE, listing=listing)
+
+    def sweep(
+        self,
+        may: Permission,
+        *,
+        listed: int,
+        listing: str = "1",
+        began_at_s: float = math.inf,
+        max_percent: float = 100,
+        attempt: int = 1,
+        destination: Iterable[DestinationObject] | None = None,
+    ) -> Swept:
+        """What the task `delete_extraneous` does once it is permitted; everything at the destination counts as old."""
+        listed_there = self.destination_listing().objects(self.naming.destination_prefix, leave_out=STATE_PREFIX)
+        return sweep(
+            may,
+            state=self.state(),
+            destination=listed_there if destination is None else destination,
+            naming=self.naming,
+            listing=listing,
+            listed=listed,
+            began_at_s=began_at_s,
+            max_percent=max_percent,
+            attempt=attempt,
+            lanes=[(GcsSink(self.gcs_client()), self.retrier()) for _ in range(3)],
+            loop=CurlLoop(self.stop),
+        )
+
+    def plan(self, *, overwrite: Overwrite = Overwrite.CHANGED, listing: str = "1") -> Plan:
+        """What `mode=plan` does: no topic is there to publish to."""
+        tally = PlanTally(self.naming, self.config)
+        list_and_publish(
+            list_objects(self.client, SOURCE, self.naming.source_prefix),
+            self.destination_listing().objects(self.naming.destination_prefix, leave_out=STATE_PREFIX),
+            naming=self.naming,
+            overwrite=overwrite,
+            publisher=tally,
+            manifest=Manifest(self.state(), listing),
+            run_id=self.run_id,
+            listing=listing,
+            progress=Progress(),
+            stop=self.stop,
+            on_pair=tally.take,
+        )
+        return tally.plan(load_prices(), run_id=self.run_id, listing=listing, is_listed_in_s3=True)
 
     def worker(
         self,

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -136,7 +138,7 @@ def stored_object(answer: Answer) -> DestinationObject:
 
 def parse_object(resource: Mapping[str, Any]) -> DestinationObject:
     """An object resource of the JSON API."""
-    md5 = resource.get("md5Hash", "")
+    md5, created = resource.get("md5Hash", ""), resource.get("timeCreated", "")
     return DestinationObject(
         name=resource["name"],
         size_bytes=int(resource.get("size", 0)),
@@ -144,6 +146,7 @@ def parse_object(resource: Mapping[str, Any]) -> DestinationObject:
         crc32c=resource.get("crc32c", ""),
         md5=base64.b64decode(md5).hex() if md5 else "",
         source_etag=(resource.get("metadata") or {}).get(SOURCE_ETAG_KEY, ""),
+        created_at_s=datetime.fromisoformat(created).timestamp() if created else math.inf,
     )
 
 

@@ -135,9 +135,10 @@ class GcsSink:
         )
         return bytes(answer.body) if answer.status == 200 else None
 
-    def delete(self, name: str) -> Step[None]:
-        """Remove an object; one that is gone already is no error."""
-        yield from self._client.send("DELETE", self._client.object_url(name), accept=(200, 204, 404))
+    def delete(self, name: str, generation: int | None = None) -> Step[None]:
+        """Remove an object, if the generation (None: any) is there; one that is gone already is no error."""
+        condition = "" if generation is None else f"?ifGenerationMatch={generation}"
+        yield from self._client.send("DELETE", f"{self._client.object_url(name)}{condition}", accept=(200, 204, 404))
 
     def remove(self, stored: DestinationObject, why: str) -> Step[DestinationObject]:
         """Remove an object that is not what it should be, by its generation, and raise CorruptTransfer."""

@@ -31,7 +31,7 @@ class GcsListing:
 
     def objects(self, prefix: str, *, leave_out: str) -> Iterator[DestinationObject]:
         """The objects under `prefix`, without those under `leave_out` (the state prefix)."""
-        for item in self._items(prefix, "name,size,generation,crc32c,md5Hash,metadata"):
+        for item in self._items(prefix, "name,size,generation,crc32c,md5Hash,metadata,timeCreated"):
             if not item["name"].startswith(leave_out):
                 yield parse_object(item)
 

@@ -1,0 +1,135 @@
+"""What the destination has and the source does not: listed or deleted, after a green verdict."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowSkipException
+
+from operators.engine_errors import connections, engine_errors
+from operators.run_identity import STATE_PREFIX, RunIdentity
+from operators.s3_list_to_pubsub import SUMMARY_KEY
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from hooks.engine import Destination
+
+
+class DeleteExtraneousOperator(BaseOperator):
+    """Marches manifest and destination listing once more, lists what is extraneous, and deletes it by its generation.
+
+    Returns `extraneous, extraneous_bytes, percent, new, deleted, changed, list_uri`; report.json gets `deleted`, or
+    `why_not_deleted`. Skips itself when nothing is wanted, or nothing may be done: see `transfer.deletion.permission`.
+
+    :param wish: `off`, `list` or `delete`.
+    :param max_delete_percent: of the objects under the destination prefix; if more would go, nothing is deleted.
+    :param list_task: the task id of `S3ListToPubSubOperator`.
+    :param open_task: the task id of `OpenTransferRunOperator`.
+    :param source_prefix: as the listing had it.
+    :param destination_bucket: the Cloud Storage bucket.
+    :param destination_prefix: as the listing had it.
+    :raises AirflowFailException: more than `max_delete_percent` would go, or the manifest is not complete.
+    """
+
+    template_fields: Sequence[str] = (
+        "wish",
+        "max_delete_percent",
+        "source_prefix",
+        "destination_bucket",
+        "destination_prefix",
+        "gcp_conn_id",
+    )
+    ui_color = "#fce8e6"
+
+    _stop: threading.Event | None = None
+
+    def __init__(
+        self,
+        *,
+        destination_bucket: str,
+        wish: str = "off",
+        max_delete_percent: float | str = 10,
+        list_task: str = "list",
+        open_task: str = "open_run",
+        source_prefix: str = "",
+        destination_prefix: str = "",
+        gcp_conn_id: str = "google_cloud_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.wish = wish
+        self.max_delete_percent = max_delete_percent
+        self.list_task = list_task
+        self.open_task = open_task
+        self.source_prefix = source_prefix
+        self.destination_bucket = destination_bucket
+        self.destination_prefix = destination_prefix
+        self.gcp_conn_id = gcp_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Find, list, and delete if asked."""
+        from hooks.engine import Destination
+        from transfer.deletion import DeleteExtraneous
+        from transfer.event_log import NoEventLog
+
+        wish = DeleteExtraneous(self.wish)
+        if wish is DeleteExtraneous.OFF:
+            raise AirflowSkipException("delete_extraneous is off")
+        task = context["ti"]
+        run = RunIdentity(**task.xcom_pull(task_ids=self.open_task))
+        listing = task.xcom_pull(task_ids=self.list_task, key=SUMMARY_KEY)
+        destination = Destination.of_records(self.gcp_conn_id, self.destination_bucket, run.state_bucket)
+        self._stop = destination.stop
+        with engine_errors(self.task_id, connections(gcp=self.gcp_conn_id), NoEventLog()):
+            return self._execute(wish, run, listing, destination, attempt=task.try_number)
+
+    def _execute(
+        self, wish: Any, run: RunIdentity, listing: Mapping[str, Any], destination: Destination, *, attempt: int
+    ) -> dict[str, Any]:
+        from transfer.deletion import LANES, DeleteExtraneous, permission
+        from transfer.model import Mode
+        from transfer.naming import Naming
+        from transfer.report import REPORT, ReconciliationReport
+        from transfer.sweep import sweep, tell_why_not
+
+        state = destination.state(run.state_prefix)
+        may = permission(
+            wish,
+            mode=Mode(listing["mode"]),
+            is_whole_source=listing["is_whole_source"],
+            is_own_listing=listing["run"]["transfer_id"] == run.transfer_id,
+            listed=listing["listed"],
+            is_green=ReconciliationReport.decode(state.read(REPORT)).is_green,
+        )
+        if may.action is DeleteExtraneous.OFF:
+            tell_why_not(state, may.why_not)
+            raise AirflowSkipException(f"nothing is deleted: {may.why_not}")
+        naming = Naming(
+            source_prefix=self.source_prefix,
+            destination_prefix=self.destination_prefix or self.source_prefix,
+            state_prefix=STATE_PREFIX,
+        )
+        swept = sweep(
+            may,
+            state=state,
+            destination=destination.listing().objects(naming.destination_prefix, leave_out=STATE_PREFIX),
+            naming=naming,
+            listing=listing["listing"],
+            listed=listing["listed"],
+            began_at_s=run.opened_at_s,
+            max_percent=float(self.max_delete_percent),
+            attempt=attempt,
+            lanes=destination.sinks(LANES),
+            loop=destination.loop(),
+        )
+        self.log.info("%s", swept.told)
+        return swept.to_dict()
+
+    def on_kill(self) -> None:
+        """Stop deleting; the next try looks at both sides anew."""
+        if self._stop is not None:
+            self._stop.set()

@@ -1,0 +1,57 @@
+"""Which date a run is for, and the prefixes it gives: a pure function of the DAG run, so every task of it, and every
+later clearing, sees the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from airflow.sdk.exceptions import AirflowFailException
+
+from transfer.prefixes import ROUTE, RUN, DatedPrefix, InvalidPrefix
+
+ROUTE_DAG_PREFIX = "route_"
+
+
+@dataclass(frozen=True, slots=True)
+class RunDates:
+    """What a DAG's templates may ask of a run; `timezone` (an IANA name) is where its days begin and end."""
+
+    timezone: str
+
+    def macros(self) -> Mapping[str, Any]:
+        """For `DAG(user_defined_macros=…)`."""
+        return {"dated": self.dated, "date_of": self.date_of}
+
+    def dated(self, prefix: str | None, dag_run: Any) -> str:
+        """The prefix with its date codes and placeholders filled in; empty for none.
+
+        Raises AirflowFailException (no retry) for a prefix with anything else in it.
+        """
+        try:
+            template = DatedPrefix.parse(prefix or "")
+        except InvalidPrefix as error:
+            raise AirflowFailException(str(error)) from error
+        names = {RUN: dag_run.run_id, ROUTE: dag_run.dag_id.removeprefix(ROUTE_DAG_PREFIX)}
+        return template.resolve(self._moment(dag_run)[0], names)
+
+    def date_of(self, dag_run: Any) -> str:
+        """The date, and what it is, for the log."""
+        moment, origin = self._moment(dag_run)
+        return f"{moment.isoformat(timespec='seconds')} ({self.timezone}), {origin}"
+
+    def _moment(self, dag_run: Any) -> tuple[datetime, str]:
+        moment, origin = _date_of(dag_run)
+        return moment.astimezone(ZoneInfo(self.timezone)), origin
+
+
+def _date_of(dag_run: Any) -> tuple[datetime, str]:
+    if dag_run.data_interval_start:
+        return dag_run.data_interval_start, "the start of its data interval"
+    if dag_run.logical_date:
+        return dag_run.logical_date, "its logical date"
+    return dag_run.run_after, "when it was triggered, since it has neither a data interval nor a logical date"

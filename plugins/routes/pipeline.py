@@ -1,0 +1,156 @@
+"""The tasks of a copy, chained: one pipeline, which the DAG with the form and every route share."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import DAG, Asset, AssetAlias, Param, TriggerRule
+
+from operators.cloudfront_to_gcs import CloudfrontToGcsWorker
+from operators.delete_extraneous import DeleteExtraneousOperator
+from operators.reconcile_transfer import ReconcileTransferOperator
+from operators.run_date import RunDates
+from operators.s3_list_to_pubsub import S3ListToPubSubOperator
+from operators.transfer_run import CloseTransferRunOperator, OpenTransferRunOperator
+
+
+def param(name: str, otherwise: str = "") -> str:
+    """A template for a run's parameter; null becomes an empty text."""
+    return f"{{{{ params.{name} if params.{name} is not none else '{otherwise}' }}}}"
+
+
+def prefix(name: str) -> str:
+    """A template for a prefix of this run, its date codes and placeholders filled in."""
+    return f"{{{{ dated(params.{name}, dag_run) }}}}"
+
+
+def pipeline(
+    dag_id: str,
+    *,
+    params: Mapping[str, Param],
+    arrived: Asset | AssetAlias,
+    timezone: str = "UTC",
+    max_open_runs: int | None = None,
+    tags: Collection[str] = (),
+    owner: str = "airflow",
+    **dag_arguments: Any,
+) -> DAG:
+    """A DAG of these tasks.
+
+    :param params: those of `routes.form`; buckets, prefixes, connections and limits all come from here.
+    :param arrived: what a verified run emits an event on; of an alias, on the asset of the run's own destination.
+    :param timezone: where the days of date prefixes begin and end, as an IANA name.
+    :param max_open_runs: how many runs may be past `open_run` at a time, whatever started them; None for no limit.
+    :param dag_arguments: the rest of what `DAG` takes.
+    """
+    with DAG(
+        dag_id=dag_id,
+        params=dict(params),
+        max_active_tasks=128,
+        tags=["edgehaul", "s3", "gcs", "cloudfront", *tags],
+        default_args={"owner": owner, "retries": 2, "retry_delay": timedelta(seconds=5)},
+        user_defined_macros=dict(RunDates(timezone).macros()),
+        **dag_arguments,
+    ) as dag:
+        _tasks(arrived, max_open_runs)
+    return dag
+
+
+def _tasks(arrived: Asset | AssetAlias, max_open_runs: int | None) -> None:
+    google = {"gcp_conn_id": param("gcp_conn_id"), "gcp_project": param("gcp_project")}
+    names = {
+        "source_prefix": prefix("source_prefix"),
+        "destination_bucket": param("destination_bucket"),
+        "destination_prefix": prefix("destination_prefix"),
+    }
+    events = {"log_name": param("log_name"), "is_verbose": param("verbose")}
+
+    open_run = OpenTransferRunOperator(
+        task_id="open_run",
+        topic=param("topic"),
+        error_topic=param("error_topic"),
+        state_bucket=param("state_bucket"),
+        way=f"s3://{param('source_bucket')}/{prefix('source_prefix')} to "
+        f"gs://{param('destination_bucket')}/{prefix('destination_prefix')}",
+        date="{{ date_of(dag_run) }}",
+        max_open_runs=max_open_runs,
+        # One at a time asks whether it is its turn, so that two never take the same one.
+        max_active_tis_per_dag=None if max_open_runs is None else 1,
+        **google,
+    ).as_setup()
+
+    list_objects = S3ListToPubSubOperator(
+        task_id="list",
+        run=open_run.output,
+        source_bucket=param("source_bucket"),
+        topic=param("topic"),
+        workers=param("workers"),
+        overwrite=param("overwrite"),
+        only_failed=param("only_failed"),
+        mode=param("mode"),
+        plan_run=param("plan_run"),
+        part_size_mib=param("part_size_mib"),
+        allow_empty=param("allow_empty"),
+        aws_conn_id=param("aws_conn_id"),
+        **names,
+        **google,
+        **events,
+    )
+
+    worker = {
+        "map_index_template": "{{ task.slot['label'] }}",
+        "source_bucket": param("source_bucket"),
+        "error_topic": param("error_topic"),
+        "threads": param("threads"),
+        "part_size_mib": param("part_size_mib"),
+        "bandwidth_limit_mib_s": param("bandwidth_limit_mib_s"),
+        "max_requests_per_s": param("max_requests_per_s"),
+        "ramp_up": param("ramp_up"),
+        "cloudfront_conn_id": param("cloudfront_conn_id"),
+        **names,
+        **google,
+        **events,
+    }
+    judge = {
+        "topic": param("topic"),
+        "overwrite": param("overwrite"),
+        "log_name": param("log_name"),
+        **names,
+        **google,
+    }
+
+    transfer = CloudfrontToGcsWorker.partial(task_id="transfer", **worker).expand(slot=list_objects.output)
+
+    # Whatever became of the workers, what they left is judged; without a listing there is nothing to judge.
+    reconcile = ReconcileTransferOperator(
+        task_id="reconcile", trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS, **judge
+    )
+
+    retry = CloudfrontToGcsWorker.partial(task_id="retry", **worker).expand(slot=reconcile.output)
+
+    # Also after retries that were skipped, since there was nothing to try again. Fails when there was no first pass.
+    verify = ReconcileTransferOperator(
+        task_id="verify", reviews="reconcile", trigger_rule=TriggerRule.ALL_DONE, outlets=[arrived], **judge
+    )
+
+    # Only after a green verdict.
+    delete_extraneous = DeleteExtraneousOperator(
+        task_id="delete_extraneous",
+        wish=param("delete_extraneous"),
+        max_delete_percent=param("max_delete_percent"),
+        **names,
+        gcp_conn_id=param("gcp_conn_id"),
+    )
+
+    close_run = CloseTransferRunOperator(
+        task_id="close_run",
+        run=open_run.output,
+        destination_bucket=param("destination_bucket"),
+        keep_runs=param("keep_runs"),
+        **google,
+    ).as_teardown(setups=open_run)
+
+    open_run >> list_objects >> transfer >> reconcile >> retry >> verify >> delete_extraneous >> close_run
+    list_objects >> reconcile >> verify

@@ -1,0 +1,141 @@
+"""One route: what is fixed, how fast, and when; and what a schema cannot say about it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from operators.run_date import ROUTE_DAG_PREFIX
+from routes.schema import PARAM_OF
+from transfer.prefixes import DatedPrefix, InvalidPrefix
+
+DEFAULT_TIMEZONE = "UTC"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One entry of the routes file, checked."""
+
+    name: str
+    description: str
+    owner: str
+    tags: tuple[str, ...]
+    values: Mapping[str, Any]
+    """Parameters of the form that the entry sets, by name."""
+    cron: str | None
+    timezone: str
+    start: date | None
+    catchup: bool
+    max_active_runs: int
+
+    @classmethod
+    def of(cls, entry: Mapping[str, Any]) -> Route:
+        """The route of an entry without problems."""
+        schedule = entry.get("schedule") or {}
+        start = schedule.get("start")
+        placed = {name: entry[group][field] for (group, field), name in PARAM_OF.items() if field in entry[group]}
+        return cls(
+            name=entry["name"],
+            description=entry.get("description", ""),
+            owner=entry.get("owner", "airflow"),
+            tags=tuple(entry.get("tags", ())),
+            values={**placed, **entry.get("parameters", {})},
+            cron=schedule.get("cron"),
+            timezone=schedule.get("timezone", DEFAULT_TIMEZONE),
+            start=date.fromisoformat(start) if start else None,
+            catchup=schedule.get("catchup", False),
+            max_active_runs=entry.get("max_active_runs", 1),
+        )
+
+    @property
+    def dag_id(self) -> str:
+        """The id of its DAG."""
+        return f"{ROUTE_DAG_PREFIX}{self.name}"
+
+    @property
+    def destination(self) -> tuple[str, str]:
+        """The bucket, and the folder in it that all runs write under."""
+        written = self.values.get("destination_prefix") or self.values.get("source_prefix") or ""
+        return self.values["destination_bucket"], DatedPrefix.parse(written).folder
+
+
+def route_problems(entry: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """What is wrong with an entry that its schema is content with: where, and a sentence on what to change."""
+    prefixes_are_sound = True
+    for group in ("source", "destination"):
+        try:
+            DatedPrefix.parse(entry[group].get("prefix") or "")
+        except InvalidPrefix as error:
+            prefixes_are_sound = False
+            yield (group, "prefix"), str(error)
+    for name, value in entry.get("parameters", {}).items():
+        if isinstance(value, float) and not math.isfinite(value):
+            yield (
+                ("parameters", name),
+                f"{value!r} is no number to count with: choose a finite one, or take the field out",
+            )
+    yield from _schedule_problems(entry.get("schedule") or {})
+    if prefixes_are_sound and entry.get("max_active_runs", 1) > 1:
+        written = entry["destination"].get("prefix") or entry["source"].get("prefix") or ""
+        if not DatedPrefix.parse(written).has_run_in_it:
+            yield (
+                ("max_active_runs",),
+                f"runs that go on at the same time would all write to {written or 'the same names'!r}: choose 1, or put"
+                " date codes or {dag_run_id} into destination.prefix",
+            )
+
+
+def _schedule_problems(schedule: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    if not schedule:
+        return
+    if not _is_cron(schedule["cron"]):
+        yield (
+            ("schedule", "cron"),
+            f"{schedule['cron']!r} is no schedule: write the five fields of cron (minute hour day month weekday),"
+            " @hourly, @daily, @weekly, @monthly, @quarterly or @yearly",
+        )
+    if not _is_timezone(schedule.get("timezone", DEFAULT_TIMEZONE)):
+        yield (
+            ("schedule", "timezone"),
+            f"{schedule['timezone']!r} is no time zone: write an IANA name, as in Europe/Berlin or UTC",
+        )
+    start = schedule.get("start")
+    if start and not _is_date(start):
+        yield ("schedule", "start"), f"{start!r} is no day of the calendar: choose a date, as in 2026-01-31"
+    if schedule.get("catchup") and not start:
+        yield (
+            ("schedule", "catchup"),
+            "without a start there is nothing to catch up from: add schedule.start, or choose false",
+        )
+
+
+def _is_cron(expression: str) -> bool:
+    from airflow.sdk import CronDataIntervalTimetable
+    from airflow.sdk.exceptions import AirflowTimetableInvalid
+
+    timetable = CronDataIntervalTimetable(expression, timezone=DEFAULT_TIMEZONE)
+    try:
+        timetable.validate()
+    except AirflowTimetableInvalid:
+        return False
+    return len(timetable.expression.split()) == 5
+
+
+def _is_timezone(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
+
+
+def _is_date(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True

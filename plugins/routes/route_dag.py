@@ -1,0 +1,80 @@
+"""The DAG of a route: the pipeline with the route's values in place of the form's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from airflow.sdk import DAG, CronDataIntervalTimetable, Param
+
+from operators.arrival import arrival_asset
+from routes.form import PARAMS
+from routes.pipeline import pipeline
+from routes.route import Route
+from routes.schema import PARAM_OF
+
+FIXED = frozenset({*PARAM_OF.values(), "topic", "error_topic", "state_bucket", "log_name"})
+"""Where from and where to: whoever starts a run of a route may choose how fast it goes, and not what it touches."""
+
+
+def route_dag(route: Route) -> DAG:
+    """The DAG `route_<name>`."""
+    asset = arrival_asset(*route.destination)
+    zone = ZoneInfo(route.timezone)
+    return pipeline(
+        route.dag_id,
+        params=route_params(route.values),
+        arrived=asset,
+        timezone=route.timezone,
+        max_open_runs=route.max_active_runs,
+        tags=["route", *route.tags],
+        owner=route.owner,
+        description=route.description or _way(route),
+        doc_md=_documentation(route, asset.uri),
+        schedule=CronDataIntervalTimetable(route.cron, timezone=route.timezone) if route.cron else None,
+        start_date=datetime(route.start.year, route.start.month, route.start.day, tzinfo=zone) if route.start else None,
+        catchup=route.catchup,
+        max_active_runs=route.max_active_runs,
+    )
+
+
+def route_params(values: Mapping[str, Any]) -> dict[str, Param]:
+    """The form's parameters with the route's values: those that say what is touched take no other, the rest do."""
+    params = {}
+    for name, param in PARAMS.items():
+        value = values.get(name, param.value)
+        if name in FIXED:
+            # A list of one choice: the form shows it and has no other, and the API refuses any.
+            schema = {"type": param.schema["type"], "enum": [value], "section": "Fixed by the route"}
+            schema |= {"values_display": {"null": "none"}} if value is None else {}
+        else:
+            schema = param.schema
+        params[name] = Param(value, description=param.description, schema=schema)
+    return params
+
+
+def _way(route: Route) -> str:
+    source, destination = route.values["source_bucket"], route.values["destination_bucket"]
+    source_prefix = route.values.get("source_prefix") or ""
+    return (
+        f"s3://{source}/{source_prefix} to gs://{destination}/{route.values.get('destination_prefix') or source_prefix}"
+    )
+
+
+def _documentation(route: Route, asset: str) -> str:
+    when = f"`{route.cron}` ({route.timezone})" if route.cron else "by hand"
+    missed = "made up for" if route.catchup else "left out"
+    at_once = "one run at a time" if route.max_active_runs == 1 else f"{route.max_active_runs} runs at a time"
+    return f"""{route.description}
+
+|   |   |
+|---|---|
+| Copies | `{_way(route)}` |
+| through | the connection `{route.values["cloudfront_conn_id"]}` |
+| When | {when}; intervals missed while it was paused or busy are {missed} |
+| Overlap | {at_once}, whatever started them; later ones wait |
+| Date | the start of the data interval in {route.timezone}; without one, when the run was triggered |
+| Event | on the asset `{asset}` when every object is accounted for |
+"""

@@ -1,0 +1,145 @@
+"""What an entry of the routes file may hold, and one sentence for each thing that is wrong with one."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from jsonschema import Draft202012Validator, ValidationError
+
+from routes.form import MEANING, PARAMS
+
+PARAM_OF = {
+    ("source", "bucket"): "source_bucket",
+    ("source", "prefix"): "source_prefix",
+    ("source", "connection"): "aws_conn_id",
+    ("edge", "connection"): "cloudfront_conn_id",
+    ("destination", "bucket"): "destination_bucket",
+    ("destination", "prefix"): "destination_prefix",
+    ("destination", "connection"): "gcp_conn_id",
+    ("destination", "project"): "gcp_project",
+}
+"""Which parameter of the form a field sets; what a value may be is said there, once."""
+
+OF_ONE_RUN = ("only_failed", "plan_run", "mode")
+"""Parameters that only a person who starts a run can choose."""
+
+NAME = r"^[a-z0-9][a-z0-9_\-]{0,99}$"
+DATE = r"^\d{4}-\d{2}-\d{2}$"
+MEANINGS = {
+    **MEANING,
+    NAME: "a route's name: 1 to 100 lower-case letters, digits, hyphens and underscores, a letter or digit first",
+    DATE: "a date, as in 2026-01-31",
+}
+KINDS = {
+    "string": "a text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "object": "a mapping (field: value)",
+    "array": "a list",
+    "null": "nothing",
+}
+TEXT = {"type": "string", "minLength": 1, "maxLength": 500}
+
+
+def _of_form(name: str) -> dict[str, Any]:
+    schema = PARAMS[name].schema
+    return {keyword: schema[keyword] for keyword in schema if keyword not in ("section", "values_display")}
+
+
+def _mapping(properties: Mapping[str, Any], *, required: tuple[str, ...] = ()) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": list(required), "additionalProperties": False}
+
+
+def _fields(of: str) -> dict[str, Any]:
+    return {field: _of_form(name) for (group, field), name in PARAM_OF.items() if group == of}
+
+
+ROUTE = _mapping(
+    {
+        "name": {"type": "string", "pattern": NAME},
+        "description": TEXT,
+        "owner": TEXT,
+        "tags": {"type": "array", "items": {"type": "string", "minLength": 1, "maxLength": 100}, "uniqueItems": True},
+        "source": _mapping(_fields("source"), required=("bucket",)),
+        "edge": _mapping(_fields("edge"), required=("connection",)),
+        "destination": _mapping(_fields("destination"), required=("bucket",)),
+        "schedule": _mapping(
+            {
+                "cron": {"type": "string", "minLength": 1},
+                "timezone": {"type": "string", "minLength": 1},
+                "start": {"type": "string", "pattern": DATE},
+                "catchup": {"type": "boolean"},
+            },
+            required=("cron",),
+        )
+        | {"type": ["null", "object"]},
+        "max_active_runs": {"type": "integer", "minimum": 1, "maximum": 1000},
+        "parameters": _mapping(
+            {name: _of_form(name) for name in PARAMS if name not in {*PARAM_OF.values(), *OF_ONE_RUN}}
+        ),
+    },
+    required=("name", "source", "edge", "destination"),
+)
+
+Path = tuple[str | int, ...]
+
+
+def schema_problems(entry: Any) -> Iterator[tuple[Path, str]]:
+    """Everything the schema finds wrong: where in the entry, and a sentence on what to change."""
+    for error in Draft202012Validator(ROUTE).iter_errors(entry):
+        path = tuple(error.absolute_path)
+        if error.validator == "additionalProperties":
+            known = list(error.schema["properties"])
+            for unknown in [name for name in error.instance if name not in known]:
+                yield (*path, unknown), _unknown(str(unknown), known)
+        elif error.validator == "required":
+            missing = next(name for name in error.validator_value if f"'{name}'" in error.message)
+            yield (*path, missing), "it is missing: add it"
+        else:
+            yield path, _sentence(error)
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    advice = f"did you mean {close[0]}?" if close else f"use {_either(known)}, or take it out"
+    return f"there is no such field; {advice}"
+
+
+def _sentence(error: ValidationError) -> str:
+    value, wanted, schema = error.instance, error.validator_value, error.schema
+    match error.validator:
+        case "type":
+            kinds = [wanted] if isinstance(wanted, str) else list(wanted)
+            quotes = ", in quotes" if "string" in kinds and isinstance(value, bool | int | float) else ""
+            return f"{_shown(value)} does not fit here: choose {_either([KINDS[kind] for kind in kinds])}{quotes}"
+        case "enum":
+            return f"{_shown(value)} is none of the choices: choose {_either(list(wanted))}"
+        case "pattern":
+            return f"{_shown(value)} does not fit here: choose {MEANINGS[wanted]}"
+        case "minimum" | "maximum":
+            low, high = schema.get("minimum"), schema.get("maximum")
+            choice = f"{low:,} or more" if high is None else f"{low:,} to {high:,}"
+            return f"{_shown(value)} is out of range: choose {choice}"
+        case "minLength":
+            return "it is empty: give it a value, or take the field out"
+        case "maxLength":
+            return f"it has {len(value):,} characters: choose {wanted:,} at most"
+        case "uniqueItems":
+            return "it names something twice: name it once"
+    return error.message
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "an empty value"
+    if isinstance(value, dict | list):
+        return "a mapping" if isinstance(value, dict) else "a list"
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}…"
+
+
+def _either(choices: list[str]) -> str:
+    return choices[0] if len(choices) == 1 else f"{', '.join(choices[:-1])} or {choices[-1]}"

@@ -1,0 +1,65 @@
+"""Rows for people among a run's records: CSV, in files that fit into memory."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+
+from transfer.ports import StateStore
+
+MAX_ROWS = 50_000
+"""In one file: it is made in memory."""
+
+
+class CsvFile:
+    """Writes <base>.csv. After MAX_ROWS rows it goes on in <base>-2.csv, and so on. Use from one thread; close it."""
+
+    def __init__(self, state: StateStore, base: str, columns: Sequence[str]) -> None:
+        self._state = state
+        self._base = base
+        self._columns = columns
+        self._files = 0
+        self._begin()
+
+    def add(self, row: Sequence[object]) -> None:
+        """One row, as many values as columns."""
+        if self._rows >= MAX_ROWS:
+            self._store()
+        self._csv.writerow(row)
+        self._rows += 1
+
+    def close(self) -> None:
+        """Store the last rows, in the place of earlier files of that name."""
+        self._store()
+        names = {_name(self._base, number) for number in range(1, self._files + 1)}
+        for entry in list(self._state.entries(f"{self._base}-")):
+            if entry.name not in names:
+                self._state.delete(entry.name)
+
+    def rows(self) -> Iterator[list[str]]:
+        """What was written, once it is closed. One file at a time is in memory."""
+        for number in range(1, self._files + 1):
+            text = self._state.read(_name(self._base, number)).decode("utf-8", "surrogatepass")
+            lines = csv.reader(io.StringIO(text, newline=""))
+            next(lines)
+            yield from lines
+
+    def _begin(self) -> None:
+        self._bytes = io.BytesIO()
+        self._text = io.TextIOWrapper(self._bytes, "utf-8", "surrogatepass", newline="")
+        self._csv = csv.writer(self._text)
+        self._csv.writerow(self._columns)
+        self._rows = 0
+
+    def _store(self) -> None:
+        self._files += 1
+        self._text.flush()
+        self._state.write(
+            _name(self._base, self._files), self._bytes.getvalue(), content_type="text/csv; charset=utf-8"
+        )
+        self._begin()
+
+
+def _name(base: str, number: int) -> str:
+    return f"{base}.csv" if number == 1 else f"{base}-{number}.csv"

@@ -1,0 +1,256 @@
+"""Routes under a real scheduler: two at once, their dates, backfills from the command line and over REST, and their events."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from demo.airflow_api import AirflowError, Run
+from demo.airflow_stack import REPOSITORY, AirflowStack
+from localcloud.supervisor import LocalCloud
+from pipeline import Pipeline
+
+BERLIN = ZoneInfo("Europe/Berlin")
+PUBLIC_BUCKET = "edgehaul-public-copy"
+SPRING_DAYS = ["2025/03/29", "2025/03/30", "2025/03/31"]  # the clock goes forward on the 30th
+LEAP_DAYS = ["2024/02/28", "2024/02/29", "2024/03/01"]
+ROUTES = """
+routes:
+  - name: signed
+    source: {bucket: SOURCE, prefix: "days/%Y/%m/%d/"}
+    edge: {connection: cloudfront_default}
+    destination: {bucket: DESTINATION, prefix: "archive/dt=%Y-%m-%d/"}
+    schedule: {cron: "@daily", timezone: Europe/Berlin, start: TODAY}
+    max_active_runs: 2
+    parameters: {workers: 1, threads: 4, allow_empty: true}
+  - name: broken
+    source: {bucket: SOURCE, prefix: "days/%Q/"}
+    edge: {connection: cloudfront_default}
+    destination: {bucket: DESTINATION}
+  - name: public
+    source: {bucket: SOURCE, prefix: "days/%Y/%m/%d/"}
+    edge: {connection: cloudfront_public}
+    destination: {bucket: PUBLIC, prefix: "{route}/%Y-%m/%-d/"}
+    schedule: {cron: "@daily"}
+    parameters: {workers: 1, threads: 4, allow_empty: true}
+"""
+DOWNSTREAM = """
+from airflow.sdk import DAG, Asset, task
+
+with DAG("downstream", schedule=Asset("gs://PUBLIC/")):
+
+    @task
+    def see(triggering_asset_events=None):
+        (events,) = triggering_asset_events.values()
+        return [event.extra["destination"] for event in events]
+
+    see()
+"""
+
+
+@dataclass
+class Started:
+    """The runs that the tests look at, all started at once."""
+
+    nightly: Run
+    backfilled: list[Run]
+    leap: list[Run]
+    signed: Run
+    form: Run
+
+
+@pytest.fixture(scope="module")
+def pipeline(cloud: LocalCloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+    folder = tmp_path_factory.mktemp("routes")
+    today = datetime.now(BERLIN).date()
+
+    def fill_in(text: str) -> str:
+        names = {"SOURCE": cloud.source_bucket, "DESTINATION": cloud.destination_bucket, "PUBLIC": PUBLIC_BUCKET}
+        names["TODAY"] = str(today)
+        return re.sub("|".join(names), lambda match: names[match[0]], text)
+
+    shutil.copytree(REPOSITORY / "dags", folder / "dags")
+    (folder / "dags" / "downstream.py").write_text(fill_in(DOWNSTREAM))
+    (folder / "routes.yaml").write_text(fill_in(ROUTES))
+    environment = {**cloud.environment(), "EDGEHAUL_ROUTES": str(folder / "routes.yaml")}
+    stack = AirflowStack(folder / "airflow", environment=environment, dags_folder=folder / "dags")
+    pipeline = Pipeline(cloud, stack)
+    pipeline.gcs.create_bucket(PUBLIC_BUCKET)
+    for day in [*SPRING_DAYS, *LEAP_DAYS, *(f"{today - timedelta(days):%Y/%m/%d}" for days in range(-1, 4))]:
+        for name in ("a", "b"):
+            pipeline.put(f"days/{day}/{name}", f"{day} {name}".encode())
+    with stack:
+        yield pipeline
+
+
+@pytest.fixture(scope="module")
+def started(pipeline: Pipeline) -> Started:
+    airflow = pipeline.airflow
+    airflow.wait_for_dag("route_public")
+    nightly = airflow.wait_for_runs("route_public", timeout_s=60)[0]
+    # Airflow's backfills do not wait for other writers when the database is SQLite: they are made while nothing runs.
+    assert pipeline.wait(nightly) == "success", pipeline.logs(nightly)[-4000:]
+    airflow.command(
+        *("backfill", "create", "--dag-id", "route_signed"),
+        *("--from-date", "2025-03-29T00:00:00+01:00", "--to-date", "2025-03-31T00:00:00+02:00"),
+    )
+    airflow.create_backfill("route_public", "2024-02-28T00:00:00Z", "2024-03-01T00:00:00Z", max_active_runs=2)
+    signed = airflow.trigger("route_signed")
+    form = pipeline.trigger("days/%Y/%m/", destination_prefix="by-hand/%%/{dag_run_id}/")
+    return Started(
+        nightly=nightly,
+        backfilled=airflow.runs("route_signed", "backfill"),
+        leap=airflow.runs("route_public", "backfill"),
+        signed=signed,
+        form=form,
+    )
+
+
+def names(pipeline: Pipeline, bucket: str, prefix: str) -> dict[str, bytes]:
+    return {blob.name: blob.download_as_bytes() for blob in pipeline.gcs.list_blobs(bucket, prefix=prefix)}
+
+
+def open_times(pipeline: Pipeline, dag_id: str) -> list[tuple[datetime, datetime]]:
+    """From when to when each finished run of a DAG was open."""
+    times = []
+    for run in pipeline.airflow.runs(dag_id):
+        opened = pipeline.airflow.task_instance(run, "open_run").ended_at
+        closed = pipeline.airflow.task_instance(run, "close_run").ended_at
+        times += [(opened, closed)] if opened and closed else []
+    return times
+
+
+def most_at_once(pipeline: Pipeline, dag_id: str) -> int:
+    """How many runs of a DAG were open at the same time, at most."""
+    times = open_times(pipeline, dag_id)
+    return max(sum(opened <= moment < closed for opened, closed in times) for moment, _ in times)
+
+
+def test_two_routes_at_once_one_signed_and_one_public(pipeline: Pipeline, started: Started) -> None:
+    for run in [started.signed, *started.backfilled, *started.leap]:
+        assert pipeline.wait(run) == "success", pipeline.logs(run)[-4000:]
+    signed, public = open_times(pipeline, "route_signed"), open_times(pipeline, "route_public")
+    at_once = [(one, other) for one in signed for other in public if one[0] < other[1] and other[0] < one[1]]
+    assert at_once, "the two routes were never at work at the same time"
+
+
+def test_a_manual_run_without_a_logical_date_says_which_date_it_took(pipeline: Pipeline, started: Started) -> None:
+    assert pipeline.wait(started.signed) == "success", pipeline.logs(started.signed)[-4000:]
+    log = pipeline.airflow.task_log(started.signed, "open_run")
+    (day,) = set(re.findall(r"its date is (\d{4}-\d{2}-\d{2})T.*\(Europe/Berlin\), when it was triggered", log))
+    expected = {f"archive/dt={day}/{name}": f"{day.replace('-', '/')} {name}".encode() for name in "ab"}
+    assert names(pipeline, pipeline.cloud.destination_bucket, f"archive/dt={day}/") == expected
+
+
+def test_a_backfill_from_the_command_line_moves_each_day_once_over_a_change_of_clocks(
+    pipeline: Pipeline, started: Started
+) -> None:
+    assert len(started.backfilled) == len(SPRING_DAYS)
+    for run in started.backfilled:
+        assert pipeline.wait(run) == "success", pipeline.logs(run)[-4000:]
+    expected = {
+        f"archive/dt={day.replace('/', '-')}/{name}": f"{day} {name}".encode() for day in SPRING_DAYS for name in "ab"
+    }
+    assert names(pipeline, pipeline.cloud.destination_bucket, "archive/dt=2025-") == expected
+    copied = [pipeline.airflow.xcom(run, "verify")["copied"] for run in started.backfilled]
+    assert copied == [2, 2, 2]
+
+
+def test_a_backfill_over_rest_moves_each_day_once_over_the_end_of_a_month(pipeline: Pipeline, started: Started) -> None:
+    assert len(started.leap) == len(LEAP_DAYS)
+    for run in started.leap:
+        assert pipeline.wait(run) == "success", pipeline.logs(run)[-4000:]
+    places = {"2024/02/28": "2024-02/28", "2024/02/29": "2024-02/29", "2024/03/01": "2024-03/1"}
+    expected = {f"public/{place}/{name}": f"{day} {name}".encode() for day, place in places.items() for name in "ab"}
+    assert names(pipeline, PUBLIC_BUCKET, "public/2024-") == expected
+
+
+def test_a_scheduled_run_moves_the_day_that_ended(pipeline: Pipeline, started: Started) -> None:
+    assert pipeline.airflow.runs("route_signed", "scheduled") == []  # its first day has not ended
+    run = started.nightly
+    day = datetime.fromisoformat(run.run_id.removeprefix("scheduled__")) - timedelta(1)
+    assert f"its date is {day:%Y-%m-%d}T00:00:00" in pipeline.airflow.task_log(run, "open_run")
+    assert len(names(pipeline, PUBLIC_BUCKET, f"public/{day:%Y-%m}/{day.day}/")) == 2
+
+
+def test_no_more_runs_are_open_than_the_route_allows_whatever_started_them(
+    pipeline: Pipeline, started: Started
+) -> None:
+    """Scheduled, manual and backfilled runs together; one backfill was allowed ten runs at a time, the other two."""
+    for dag_id in ("route_signed", "route_public"):
+        for run in pipeline.airflow.runs(dag_id):
+            assert pipeline.wait(run) == "success"
+    assert most_at_once(pipeline, "route_public") == 1
+    assert most_at_once(pipeline, "route_signed") == 2
+
+
+def test_a_finished_day_that_is_backfilled_again_moves_nothing(pipeline: Pipeline, started: Started) -> None:
+    run = started.leap[0]
+    assert pipeline.wait(run) == "success"
+    before = {
+        blob.name: blob.generation for blob in pipeline.gcs.list_blobs(PUBLIC_BUCKET, prefix="public/2024-02/28/")
+    }
+    day = "2024-02-28T00:00:00Z"
+    for other in started.leap:
+        pipeline.wait(other)
+    pipeline.airflow.end_backfills("route_public")
+    pipeline.airflow.create_backfill("route_public", day, day, max_active_runs=1, reprocess="completed")
+    assert pipeline.wait(run) == "success", pipeline.logs(run)[-4000:]
+    assert pipeline.airflow.task_instance(run, "verify").try_number == 2
+    summary = pipeline.airflow.xcom(run, "verify")
+    assert (summary["listed"], summary["copied"], summary["skipped"]) == (2, 0, 2)
+    after = {blob.name: blob.generation for blob in pipeline.gcs.list_blobs(PUBLIC_BUCKET, prefix="public/2024-02/28/")}
+    assert after == before
+
+
+def test_a_verified_run_is_an_event_that_starts_other_dags(pipeline: Pipeline, started: Started) -> None:
+    events = pipeline.airflow.asset_events(f"gs://{PUBLIC_BUCKET}/")
+    (event,) = [event for event in events if event["source_run_id"] == started.nightly.run_id]
+    summary = pipeline.airflow.xcom(started.nightly, "verify")
+    assert {name: event["extra"][name] for name in summary} == summary
+    assert (event["extra"]["copied"], event["extra"]["dag_id"]) == (2, "route_public")
+    assert event["extra"]["destination"].startswith(f"gs://{PUBLIC_BUCKET}/public/")
+    assert pipeline.gcs.bucket(PUBLIC_BUCKET).blob(event["extra"]["report_uri"].split("/", 3)[3]).exists()
+    seen = []
+    for run in pipeline.airflow.runs("downstream"):
+        assert pipeline.wait(run) == "success", pipeline.logs(run)[-4000:]
+        seen += pipeline.airflow.xcom(run, "see")
+    assert event["extra"]["destination"] in seen
+
+
+def test_a_run_of_the_form_takes_dates_and_is_an_event_of_its_own_destination(
+    pipeline: Pipeline, started: Started
+) -> None:
+    assert pipeline.wait(started.form) == "success", pipeline.logs(started.form)[-4000:]
+    prefix = f"by-hand/%/{started.form.run_id}/"
+    assert names(pipeline, pipeline.cloud.destination_bucket, prefix)
+    uri = f"gs://{pipeline.cloud.destination_bucket}/by-hand/%25/{started.form.run_id}"
+    (event,) = pipeline.airflow.asset_events(uri)
+    assert event["extra"]["report_uri"] == pipeline.airflow.xcom(started.form, "verify")["report_uri"]
+
+
+def test_a_broken_route_is_an_import_error_and_breaks_no_other(pipeline: Pipeline) -> None:
+    (file, text) = next(iter(pipeline.airflow.import_errors().items()))
+    assert file == "configured_routes_errors.py"
+    assert len(pipeline.airflow.import_errors()) == 1
+    assert re.search(r"routes\.yaml, line 11, route broken, source\.prefix: '.*' has '%Q', which is no date code", text)
+    with pytest.raises(AirflowError, match="404"):
+        pipeline.airflow.runs("route_broken")
+
+
+def test_whoever_starts_a_route_may_choose_how_fast_and_not_where(pipeline: Pipeline, started: Started) -> None:
+    with pytest.raises(AirflowError, match=r"400 .*destination_bucket"):
+        pipeline.airflow.trigger("route_public", {"destination_bucket": "somewhere-else"})
+    with pytest.raises(AirflowError, match=r"400 .*threads"):
+        pipeline.airflow.trigger("route_public", {"threads": 0})
+    run = pipeline.trigger("days/%Y/%Q/")
+    assert pipeline.wait(run) == "failed"
+    opening = pipeline.airflow.task_instance(run, "open_run")
+    assert (opening.state, opening.try_number) == ("failed", 1)
+    assert "'%Q', which is no date code here: use %Y" in pipeline.airflow.task_log(run, "open_run")

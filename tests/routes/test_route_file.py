@@ -1,0 +1,274 @@
+"""The routes file: what is sound becomes a route, and each thing that is wrong one sentence with file, line and field."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from routes.route_file import SETTING, RoutesFile, read_routes
+
+ROOT = Path(__file__).resolve().parents[2]
+SOUND = """routes:
+  - name: sound
+    source: {bucket: my-source}
+    edge: {connection: cloudfront_default}
+    destination: {bucket: my-destination}
+"""
+FULL = """routes:
+  - name: photos
+    description: Yesterday's photos
+    owner: media
+    tags: [media, daily]
+    source:
+      bucket: my-photos
+      prefix: uploads/%Y/%m/%d/
+      connection: aws_media
+    edge:
+      connection: cloudfront_media
+    destination:
+      bucket: my-archive
+      prefix: photos/dt=%Y-%m-%d/
+      connection: google_media
+      project: my-project
+    schedule:
+      cron: "@daily"
+      timezone: Europe/Berlin
+      start: 2026-01-01
+      catchup: true
+    max_active_runs: 2
+    parameters:
+      workers: 8
+      bandwidth_limit_mib_s: 12.5
+      overwrite: never
+      topic: media-requests
+"""
+
+
+@pytest.fixture
+def read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def read_text(text: str) -> RoutesFile:
+        file = tmp_path / "routes.yaml"
+        file.write_text(text, encoding="utf-8")
+        monkeypatch.setenv(SETTING, str(file))
+        return read_routes(tmp_path / "another.yaml")
+
+    return read_text
+
+
+def test_a_whole_entry(read) -> None:
+    found = read(FULL)
+    assert found.problems == []
+    (route,) = found.routes
+    assert (route.dag_id, route.description, route.owner) == ("route_photos", "Yesterday's photos", "media")
+    assert route.tags == ("media", "daily")
+    assert (route.cron, route.timezone, route.start) == ("@daily", "Europe/Berlin", date(2026, 1, 1))
+    assert (route.catchup, route.max_active_runs) == (True, 2)
+    assert route.destination == ("my-archive", "photos/")
+    assert route.values == {
+        "source_bucket": "my-photos",
+        "source_prefix": "uploads/%Y/%m/%d/",
+        "aws_conn_id": "aws_media",
+        "cloudfront_conn_id": "cloudfront_media",
+        "destination_bucket": "my-archive",
+        "destination_prefix": "photos/dt=%Y-%m-%d/",
+        "gcp_conn_id": "google_media",
+        "gcp_project": "my-project",
+        "workers": 8,
+        "bandwidth_limit_mib_s": 12.5,
+        "overwrite": "never",
+        "topic": "media-requests",
+    }
+
+
+def test_the_least_entry_is_started_by_hand_one_run_at_a_time(read) -> None:
+    (route,) = read(SOUND).routes
+    assert (route.cron, route.timezone, route.catchup, route.max_active_runs) == (None, "UTC", False, 1)
+    assert route.destination == ("my-destination", "")
+
+
+# What is changed in FULL, what then stands at which line, and the sentence's end.
+WRONG = [
+    (
+        "name: photos",
+        "name: My Photos",
+        2,
+        "name: 'My Photos' does not fit here: choose a route's name: 1 to 100 lower",
+    ),
+    ("name: photos", "name: 7", 2, "name: 7 does not fit here: choose a text, in quotes"),
+    ("owner: media", "owner: ''", 4, "owner: it is empty: give it a value, or take the field out"),
+    ("owner: media", "owners: media", 4, "owners: there is no such field; did you mean owner?"),
+    ("owner: media", "zzz: media", 4, "zzz: there is no such field; use name, description, owner, tags, source, edge,"),
+    ("[media, daily]", "media", 5, "tags: 'media' does not fit here: choose a list"),
+    ("[media, daily]", "[media, media]", 5, "tags: it names something twice: name it once"),
+    ("[media, daily]", "[media, 3]", 5, "tags[1]: 3 does not fit here: choose a text, in quotes"),
+    (
+        "bucket: my-photos",
+        "bucket: My_Photos",
+        7,
+        "source.bucket: 'My_Photos' does not fit here: choose the name of an S3",
+    ),
+    ("bucket: my-photos", "region: x", 6, "source.bucket: it is missing: add it"),
+    (
+        "connection: cloudfront_media",
+        "connection:",
+        11,
+        "edge.connection: an empty value does not fit here: choose a text",
+    ),
+    ("connection: aws_media", "connection: ''", 9, "source.connection: it is empty: give it a value"),
+    (
+        "prefix: uploads/%Y/%m/%d/",
+        "prefix: uploads/%Q/",
+        8,
+        "source.prefix: 'uploads/%Q/' has '%Q', which is no date code",
+    ),
+    (
+        "prefix: photos/dt=%Y-%m-%d/",
+        "prefix: '{ds}/'",
+        14,
+        "destination.prefix: '{ds}/' has '{ds}', which is no placeholder",
+    ),
+    (
+        "prefix: photos/dt=%Y-%m-%d/",
+        f"prefix: {'x' * 1025}",
+        14,
+        "destination.prefix: it has 1,025 characters: choose 1,024",
+    ),
+    (
+        "prefix: photos/dt=%Y-%m-%d/",
+        "prefix: photos/",
+        22,
+        "max_active_runs: runs that go on at the same time would all write",
+    ),
+    (
+        "bucket: my-archive",
+        "bucket: -a",
+        13,
+        "destination.bucket: '-a' does not fit here: choose the name of a Cloud Storage",
+    ),
+    ('cron: "@daily"', "cron: daily", 18, "schedule.cron: 'daily' is no schedule: write the five fields of cron"),
+    ('cron: "@daily"', "cron: 0 0 * * * *", 18, "schedule.cron: '0 0 * * * *' is no schedule"),
+    ('cron: "@daily"', "crom: x", 18, "schedule.crom: there is no such field; did you mean cron?"),
+    ('cron: "@daily"', "crom: x", 17, "schedule.cron: it is missing: add it"),
+    ("timezone: Europe/Berlin", "timezone: CEST", 19, "schedule.timezone: 'CEST' is no time zone: write an IANA name"),
+    ("timezone: Europe/Berlin", "timezone: ../UTC", 19, "schedule.timezone: '../UTC' is no time zone"),
+    ("start: 2026-01-01", "start: 2026-02-30", 20, "schedule.start: '2026-02-30' is no day of the calendar"),
+    ("start: 2026-01-01", "start: 1.1.2026", 20, "schedule.start: '1.1.2026' does not fit here: choose a date, as in"),
+    ("      start: 2026-01-01\n", "", 20, "schedule.catchup: without a start there is nothing to catch up from"),
+    ("catchup: true", "catchup: sure", 21, "schedule.catchup: 'sure' does not fit here: choose true or false"),
+    ("max_active_runs: 2", "max_active_runs: 0", 22, "max_active_runs: 0 is out of range: choose 1 to 1,000"),
+    ("workers: 8", "workers: many", 24, "parameters.workers: 'many' does not fit here: choose a whole number"),
+    ("workers: 8", "workers: 65", 24, "parameters.workers: 65 is out of range: choose 1 to 64"),
+    ("workers: 8", "only_failed: last", 24, "parameters.only_failed: there is no such field"),
+    ("workers: 8", "source_bucket: x", 24, "parameters.source_bucket: there is no such field"),
+    ("bandwidth_limit_mib_s: 12.5", "bandwidth_limit_mib_s: -1", 25, "-1 is out of range: choose 0 or more"),
+    (
+        "bandwidth_limit_mib_s: 12.5",
+        "bandwidth_limit_mib_s: .inf",
+        25,
+        "parameters.bandwidth_limit_mib_s: inf is no number",
+    ),
+    (
+        "overwrite: never",
+        "overwrite: no",
+        26,
+        "parameters.overwrite: False does not fit here: choose a text, in quotes",
+    ),
+    ("overwrite: never", "overwrite: nope", 26, "'nope' is none of the choices: choose changed, never or always"),
+    ("topic: media-requests", "topic: 1x", 27, "parameters.topic: '1x' does not fit here: choose a Pub/Sub topic"),
+    ("workers: 8", "topic: other", 27, "parameters.topic: it is given twice: keep one"),
+    (
+        "owner: media",
+        "owner: !env X",
+        4,
+        "could not determine a constructor for the tag '!env': write plain values only",
+    ),
+    ("owner: media", "owner: &me [*me]", 4, "an alias stands inside of its own anchor: write plain values only"),
+]
+
+
+@pytest.mark.parametrize(("before", "after", "line", "sentence"), WRONG)
+def test_a_bad_value_is_one_sentence_and_breaks_no_other_route(
+    read, before: str, after: str, line: int, sentence: str
+) -> None:
+    assert FULL.count(before) == 1
+    found = read(FULL.replace(before, after) + SOUND.removeprefix("routes:\n"))
+    assert [route.name for route in found.routes] == ["sound"]
+    told = [problem for problem in found.problems if f"line {line}, route " in problem and sentence in problem]
+    assert len(told) == 1, found.problems
+    assert told[0].startswith(f"{found.path}, line {line}, route ")
+    assert "\n" not in told[0]
+
+
+def test_every_mistake_is_told_in_the_order_of_lines(read) -> None:
+    found = read(FULL.replace("photos\n", "Photos\n", 1).replace("workers: 8", "workers: 0").replace("media-", "1"))
+    lines = [int(match[1]) for problem in found.problems if (match := re.search(r", line (\d+), ", problem))]
+    assert lines == [2, 24, 27]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("- a\n", "line 1: the file must begin with routes: and list the routes under it"),
+        ("routes: 3\n", "line 1, routes: it must be a list: begin each route with -"),
+        ("routes:\nroute: []\n", "line 2, route: there is no such field: put routes under routes"),
+        ("routes:\n  - name: a\n    source: {bucket: %Y}\n", "line 3: this is not YAML, so no route can be read"),
+        ("routes:\n - cron: @daily\n", "put values with : or # in them, or with % @ * & or ! in front, in quotes"),
+        ("routes:\n  - 7\n", "line 2, routes[0]: 7 does not fit here: choose a mapping (field: value)"),
+        ("routes:\n  - {}\n", "line 2, routes[0], name: it is missing: add it"),
+    ],
+)
+def test_a_file_that_is_no_list_of_routes(read, text: str, sentence: str) -> None:
+    found = read(text)
+    assert found.routes == []
+    assert any(sentence in problem for problem in found.problems), found.problems
+
+
+@pytest.mark.parametrize("text", ["", "# nothing yet\n", "routes:\n", "routes: []\n", "x-shared: {a: 1}\nroutes:\n"])
+def test_a_file_may_hold_no_route(read, text: str) -> None:
+    found = read(text)
+    assert (found.routes, found.problems) == ([], [])
+
+
+def test_a_name_that_is_used_twice_is_no_ones(read) -> None:
+    found = read(SOUND + SOUND.removeprefix("routes:\n"))
+    assert found.routes == []
+    assert [problem.split(", ", 1)[1] for problem in found.problems] == [
+        f"line {line}, route sound, name: another route has this name: give each one of its own" for line in (2, 6)
+    ]
+
+
+def test_routes_may_share_values(read) -> None:
+    shared = "x-slow: &slow {threads: 2}\n" + SOUND + "    parameters:\n      <<: *slow\n      workers: 3\n"
+    found = read(shared)
+    assert found.problems == []
+    assert {name: found.routes[0].values[name] for name in ("threads", "workers")} == {"threads": 2, "workers": 3}
+
+
+def test_a_missing_file_is_no_error_unless_it_was_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(SETTING, raising=False)
+    assert read_routes(tmp_path / "none.yaml").problems == []
+    monkeypatch.setenv(SETTING, str(tmp_path / "gone.yaml"))
+    (problem,) = read_routes(tmp_path / "none.yaml").problems
+    assert problem == (
+        f"{tmp_path}/gone.yaml: there is no such file; change {SETTING}, which names it, or take it out of the environment"
+    )
+
+
+def test_a_file_that_is_no_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "routes.yaml"
+    file.write_bytes(b"\xff\xfe\x00")
+    monkeypatch.setenv(SETTING, str(file))
+    (problem,) = read_routes(file).problems
+    assert problem.startswith(f"{file}: it cannot be read as a UTF-8 text")
+
+
+def test_the_examples_that_come_along_are_sound(read) -> None:
+    text = (ROOT / "config" / "routes.yaml").read_text()
+    assert read(text).routes == []
+    head, entries = text.split("routes:\n", 1)
+    found = read(f"{head}routes:\n" + re.sub(r"^# ?", "  ", entries, flags=re.MULTILINE))
+    assert found.problems == []
+    assert [route.name for route in found.routes] == ["photos", "open-data"]

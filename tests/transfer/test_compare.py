@@ -1,0 +1,96 @@
+"""`mode=verify`: both sides compared, and nothing moved."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine_rig import DESTINATION, EngineRig, engine_rig
+from transfer.comparison import difference, holds
+from transfer.model import DestinationObject, ObjectMeta
+from transfer.replay import RunRecord, unfinished_objects
+from transfer.report import REPORT, ReconciliationReport
+from transfer.verdicts import Pass, Verdict, is_republished
+
+HERE = RunRecord(
+    run_id="run-1", source_bucket="s", source_prefix="", destination_bucket="d", destination_prefix=""
+)  # any, but the same on both sides
+
+
+@pytest.fixture
+def rig(tmp_path, monkeypatch):
+    monkeypatch.setattr("transfer.worker.PULL_WAIT_S", 0.3)
+    with engine_rig(tmp_path, monkeypatch.setenv) as made:
+        made.open()
+        yield made
+
+
+def test_missing_and_differing_are_told_and_nothing_is_moved(rig: EngineRig) -> None:
+    for key in ("a-same", "b-shorter", "c-changed", "d-unmarked", "e-missing"):
+        rig.put(key, b"as listed")
+    rig.worker(rig.list()).run()
+    rig.put("b-shorter", b"longer than before")
+    rig.put("c-changed", b"like this")
+    rig.storage.bucket(DESTINATION).blob("d-unmarked").upload_from_string(b"AS LISTED")
+    rig.storage.bucket(DESTINATION).blob("e-missing").delete()
+    rig.storage.bucket(DESTINATION).blob("f-extra").upload_from_string(b"not at the source")
+    rig.put("g-archived", b"cold", StorageClass="DEEP_ARCHIVE")
+    before = {name: rig.stored(name) for name in rig.names()}
+    reads = rig.edge.requests()
+
+    report = rig.compare(listing="2")
+
+    assert not report.is_green
+    assert report.is_final
+    assert (report.listed, report.matched, report.missing, report.differing) == (6, 1, 1, 3)
+    assert (report.extra, report.skipped, report.copied, report.bytes_copied) == (1, 1, 0, 0)
+    by_reason = {reason.reason: reason for reason in report.reasons}
+    assert by_reason["differing"].samples == ("b-shorter", "c-changed", "d-unmarked")
+    assert by_reason["differing"].message == "18 bytes in the source, 9 at the destination"
+    assert "only_failed" in by_reason["missing"].advice
+    assert "transfer and retry tasks" not in by_reason["missing"].advice
+    rows = list(csv.DictReader(io.StringIO(rig.state().read("failures.csv").decode())))
+    assert [(row["key"], row["verdict"]) for row in rows] == [
+        ("b-shorter", "differing"),
+        ("c-changed", "differing"),
+        ("d-unmarked", "differing"),
+        ("e-missing", "missing"),
+    ]
+    assert {name: rig.stored(name) for name in rig.names()} == before
+    assert rig.edge.requests() == reads
+
+    HERE.write(rig.state())
+    left = [item.key for item in unfinished_objects(rig.state(), run="run-1", now=HERE)]
+    assert left == [row["key"] for row in rows], "a run with only_failed moves exactly these"
+
+
+def test_all_there_is_green(rig: EngineRig) -> None:
+    for index in range(5):
+        rig.put(f"{index}", b"x" * index)
+    rig.worker(rig.list()).run()
+    report = rig.compare(listing="2")
+    assert report.is_green
+    assert (report.listed, report.matched, report.extra) == (5, 5, 0)
+    assert ReconciliationReport.decode(rig.state().read(REPORT)) == report
+
+
+def test_a_comparison_publishes_nothing() -> None:
+    assert not any(is_republished(verdict, None, Pass.COMPARE) for verdict in Verdict)
+
+
+etags = st.sampled_from(["", "a" * 32, "b" * 32, "c" * 32 + "-2"])
+
+
+@given(st.integers(0, 2), st.integers(0, 2), etags, etags, etags)
+def test_a_difference_is_named_where_there_is_one(here: int, there: int, etag: str, source_etag: str, md5: str) -> None:
+    item = ObjectMeta(key="k", size_bytes=here, etag=etag, last_modified=1)
+    stored = DestinationObject(name="k", size_bytes=there, generation=1, source_etag=source_etag, md5=md5)
+    said = difference(stored, item)
+    assert said
+    if not holds(stored, item):
+        assert (f"{here:,} bytes" in said) == (here != there)
+    assert difference(None, item) == ""

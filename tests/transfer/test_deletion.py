@@ -1,0 +1,318 @@
+"""Deleting what the source does not have: mostly, what is never deleted."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine_rig import DESTINATION, STATE_PREFIX, EngineRig, engine_rig, fault
+from transfer.backends.driving import CurlLoop
+from transfer.backends.gcs_sink import GcsSink
+from transfer.csv_file import CsvFile
+from transfer.deletion import (
+    COLUMNS,
+    DeleteExtraneous,
+    Deletion,
+    Found,
+    Permission,
+    find_extraneous,
+    permission,
+    why_refused,
+)
+from transfer.errors import DeletionRefused, SinkUnavailable, TransferError
+from transfer.model import DestinationObject, Mode, ObjectMeta
+from transfer.naming import Naming
+from transfer.ports import StateEntry
+from transfer.reconcile import judge_all
+from transfer.report import REPORT, ReconciliationReport
+
+OUT = Naming(source_prefix="in/", destination_prefix="out/", state_prefix=STATE_PREFIX)
+DELETE, LIST = Permission(action=DeleteExtraneous.DELETE), Permission(action=DeleteExtraneous.LIST)
+
+
+class MemoryState:
+    """A state store in a dict, for what is only counted."""
+
+    uri = "memory:"
+
+    def __init__(self) -> None:
+        self.records: dict[str, bytes] = {}
+
+    def write(self, name, body, *, content_type, metadata=None) -> None:
+        self.records[name] = body
+
+    def read(self, name) -> bytes:
+        return self.records[name]
+
+    def entries(self, prefix) -> Iterator[StateEntry]:
+        for name in sorted(self.records):
+            if name.startswith(prefix):
+                yield StateEntry(name=name, metadata={})
+
+    def delete(self, name) -> None:
+        self.records.pop(name, None)
+
+
+# Whether
+
+
+def test_only_one_case_deletes() -> None:
+    cases = product(DeleteExtraneous, Mode, (False, True), (False, True), (0, 1), (False, True))
+    allowed = {
+        case
+        for case in cases
+        if permission(
+            case[0], mode=case[1], is_whole_source=case[2], is_own_listing=case[3], listed=case[4], is_green=case[5]
+        ).action
+        is DeleteExtraneous.DELETE
+    }
+    assert allowed == {(DeleteExtraneous.DELETE, Mode.TRANSFER, True, True, 1, True)}
+
+
+def test_only_a_whole_and_green_listing_is_even_listed() -> None:
+    cases = product(DeleteExtraneous, Mode, (False, True), (False, True), (0, 1), (False, True))
+    listing = set()
+    for wish, mode, is_whole, is_own, listed, is_green in cases:
+        may = permission(
+            wish, mode=mode, is_whole_source=is_whole, is_own_listing=is_own, listed=listed, is_green=is_green
+        )
+        if may.action is DeleteExtraneous.LIST:
+            listing.add((wish, mode, is_whole, is_own, listed, is_green))
+        assert may.action is wish or may.why_not, "what is not done has a reason"
+    assert listing == {
+        (DeleteExtraneous.LIST, Mode.TRANSFER, True, True, 1, True),
+        (DeleteExtraneous.LIST, Mode.VERIFY, True, True, 1, True),
+        (DeleteExtraneous.DELETE, Mode.VERIFY, True, True, 1, True),
+    }
+
+
+def found(extraneous: int, stored: int, listed: int = 5) -> Found:
+    return Found(listed=listed, stored=stored, extraneous=extraneous, extraneous_bytes=0, new=0)
+
+
+@pytest.mark.parametrize(
+    ("extraneous", "stored", "max_percent", "is_refused"),
+    [
+        (0, 0, 0, False),
+        (0, 10, 0, False),
+        (1, 1_000_000, 0, True),
+        (10, 100, 10, False),
+        (101, 1_000, 10, True),
+        (100, 100, 100, False),
+        (1, 3, 33.3, True),
+        (1, 3, 33.4, False),
+    ],
+)
+def test_the_limit(extraneous: int, stored: int, max_percent: float, is_refused: bool) -> None:
+    said = why_refused(found(extraneous, stored), listed=5, max_percent=max_percent)
+    assert bool(said) == is_refused
+    if is_refused:
+        assert f"{extraneous:,} of the {stored:,} objects" in said
+        assert "max_delete_percent" in said
+
+
+@pytest.mark.parametrize("listed", [0, 4, 6])
+def test_a_manifest_of_another_count_refuses_everything(listed: int) -> None:
+    assert "cannot be told" in why_refused(found(0, 10, listed=5), listed=listed, max_percent=100)
+
+
+# What
+
+names = st.text(st.characters(exclude_characters="\r\n"), max_size=5)
+
+
+@given(st.sets(names), st.dictionaries(names, st.tuples(st.integers(0, 9), st.integers(0, 20)), max_size=8))
+def test_what_is_found_is_what_the_model_finds(keys: set[str], there: dict[str, tuple[int, int]]) -> None:
+    manifest = [(ObjectMeta(key=f"in/{key}", size_bytes=1, etag="e", last_modified=1), None) for key in sorted(keys)]
+    stored = [
+        DestinationObject(name=f"out/{name}", size_bytes=size, generation=7, created_at_s=created)
+        for name, (size, created) in sorted(there.items())
+    ]
+    rows = CsvFile(MemoryState(), "extraneous", COLUMNS)
+    result = find_extraneous(judge_all(manifest, stored, (), naming=OUT), rows, naming=OUT, began_at_s=10)
+    expected = {f"out/{name}": size for name, (size, created) in there.items() if name not in keys and created < 10}
+    assert {name: int(size) for name, size, _ in rows.rows()} == expected
+    assert result == Found(
+        listed=len(keys),
+        stored=len(there),
+        extraneous=len(expected),
+        extraneous_bytes=sum(expected.values()),
+        new=sum(name not in keys and created >= 10 for name, (_, created) in there.items()),
+    )
+
+
+def test_an_object_of_unknown_age_is_left() -> None:
+    rows = CsvFile(MemoryState(), "extraneous", COLUMNS)
+    stored = [DestinationObject(name="out/x", size_bytes=1, generation=1)]
+    result = find_extraneous(judge_all((), stored, (), naming=OUT), rows, naming=OUT, began_at_s=time.time())
+    assert (result.extraneous, result.new) == (0, 1)
+
+
+@given(st.lists(st.tuples(names, st.integers()), max_size=9))
+def test_rows_come_back_from_several_files(rows: list[tuple[str, int]]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("transfer.csv_file.MAX_ROWS", 3)
+        file = CsvFile(MemoryState(), "extraneous", ("name", "number"))
+        for row in rows:
+            file.add(row)
+        file.close()
+        assert list(file.rows()) == [[name, str(number)] for name, number in rows]
+
+
+# On a real bucket
+
+
+@pytest.fixture
+def rig(tmp_path, monkeypatch):
+    """`in/` has 10 objects that are at `out/` too, and `out/` has 1 that it has not, `out/extra`."""
+    monkeypatch.setattr("transfer.worker.PULL_WAIT_S", 0.3)
+    with engine_rig(tmp_path, monkeypatch.setenv, naming=OUT) as made:
+        for index in range(10):
+            made.put(f"in/{index}", b"kept")
+        upload(made, "out/extra", "out-of-it/extra", "in/extra")
+        _, report = made.copy_all()
+        assert report.is_green
+        yield made
+
+
+def upload(rig: EngineRig, *names: str) -> None:
+    for name in names:
+        rig.storage.bucket(DESTINATION).blob(name).upload_from_string(b"not in the source")
+
+
+def everything(rig: EngineRig) -> set[str]:
+    """With the runs' own records."""
+    return {blob.name for blob in rig.storage.list_blobs(DESTINATION)}
+
+
+def report_of(rig: EngineRig) -> ReconciliationReport:
+    return ReconciliationReport.decode(rig.state().read(REPORT))
+
+
+def csv_names(rig: EngineRig, name: str = "extraneous.csv") -> list[str]:
+    return [row["name"] for row in csv.DictReader(io.StringIO(rig.state().read(name).decode()))]
+
+
+def test_what_the_source_does_not_have_goes_and_nothing_else(rig: EngineRig) -> None:
+    before = everything(rig)
+    swept = rig.sweep(DELETE, listed=10, max_percent=10)
+    assert (swept.found.extraneous, swept.found.stored, swept.deleted) == (1, 11, 1)
+    assert before - everything(rig) == {"out/extra"}
+    assert csv_names(rig) == ["out/extra"]
+    assert (report_of(rig).deleted, report_of(rig).extra, report_of(rig).why_not_deleted) == (1, 1, "")
+
+
+def test_a_dry_run_lists_and_deletes_nothing(rig: EngineRig) -> None:
+    before = everything(rig)
+    swept = rig.sweep(LIST, listed=10)
+    assert (swept.deleted, csv_names(rig)) == (0, ["out/extra"])
+    assert everything(rig) - before == {f"{STATE_PREFIX}run-1/extraneous.csv"}
+    assert not before - everything(rig)
+    assert report_of(rig).why_not_deleted == "only listed, as asked"
+
+
+def test_past_the_limit_nothing_is_deleted_and_the_run_fails_saying_so(rig: EngineRig) -> None:
+    upload(rig, "out/more")
+    before = everything(rig)
+    with pytest.raises(DeletionRefused, match=r"2 of the 12 objects .*\(16\.7 %\).* max_delete_percent allows 10 %"):
+        rig.sweep(DELETE, listed=10, max_percent=10)
+    assert not before - everything(rig)
+    assert csv_names(rig) == ["out/extra", "out/more"], "a person can look at what it would have been"
+    assert (report_of(rig).deleted, "max_delete_percent" in report_of(rig).why_not_deleted) == (0, True)
+
+
+def test_a_wrong_destination_prefix_is_past_the_limit(rig: EngineRig) -> None:
+    upload(rig, *(f"precious/p{index}" for index in range(30)))
+    rig.naming = Naming(source_prefix="in/", destination_prefix="precious/", state_prefix=STATE_PREFIX)
+    rig.worker(rig.list(listing="2"), listing="2").run()
+    assert rig.reconcile(listing="2").is_green
+    before = everything(rig)
+    with pytest.raises(DeletionRefused, match="30 of the 40 objects"):
+        rig.sweep(DELETE, listed=10, listing="2", max_percent=10)
+    assert not before - everything(rig)
+
+
+def test_a_half_finished_listing_deletes_nothing(rig: EngineRig) -> None:
+    """Half of the manifest is gone: what it named looks as if the source did not have it."""
+    (shard,) = [entry.name for entry in rig.state().entries("manifest/1-")]
+    rig.state().delete(shard)
+    before = everything(rig)
+    with pytest.raises(DeletionRefused, match="names 0 objects, and 10 were listed"):
+        rig.sweep(DELETE, listed=10, max_percent=100)
+    assert not before - everything(rig)
+
+
+def test_archived_objects_are_in_the_source(rig: EngineRig) -> None:
+    upload(rig, "out/cold")
+    rig.put("in/cold", b"archived", StorageClass="GLACIER")
+    rig.list(listing="2")
+    assert rig.reconcile(listing="2").is_green
+    rig.sweep(DELETE, listed=11, listing="2")
+    assert "out/cold" in everything(rig)
+    assert "out/extra" not in everything(rig)
+
+
+def test_what_was_written_since_the_run_began_stays(rig: EngineRig) -> None:
+    """Another run may have copied what came to the source after this one had listed it."""
+    began_at_s = max(blob.time_created.timestamp() for blob in rig.storage.list_blobs(DESTINATION, prefix="out/extra"))
+    upload(rig, "out/fresh")
+    swept = rig.sweep(DELETE, listed=10, began_at_s=began_at_s + 1e-6)
+    assert (swept.deleted, swept.found.new) == (1, 1)
+    assert {"out/fresh"} == everything(rig) & {"out/fresh", "out/extra"}
+
+
+def test_what_changes_between_the_look_and_the_delete_stays(rig: EngineRig) -> None:
+    upload(rig, "out/other")
+
+    def listing() -> Iterator[DestinationObject]:
+        yield from rig.destination_listing().objects("out/", leave_out=STATE_PREFIX)
+        upload(rig, "out/extra")  # a new generation
+
+    swept = rig.sweep(DELETE, listed=10, destination=listing())
+    assert (swept.deleted, swept.changed) == (1, 1)
+    assert {"out/extra"} == everything(rig) & {"out/extra", "out/other"}
+
+
+@pytest.mark.parametrize("name", ["out-of-it/extra", "in/extra", f"{STATE_PREFIX}run-1/report.json"])
+def test_no_record_makes_it_delete_elsewhere(rig: EngineRig, name: str) -> None:
+    generation = rig.storage.bucket(DESTINATION).get_blob(name).generation
+    rows = CsvFile(rig.state(), "extraneous", COLUMNS)
+    rows.add((name, 1, generation))
+    rows.close()
+    everywhere = replace(rig.naming, destination_prefix="") if name.startswith(STATE_PREFIX) else rig.naming
+    with pytest.raises(DeletionRefused, match="not under the destination prefix"):
+        CurlLoop(rig.stop).run([Deletion(rows, everywhere).lane(GcsSink(rig.gcs_client()), rig.retrier())])
+    assert name in everything(rig)
+
+
+def test_trouble_passes_and_a_lost_answer_is_no_error(rig: EngineRig) -> None:
+    upload(rig, *(f"out/x{index}" for index in range(9)))
+    rig.gcs.faults.replace(
+        [fault("DELETE /storage", "status", status=503, times=3), fault("DELETE /storage", "lose_answer", times=2)]
+    )
+    swept = rig.sweep(DELETE, listed=10)
+    assert (swept.deleted, swept.found.extraneous) == (10, 10)
+    assert {name for name in rig.names() if name.startswith("out/")} == {f"out/{index}" for index in range(10)}
+
+
+def test_what_cannot_be_deleted_fails_the_try_after_all_others_went(rig: EngineRig) -> None:
+    upload(rig, *(f"out/x{index}" for index in range(5)))
+    rig.gcs.faults.replace([fault("DELETE /storage.*x3", "status", status=500)])
+    with pytest.raises(TransferError) as caught:
+        rig.sweep(DELETE, listed=10)
+    assert caught.value.code == SinkUnavailable.__name__
+    assert {"out/x3"} == everything(rig) & {"out/extra", *(f"out/x{index}" for index in range(5))}
+    assert report_of(rig).deleted == 5
+
+    rig.gcs.faults.replace([])
+    assert rig.sweep(DELETE, listed=10, attempt=2).deleted == 1
+    assert report_of(rig).deleted == 6
+    assert (len(csv_names(rig)), csv_names(rig, "extraneous.try2.csv")) == (6, ["out/x3"])

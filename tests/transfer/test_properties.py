@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 
-import google_crc32c
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -97,9 +95,6 @@ def test_the_checksum_of_the_whole_follows_from_those_of_its_parts(parts: list[b
 def test_so_it_does_for_parts_of_any_size(piece: bytes, times: int) -> None:
     body = piece * (times // len(piece))
     assert combined([(crc32c_of(body), len(body)), (crc32c_of(piece), len(piece))]) == crc32c_of(body + piece)
-    assert google_crc32c.value(body + piece) == int.from_bytes(
-        __import__("base64").b64decode(crc32c_of(body + piece)), "big"
-    )
 
 
 @st.composite
@@ -226,7 +221,7 @@ def test_parts_in_hand_are_given_out_once_and_can_be_redone(layout: Layout, data
         if given_out[-1] == layout.count and redo is not None:
             hand.redo(redo)
             redo = None
-    assert sorted(given_out)[: layout.count] and set(given_out) == set(range(1, layout.count + 1))
+    assert set(given_out) == set(range(1, layout.count + 1))
     assert len(given_out) == layout.count + 1
     assert not hand.is_worked_on
     assert hand.stored_bytes == layout.size_bytes
@@ -281,4 +276,3 @@ def test_time_is_given_back_with_progress_too() -> None:
         for _ in retrier.call(step, lambda: reached[0]):
             pass
     assert now[0] == 650  # 120 s after the last time that it got further
-    assert replace(RetryPolicy(), attempts=1).attempts == 1

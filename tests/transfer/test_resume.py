@@ -8,13 +8,12 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 import worker_process
 from engine_rig import EngineRig, fault
-from large_objects import MIB, PART, abandoned, large_rig, left_behind, put_in_parts, ranges_asked, records
+from large_objects import MIB, PART, large_rig, left_behind, put_in_parts, ranges_asked, records
 from transfer.records import read_shards
 
 SIZE = 100 * MIB
@@ -124,14 +123,3 @@ def test_after_sigterm_within_five_seconds_too(rig: EngineRig, bodies) -> None:
     begun = time.monotonic()
     finish(rig, summary, bodies, held)
     assert time.monotonic() - begun < 9  # given back at once, not when the lease ends
-
-
-def test_a_source_replaced_between_two_deliveries_is_not_gone_on_with(tmp_path: Path, monkeypatch) -> None:
-    """What an earlier delivery stored of the object as it was must not be mixed with what it is now."""
-    with large_rig(tmp_path, monkeypatch.setenv) as rig:
-        put_in_parts(rig, "parts", b"1" * (12 * MIB))
-        item = abandoned(rig, "parts")
-        put_in_parts(rig, "parts", b"2" * (12 * MIB))
-        outcome = rig.move(item)
-        assert outcome.failure.error_code == "SourceChanged"
-        assert rig.names() == []

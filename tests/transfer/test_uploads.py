@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from dataclasses import replace
 
 import pytest
@@ -51,6 +52,19 @@ def test_an_abandoned_upload_is_gone_on_with(large: EngineRig, bodies, way: str)
     if way == "stream":
         (range_,) = asked
         assert int(range_[len("bytes=") :].split("-")[0]) >= MIB // 2
+
+
+def test_a_stream_gone_on_with_shows_its_progress(large: EngineRig) -> None:
+    item = abandoned(large, "stream")
+    large.edge.faults.replace([fault("GET", "stall", at_byte=MIB, seconds=0.6)])
+    shown_bytes: set[int] = set()
+    sampler = threading.Timer(0.4, lambda: shown_bytes.add(large.progress.stats().bytes_copied))
+    sampler.start()
+    with ranges_asked(large.edge) as asked:
+        large.move(item)
+    sampler.join()
+    position = int(asked[0][len("bytes=") :].split("-")[0])
+    assert position < min(shown_bytes) < item.size_bytes
 
 
 def test_an_upload_whose_parts_are_not_on_record_yet_is_gone_on_with_all_the_same(large: EngineRig, bodies) -> None:

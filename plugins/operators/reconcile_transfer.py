@@ -113,18 +113,21 @@ class ReconcileTransferOperator(BaseOperator):
         from hooks.cloud_logging import CloudLoggingHook
 
         task = context["ti"]
-        # Pulled here, and not from template fields: those would make the setup a direct upstream, whose success the
-        # trigger rule would take for the listing's.
-        run = RunIdentity(**task.xcom_pull(task_ids=self.open_task))
+        # Pulled here, and not from template fields: neither the setup nor the listing may have come to an end.
         listing = task.xcom_pull(task_ids=self.list_task, key=SUMMARY_KEY)
         before = task.xcom_pull(task_ids=self.reviews, key=SUMMARY_KEY) if self.reviews else None
         if listing is not None and listing["mode"] == "plan":
             raise AirflowSkipException("a plan moves nothing: see the log of list, its XCom plan, and plan.json")
+        if listing is None and self.reviews is None:
+            raise AirflowSkipException(
+                f"there is nothing to reconcile: {self.list_task} has not succeeded, see its log"
+            )
         if listing is None or (self.reviews and before is None):
             raise AirflowFailException(
                 f"there is nothing to verify: {self.list_task if listing is None else self.reviews} has not succeeded,"
                 " see its log"
             )
+        run = RunIdentity(**task.xcom_pull(task_ids=self.open_task))
         events = CloudLoggingHook(self.gcp_conn_id, self.gcp_project or None).get_event_log(
             self.log_name or None, labels={"run": run.transfer_id}
         )

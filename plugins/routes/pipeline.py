@@ -138,10 +138,9 @@ def _tasks(arrived: Asset | AssetAlias, max_open_runs: int | None) -> None:
 
     transfer = CloudfrontToGcsWorker.partial(task_id="transfer", **worker).expand(slot=list_objects.output)
 
-    # Whatever became of the workers, what they left is judged; without a listing there is nothing to judge.
-    reconcile = ReconcileTransferOperator(
-        task_id="reconcile", trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS, **judge
-    )
+    # Whatever became of the workers, what they left is judged, also where none was needed (mode=verify): the rules that ask
+    # for a success skip the task when its upstream was skipped. Without a listing it skips itself.
+    reconcile = ReconcileTransferOperator(task_id="reconcile", trigger_rule=TriggerRule.ALL_DONE, **judge)
 
     retry = CloudfrontToGcsWorker.partial(task_id="retry", **worker).expand(slot=reconcile.output)
 

@@ -96,6 +96,44 @@ def test_a_second_run_moves_nothing_and_a_prefix_can_be_renamed(pipeline) -> Non
     assert pipeline.stored("renamed/") == {key.replace("again/", "renamed/"): body for key, body in bodies.items()}
 
 
+def test_a_plan_is_moved_and_the_bucket_kept_in_step(pipeline) -> None:
+    bodies = fill(pipeline, "step/", 20)
+    planned, compared = pipeline.trigger("step/", mode="plan"), pipeline.trigger("step/", mode="verify")
+    assert (pipeline.wait(planned), pipeline.wait(compared)) == ("success", "failed")
+
+    plan = pipeline.airflow.xcom(planned, "list", key="plan")
+    assert plan["to_move"] == {"objects": len(bodies), "bytes": sum(map(len, bodies.values()))}
+    assert plan["usage"]["edge_requests"] == len(bodies)
+    assert "← cheapest" in pipeline.logs(planned)
+    states = {task.task_id: task.state for task in pipeline.airflow.task_instances(planned)}
+    skipped = dict.fromkeys(("transfer", "reconcile", "retry", "verify", "delete_extraneous"), "skipped")
+    assert states == {
+        "preflight": "success",
+        "open_run": "success",
+        "list": "success",
+        **skipped,
+        "close_run": "success",
+    }
+    summary = pipeline.airflow.xcom(compared, "verify")
+    assert (summary["listed"], summary["missing"], summary["copied"]) == (len(bodies), len(bodies), 0)
+    assert "are missing or differ" in pipeline.logs(compared)
+    assert pipeline.stored("step/") == {}
+
+    pipeline.put("step/after-the-plan", b"not in it")
+    state, moved = pipeline.finish("step/", plan_run=planned.run_id, delete_extraneous="delete")
+    assert state == "success", pipeline.logs(moved)[-4000:]
+    assert pipeline.stored("step/") == bodies
+    assert pipeline.airflow.task_instance(moved, "delete_extraneous").state == "skipped"
+
+    del bodies["step/0/0000"], bodies["step/1/0001"]
+    for key in ("step/0/0000", "step/1/0001"):
+        pipeline.s3.delete_object(Bucket=pipeline.cloud.source_bucket, Key=key)
+    state, run = pipeline.finish("step/", delete_extraneous="delete")
+    assert state == "success", pipeline.logs(run)[-4000:]
+    assert pipeline.airflow.xcom(run, "delete_extraneous")["deleted"] == 2
+    assert pipeline.stored("step/") == bodies | {"step/after-the-plan": b"not in it"}
+
+
 def test_what_a_person_gets_wrong_is_one_clear_failure(pipeline) -> None:
     """Several wrong runs at a time: each says all that is wrong and where, is not retried, and nothing has moved."""
     fill(pipeline, "wrong/", 30)

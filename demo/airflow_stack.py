@@ -17,7 +17,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
@@ -156,6 +156,16 @@ class AirflowStack(AirflowApi):
         if done.returncode:
             raise AirflowError(f"airflow {' '.join(arguments)} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
         return done.stdout
+
+    @contextlib.contextmanager
+    def without_scheduler(self, *, timeout_s: float = 60.0) -> Iterator[None]:
+        """No scheduler within the block. Airflow makes no backfills on SQLite while others write: both may fail over it."""
+        self._end("scheduler")
+        try:
+            yield
+        finally:
+            self._launch("scheduler", "--skip-serve-logs")
+            self._wait_until_healthy(time.monotonic() + timeout_s)
 
     def take_api_server_away(self, away_s: float, *, timeout_s: float = 60.0) -> None:
         """End the API server and start it anew, so that nothing answers for about `away_s` seconds."""

@@ -230,7 +230,7 @@ class GrpcServer:
 
 def resource_name(request: Any) -> str:
     """The resource a request is about: its `name`, `topic`, `subscription`, …, whichever it has first."""
-    for field in ("name", "topic", "subscription", "project", "log_name", "parent"):
+    for field in ("name", "topic", "subscription", "project", "log_name", "parent", "resource"):
         value = getattr(request, field, "")
         name = value if isinstance(value, str) else getattr(value, "name", "")
         if name:

@@ -19,6 +19,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from email.utils import formatdate
 from http import HTTPStatus
 from typing import BinaryIO
 
@@ -121,12 +122,14 @@ class Exchange:
         self.status = status
         self.on_status(self)
         lines = [f"HTTP/1.1 {status} {_reason(status)}"]
-        has_length = False
+        given = set()
         for name, value in headers:
-            has_length = has_length or name.lower() == "content-length"
+            given.add(name.lower())
             lines.append(f"{name}: {value}")
-        if not has_length and status not in (204, 304):
+        if "content-length" not in given and status not in (204, 304):
             lines.append(f"Content-Length: {length}")
+        if "date" not in given:
+            lines.append(f"Date: {formatdate(usegmt=True)}")
         self._connection.sock.sendall("\r\n".join([*lines, "", ""]).encode("utf-8"))
 
     def _send_pieces(self, pieces: Iterable[bytes | memoryview]) -> None:

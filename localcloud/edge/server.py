@@ -24,6 +24,8 @@ from localcloud.http1 import ConnectionBroken, Exchange, HttpServer
 
 MAX_URL_BYTES = 8_192
 MAX_REQUEST_BYTES = 20_480
+MAX_PARTIAL_BYTES = 64 * 1024
+"""Larger ranges of objects that are not in the cache pass through and are not kept, unlike CloudFront's."""
 POP = "LOC50-P1"
 
 _FORWARDED = ("range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range")
@@ -145,8 +147,11 @@ class EdgeServer:
             return
         stored = self._cache.get(request.target) if self._cached else None
         forwarded = self._forwarded(request.exchange)
+        partial = self._cache.get(_partial_key(request, forwarded)) if self._cached else None
         if stored and stored[1]:
             self._send_entry(request, stored[0], "Hit from cloudfront")
+        elif partial and partial[1]:
+            self._send_entry(request, partial[0], "Hit from cloudfront")
         elif stored and not forwarded:
             self._refresh(request, stored[0])
         else:
@@ -161,7 +166,10 @@ class EdgeServer:
         """Answer from the origin."""
         try:
             with self._origin.fetch(request.exchange.method, request.target, forwarded) as answer:
-                self._relay(request, answer)
+                if self._cached and answer.status == 206 and answer.length_bytes <= MAX_PARTIAL_BYTES:
+                    self._send_partial(request, forwarded, answer)
+                else:
+                    self._relay(request, answer)
         except OriginUnreachable as error:
             self._send_unreachable(request, timed_out=isinstance(error.__cause__, TimeoutError))
 
@@ -195,6 +203,13 @@ class EdgeServer:
             pieces = self._cache.keep_while_passing(request.target, answer.headers, answer.length_bytes, life_s, pieces)
         request.exchange.send_stream(answer.status, headers, answer.length_bytes, pieces)
 
+    def _send_partial(self, request: _Request, forwarded: Mapping[str, str], answer: OriginAnswer) -> None:
+        """Pass on a small range and keep it ("How CloudFront processes partial requests")."""
+        body = b"".join(bytes(piece) for piece in answer.chunks())
+        life_s = ttl_s(answer.header("cache-control"))
+        entry = self._cache.put(_partial_key(request, forwarded), 206, answer.headers, body, life_s)
+        self._send_entry(request, entry, "Miss from cloudfront")
+
     def _send_error(self, request: _Request, answer: OriginAnswer) -> None:
         """Pass on the origin's error as it is."""
         body = b"" if request.exchange.method == "HEAD" else b"".join(bytes(piece) for piece in answer.chunks())
@@ -225,3 +240,8 @@ class EdgeServer:
         else:
             body = memoryview(entry.body)[selection.offset : selection.offset + selection.count]
             exchange.send(selection.status, headers, body)
+
+
+def _partial_key(request: _Request, forwarded: Mapping[str, str]) -> str:
+    """What a range is kept under; with conditions beside it, as what nobody asks for again without them."""
+    return f"{request.key} {sorted(forwarded.items())}"

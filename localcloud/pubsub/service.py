@@ -12,6 +12,7 @@ from typing import Any
 
 import google.pubsub_v1.types as pubsub_types
 import grpc
+from google.iam.v1 import iam_policy_pb2
 from google.protobuf.empty_pb2 import Empty
 
 from localcloud.faults import Fault
@@ -25,6 +26,8 @@ PULL_WAIT_S = 5.0
 """How long a pull of an empty subscription waits before it answers with nothing."""
 TICK_S = 0.05
 MAX_PAGE = 1_000
+_CALLS = {"pubsub.topics.publish": "Publish", "pubsub.topics.attachSubscription": "CreateSubscription"}
+"""Which call a permission on a topic is for."""
 
 
 class PubSubService:
@@ -68,7 +71,14 @@ class PubSubService:
         streaming = {
             "StreamingPull": (self.streaming_pull, raw("StreamingPullRequest"), raw("StreamingPullResponse")),
         }
+        self._faults = server.faults
+        permissions = (
+            self.test_iam_permissions,
+            iam_policy_pb2.TestIamPermissionsRequest,
+            iam_policy_pb2.TestIamPermissionsResponse,
+        )
         server.add_service("google.pubsub.v1.Publisher", publisher)
+        server.add_service("google.iam.v1.IAMPolicy", {"TestIamPermissions": permissions})
         server.add_service("google.pubsub.v1.Subscriber", subscriber, streaming)
         server.add_background(self._tick)
 
@@ -109,6 +119,16 @@ class PubSubService:
         self._broker.topic(request.topic)
         names, token = _page(self._broker.store.subscriptions_of(request.topic), request)
         return _raw_type("ListTopicSubscriptionsResponse")(subscriptions=names, next_page_token=token)
+
+    async def test_iam_permissions(self, request: Any, _: Any) -> Any:
+        """Those asked about, of a topic that is there, but for calls that the fault plan refuses with 403."""
+        is_there = request.resource in self._broker.store.topics
+        granted = [name for name in request.permissions if is_there and not self._is_refused(name, request.resource)]
+        return iam_policy_pb2.TestIamPermissionsResponse(permissions=granted)
+
+    def _is_refused(self, permission: str, resource: str) -> bool:
+        fault = self._faults.decide(f"{_CALLS.get(permission, permission)} {resource}")
+        return fault is not None and fault.action == "status" and fault.status == 403
 
     async def create_subscription(self, request: Any, _: Any) -> Any:
         """See Broker.create_subscription."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseHook
@@ -11,6 +12,7 @@ from airflow.sdk import BaseHook
 from hooks.errors import InvalidConnection
 
 if TYPE_CHECKING:
+    from airflow.providers.google.common.hooks.base_google import GoogleBaseHook
     from google.cloud.logging_v2 import Client
 
     from transfer.event_log import EventLog
@@ -32,6 +34,19 @@ class CloudLoggingHook(BaseHook):
         self.gcp_conn_id = gcp_conn_id
         self.project_id = project_id
 
+    @cached_property
+    def _hook(self) -> GoogleBaseHook:
+        from airflow.providers.google.common.hooks.base_google import GoogleBaseHook
+
+        return GoogleBaseHook(gcp_conn_id=self.gcp_conn_id)
+
+    def get_project_id(self) -> str:
+        """The project that the log belongs to. Raises as `get_conn`."""
+        if project_id := self.project_id or self._hook.project_id:
+            return project_id
+        problem = "no Google Cloud project is set here or in the credentials; set it"
+        raise InvalidConnection(self.gcp_conn_id, "project", problem)
+
     def get_conn(self) -> Client:
         """A new google-cloud-logging client. Not to be carried across a fork.
 
@@ -39,14 +54,9 @@ class CloudLoggingHook(BaseHook):
             AirflowNotFoundException: there is no such connection.
             InvalidConnection: neither the argument, the connection nor its credentials name a project.
         """
-        from airflow.providers.google.common.hooks.base_google import GoogleBaseHook
         from google.cloud.logging_v2 import Client
 
-        hook = GoogleBaseHook(gcp_conn_id=self.gcp_conn_id)
-        project_id = self.project_id or hook.project_id
-        if not project_id:
-            problem = "no Google Cloud project is set here or in the credentials; set it"
-            raise InvalidConnection(self.gcp_conn_id, "project", problem)
+        hook, project_id = self._hook, self.get_project_id()
         credentials = hook.get_credentials()
         if endpoint := os.environ.get(ENDPOINT_VARIABLE):
             options = hook.get_client_options(api_endpoint_override=endpoint.rstrip("/"))

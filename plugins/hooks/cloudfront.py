@@ -17,7 +17,6 @@ from hooks.errors import InvalidConnection
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
-    from transfer.backends.edge_probe import EdgeAnswer
     from transfer.backends.signing import UrlAuthorizer
 
 MIN_MASKED_CHARACTERS = 5
@@ -90,6 +89,14 @@ class CloudfrontHook(BaseHook):
         )
         return f"{scheme}://{name}" if port == DEFAULT_PORTS[scheme] else f"{scheme}://{name}:{port}"
 
+    @property
+    def is_signed(self) -> bool:
+        """Whether the distribution wants signed URLs. Raises InvalidConnection."""
+        signing = self._extra.get("signing") or "signed"
+        if signing not in ("signed", "public"):
+            self._refuse("signing", f"must be 'signed' or 'public', not {signing!r}")
+        return signing == "signed"
+
     def get_signer(self) -> UrlAuthorizer:
         """What authorizes requests: a new `UrlSigner`, or `PublicUrls` when the distribution needs no signature.
 
@@ -99,11 +106,8 @@ class CloudfrontHook(BaseHook):
         """
         from transfer.backends.signing import HashAlgorithm, InvalidSigningValue, PublicUrls, UrlSigner
 
-        signing = self._extra.get("signing") or "signed"
-        if signing == "public":
+        if not self.is_signed:
             return PublicUrls()
-        if signing != "signed":
-            self._refuse("signing", f"must be 'signed' or 'public', not {signing!r}")
         key_pair_id = (self._connection.login or "").strip()
         if not key_pair_id:
             self._refuse(_FIELDS["key_pair_id"], "is empty; set it, or set signing to 'public'")
@@ -113,7 +117,7 @@ class CloudfrontHook(BaseHook):
                 key_pair_id,
                 self._private_key_pem(),
                 str(self._extra.get("hash_algorithm") or HashAlgorithm.SHA1),
-                self._url_lifetime_s(),
+                self.get_url_lifetime_s(),
                 on_signed=_mask_signature,
             )
         except InvalidSigningValue as error:
@@ -126,6 +130,7 @@ class CloudfrontHook(BaseHook):
         missing key to a reader who may not list.
         """
         from transfer.backends.edge_probe import EdgeUnreachable, probe_edge
+        from transfer.edge_answer import edge_problem
 
         try:
             query = self.get_signer().query(_PROBE_PREFIX)
@@ -136,7 +141,7 @@ class CloudfrontHook(BaseHook):
             return False, f"Connection {self.cloudfront_conn_id!r}: no answer from {self.base_url} ({error}). " + (
                 "Check host, schema and port."
             )
-        if problem := _problem_of(answer):
+        if problem := edge_problem(answer):
             return False, f"Connection {self.cloudfront_conn_id!r}: {problem}."
         return True, f"{self.base_url} accepted the request (HTTP {answer.status})."
 
@@ -147,7 +152,8 @@ class CloudfrontHook(BaseHook):
             self._refuse("extra", "must be a JSON object")
         return extra
 
-    def _url_lifetime_s(self) -> int:
+    def get_url_lifetime_s(self) -> int:
+        """How long one signature is good for. Raises InvalidConnection."""
         value = self._extra.get("url_lifetime_s")
         if value is None or value == "":
             return DEFAULT_URL_LIFETIME_S
@@ -185,30 +191,3 @@ class CloudfrontHook(BaseHook):
 
 def _mask_signature(query: str) -> None:
     mask_secret(parse_qs(query)["Signature"][0])
-
-
-def _problem_of(answer: EdgeAnswer) -> str:
-    """What is wrong and what to change, or "" when the edge accepted the request."""
-    status, code = answer.status, answer.error_code
-    if code == "NoSuchBucket":
-        return "the distribution's origin names an S3 bucket that does not exist; correct the distribution's origin"
-    if status in (200, 206, 404, 416) or (status == 403 and answer.is_from_origin):
-        return ""
-    if code == "MissingKey":
-        return "the distribution wants signed URLs; set signing to 'signed', the key pair id and the private key"
-    if code == "InvalidKey":
-        return "CloudFront does not know the key pair id in login; take it from the behaviour's trusted key group"
-    if code in ("AccessDenied", "MalformedSignature", "MalformedPolicy"):
-        return (
-            f"CloudFront refused the signature ({code}); check that the private key in password belongs to the key "
-            "pair id in login, hash_algorithm, and this machine's clock"
-        )
-    if status == 403:
-        return (
-            "CloudFront blocked the request (HTTP 403); check the distribution's firewall and geographic restrictions"
-        )
-    if 300 <= status < 400:
-        return (
-            f"the host redirects (HTTP {status}); set schema to https, and host to the distribution's own domain name"
-        )
-    return f"the edge answered HTTP {status} {code}".rstrip() + "; check the distribution's state and its origin"

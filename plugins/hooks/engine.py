@@ -59,12 +59,16 @@ class Destination:
             stop=threading.Event(),
         )
 
+    def client(self) -> GcsClient:
+        """Single requests to the bucket."""
+        return self._client_factory()()
+
     def listing(self) -> GcsListing:
         """Pages through the bucket's objects."""
         from transfer.backends.gcs_state import GcsListing
         from transfer.retry import Retrier
 
-        return GcsListing(self._client_factory()(), Retrier(self.config.retry), self.stop)
+        return GcsListing(self.client(), Retrier(self.config.retry), self.stop)
 
     def state(self, prefix: str) -> GcsState:
         """The run's own records under a prefix of their bucket. They can still be written while the task stops."""
@@ -72,7 +76,7 @@ class Destination:
         from transfer.retry import Retrier
 
         never = threading.Event()
-        return GcsState(self._of_state()._client_factory()(), Retrier(self.config.retry), never, prefix=prefix)
+        return GcsState(self._of_state().client(), Retrier(self.config.retry), never, prefix=prefix)
 
     def give_up_uploads(self, state_prefix: str) -> int:
         """End the unfinished uploads on record in a run, which are billed until then; how many they were."""

@@ -9,6 +9,15 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from operators.engine_errors import connections, engine_errors
+from operators.links import (
+    DestinationLink,
+    DistributionLink,
+    LogsLink,
+    destination_url,
+    distribution_url,
+    logs_url,
+    show_links,
+)
 from operators.live_progress import LiveProgress
 from operators.run_identity import STATE_PREFIX, RunIdentity
 from operators.s3_list_to_pubsub import as_bool
@@ -64,6 +73,7 @@ class CloudfrontToGcsWorker(BaseOperator):
         "log_name",
         "is_verbose",
     )
+    operator_extra_links = (DestinationLink(), DistributionLink(), LogsLink())
     ui_color = "#e6f4ea"
 
     _stop: threading.Event | None = None
@@ -135,6 +145,17 @@ class CloudfrontToGcsWorker(BaseOperator):
             max_requests_per_s=self.max_requests_per_s,
             is_ramped=as_bool(self.ramp_up),
             workers=self.slot["workers"],
+        )
+        show_links(
+            self,
+            context,
+            {
+                DestinationLink: destination_url(
+                    self.destination_bucket, self.destination_prefix or self.source_prefix
+                ),
+                DistributionLink: distribution_url(self.cloudfront_conn_id),
+                LogsLink: logs_url(self.gcp_conn_id, self.gcp_project, self.log_name, run.transfer_id),
+            },
         )
         naming = Naming(
             source_prefix=self.source_prefix,

@@ -12,6 +12,15 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from operators.arrival import announce
 from operators.engine_errors import connections, engine_errors
+from operators.links import (
+    DestinationLink,
+    LogsLink,
+    ReportLink,
+    destination_url,
+    logs_url,
+    object_url,
+    show_links,
+)
 from operators.run_identity import STATE_PREFIX, RunIdentity, dag_name
 from operators.s3_list_to_pubsub import SUMMARY_KEY, worker_slots
 from operators.transfer_run import ACK_DEADLINE_S
@@ -67,6 +76,7 @@ class ReconcileTransferOperator(BaseOperator):
         "gcp_project",
         "log_name",
     )
+    operator_extra_links = (DestinationLink(), ReportLink(), LogsLink())
     ui_color = "#fce8e6"
 
     def __init__(
@@ -117,6 +127,17 @@ class ReconcileTransferOperator(BaseOperator):
             )
         events = CloudLoggingHook(self.gcp_conn_id, self.gcp_project or None).get_event_log(
             self.log_name or None, labels={"run": run.transfer_id}
+        )
+        show_links(
+            self,
+            context,
+            {
+                DestinationLink: destination_url(
+                    self.destination_bucket, self.destination_prefix or self.source_prefix
+                ),
+                ReportLink: object_url(self._report_uri(run)),
+                LogsLink: logs_url(self.gcp_conn_id, self.gcp_project, self.log_name, run.transfer_id),
+            },
         )
         with engine_errors(self.task_id, connections(gcp=self.gcp_conn_id), events):
             if self.reviews is None:
@@ -227,6 +248,11 @@ class ReconcileTransferOperator(BaseOperator):
             may_replace=Overwrite(self.overwrite) is not Overwrite.NEVER,
             has_extras=listing["is_whole_source"],
         )
+
+    def _report_uri(self, run: RunIdentity) -> str:
+        from transfer.report import REPORT
+
+        return f"gs://{run.state_bucket or self.destination_bucket}/{run.state_prefix}{REPORT}"
 
     def _state(self, run: RunIdentity) -> Any:
         return self._state_at(run, run.state_prefix)

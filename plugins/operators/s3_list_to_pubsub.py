@@ -12,6 +12,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
 from operators.engine_errors import connections, engine_errors
+from operators.links import DestinationLink, LogsLink, destination_url, logs_url, show_links
 from operators.live_progress import LiveProgress
 from operators.run_identity import STATE_PREFIX, RunIdentity, dag_name, run_name
 from operators.worker_settings import MIB
@@ -84,6 +85,7 @@ class S3ListToPubSubOperator(BaseOperator):
         "log_name",
         "is_verbose",
     )
+    operator_extra_links = (DestinationLink(), LogsLink())
     ui_color = "#fff3e0"
 
     _stop: threading.Event | None = None
@@ -139,6 +141,16 @@ class S3ListToPubSubOperator(BaseOperator):
         run = RunIdentity(**self.run)
         events = CloudLoggingHook(self.gcp_conn_id, self.gcp_project or None).get_event_log(
             self.log_name or None, is_verbose=as_bool(self.is_verbose), labels={"run": run.transfer_id}
+        )
+        show_links(
+            self,
+            context,
+            {
+                DestinationLink: destination_url(
+                    self.destination_bucket, self.destination_prefix or self.source_prefix
+                ),
+                LogsLink: logs_url(self.gcp_conn_id, self.gcp_project, self.log_name, run.transfer_id),
+            },
         )
         conn = connections(aws=self.aws_conn_id, gcp=self.gcp_conn_id)
         listing = run.listing_name(context["ti"].try_number)

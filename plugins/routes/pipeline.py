@@ -10,15 +10,16 @@ from airflow.sdk import DAG, Asset, AssetAlias, Param, TriggerRule
 
 from operators.cloudfront_to_gcs import CloudfrontToGcsWorker
 from operators.delete_extraneous import DeleteExtraneousOperator
+from operators.preflight import PreflightOperator
 from operators.reconcile_transfer import ReconcileTransferOperator
 from operators.run_date import RunDates
 from operators.s3_list_to_pubsub import S3ListToPubSubOperator
 from operators.transfer_run import CloseTransferRunOperator, OpenTransferRunOperator
 
 
-def param(name: str, otherwise: str = "") -> str:
-    """A template for a run's parameter; null becomes an empty text."""
-    return f"{{{{ params.{name} if params.{name} is not none else '{otherwise}' }}}}"
+def param(name: str) -> str:
+    """A template for a run's parameter; where its field was emptied, for its default, and null is an empty text."""
+    return f"{{{{ params.{name} if params.{name} is not none else dag.params['{name}'] or '' }}}}"
 
 
 def prefix(name: str) -> str:
@@ -66,6 +67,20 @@ def _tasks(arrived: Asset | AssetAlias, max_open_runs: int | None) -> None:
         "destination_prefix": prefix("destination_prefix"),
     }
     events = {"log_name": param("log_name"), "is_verbose": param("verbose")}
+
+    # Before the setup: when it fails, there is nothing to tear down.
+    preflight = PreflightOperator(
+        task_id="preflight",
+        source_bucket=param("source_bucket"),
+        topic=param("topic"),
+        error_topic=param("error_topic"),
+        state_bucket=param("state_bucket"),
+        only_failed=param("only_failed"),
+        aws_conn_id=param("aws_conn_id"),
+        cloudfront_conn_id=param("cloudfront_conn_id"),
+        **names,
+        **google,
+    )
 
     open_run = OpenTransferRunOperator(
         task_id="open_run",
@@ -152,5 +167,5 @@ def _tasks(arrived: Asset | AssetAlias, max_open_runs: int | None) -> None:
         **google,
     ).as_teardown(setups=open_run)
 
-    open_run >> list_objects >> transfer >> reconcile >> retry >> verify >> delete_extraneous >> close_run
+    preflight >> open_run >> list_objects >> transfer >> reconcile >> retry >> verify >> delete_extraneous >> close_run
     list_objects >> reconcile >> verify

@@ -25,6 +25,9 @@ PARAM_OF = {
 OF_ONE_RUN = ("only_failed", "plan_run", "mode")
 """Parameters that only a person who starts a run can choose."""
 
+OF_THE_FORM = ("section", "values_display", "title", "expected", "allOf")
+"""What a parameter's schema says to the form alone."""
+
 NAME = r"^[a-z0-9][a-z0-9_\-]{0,99}$"
 DATE = r"^\d{4}-\d{2}-\d{2}$"
 MEANINGS = {
@@ -45,8 +48,15 @@ TEXT = {"type": "string", "minLength": 1, "maxLength": 500}
 
 
 def _of_form(name: str) -> dict[str, Any]:
-    schema = PARAMS[name].schema
-    return {keyword: schema[keyword] for keyword in schema if keyword not in ("section", "values_display")}
+    """The form's rules of a field, without what only a form has; nothing is a value only where it is the default."""
+    param = PARAMS[name]
+    rules = {
+        word: rule
+        for word, rule in param.schema.items()
+        if word not in ("section", "values_display", "title", "expected", "allOf")
+    }
+    kinds = [kind for kind in rules["type"] if kind != "null" or (param.value is None and "allOf" not in param.schema)]
+    return rules | {"type": kinds if len(kinds) > 1 else kinds[0]}
 
 
 def _mapping(properties: Mapping[str, Any], *, required: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -22,7 +22,6 @@ from transfer.records import format_numbers, parse_numbers
 
 RING = 16
 """Notes of a worker that are kept; each names all that is in hand. Cloud Storage takes one write a second to a name."""
-NUMBERS = "messages"
 FATAL = "fatal"
 MAX_FATAL_CHARACTERS = 500
 _TEXT = "text/plain"
@@ -45,7 +44,10 @@ class BegunMessages:
     def open(self) -> None:
         """Note that this try has begun, and find the suspects."""
         self._state.write(f"{self._mine}-open", b"", content_type=_TEXT)
-        self.suspects = frozenset(self._of_the_dead(r"\d+|alone-\d+"))
+        suspects: set[int] = set()
+        for name in self._notes_of_the_dead():
+            suspects.update(parse_numbers(self._state.read(name).decode("ascii", "replace")))
+        self.suspects = frozenset(suspects)
 
     def begin(self, numbers: Iterable[int]) -> None:
         """Note what is begun next, with all that is in hand; to be called before it is."""
@@ -63,7 +65,7 @@ class BegunMessages:
 
     def is_poison(self, number: int) -> bool:
         """Whether a worker died of this message while it worked on nothing else."""
-        return number in self._of_the_dead(rf"alone-{number}")
+        return any(name.endswith(f"-alone-{number}") for name in self._notes_of_the_dead())
 
     def close(self, *, fatal: str = "") -> None:
         """Note that this try ends in order, or of what no object gets past: what it gives back is not to blame."""
@@ -75,31 +77,27 @@ class BegunMessages:
         )
 
     def _write(self, name: str, numbers: Iterable[int]) -> None:
-        metadata = {NUMBERS: format_numbers(numbers)}
-        self._state.write(f"{self._mine}-{name}", b"", content_type=_TEXT, metadata=metadata)
+        # In the body: with many threads there may be more of them than metadata has room for.
+        self._state.write(f"{self._mine}-{name}", format_numbers(numbers).encode(), content_type=_TEXT)
 
-    def _of_the_dead(self, kind: str) -> set[int]:
-        note = re.compile(
-            rf"{re.escape(self._prefix)}(?P<slot>.+?)-(?P<attempt>\d+)-(?P<kind>\d+|alone-\d+|open|closed)"
+    def _notes_of_the_dead(self) -> list[str]:
+        """The names of what dead workers noted to begin."""
+        form = re.compile(
+            rf"{re.escape(self._prefix)}(?P<slot>.+?)-(?P<attempt>\d+)-(\d+|alone-\d+|open|(?P<end>closed))"
         )
-        noted: defaultdict[tuple[str, int], set[int]] = defaultdict(set)
+        notes: defaultdict[tuple[str, int], list[str]] = defaultdict(list)
         last: defaultdict[str, int] = defaultdict(int)
         closed: set[tuple[str, int]] = set()
         for entry in self._state.entries(self._prefix):
-            if (match := note.fullmatch(entry.name)) is None:
+            if (match := form.fullmatch(entry.name)) is None:
                 continue
             worker = match["slot"], int(match["attempt"])
             last[worker[0]] = max(last[worker[0]], worker[1])
-            if match["kind"] == "closed":
+            notes[worker].append(entry.name)
+            if match["end"]:
                 closed.add(worker)
-            elif re.fullmatch(kind, match["kind"]):
-                noted[worker].update(parse_numbers(entry.metadata.get(NUMBERS, "")))
-        return {
-            number
-            for worker, numbers in noted.items()
-            if worker[1] < last[worker[0]] and worker not in closed
-            for number in numbers
-        }
+        dead = (worker for worker in notes if worker[1] < last[worker[0]] and worker not in closed)
+        return [name for worker in dead for name in notes[worker]]
 
 
 def poisoned(request: TransferRequest) -> list[Failed]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from copy import deepcopy
 from pathlib import Path
 
@@ -33,6 +34,7 @@ def test_every_dag_file_imports(bag) -> None:
 def test_the_chain_of_tasks(dag) -> None:
     chain = {task.task_id: sorted(task.downstream_task_ids) for task in dag.tasks}
     assert chain == {
+        "preflight": ["open_run"],
         "open_run": ["close_run", "list"],
         "list": ["reconcile", "transfer"],
         "transfer": ["reconcile"],
@@ -57,93 +59,126 @@ def test_it_has_no_schedule_and_survives_serialization(dag) -> None:
     assert set(again.params) == set(dag.params)
 
 
-def test_the_form_has_every_parameter_in_a_section(dag) -> None:
-    expected = {
-        "source_bucket",
-        "source_prefix",
-        "destination_bucket",
-        "destination_prefix",
-        "workers",
-        "threads",
-        "part_size_mib",
-        "bandwidth_limit_mib_s",
-        "max_requests_per_s",
-        "ramp_up",
-        "overwrite",
-        "aws_conn_id",
-        "gcp_conn_id",
-        "cloudfront_conn_id",
-        "topic",
-        "error_topic",
-        "gcp_project",
-        "state_bucket",
-        "keep_runs",
-        "only_failed",
-        "mode",
-        "plan_run",
-        "delete_extraneous",
-        "max_delete_percent",
-    }
-    assert expected <= set(dag.params)
+def test_the_form_has_sections_and_a_line_of_help_for_each_field(dag) -> None:
+    sections: dict[str, list[str]] = {}
     for name in dag.params:
         parameter = dag.params.get_param(name)
-        assert parameter.schema.get("section"), name
-        assert parameter.description, name
+        sections.setdefault(parameter.schema["section"], []).append(name)
+        assert parameter.description.endswith("."), name
+        assert len(parameter.description) <= 100, name
+    assert sections == {
+        "Source": ["source_bucket", "aws_conn_id"],
+        "Edge": ["cloudfront_conn_id"],
+        "Destination": ["destination_bucket", "gcp_conn_id"],
+        "What to move": [
+            "source_prefix",
+            "destination_prefix",
+            "overwrite",
+            "delete_extraneous",
+            "max_delete_percent",
+            "mode",
+            "plan_run",
+        ],
+        "How fast": [
+            "workers",
+            "threads",
+            "part_size_mib",
+            "bandwidth_limit_mib_s",
+            "max_requests_per_s",
+            "ramp_up",
+        ],
+        "When it fails": ["only_failed", "allow_empty"],
+        "Queue, records and logs": [
+            "topic",
+            "error_topic",
+            "gcp_project",
+            "state_bucket",
+            "keep_runs",
+            "log_name",
+            "verbose",
+        ],
+    }
+
+
+EXPECTED_S3 = "the name of an S3 bucket alone: 3 to 63 lower-case letters"
+EXPECTED_GCS = "the name of a Cloud Storage bucket alone: lower-case letters"
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("name", "value", "sentence"),
     [
-        ("source_bucket", "Not A Bucket"),
-        ("destination_bucket", "-x"),
-        ("workers", 0),
-        ("workers", 65),
-        ("threads", 0),
-        ("part_size_mib", 4),
-        ("part_size_mib", 1025),
-        ("part_size_mib", None),
-        ("bandwidth_limit_mib_s", -1),
-        ("bandwidth_limit_mib_s", "fast"),
-        ("max_requests_per_s", -0.5),
-        ("ramp_up", "maybe"),
-        ("overwrite", "sometimes"),
-        ("mode", "guess"),
-        ("delete_extraneous", "yes"),
-        ("max_delete_percent", 101),
-        ("max_delete_percent", -1),
-        ("max_delete_percent", None),
-        ("topic", "1"),
-        ("aws_conn_id", ""),
-        ("state_bucket", "Not A Bucket"),
-        ("keep_runs", 0),
-        ("only_failed", ""),
-        ("plan_run", ""),
+        ("source_bucket", None, EXPECTED_S3),
+        ("source_bucket", "Not A Bucket", EXPECTED_S3),
+        ("source_bucket", "s3://bucket", EXPECTED_S3),
+        ("destination_bucket", None, EXPECTED_GCS),
+        ("destination_bucket", "-x", EXPECTED_GCS),
+        ("destination_bucket", "gs://bucket/prefix", EXPECTED_GCS),
+        ("source_prefix", "k" * 1025, "is too long"),
+        ("destination_prefix", 7, "is not of type 'null', 'string'"),
+        ("workers", 0, "0 is less than the minimum of 1"),
+        ("workers", 65, "65 is greater than the maximum of 64"),
+        ("threads", 0, "less than the minimum of 1"),
+        ("threads", 257, "greater than the maximum of 256"),
+        ("part_size_mib", 4, "less than the minimum of 5"),
+        ("part_size_mib", 1025, "greater than the maximum of 1024"),
+        ("bandwidth_limit_mib_s", -1, "less than the minimum of 0"),
+        ("bandwidth_limit_mib_s", "fast", "is not of type 'null', 'number'"),
+        ("max_requests_per_s", -0.5, "less than the minimum of 0"),
+        ("ramp_up", "maybe", "is not of type 'null', 'boolean'"),
+        ("overwrite", "sometimes", "is not one of ['changed', 'never', 'always']"),
+        ("mode", "guess", "is not one of ['transfer', 'plan', 'verify']"),
+        ("plan_run", "", "with mode plan, or last"),
+        ("delete_extraneous", "yes", "is not one of ['off', 'list', 'delete']"),
+        ("max_delete_percent", 101, "greater than the maximum of 100"),
+        ("max_delete_percent", -1, "less than the minimum of 0"),
+        ("topic", "1", "a Pub/Sub topic: a letter first, and 3 to 255 letters"),
+        ("error_topic", "topics/x", "or projects/<project>/topics/<topic>"),
+        ("gcp_project", "My Project", "a project's id: lower-case letters, digits and hyphens"),
+        ("aws_conn_id", "aws default", "the id of a connection under Admin, Connections: letters"),
+        ("cloudfront_conn_id", "https://d1.cloudfront.net", "the id of a connection under Admin, Connections"),
+        ("gcp_conn_id", "", "the id of a connection under Admin, Connections"),
+        ("state_bucket", "Not A Bucket", EXPECTED_GCS),
+        ("keep_runs", 0, "less than the minimum of 1"),
+        ("only_failed", "", "the run id of an earlier run of this DAG, or last"),
+        ("allow_empty", "yes", "is not of type 'null', 'boolean'"),
+        ("log_name", "my log", "a log's name: 1 to 511 letters, digits and any of . _ / -"),
+        ("verbose", 1, "is not of type 'null', 'boolean'"),
     ],
 )
-def test_bad_values_are_refused_by_the_form(dag, name: str, value: object) -> None:
+def test_a_bad_value_is_refused_with_what_is_expected(dag, name: str, value: object, sentence: str) -> None:
     from airflow.sdk.exceptions import ParamValidationError
 
-    parameter = dag.params.get_param(name)
-    with pytest.raises(ParamValidationError):
-        parameter.resolve(value)
-    parameter.resolve()
+    params = deepcopy(dag.params)
+    params.update({"source_bucket": "from-here", "destination_bucket": "to-there"})
+    with pytest.raises(ParamValidationError) as caught:
+        params.update({name: value})
+    said = re.sub(r"['\"]\s+['\"]", "", str(caught.value))  # a long text is shown in pieces, one a line
+    assert said.startswith(f"Invalid input for param {name}: ")
+    assert sentence in said
+
+
+def test_nothing_is_red_before_a_person_types(dag) -> None:
+    """As Airflow's form decides it: a field is red when it is empty and its type does not allow null."""
+    for name in dag.params:
+        assert "null" in dag.params.get_param(name).schema["type"], name
 
 
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
         ({}, (32, None, None, True)),
+        ({"part_size_mib": None, "ramp_up": None}, (32, None, None, True)),
         ({"part_size_mib": 5, "bandwidth_limit_mib_s": 0, "max_requests_per_s": 0}, (5, None, None, True)),
         ({"bandwidth_limit_mib_s": 12.5, "max_requests_per_s": 800, "ramp_up": False}, (32, 12.5, 800, False)),
     ],
 )
 def test_what_the_form_gives_reaches_the_engine(dag, given: dict[str, object], expected: tuple[object, ...]) -> None:
     params = deepcopy(dag.params)
-    params.update(given)
+    params.update({"source_bucket": "from-here", "destination_bucket": "to-there"} | given)
     values, environment, fields = params.validate(), dag.get_template_env(), dag.get_task("transfer").partial_kwargs
     names = ("threads", "part_size_mib", "bandwidth_limit_mib_s", "max_requests_per_s", "ramp_up")
     assert set(names) <= set(CloudfrontToGcsWorker.template_fields)
-    rendered = {name: environment.from_string(fields[name]).render(params=values) for name in names}
+    rendered = {name: environment.from_string(fields[name]).render(params=values, dag=dag) for name in names}
 
     is_ramped = as_bool(rendered.pop("ramp_up"))
     config = transfer_config(**rendered, is_ramped=is_ramped, workers=1)

@@ -97,48 +97,62 @@ def test_a_second_run_moves_nothing_and_a_prefix_can_be_renamed(pipeline) -> Non
 
 
 def test_what_a_person_gets_wrong_is_one_clear_failure(pipeline) -> None:
-    """Several wrong runs at a time: each says what is wrong and where, is not retried, and floods nothing."""
+    """Several wrong runs at a time: each says all that is wrong and where, is not retried, and nothing has moved."""
     fill(pipeline, "wrong/", 30)
     runs = {
-        "key": pipeline.trigger(
-            "wrong/",
-            cloudfront_conn_id="cloudfront_wrong",
-            workers=1,
-            destination_prefix="k/",
-            log_name="edgehaul-wrong",
-        ),
+        "key": pipeline.trigger("wrong/", cloudfront_conn_id="cloudfront_wrong", destination_bucket="no-such-bucket"),
         "secret": pipeline.trigger("wrong/", aws_conn_id="aws_wrong"),
         "empty": pipeline.trigger("nothing-here/"),
         "allowed": pipeline.trigger("nothing-here/", allow_empty=True),
-        "bucket": pipeline.trigger("wrong/", destination_bucket="no-such-bucket"),
         "source": pipeline.trigger("wrong/", source_bucket="no-such-source"),
-        "connection": pipeline.trigger("wrong/", cloudfront_conn_id="not_there", workers=1, destination_prefix="n/"),
+        "connection": pipeline.trigger("wrong/", cloudfront_conn_id="not_there", gcp_conn_id="not_there"),
     }
     states = {name: pipeline.wait(run) for name, run in runs.items()}
     logs = {name: pipeline.logs(run) for name, run in runs.items()}
     assert states == dict.fromkeys(runs, "failed") | {"allowed": "success"}
+    for name in ("key", "secret", "source", "connection"):
+        tasks = {task.task_id: (task.state, task.try_number) for task in pipeline.airflow.task_instances(runs[name])}
+        assert tasks.pop("preflight") == ("failed", 1)
+        assert {state for state, _ in tasks.values()} == {"upstream_failed"}
+        assert "nothing was moved" in logs[name]
 
-    assert "SignatureRejected" in logs["key"]
-    assert "'cloudfront_wrong'" in logs["key"]
-    worker = pipeline.airflow.task_instance(runs["key"], "transfer", 0)
-    assert (worker.state, worker.try_number) == ("failed", 1)
-    summary = pipeline.airflow.xcom(runs["key"], "verify")
-    assert (summary["failed"], summary["missing"]) == (0, summary["listed"])
-
-    events = [text for text in event_texts(pipeline, "edgehaul-wrong") if "did not arrive" not in text]
-    (event,) = [text for text in events if "SignatureRejected" in text]
-    assert "MAIN_PROGRAM_ERROR" in event
-    assert "Traceback" in event
-
+    assert "2 of " in logs["key"]
+    assert "connection 'cloudfront_wrong': CloudFront does not know the key pair id" in logs["key"]
+    assert "does gs://no-such-bucket exist?" in logs["key"]
     assert "SignatureDoesNotMatch" in logs["secret"]
     assert "'aws_wrong'" in logs["secret"]
     assert "holds no objects" in logs["empty"]
     assert "allow_empty" in logs["empty"]
     assert pipeline.airflow.xcom(runs["allowed"], "verify")["listed"] == 0
-    assert "gs://no-such-bucket" in logs["bucket"]
     assert "s3://no-such-source" in logs["source"]
-    assert "not_there" in logs["connection"]
+    assert logs["connection"].count("there is no connection 'not_there'") >= 4
     assert subscriptions(pipeline) == []
+    assert pipeline.stored("wrong/") == {}
+    assert pipeline.stored(".edgehaul/preflight/") == {}
+
+
+def test_a_signature_that_stops_being_good_is_one_clear_failure(pipeline, edge_faults) -> None:
+    """What preflight cannot foresee still ends the run at once, is an event, and every object is accounted for."""
+    fill(pipeline, "spoilt/", 30)
+    refusal = {"action": "status", "status": 403, "body": "<Error><Code>AccessDenied</Code></Error>"}
+    edge_faults([{"match": "GET /spoilt/", "after": 2, **refusal}])
+    state, run = pipeline.finish("spoilt/", workers=1, log_name="edgehaul-wrong")
+    assert state == "failed"
+    logs = pipeline.logs(run)
+    assert "SignatureRejected" in logs
+    assert "'cloudfront_default'" in logs
+    worker = pipeline.airflow.task_instance(run, "transfer", 0)
+    assert (worker.state, worker.try_number) == ("failed", 1)
+    summary = pipeline.airflow.xcom(run, "verify")
+    assert (summary["failed"], summary["missing"]) == (0, summary["listed"])
+    assert any("transfer" in event for event in rejections(pipeline))
+    assert subscriptions(pipeline) == []
+
+
+def rejections(pipeline) -> list[str]:
+    events = [text for text in event_texts(pipeline, "edgehaul-wrong") if "SignatureRejected" in text]
+    assert all("MAIN_PROGRAM_ERROR" in event and "Traceback" in event for event in events)
+    return events
 
 
 def test_a_killed_worker_loses_nothing(pipeline, edge_faults) -> None:

@@ -117,7 +117,12 @@ WRONG = [
         11,
         "edge.connection: an empty value does not fit here: choose a text",
     ),
-    ("connection: aws_media", "connection: ''", 9, "source.connection: it is empty: give it a value"),
+    (
+        "connection: aws_media",
+        "connection: ''",
+        9,
+        "source.connection: '' does not fit here: choose the id of a connection",
+    ),
     (
         "prefix: uploads/%Y/%m/%d/",
         "prefix: uploads/%Q/",

@@ -96,7 +96,7 @@ def test_a_worker_that_is_stopped_accuses_nothing(rig: EngineRig) -> None:
     threading.Timer(1.0, rig.stop.set).start()
     with pytest.raises(Stopped):
         worker.run()
-    numbers = [entry.metadata.get("messages") for entry in rig.state().entries("begun/1-w0-1-0")]
+    numbers = [rig.state().read(entry.name) for entry in rig.state().entries("begun/1-w0-1-0")]
     assert numbers and all(numbers)  # they were in hand
     again = BegunMessages(rig.state(), listing="1", slot="w0", attempt=2)
     again.open()

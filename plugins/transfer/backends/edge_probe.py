@@ -4,29 +4,18 @@ from __future__ import annotations
 
 import io
 import re
-from dataclasses import dataclass
 
 import pycurl
 
+from transfer.backends.exchange import parse_headers
 from transfer.backends.tls import ca_bundle
+from transfer.edge_answer import EdgeAnswer
 
 CONNECT_TIMEOUT_S = 10
 TIMEOUT_S = 30
 MAX_BODY_BYTES = 16 * 1024
 
 _CODE = re.compile(r"<Code>([A-Za-z]{1,64})</Code>")
-_S3_HEADER = b"x-amz-request-id:"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EdgeAnswer:
-    """What the edge said."""
-
-    status: int
-    error_code: str
-    """The `<Code>` of an XML error body; "" when there is none."""
-    is_from_origin: bool
-    """S3 made this answer, so the edge had let the request through."""
 
 
 class EdgeUnreachable(Exception):
@@ -75,5 +64,5 @@ def probe_edge(base_url: str, path: str, query: str) -> EdgeAnswer:
     return EdgeAnswer(
         status=status,
         error_code=code[1] if code else "",
-        is_from_origin=_S3_HEADER in headers.getvalue().lower(),
+        headers=parse_headers([headers.getvalue()]),
     )

@@ -49,7 +49,7 @@ class Answer:
     def headers(self) -> Mapping[str, str]:
         """Names in lower case; repeated ones joined by ", "."""
         if self._headers is None:
-            self._headers = _parsed(self._header_lines)
+            self._headers = parse_headers(self._header_lines)
         return self._headers
 
     @property
@@ -91,7 +91,8 @@ class Transfer:
         )
 
 
-def _parsed(lines: Sequence[bytes]) -> dict[str, str]:
+def parse_headers(lines: Sequence[bytes]) -> dict[str, str]:
+    """The last answer's headers: names in lower case, repeated ones joined by ", "."""
     raw = b"".join(lines)
     try:
         text = raw.decode("utf-8")

@@ -32,6 +32,7 @@ from transfer.model import TransferFailure, TransferRequest
 from transfer.ports import Delivery
 
 PUBLISH_TIMEOUT_S = 120.0
+QUESTION_TIMEOUT_S = 20.0
 MAX_OUTSTANDING = 5_000
 _PASSES = if_exception_type(
     google_exceptions.ServiceUnavailable,
@@ -160,6 +161,34 @@ def ensure_topic(client: PublisherClient, topic: str) -> None:
         return  # publishing tells whether the topic exists
     except (google_exceptions.GoogleAPIError, GoogleAuthError) as error:
         raise pubsub_error(error, topic, Stage.LIST) from error
+
+
+def granted_permissions(client: PublisherClient, topic: str, permissions: Sequence[str]) -> Sequence[str] | None:
+    """Those of the permissions that we have on the topic; None where the server does not tell, as emulators do not."""
+    try:
+        answer = client.test_iam_permissions(
+            request={"resource": topic, "permissions": list(permissions)}, timeout=QUESTION_TIMEOUT_S
+        )
+    except google_exceptions.MethodNotImplemented:
+        return None
+    except google_exceptions.NotFound:
+        return ()
+    except (google_exceptions.GoogleAPIError, GoogleAuthError) as error:
+        raise pubsub_error(error, topic, Stage.MESSAGE) from error
+    return list(answer.permissions)
+
+
+def topic_exists(client: PublisherClient, topic: str) -> bool | None:
+    """Whether it does; None when we may not know."""
+    try:
+        client.get_topic(topic=topic, timeout=QUESTION_TIMEOUT_S)
+    except google_exceptions.NotFound:
+        return False
+    except google_exceptions.PermissionDenied:
+        return None
+    except (google_exceptions.GoogleAPIError, GoogleAuthError) as error:
+        raise pubsub_error(error, topic, Stage.MESSAGE) from error
+    return True
 
 
 def create_subscription(

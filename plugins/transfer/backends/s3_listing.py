@@ -17,20 +17,21 @@ from transfer.errors import (
     TransferError,
 )
 from transfer.model import ObjectMeta
+from transfer.preflight import ListedPage
 
-_CREDENTIAL_CODES = frozenset(
-    {
-        "AccessDenied",
-        "AllAccessDisabled",
-        "ExpiredToken",
-        "InvalidAccessKeyId",
-        "InvalidToken",
-        "RequestExpired",
-        "RequestTimeTooSkewed",
-        "SignatureDoesNotMatch",
-        "403",
-    }
-)
+_RENEW, _CLOCK = "its session token has expired or is none: renew it", "set this machine's clock by NTP"
+_CREDENTIAL_CODES = {
+    "AccessDenied": "",
+    "AllAccessDisabled": "",
+    "ExpiredToken": _RENEW,
+    "InvalidAccessKeyId": "its access key id is unknown: correct it",
+    "InvalidToken": _RENEW,
+    "RequestExpired": _CLOCK,
+    "RequestTimeTooSkewed": _CLOCK,
+    "SignatureDoesNotMatch": "its secret access key is not the one of its access key id: correct it",
+    "403": "",
+}
+"""What to change in the AWS connection; empty for a permission that is missing."""
 
 
 def list_objects(client: BaseClient, bucket: str, prefix: str) -> Iterator[ObjectMeta]:
@@ -44,6 +45,18 @@ def list_objects(client: BaseClient, bucket: str, prefix: str) -> Iterator[Objec
                 yield _object(item)
     except (ClientError, BotoCoreError) as error:
         raise s3_error(error, bucket=bucket) from error
+
+
+def first_page(client: BaseClient, bucket: str, prefix: str) -> ListedPage:
+    """The first objects under a prefix, up to 1,000 of them. Raises as `list_objects` does."""
+    try:
+        page = client.list_objects_v2(Bucket=bucket, Prefix=prefix, OptionalObjectAttributes=["RestoreStatus"])
+    except (ClientError, BotoCoreError) as error:
+        raise s3_error(error, bucket=bucket) from error
+    return ListedPage(
+        objects=[_object(item) for item in page.get("Contents", ())],
+        date=page["ResponseMetadata"]["HTTPHeaders"].get("date", ""),
+    )
 
 
 def _object(item: dict[str, Any]) -> ObjectMeta:
@@ -71,10 +84,11 @@ def s3_error(error: ClientError | BotoCoreError, *, bucket: str) -> TransferErro
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
     said = f"listing s3://{bucket}: S3 answered {status} {code}"
     if code in ("NoSuchBucket", "404"):
-        return BucketMissing(f"{said}: there is no such bucket", stage=Stage.LIST, http_status=status)
+        return BucketMissing(f"{said}: there is no such bucket; correct its name", stage=Stage.LIST, http_status=status)
     if code in _CREDENTIAL_CODES or status in (401, 403):
+        advice = _CREDENTIAL_CODES.get(code) or f"allow s3:ListBucket on arn:aws:s3:::{bucket} to its user or role"
         return CredentialsRejected(
-            f"{said}: the AWS connection needs valid keys and s3:ListBucket on the bucket",
+            f"{said}: {advice}",
             stage=Stage.LIST,
             http_status=status,
         )

@@ -1,0 +1,159 @@
+"""What `transfer.preflight` tries, over Airflow connections: every trouble with one is an engine error like any other."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+from hooks.cloudfront import CloudfrontHook
+from hooks.engine import Destination, Messaging
+from hooks.pubsub import PubSubQueueHook
+from hooks.s3 import S3SourceHook
+
+if TYPE_CHECKING:
+    from google.cloud.pubsub_v1 import PublisherClient
+
+    from transfer.backends.gcs_client import GcsClient
+    from transfer.edge_answer import EdgeAnswer
+    from transfer.errors import Stage
+    from transfer.preflight import ListedPage
+
+
+class S3Probe:
+    """A `SourceProbe`."""
+
+    def __init__(self, conn_id: str, bucket: str, prefix: str) -> None:
+        self.conn_id, self.bucket, self.prefix = conn_id, bucket, prefix
+
+    def first_page(self) -> ListedPage:
+        """The first objects under the prefix."""
+        from transfer.backends.s3_listing import first_page
+        from transfer.errors import Stage
+
+        with _engine_errors(self.conn_id, Stage.LIST):
+            return first_page(S3SourceHook(self.conn_id).get_conn(), self.bucket, self.prefix)
+
+
+class CloudfrontProbe:
+    """An `EdgeProbe` that signs for a whole prefix, as workers do."""
+
+    def __init__(self, conn_id: str, prefix: str) -> None:
+        self.conn_id = conn_id
+        self._prefix = prefix
+        self._hook = CloudfrontHook(conn_id)
+
+    def ask(self, key: str) -> EdgeAnswer:
+        """The first byte of an object. A key outside the prefix is asked for as if it were under it."""
+        from transfer.backends.edge_probe import EdgeUnreachable, probe_edge
+        from transfer.errors import SourceUnavailable, Stage
+        from transfer.naming import escape_key
+
+        path = escape_key(key if key.startswith(self._prefix) else self._prefix + key)
+        with _engine_errors(self.conn_id, Stage.DOWNLOAD):
+            base_url, query = self._hook.base_url, self._hook.get_signer().query(escape_key(self._prefix))
+        try:
+            return probe_edge(base_url, path, query)
+        except EdgeUnreachable as error:
+            said = f"no answer from {base_url} ({error}); check host, schema and port of connection {self.conn_id!r}"
+            raise SourceUnavailable(said, stage=Stage.DOWNLOAD) from error
+
+    def signature_life_s(self) -> float:
+        """Half of its lifetime: then it is renewed."""
+        return self._hook.get_url_lifetime_s() / 2 if self._hook.is_signed else float("inf")
+
+
+class GcsProbe:
+    """A `BucketProbe`."""
+
+    def __init__(self, conn_id: str, bucket: str) -> None:
+        self.conn_id, self.bucket = conn_id, bucket
+        self._stop = threading.Event()
+
+    @cached_property
+    def _client(self) -> GcsClient:
+        from transfer.errors import Stage
+
+        with _engine_errors(self.conn_id, Stage.UPLOAD):
+            return Destination.of_records(self.conn_id, self.bucket, "").client()
+
+    def list(self) -> str:
+        """List one object; the server's `Date`."""
+        from transfer.backends.driving import complete
+
+        url = f"{self._client.objects_url}?{urlencode({'maxResults': '1', 'fields': 'items(name)'})}"
+        return complete(self._client.send("GET", url), self._stop).headers.get("date", "")
+
+    def create(self, name: str) -> None:
+        """Store an empty object."""
+        from transfer.backends.driving import complete
+        from transfer.backends.gcs_sink import GcsSink
+
+        complete(GcsSink(self._client).put(name, b"", {"contentType": "text/plain"}, None), self._stop)
+
+    def delete(self, name: str) -> None:
+        """Remove it."""
+        from transfer.backends.driving import complete
+        from transfer.backends.gcs_sink import GcsSink
+
+        complete(GcsSink(self._client).delete(name), self._stop)
+
+    def begin_parts(self, name: str) -> bool:
+        """Begin and abort an upload in parts; False where the server has none."""
+        from transfer.backends.driving import complete
+        from transfer.backends.gcs_sink import GcsSink
+
+        upload = complete(GcsSink(self._client).begin_parts(name, {}), self._stop)
+        if upload is not None:
+            complete(upload.abort(), self._stop)
+        return upload is not None
+
+
+class PubSubProbe:
+    """A `TopicProbe`."""
+
+    def __init__(self, conn_id: str, topic: str, project: str | None) -> None:
+        self.conn_id, self.topic = conn_id, topic
+        self._project = project
+
+    @cached_property
+    def _publisher(self) -> PublisherClient:
+        return PubSubQueueHook(self.conn_id).get_publisher()
+
+    def granted(self, permissions: Sequence[str]) -> Sequence[str] | None:
+        """Those of the permissions that we have; None where the server does not tell."""
+        from transfer.backends.pubsub import granted_permissions
+        from transfer.errors import Stage
+
+        with _engine_errors(self.conn_id, Stage.MESSAGE):
+            self.topic = Messaging(gcp_conn_id=self.conn_id, project=self._project).topic_path(self.topic)
+            return granted_permissions(self._publisher, self.topic, permissions)
+
+    def exists(self) -> bool | None:
+        """None when we may not know."""
+        from transfer.backends.pubsub import topic_exists
+
+        return topic_exists(self._publisher, self.topic)
+
+
+@contextmanager
+def _engine_errors(conn_id: str, stage: Stage) -> Iterator[None]:
+    """A connection that is missing or wrong, and credentials that are none, as CredentialsRejected."""
+    from airflow.sdk.exceptions import AirflowException, AirflowNotFoundException
+    from google.auth.exceptions import GoogleAuthError
+
+    from hooks.errors import InvalidConnection
+    from transfer.errors import CredentialsRejected
+
+    try:
+        yield
+    except InvalidConnection as error:
+        raise CredentialsRejected(str(error), stage=stage) from error
+    except AirflowNotFoundException as error:
+        said = f"there is no connection {conn_id!r}: create it under Admin, Connections, or correct its id"
+        raise CredentialsRejected(said, stage=stage) from error
+    except (AirflowException, GoogleAuthError) as error:
+        raise CredentialsRejected(f"connection {conn_id!r}: {error}", stage=stage) from error

@@ -1,0 +1,128 @@
+"""The first task of a run: is everything there that the others need?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from operators.links import DestinationLink, DistributionLink, destination_url, distribution_url, show_links
+from operators.run_identity import STATE_PREFIX, run_name
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from transfer.preflight import Preflight
+
+
+class PreflightOperator(BaseOperator):
+    """Tries every permission, connection and clock that a run needs, and says all that has to change, before anything moves.
+
+    Returns `checks` and `warnings`, the lines of those that passed with a warning.
+
+    :param source_bucket: the S3 bucket.
+    :param source_prefix: only keys under it are read; empty for all.
+    :param destination_bucket: the Cloud Storage bucket.
+    :param destination_prefix: takes the place of the source prefix in names; empty keeps keys as they are.
+    :param state_bucket: the bucket for the run's records; the destination bucket when empty.
+    :param topic: the topic that transfer requests go to.
+    :param error_topic: the topic that failure records go to.
+    :param only_failed: S3 is not listed when it is set.
+    :param gcp_project: the project of the topics; the connection's when empty.
+    :raises AirflowFailException: some check failed; nothing is retried.
+    :raises AirflowException: some check failed for a reason that may pass.
+    """
+
+    template_fields: Sequence[str] = (
+        "source_bucket",
+        "source_prefix",
+        "destination_bucket",
+        "destination_prefix",
+        "state_bucket",
+        "topic",
+        "error_topic",
+        "only_failed",
+        "aws_conn_id",
+        "cloudfront_conn_id",
+        "gcp_conn_id",
+        "gcp_project",
+    )
+    operator_extra_links = (DestinationLink(), DistributionLink())
+    ui_color = "#fef7e0"
+
+    def __init__(
+        self,
+        *,
+        source_bucket: str,
+        destination_bucket: str,
+        topic: str,
+        error_topic: str,
+        source_prefix: str = "",
+        destination_prefix: str = "",
+        state_bucket: str = "",
+        only_failed: str = "",
+        aws_conn_id: str = "aws_default",
+        cloudfront_conn_id: str = "cloudfront_default",
+        gcp_conn_id: str = "google_cloud_default",
+        gcp_project: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.source_bucket = source_bucket
+        self.source_prefix = source_prefix
+        self.destination_bucket = destination_bucket
+        self.destination_prefix = destination_prefix
+        self.state_bucket = state_bucket
+        self.topic = topic
+        self.error_topic = error_topic
+        self.only_failed = only_failed
+        self.aws_conn_id = aws_conn_id
+        self.cloudfront_conn_id = cloudfront_conn_id
+        self.gcp_conn_id = gcp_conn_id
+        self.gcp_project = gcp_project
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Make all checks, show them as a table, and fail if one did."""
+        from transfer.event_log import redact
+        from transfer.preflight import Mark, table
+
+        for name in ("source_bucket", "destination_bucket"):
+            if not getattr(self, name):
+                raise AirflowFailException(f"{name} is empty: give the bucket's name")
+        show_links(
+            self,
+            context,
+            {
+                DestinationLink: destination_url(
+                    self.destination_bucket, self.destination_prefix or self.source_prefix
+                ),
+                DistributionLink: distribution_url(self.cloudfront_conn_id),
+            },
+        )
+        findings = []
+        for finding in self._preflight(context).findings():
+            findings.append(finding)
+            level = {Mark.WARNED: self.log.warning, Mark.FAILED: self.log.error}.get(finding.mark, self.log.info)
+            level("%s", redact(str(finding)))
+        if failed := [finding for finding in findings if finding.mark is Mark.FAILED]:
+            may_pass = all(finding.is_passing for finding in failed)
+            kind = AirflowException if may_pass else AirflowFailException
+            raise kind(f"{len(failed)} of {len(findings)} checks failed; nothing was moved\n{redact(table(failed))}")
+        warnings = [redact(str(finding)) for finding in findings if finding.mark is Mark.WARNED]
+        return {"checks": len(findings), "warnings": warnings}
+
+    def _preflight(self, context: Context) -> Preflight:
+        from hooks.probes import CloudfrontProbe, GcsProbe, PubSubProbe, S3Probe
+        from transfer.preflight import Preflight
+
+        task = context["ti"]
+        buckets = dict.fromkeys([self.destination_bucket, self.state_bucket or self.destination_bucket])
+        return Preflight(
+            source=None if self.only_failed else S3Probe(self.aws_conn_id, self.source_bucket, self.source_prefix),
+            edge=CloudfrontProbe(self.cloudfront_conn_id, self.source_prefix),
+            buckets=[GcsProbe(self.gcp_conn_id, bucket) for bucket in buckets],
+            topics=[PubSubProbe(self.gcp_conn_id, topic, self.gcp_project) for topic in (self.topic, self.error_topic)],
+            object_name=f"{STATE_PREFIX}preflight/{run_name(task.dag_id, task.run_id)}",
+        )

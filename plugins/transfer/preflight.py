@@ -1,0 +1,324 @@
+"""Everything that a run needs, tried before anything moves: all of it, so that one look shows all that has to change.
+
+About a dozen small requests. Nothing is left behind but, where it may not be deleted, one empty object, which is named.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from typing import Protocol
+
+from transfer.edge_answer import EdgeAnswer, edge_problem, object_problem
+from transfer.errors import RetryableError, TransferError
+from transfer.listing import ARCHIVE_CLASSES
+from transfer.model import ObjectMeta
+
+SKEW_WORTH_A_WORD_S = 30.0
+MAX_SKEW_S = 300.0
+"""Google refuses to give tokens to a clock further off, AWS takes no signature from one 15 minutes off."""
+TRIED_OBJECTS = 3
+"""How many listed objects may be refused before the distribution is taken not to read the bucket."""
+PUBLISH, ATTACH = "pubsub.topics.publish", "pubsub.topics.attachSubscription"
+
+
+class Mark(StrEnum):
+    """How a check ended, as the table shows it."""
+
+    PASSED = "✓"
+    WARNED = "!"
+    NOT_MADE = "–"
+    FAILED = "✗"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One line of the table."""
+
+    mark: Mark
+    tried: str
+    said: str = ""
+    """What came of it; when it failed, also what to change."""
+    is_passing: bool = False
+    """Whether it failed for a reason that another try may not meet."""
+
+    def __str__(self) -> str:
+        return f"{self.mark} {self.tried}{': ' if self.said else ''}{self.said}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedPage:
+    """The first page of a listing."""
+
+    objects: Sequence[ObjectMeta]
+    date: str
+    """The server's clock, as its `Date` header has it; "" without one."""
+
+
+class SourceProbe(Protocol):
+    """The source bucket. Every method of every probe raises TransferError and nothing else."""
+
+    bucket: str
+    prefix: str
+    conn_id: str
+
+    def first_page(self) -> ListedPage:
+        """The first objects under the prefix, in one request."""
+
+
+class EdgeProbe(Protocol):
+    """The distribution."""
+
+    conn_id: str
+
+    def ask(self, key: str) -> EdgeAnswer:
+        """The first byte of an object, signed as the workers will sign."""
+
+    def signature_life_s(self) -> float:
+        """For how long a signature is good for certain; infinite when nothing is signed."""
+
+
+class BucketProbe(Protocol):
+    """One bucket of Cloud Storage."""
+
+    bucket: str
+    conn_id: str
+
+    def list(self) -> str:
+        """List one object; the server's `Date`."""
+
+    def create(self, name: str) -> None:
+        """Store an empty object."""
+
+    def delete(self, name: str) -> None:
+        """Remove it."""
+
+    def begin_parts(self, name: str) -> bool:
+        """Begin and abort an upload in parts; False where the server has none."""
+
+
+class TopicProbe(Protocol):
+    """One Pub/Sub topic."""
+
+    topic: str
+    conn_id: str
+
+    def granted(self, permissions: Sequence[str]) -> Sequence[str] | None:
+        """Those of the permissions that we have; None where the server does not tell."""
+
+    def exists(self) -> bool | None:
+        """None when we may not know."""
+
+
+class Preflight:
+    """The checks of one run.
+
+    Args:
+        source: None when S3 is not listed, since a run takes up what an earlier one left.
+        edge: the distribution.
+        buckets: the destination bucket, and the state bucket if it is another one.
+        topics: for requests and for failures.
+        object_name: a name under the state prefix that nobody else uses.
+        clock: Unix time in seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        source: SourceProbe | None,
+        edge: EdgeProbe,
+        buckets: Sequence[BucketProbe],
+        topics: Sequence[TopicProbe],
+        object_name: str,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._source = source
+        self._edge = edge
+        self._buckets = buckets
+        self._topics = topics
+        self._object_name = object_name
+        self._clock = clock
+        self._signature_life_s = math.inf
+        self._skews_s: dict[str, float] = {}
+        """How far each server's clock is ahead of ours."""
+
+    def findings(self) -> Iterator[Finding]:
+        """Make every check; each as soon as it is made."""
+        objects: Sequence[ObjectMeta] = ()
+        if self._source is None:
+            yield Finding(mark=Mark.NOT_MADE, tried="list the source", said="not needed: an earlier run's objects move")
+        else:
+            finding, objects = self._list_source(self._source)
+            yield finding
+        yield from self._read(objects)
+        for bucket in self._buckets:
+            yield from self._write(bucket)
+        for topic in self._topics:
+            yield self._publish(topic)
+        yield self._compare_clocks()
+
+    def _list_source(self, source: SourceProbe) -> tuple[Finding, Sequence[ObjectMeta]]:
+        tried = f"list s3://{source.bucket}/{source.prefix} with connection {source.conn_id!r}"
+        try:
+            page = source.first_page()
+        except TransferError as error:
+            return _failed(tried, error), ()
+        self._note_clock("S3", page.date)
+        said = "" if page.objects else "nothing there"
+        return Finding(mark=Mark.PASSED, tried=tried, said=said), page.objects
+
+    def _read(self, objects: Sequence[ObjectMeta]) -> Iterator[Finding]:
+        """One byte of a listed object, and where there is none, of one that is not there: the edge then still answers."""
+        tried = f"read through the edge with connection {self._edge.conn_id!r}"
+        bucket = self._source.bucket if self._source else ""
+        said = ""
+        try:
+            probed: Sequence[ObjectMeta | None] = _spread(objects) or (None,)
+            for item in probed:
+                answer = self._edge.ask(item.key if item else self._object_name)
+                self._signature_life_s = self._edge.signature_life_s()
+                self._note_clock("the edge", answer.headers.get("date", ""), answer.headers.get("age", ""))
+                if problem := edge_problem(answer):
+                    yield Finding(mark=Mark.FAILED, tried=tried, said=problem, is_passing=answer.status in (429, 503))
+                    return
+                if item is None:
+                    said = "the edge let the request through; there was no listed object to read"
+                    yield Finding(mark=Mark.PASSED, tried=tried, said=said)
+                    yield Finding(
+                        mark=Mark.NOT_MADE, tried="does the edge cache", said="no listed object to ask for twice"
+                    )
+                    return
+                if not (problem := object_problem(answer, bucket)):
+                    yield Finding(mark=Mark.PASSED, tried=tried, said=f"{item.key!r}, bytes 0-0")
+                    yield self._ask_again(item, answer)
+                    return
+                said = said or f"{item.key!r}: HTTP {answer.status} {answer.error_code}: {problem}"
+            yield Finding(mark=Mark.FAILED, tried=tried, said=said)
+        except TransferError as error:
+            yield _failed(tried, error)
+
+    def _ask_again(self, item: ObjectMeta, first: EdgeAnswer) -> Finding:
+        tried = "does the edge cache"
+        again = self._edge.ask(item.key)
+        if not (first.is_from_cache or again.is_from_cache):
+            return Finding(mark=Mark.PASSED, tried=tried, said="no: the same bytes asked for twice came from S3 twice")
+        etag = again.headers.get("etag", "").removeprefix("W/").strip('"')
+        is_stale = bool(etag) and etag != item.etag
+        said = f"yes, and its copy of {item.key!r} is stale: " if is_stale else "yes, so a copy may be stale: "
+        said += "use the cache policy CachingDisabled; each object is read once, and a cache gains nothing"
+        return Finding(mark=Mark.WARNED, tried=tried, said=said)
+
+    def _write(self, bucket: BucketProbe) -> Iterator[Finding]:
+        """What a worker does: list, create, begin an upload in parts, delete."""
+        name = self._object_name
+        place = f"gs://{bucket.bucket}"
+        try:
+            self._note_clock("Cloud Storage", bucket.list())
+            yield _passed(f"list {place}")
+        except TransferError as error:
+            yield _refused(f"list {place}", error, "storage.objects.list", bucket)
+            if error.http_status != 403:  # no such bucket, no credentials: what follows would only say it again
+                return
+        tried = f"create {place}/{name}"
+        try:
+            bucket.create(name)
+            yield _passed(tried)
+        except TransferError as error:
+            yield _refused(tried, error, "storage.objects.create", bucket)
+            return
+        tried = f"begin an upload in parts in {place}"
+        try:
+            if bucket.begin_parts(name):
+                yield _passed(tried)
+            else:
+                said = "this server has none: large objects go in one stream each"
+                yield Finding(mark=Mark.NOT_MADE, tried=tried, said=said)
+        except TransferError as error:
+            permissions = "storage.multipartUploads.create and storage.multipartUploads.abort"
+            yield _refused(tried, error, permissions, bucket)
+        tried = f"delete {place}/{name}"
+        try:
+            bucket.delete(name)
+            yield _passed(tried)
+        except TransferError as error:
+            yield _refused(tried, error, "storage.objects.delete", bucket)
+
+    def _publish(self, topic: TopicProbe) -> Finding:
+        """Asked, not tried: a message that was published would be there."""
+        tried = f"publish and subscribe to {topic.topic}"
+        wanted = (PUBLISH, ATTACH)
+        try:
+            granted = topic.granted(wanted)
+            if granted is not None and not set(wanted) - set(granted):
+                return _passed(tried)
+            exists = topic.exists()
+        except TransferError as error:
+            return _failed(tried, error)
+        if exists is False:
+            return Finding(
+                mark=Mark.NOT_MADE, tried=tried, said="not there yet: open_run creates it, with pubsub.topics.create"
+            )
+        if granted is None:
+            said = "this server does not tell permissions; the topic is there"
+            return Finding(mark=Mark.NOT_MADE, tried=tried, said=said)
+        missing = " and ".join(name for name in wanted if name not in granted)
+        unsure = "" if exists else ", if it exists at all"
+        said = f"grant {missing} on it to the account of connection {topic.conn_id!r}{unsure}"
+        return Finding(mark=Mark.FAILED, tried=tried, said=said)
+
+    def _note_clock(self, server: str, date: str, age: str = "") -> None:
+        """Remember by how much a server's clock is ahead; an answer from a cache bears the date at which it was made."""
+        try:
+            at_s = parsedate_to_datetime(date).timestamp()
+        except ValueError:
+            return
+        self._skews_s[server] = at_s + (int(age) if age.isdigit() else 0) - self._clock()
+
+    def _compare_clocks(self) -> Finding:
+        tried = "compare clocks"
+        if not self._skews_s:
+            return Finding(mark=Mark.NOT_MADE, tried=tried, said="no server told the time")
+        server, ahead_s = max(self._skews_s.items(), key=lambda pair: abs(pair[1]))
+        if abs(ahead_s) <= SKEW_WORTH_A_WORD_S:
+            return _passed(tried)
+        way = "behind" if ahead_s > 0 else "ahead of"
+        said = f"this machine's is {abs(ahead_s):,.0f} s {way} that of {server}: set it by NTP"
+        # A signature by a clock that is behind ends early, by as much.
+        is_fatal = abs(ahead_s) > MAX_SKEW_S or ahead_s > self._signature_life_s
+        return Finding(mark=Mark.FAILED if is_fatal else Mark.WARNED, tried=tried, said=said)
+
+
+def table(findings: Iterable[Finding]) -> str:
+    """One line a finding."""
+    return "\n".join(map(str, findings))
+
+
+def _spread(objects: Sequence[ObjectMeta]) -> list[ObjectMeta]:
+    """The first object that can be read by range, and two from elsewhere: one alone may have a rule of its own."""
+    readable = [
+        item for item in objects if item.size_bytes and (item.storage_class not in ARCHIVE_CLASSES or item.is_restored)
+    ]
+    step = max(1, (len(readable) - 1) // (TRIED_OBJECTS - 1))
+    return readable[::step][:TRIED_OBJECTS]
+
+
+def _passed(tried: str) -> Finding:
+    return Finding(mark=Mark.PASSED, tried=tried)
+
+
+def _failed(tried: str, error: TransferError) -> Finding:
+    return Finding(mark=Mark.FAILED, tried=tried, said=error.message, is_passing=isinstance(error, RetryableError))
+
+
+def _refused(tried: str, error: TransferError, permission: str, bucket: BucketProbe) -> Finding:
+    if error.http_status != 403 or isinstance(error, RetryableError):
+        return _failed(tried, error)
+    said = (
+        f"Cloud Storage answered 403: grant {permission} on gs://{bucket.bucket} (roles/storage.objectUser) to the"
+        f" account of connection {bucket.conn_id!r}"
+    )
+    return Finding(mark=Mark.FAILED, tried=tried, said=said)

@@ -11,6 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.request import urlopen
 
+from google.api_core.exceptions import NotFound
+
 from engine_rig import DESTINATION, SOURCE, STATE_PREFIX, EngineRig, engine_rig, fault
 from localcloud.edge import EdgeServer
 from transfer.backends.driving import complete
@@ -80,9 +82,12 @@ def stored_parts(rig: EngineRig, name: str, token: str) -> list[int]:
 
 
 def records(rig: EngineRig) -> dict[str, dict]:
-    """The uploads on record, by the record's name."""
-    blobs = rig.storage.list_blobs(DESTINATION, prefix=f"{STATE_PREFIX}{rig.run_id}/uploads/")
-    return {blob.name: json.loads(blob.download_as_bytes()) for blob in blobs}
+    """The uploads on record, by the record's name, also while a worker replaces and removes them."""
+    bucket, found = rig.storage.bucket(DESTINATION), {}
+    for listed_blob in rig.storage.list_blobs(bucket, prefix=f"{STATE_PREFIX}{rig.run_id}/uploads/"):
+        with suppress(NotFound):
+            found[listed_blob.name] = json.loads(bucket.blob(listed_blob.name).download_as_bytes())
+    return found
 
 
 def left_behind(rig: EngineRig) -> list[object]:

@@ -8,6 +8,8 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -45,9 +47,9 @@ def wait_until(is_so: Callable[[], object], what: str, timeout_s: float = 30) ->
 
 
 def slow_down(rig: EngineRig) -> None:
-    """The stream stands still two thirds on its way, and every part takes so long that some are on record before the last."""
-    stream = [fault("GET /stream", "stall", at_byte=64 * MIB, seconds=60)]
-    rig.edge.faults.replace([*stream, fault("GET /parts", "delay", seconds=DELAY_S)])
+    """Both come well on their way, slowly enough to go on record, and then stand still."""
+    slowly = [fault("GET /parts", "delay", times=12, seconds=DELAY_S), fault("GET /parts", "delay", seconds=120)]
+    rig.edge.faults.replace([fault("GET /stream", "stall", at_byte=64 * MIB, seconds=120), *slowly])
 
 
 def recorded(rig: EngineRig) -> dict[str, dict]:
@@ -55,9 +57,22 @@ def recorded(rig: EngineRig) -> dict[str, dict]:
 
 
 def is_midway(rig: EngineRig) -> bool:
-    """Both are well begun: parts on record, and the stream where it stands still."""
+    """Some parts are on record, and most of the stream is stored."""
     found = recorded(rig)
-    return {"parts", "stream"} <= set(found) and len(found["parts"]["parts"]) >= 4
+    return (
+        {"parts", "stream"} <= set(found)
+        and len(found["parts"]["parts"]) >= 4
+        and stored_bytes(found["stream"]["token"]) > 48 * MIB
+    )
+
+
+def stored_bytes(session_url: str) -> int:
+    """How much an upload session holds."""
+    asking = Request(session_url, method="PUT", headers={"Content-Range": f"bytes */{SIZE}"})
+    with pytest.raises(HTTPError) as answer:
+        urlopen(asking, timeout=10)
+    assert answer.value.code == 308
+    return int(answer.value.headers.get("Range", "bytes=0-0").partition("-")[2])
 
 
 def ledger_keys(rig: EngineRig) -> list[str]:
@@ -89,6 +104,7 @@ def finish(rig: EngineRig, summary, bodies, held: set[int]) -> list[str]:
     (rest,) = [range_ for range_ in asked if range_ not in parts]
     assert rest.endswith(f"-{SIZE - 1}")
     assert int(rest[len("bytes=") :].split("-")[0]) > 48 * MIB
+    print(f"{len(held)} of {PARTS} parts were on record; the stream went on from {rest}")
     assert len(asked) == len(again) + 1
     return asked
 

@@ -86,11 +86,11 @@ class GcsStreamUpload:
         Raises SinkUnavailable when the session took only some of them: ask `position` and go on from there.
         """
         position = start
-        self._seen_bytes = max(self._seen_bytes, start)  # another worker sent what never was seen here
 
         def sum_up(data: bytes) -> None:
             nonlocal position
             position += len(data)
+            # More than all of it, where another worker sent the beginning.
             if (unseen := position - self._seen_bytes) > 0:
                 data = data[-unseen:]
                 self._seen_bytes = position

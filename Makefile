@@ -22,8 +22,8 @@ up: setup  ## local cloud and Airflow with its UI, left running
 down: setup  ## stop what `make up` started
 	@$(BIN)/python -m demo down
 
-test: setup  ## the test suite
-	$(BIN)/python -m pytest $(ARGS)
+test: setup  ## the test suite (ARGS=… for pytest)
+	$(if $(ARGS),$(BIN)/python -m pytest $(ARGS),tests/run-all $(BIN)/python)
 
 chaos: setup  ## kills and faults of every kind, for longer than in the test suite (SEEDS="1 2 3 4 5", OBJECTS=5000)
 	CHAOS_SEEDS="$(or $(SEEDS),1 2 3 4 5)" CHAOS_OBJECTS=$(or $(OBJECTS),5000) $(BIN)/python -m pytest tests/chaos $(ARGS)

@@ -26,7 +26,7 @@ def move(rig: EngineRig, way: str):
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("action", ["reset", "truncate"])
-@pytest.mark.parametrize("at_byte", [0, 1, 256 * 1024, 3 * MIB, PART - 1, PART, PART + 1])
+@pytest.mark.parametrize("at_byte", [0, 1, 3 * MIB, PART - 1, PART])
 def test_a_body_that_breaks_off_is_gone_on_with(large: EngineRig, bodies, way: str, action: str, at_byte: int) -> None:
     large.edge.faults.replace([fault("GET", action, times=1, at_byte=at_byte)])
     outcome = arrived(large, way, bodies[way], move(large, way))
@@ -61,9 +61,7 @@ def test_a_stall_is_broken_off(large: EngineRig, bodies) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize(
-    "fields", [{"status": 500}, {"status": 503}, {"status": 429, "headers": {"Retry-After": "0"}}, {"status": 408}]
-)
+@pytest.mark.parametrize("fields", [{"status": 500}, {"status": 503}, {"status": 429, "headers": {"Retry-After": "0"}}])
 @pytest.mark.parametrize("after", [0, 1])
 def test_a_passing_status_is_retried(large: EngineRig, bodies, way: str, fields: dict, after: int) -> None:
     interrupted = [fault("GET", "truncate", times=1, at_byte=MIB)] if after and way == "stream" else []

@@ -40,10 +40,8 @@ def move(rig: EngineRig, way: str):
 @pytest.mark.parametrize(
     ("action", "fields"),
     [
-        ("status", {"status": 500}),
         ("status", {"status": 503}),
         ("status", {"status": 429, "headers": {"Retry-After": "0"}}),
-        ("status", {"status": 408}),
         ("reset", {}),
         ("lose_answer", {}),
     ],
@@ -116,12 +114,9 @@ def test_a_session_that_never_takes_all_is_given_up(large: EngineRig, range_: st
     assert (failure.error_code, failure.http_status) == ("SinkUnavailable", 308)
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("status", [404, 410])
+@pytest.mark.parametrize(("way", "status"), [("stream", 404), ("stream", 410), ("parts", 404)])
 def test_an_upload_that_is_gone_is_begun_anew(large: EngineRig, bodies, way: str, status: int) -> None:
     gone = REQUESTS[way]["chunk" if way == "stream" else "part"]
-    if (way, status) == ("parts", 410):
-        pytest.skip("the XML API answers NoSuchUpload with 404")
     large.gcs.faults.replace([fault(gone, "status", times=1, status=status)])
     assert arrived(large, way, bodies[way], move(large, way)).attempts == 2
 
@@ -238,7 +233,7 @@ def _plan(seed: int) -> tuple[list, list]:
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 def test_many_faults_at_a_time(large: EngineRig, bodies, way: str, seed: int) -> None:
     edge, sink = _plan(seed)
     large.edge.faults.replace(edge, seed=seed)

@@ -20,7 +20,7 @@ from transfer.steps import Pause
 from transfer.uploads import OpenUpload, UploadKind
 
 on_servers = settings(
-    max_examples=30,
+    max_examples=24,
     derandomize=True,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

@@ -255,7 +255,7 @@ def test_failures_of_another_run_are_left_out(rig: EngineRig) -> None:
 
 
 def test_failures_csv_goes_on_in_further_files_and_leaves_none_behind(monkeypatch) -> None:
-    monkeypatch.setattr("transfer.report.MAX_CSV_ROWS", 2)
+    monkeypatch.setattr("transfer.csv_file.MAX_ROWS", 2)
     state = MemoryState()
     rows = FailuresFile(state)
     for key in ("a,b", 'quo"te', "line\nbreak", "\ud800", "e"):

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field, fields
 ACTIONS = frozenset(
     {
         "status",  # answer with `status`, `headers` and `body`, and do nothing else
-        "delay",  # wait `seconds`, then carry on as usual
+        "delay",  # wait `seconds`, or (HTTP) until the plan is replaced if that is sooner, then carry on as usual
         "reset",  # break the connection (TCP RST) after `at_byte` bytes of the response body
         "truncate",  # close the connection (FIN) after `at_byte` bytes of the response body
         "stall",  # send `at_byte` bytes of the response body, then wait `seconds` before the rest
@@ -59,6 +59,7 @@ class FaultPlan:
 
     def __init__(self, faults: Iterable[Fault] = (), *, seed: int = 0) -> None:
         self._lock = threading.Lock()
+        self._replaced = threading.Event()
         self.replace(faults, seed=seed)
 
     def replace(self, faults: Iterable[Fault], *, seed: int = 0) -> None:
@@ -69,6 +70,8 @@ class FaultPlan:
             self._matched: Counter[int] = Counter()
             self._hits: Counter[int] = Counter()
             self._seen: Counter[str] = Counter()
+            self._replaced.set()
+            self._replaced = threading.Event()
 
     def decide(self, request: str) -> Fault | None:
         """The fault for this request, or None. The first matching fault of the plan that strikes wins."""
@@ -90,6 +93,14 @@ class FaultPlan:
                     self._hits[index] += 1
                     return fault
         return None
+
+    def delay(self, fault: Fault) -> None:
+        """Wait as the fault says, but no longer than it is part of the plan: who replaces the plan lets go of what it held."""
+        with self._lock:
+            replaced = self._replaced
+            is_planned = any(fault is item for item, _ in self._faults)
+        if is_planned:
+            replaced.wait(fault.seconds)
 
     def to_json(self) -> str:
         """The plan and how often each fault has struck."""

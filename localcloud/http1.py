@@ -361,7 +361,7 @@ class HttpServer:
             if fault is not None and fault.action == "reset" and not fault.at_byte:
                 connection.break_off()
             if fault is not None and fault.action == "delay":
-                time.sleep(fault.seconds)
+                self.faults.delay(fault)
                 exchange.fault = None
             self._handler(exchange)
             if fault is not None and "content-length" in map(str.lower, fault.headers):

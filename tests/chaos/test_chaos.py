@@ -54,22 +54,21 @@ def test_a_storm(pipeline: Pipeline, chaos: Chaos) -> None:
     bodies = fill(pipeline, prefix, OBJECTS, chaos.seed)
     deleted, replaced = f"{prefix}5/00005", f"{prefix}6/00006"
     stale = f"{prefix}7/00007"
-    late = {"match": f"{deleted}|{replaced}", "action": "delay", "seconds": 12}
+    held = {"match": f"^GET .*({deleted}|{replaced})", "action": "delay", "seconds": 600}  # until the plan is replaced
     chaos.faults(
         cloud.edge_url,
         {"match": stale, "times": 2, **STALE},  # until the second pass: one for each run
-        {**late, "times": 4},
         *edge_faults(f"GET /{prefix}", 0.1),
     )
     chaos.faults(cloud.gcs_url, *gcs_faults("^(POST|PUT) /upload"))
-    chaos.faults(cloud.s3_url, {"match": r"GET .*continuation-token", "action": "delay", "seconds": 4})
+    chaos.faults(cloud.s3_url, held, {"match": "^GET .*continuation-token", "action": "delay", "seconds": 600})
     chaos.pubsub(duplicate_probability=0.1, reorder=True)
     published = chaos.publish_requests()
 
     first = pipeline.trigger(prefix, workers=3)
     chaos.until(lambda: chaos.publish_requests() > published, "the first page of the listing to be published")
     assert chaos.kill(first, "list")
-    chaos.faults(cloud.s3_url)
+    chaos.faults(cloud.s3_url, held)
     second = pipeline.trigger(prefix, workers=2)
 
     pipeline.airflow.wait_for_task(first, "list", states=frozenset({"success"}), timeout_s=90)
@@ -78,12 +77,15 @@ def test_a_storm(pipeline: Pipeline, chaos: Chaos) -> None:
     pipeline.put(replaced, b"replaced while the run was on")
     pipeline.put(f"{prefix}added", b"added while the run was on")
 
+    for run in (first, second):
+        chaos.until(lambda run=run: chaos.is_running(run, "transfer", 0), "the first worker to run")
     killed = 0
     for _ in range(4):
         time.sleep(chaos.random.uniform(0.5, 2.5))
         run, workers = chaos.random.choice([(first, 3), (second, 2)])
         killed += chaos.kill(run, "transfer", chaos.random.randrange(workers))
-    assert killed, "every worker had ended before one could be killed"
+    assert killed, "none of the workers drawn was running"
+    chaos.faults(cloud.s3_url)
     struck = chaos.hits(cloud.gcs_url)
     slow_listing = {"match": rf"^GET /storage/v1/b/[^/]+/o\?prefix={prefix[:5]}", "action": "delay", "seconds": 3}
     chaos.faults(cloud.gcs_url, slow_listing, *gcs_faults("^(POST|PUT) /upload"))

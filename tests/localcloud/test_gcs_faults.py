@@ -6,6 +6,7 @@ import http.client
 import os
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -130,6 +131,17 @@ def test_a_delay_and_a_stall_take_their_time(wire: Wire) -> None:
         begun = time.monotonic()
         assert wire.download("slow").body == b"data"
         assert time.monotonic() - begun >= 0.3
+
+
+def test_a_delay_ends_with_its_plan(wire: Wire) -> None:
+    wire.upload("held", b"data")
+    wire.fail(match="alt=media", action="delay", seconds=600)
+    with ThreadPoolExecutor() as pool:
+        held = pool.submit(wire.download, "held")
+        while not wire.control("GET", "faults")["faults"][0]["hits"]:
+            assert not held.done()
+        wire.control("DELETE", "faults")
+        assert held.result(timeout=10).body == b"data"
 
 
 def test_a_bad_plan_is_refused(wire: Wire) -> None:

@@ -103,9 +103,13 @@ class Chaos:
             return False
         return True
 
+    def is_running(self, run: Run, task_id: str, map_index: int = -1) -> bool:
+        """Whether a task has a process of its own now."""
+        return self._running(run, task_id, map_index) is not None
+
     def kill_when_running(self, run: Run, task_id: str, *, after_s: float, timeout_s: float = 120) -> None:
         """SIGKILL a task's first try, so long after it began; it must not have ended by then."""
-        self.until(lambda: self._running(run, task_id, -1) is not None, f"{task_id} to run", timeout_s)
+        self.until(lambda: self.is_running(run, task_id), f"{task_id} to run", timeout_s)
         time.sleep(after_s)
         assert self.kill(run, task_id), f"{task_id} ended before it could be killed"
 

@@ -151,3 +151,29 @@ def test_a_run_that_is_marked_failed_and_one_whose_airflow_goes_away(pipeline: P
     check(pipeline, again, bodies, prefix=prefix, destination_prefix=f"{prefix}ended/")
     assert pipeline.open_uploads("") == []
     assert subscriptions(pipeline) == []
+
+
+def test_an_object_that_kills_its_workers(pipeline: Pipeline, chaos: Chaos) -> None:
+    """Whoever fetches it dies at once: twice in each pass, and then it is given up, while all others arrive."""
+    prefix, edge = f"deadly-{chaos.seed}/", pipeline.cloud.edge_url
+    bodies = fill(pipeline, prefix, 60, chaos.seed + 2)
+    deadly = f"{prefix}3/00003"
+    chaos.faults(edge, {"match": f"^GET /{deadly}", "action": "delay", "seconds": 600})
+    run = pipeline.trigger(prefix, workers=1)
+
+    deaths = 0
+
+    def has_ended() -> bool:
+        nonlocal deaths
+        (fetched,) = chaos.hits(edge).values()
+        if fetched > deaths:
+            deaths += chaos.kill(run, "transfer", 0) or chaos.kill(run, "retry", 0)
+        return pipeline.airflow.run_state(run) in ("success", "failed")
+
+    chaos.until(has_ended, "the run to end", RUN_TIMEOUT_S)
+    assert pipeline.airflow.run_state(run) == "failed"
+    assert deaths == 4
+    assert {pipeline.airflow.task_instance(run, task, 0).try_number for task in ("transfer", "retry")} == {3}
+    account = check(pipeline, run, bodies, prefix=prefix, changed={deadly})
+    assert account.failures[deadly]["reason"] == "PoisonMessage"
+    assert subscriptions(pipeline) == []

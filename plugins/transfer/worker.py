@@ -69,7 +69,7 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    delivery: Delivery
+    ack_id: str
     request: TransferRequest
 
 
@@ -236,7 +236,7 @@ class Worker:
                 for outcome in outcomes:
                     self._tell_failure(outcome.failure)
                     self._progress.settled(outcome)
-                self._settlement.add(work.delivery, outcomes, number=work.request.number)
+                self._settlement.add(work.ack_id, outcomes, number=work.request.number)
             else:
                 self._begun.begin_alone(work.request.number)
                 self._is_alone = True
@@ -250,7 +250,7 @@ class Worker:
         if (
             None not in theirs and theirs != mine
         ):  # their run has its own copy; an older listing has none to wait for it
-            self._settlement.add(delivery, (), number=None)
+            self._settlement.add(delivery.ack_id, (), number=None)
             return
         try:
             request = decode_request(delivery.body, delivery.attributes)
@@ -258,10 +258,10 @@ class Worker:
             outcome = Failed(failure=failure_of(error, key="", attempts=1))
             self._tell_failure(outcome.failure)
             self._progress.settled(outcome)
-            self._settlement.add(delivery, (outcome,), number=None)
+            self._settlement.add(delivery.ack_id, (outcome,), number=None)
             return
         self._requests += 1
-        self._accepted.append(_Work(delivery, request))
+        self._accepted.append(_Work(delivery.ack_id, request))
 
     def _transfer_thread(self, lanes: int) -> None:
         try:
@@ -289,7 +289,7 @@ class Worker:
         except Empty:
             return (yield from mover.help())
         outcomes = yield from self._move_all(mover, work.request)
-        self._settlement.add(work.delivery, outcomes, number=work.request.number)
+        self._settlement.add(work.ack_id, outcomes, number=work.request.number)
         with self._changed:
             self._held_messages -= 1
             self._held_bytes -= work.request.size_bytes

@@ -42,7 +42,9 @@ FAILURES = {
     "SinkUnavailable": Remedy(f"Cloud Storage had trouble; {_AGAIN}", has_second_try=True),
     "Throttled": Remedy("run with fewer workers or threads and only_failed", has_second_try=True),
     "CorruptTransfer": Remedy(
-        f"bytes kept arriving damaged; {_AGAIN}, and if it stays, check the object at the source", has_second_try=True
+        f"bytes kept arriving damaged; {_AGAIN}, and if it stays, check the object at the source, and that the edge passes"
+        " on x-amz-server-side-encryption: with KMS an ETag is no MD5",
+        has_second_try=True,
     ),
 }
 _OTHERS = {

@@ -191,6 +191,8 @@ class RetryPolicy:
 
 MIN_PART_BYTES = 5 * 1024 * 1024
 """Of an upload in parts, for all but the last one (Cloud Storage and S3, "Quotas")."""
+MAX_PART_BYTES = 5 * 1024**3
+"""Of an upload in parts (the same pages)."""
 MAX_PARTS = 10_000
 """Of an upload in parts, in Cloud Storage and in S3."""
 

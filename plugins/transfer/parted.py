@@ -76,7 +76,10 @@ class PartsLane:
         return True
 
     def move(self, item: ObjectMeta, name: str) -> Step[Moved | None]:
-        """All of it; None when the destination takes no parts. Raises ObjectError, FatalError, or GenerationMismatch."""
+        """All of it; None when the destination takes no parts, or the edge gives none.
+
+        Raises ObjectError, FatalError, or GenerationMismatch.
+        """
         for restart in range(1, MAX_RESTARTS + 1):
             if restart > 1:  # another delivery may have completed it meanwhile
                 yield from self._check_generation(item, name)
@@ -113,6 +116,9 @@ class PartsLane:
             start, end = layout.start(first[0]), layout.end(first[-1])
             stream = yield from self._retrier.call(lambda: self._source.open(item, start, end - start))
             headers = stream.headers
+            if found is None and end - start < item.size_bytes and "content-range" not in headers:
+                stream.close()  # this edge knows no ranges, and would send all of it for each of them
+                return None
         try:
             token = found.token if found else (yield from self._new_upload(item, name, headers))
         except BaseException:

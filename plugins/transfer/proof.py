@@ -9,7 +9,7 @@ from itertools import islice
 
 from transfer.comparison import is_md5
 from transfer.errors import CorruptTransfer, Stage
-from transfer.model import MIN_PART_BYTES, ObjectMeta, Proof
+from transfer.model import MAX_PART_BYTES, MAX_PARTS, MIN_PART_BYTES, ObjectMeta, Proof
 
 MIB = 1024 * 1024
 COMMON_PART_SIZES_MIB = (
@@ -55,8 +55,10 @@ def source_part_bytes(item: ObjectMeta) -> int | None:
     multipart = _MULTIPART_ETAG.fullmatch(item.etag)
     if multipart is None:
         return None
-    sizes = [size for size in likely_part_sizes(item.size_bytes, int(multipart[2])) if size >= MIN_PART_BYTES]
-    return sizes[0] if sizes else None
+    if (count := int(multipart[2])) > MAX_PARTS:
+        return None
+    sizes = likely_part_sizes(item.size_bytes, count)
+    return next((size for size in sizes if MIN_PART_BYTES <= size <= MAX_PART_BYTES), None)
 
 
 def multipart_etag(md5s: Sequence[str]) -> str:
@@ -171,5 +173,6 @@ def likely_part_sizes(size_bytes: int, parts: int) -> list[int]:
 def source_crc32c(headers: Mapping[str, str]) -> str:
     """S3's own CRC32C of the whole object, base64, when the response carries one; a composite one is of the parts."""
     value = headers.get("x-amz-checksum-crc32c", "")
-    is_whole = headers.get("x-amz-checksum-type", "FULL_OBJECT") == "FULL_OBJECT" and "-" not in value
-    return value if is_whole else ""
+    # Without a type it may be that of the range, if this is the answer to one.
+    kind = headers.get("x-amz-checksum-type", "" if "content-range" in headers else "FULL_OBJECT")
+    return value if kind.upper() == "FULL_OBJECT" and "-" not in value else ""

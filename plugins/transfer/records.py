@@ -10,7 +10,9 @@ import gzip
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 
 from transfer.errors import Stage
 from transfer.messages import object_fields, object_of
@@ -20,14 +22,23 @@ from transfer.ports import StateStore
 CONTENT_TYPE = "application/x-ndjson"
 SETTLED = "settled-messages"
 FAILURES = "failures"
+LINES_AT_ONCE = 500
+"""What is text before it is packed: a shard of any length takes little memory besides its packed bytes."""
+GZIP = 31
+"""zlib's `wbits` for a gzip header and the largest window."""
 
 
 def write_shard(state: StateStore, name: str, lines: Iterable[Mapping[str, object]], **metadata: str) -> None:
     """Store the lines as one gzip-compressed shard `<name>.jsonl.gz`."""
-    text = "".join(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n" for line in lines)
-    # mtime=0: the same lines give the same bytes. Level 1: the ledger must not cost more CPU than the copying.
-    body = gzip.compress(text.encode("utf-8", "surrogatepass"), compresslevel=1, mtime=0)
-    state.write(f"{name}.jsonl.gz", body, content_type=CONTENT_TYPE, metadata=metadata)
+    # Level 1: the ledger must not cost more CPU than the copying. zlib writes no time, so the same lines give the same bytes.
+    packer = zlib.compressobj(1, wbits=GZIP)
+    packed = bytearray()
+    rest = iter(lines)
+    while some := list(islice(rest, LINES_AT_ONCE)):
+        text = "".join(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n" for line in some)
+        packed += packer.compress(text.encode("utf-8", "surrogatepass"))
+    packed += packer.flush()
+    state.write(f"{name}.jsonl.gz", bytes(packed), content_type=CONTENT_TYPE, metadata=metadata)
 
 
 def read_shards(state: StateStore, prefix: str) -> Iterator[dict[str, object]]:
@@ -107,12 +118,12 @@ class Ledger:
         self._worker = worker
         self._shards = 0
 
-    def write(self, outcomes: Iterable[TransferOutcome], settled: Iterable[int]) -> None:
+    def write(self, outcomes: Sequence[TransferOutcome], settled: Iterable[int]) -> None:
         """One shard: these outcomes, which settle the messages of these numbers."""
         name = f"{self._listing_prefix}{self._worker}-{self._shards:06d}"
-        lines = [outcome_line(item) for item in outcomes]
-        failures = sum(line["outcome"] == "failed" for line in lines)
-        write_shard(self._state, name, lines, **{SETTLED: format_numbers(settled), FAILURES: str(failures)})
+        failures = sum(isinstance(item, Failed) for item in outcomes)
+        told = {SETTLED: format_numbers(settled), FAILURES: str(failures)}
+        write_shard(self._state, name, map(outcome_line, outcomes), **told)
         self._shards += 1
 
     def settled(self) -> set[int]:

@@ -13,16 +13,17 @@ from dataclasses import dataclass
 
 from transfer.leases import LeaseKeeper, in_batches
 from transfer.model import Failed, TransferOutcome
-from transfer.ports import Delivery, FailureSink, RequestQueue
+from transfer.ports import FailureSink, RequestQueue
 from transfer.records import Ledger
 
-MAX_GROUP_MESSAGES = 300
-"""Their numbers must fit the ledger shard's metadata: 8 KiB an object (Cloud Storage, "Quotas and limits")."""
+MAX_GROUP_MESSAGES = 150
+"""Of 64 objects at most: what waits for a commit takes a few MiB. Their numbers must fit the ledger shard's metadata, too:
+8 KiB an object (Cloud Storage, "Quotas and limits")."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Settled:
-    delivery: Delivery
+    ack_id: str
     number: int | None
     outcomes: tuple[TransferOutcome, ...]
 
@@ -53,10 +54,10 @@ class Settlement:
         self.is_due = threading.Event()
         """Set when a group is full."""
 
-    def add(self, delivery: Delivery, outcomes: Sequence[TransferOutcome], *, number: int | None) -> None:
+    def add(self, ack_id: str, outcomes: Sequence[TransferOutcome], *, number: int | None) -> None:
         """A message whose objects have all reached their end; `number` is None for one that is no request."""
         with self._lock:
-            self._pending.append(_Settled(delivery=delivery, number=number, outcomes=tuple(outcomes)))
+            self._pending.append(_Settled(ack_id=ack_id, number=number, outcomes=tuple(outcomes)))
             if len(self._pending) >= MAX_GROUP_MESSAGES:
                 self.is_due.set()
 
@@ -88,7 +89,7 @@ class Settlement:
             self._failures.publish(failures)
         if outcomes:
             self._ledger.write(outcomes, numbers)
-        ack_ids = [item.delivery.ack_id for item in group]
+        ack_ids = [item.ack_id for item in group]
         for ids in in_batches(ack_ids):
             self._queue.ack(ids)
         self._leases.release(ack_ids)

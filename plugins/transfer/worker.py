@@ -12,21 +12,19 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
 
-from transfer.begun import BegunMessages, poisoned
-from transfer.errors import CredentialsRejected, FatalError, InvalidMessage, Stage, Stopped, TransferError
+from transfer.begun import BegunMessages
+from transfer.errors import CredentialsRejected, FatalError, Stage, Stopped, TransferError
 from transfer.event_log import EventLog, redact
+from transfer.intake import Intake
 from transfer.leases import LeaseKeeper
-from transfer.messages import LISTING, RUN, decode_request
 from transfer.model import Failed, TransferConfig, TransferFailure, TransferOutcome, TransferRequest
-from transfer.mover import ObjectMover, WorkerShare, failure_of
+from transfer.mover import ObjectMover, WorkerShare
 from transfer.pacing import Pacer
 from transfer.parts import PartsBoard
-from transfer.ports import Delivery, FailureSink, RequestQueue, TransferLoop
+from transfer.ports import FailureSink, RequestQueue, TransferLoop
 from transfer.progress import Progress, ProgressReporter, TransferStats
 from transfer.records import Ledger
 from transfer.settlement import Settlement
@@ -37,11 +35,6 @@ log = logging.getLogger(__name__)
 COMMIT_INTERVAL_S = 3.0
 PULL_WAIT_S = 2.0
 """Short enough to stop within Airflow's 5 s between SIGTERM and SIGKILL."""
-BUSY_PULL_WAIT_S = 0.5
-"""While work is in hand its end must not wait for an empty pull."""
-ROOM_WAIT_S = 1.0
-MAX_HELD_BYTES = 1024**3
-"""Bytes of objects held leased beyond the first message: a worker must not keep from others what it cannot start."""
 FORBIDDEN_STREAK = 10
 """403s over this many different objects, with no success between, are taken for a credential and not for objects."""
 STOP_GRACE_S = 2.5
@@ -65,12 +58,6 @@ class Assignment:
     """How many messages the listing published."""
     objects: int
     bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Work:
-    delivery: Delivery
-    request: TransferRequest
 
 
 class Worker:
@@ -115,16 +102,19 @@ class Worker:
         )
         self._share = WorkerShare(progress=self._progress, pacer=self._pacer, board=PartsBoard())
         self._reporter = ProgressReporter(self._progress, on_report, clock=clock)
-        self._work: SimpleQueue[_Work] = SimpleQueue()
-        self._accepted: list[_Work] = []
-        self._suspects: deque[_Work] = deque()
-        self._is_alone = False
+        self._intake = Intake(
+            assignment.run_id,
+            assignment.listing,
+            assignment.messages,
+            queue=queue,
+            leases=self._leases,
+            settlement=self._settlement,
+            begun=begun,
+            pacer=self._pacer,
+            on_failed=self._failed_at_once,
+        )
         self._is_over = False
-        self._changed = threading.Condition()
-        self._held_messages = 0
-        self._held_bytes = 0
-        self._requests = 0
-        """Requests that came here. One that came twice only makes the worker ask for more a little later than it might."""
+        self._lock = threading.Lock()
         self._forbidden: set[str] = set()
         self._fatal: BaseException | None = None
         self._told = 0
@@ -160,8 +150,8 @@ class Worker:
         idle_since = last_commit = self._clock()
         stall_s = 2 * self._queue.ack_deadline_s + 10
         while not self._stop.is_set():
-            pulled = self._pull()
-            idle = not pulled and not self._held_messages
+            pulled = self._intake.pull(PULL_WAIT_S)
+            idle = not pulled and self._intake.is_empty
             if idle or self._settlement.is_due.is_set() or self._clock() - last_commit >= COMMIT_INTERVAL_S:
                 self._settlement.commit()
                 last_commit = self._clock()
@@ -185,84 +175,6 @@ class Worker:
                 return
         raise Stopped
 
-    def _pull(self) -> bool:
-        """Take in what the budget has room for; whether anything came or there is enough to do."""
-        if self._suspects or self._is_alone:
-            return self._work_on_suspects()
-        room = 2 * self._pacer.limit - self._held_messages
-        has_all = self._requests >= self._assignment.messages
-        if has_all and not self._held_messages and self._settlement.has_pending:
-            return False  # nothing more will come: settle at once
-        if room <= 0 or self._held_bytes > MAX_HELD_BYTES or (has_all and self._held_messages):
-            with self._changed:
-                self._changed.wait(timeout=ROOM_WAIT_S)
-            return True
-        deliveries = self._queue.pull(room, BUSY_PULL_WAIT_S if self._held_messages else PULL_WAIT_S)
-        self._leases.hold([delivery.ack_id for delivery in deliveries])
-        for delivery in deliveries:
-            self._accept(delivery)
-        self._begin()
-        return bool(deliveries)
-
-    def _begin(self) -> None:
-        """Put what was accepted to work, on record; what a dead worker had in hand waits until it can be worked on alone."""
-        accepted, self._accepted = self._accepted, []
-        suspects = self._begun.suspects if self._begun else frozenset()
-        self._suspects.extend(work for work in accepted if work.request.number in suspects)
-        innocent = [work for work in accepted if work.request.number not in suspects]
-        if innocent and self._begun:
-            self._begun.begin(work.request.number for work in innocent)
-        for work in innocent:
-            self._put(work)
-
-    def _put(self, work: _Work) -> None:
-        with self._changed:
-            self._held_messages += 1
-            self._held_bytes += work.request.size_bytes
-        self._work.put(work)
-
-    def _work_on_suspects(self) -> bool:
-        """One message while no other is in hand, and settled before the next: so a death has one cause."""
-        with self._changed:
-            if self._held_messages:
-                self._changed.wait(timeout=ROOM_WAIT_S)
-                return True
-        self._settlement.commit()
-        self._is_alone = False
-        if self._suspects and self._begun:
-            work = self._suspects.popleft()
-            if self._begun.is_poison(work.request.number):
-                outcomes = poisoned(work.request)
-                for outcome in outcomes:
-                    self._tell_failure(outcome.failure)
-                    self._progress.settled(outcome)
-                self._settlement.add(work.delivery, outcomes, number=work.request.number)
-            else:
-                self._begun.begin_alone(work.request.number)
-                self._is_alone = True
-                self._put(work)
-        return True
-
-    def _accept(self, delivery: Delivery) -> None:
-        """Take the request in, or settle at once what is not for this run or no request at all."""
-        mine = (self._assignment.run_id, self._assignment.listing)
-        theirs = (delivery.attributes.get(RUN), delivery.attributes.get(LISTING))
-        if (
-            None not in theirs and theirs != mine
-        ):  # their run has its own copy; an older listing has none to wait for it
-            self._settlement.add(delivery, (), number=None)
-            return
-        try:
-            request = decode_request(delivery.body, delivery.attributes)
-        except InvalidMessage as error:
-            outcome = Failed(failure=failure_of(error, key="", attempts=1))
-            self._tell_failure(outcome.failure)
-            self._progress.settled(outcome)
-            self._settlement.add(delivery, (outcome,), number=None)
-            return
-        self._requests += 1
-        self._accepted.append(_Work(delivery, request))
-
     def _transfer_thread(self, lanes: int) -> None:
         try:
             self._new_loop().run([self._lane(self._new_mover(self._share)) for _ in range(lanes)])
@@ -284,16 +196,12 @@ class Worker:
 
     def _work_once(self, mover: ObjectMover) -> Step[bool]:
         """One message, or a hand with a large object of another lane; whether there was either."""
-        try:
-            work = self._work.get_nowait()
-        except Empty:
+        work = self._intake.take()
+        if work is None:
             return (yield from mover.help())
         outcomes = yield from self._move_all(mover, work.request)
-        self._settlement.add(work.delivery, outcomes, number=work.request.number)
-        with self._changed:
-            self._held_messages -= 1
-            self._held_bytes -= work.request.size_bytes
-            self._changed.notify()
+        self._settlement.add(work.ack_id, outcomes, number=work.request.number)
+        self._intake.done(work)
         return True
 
     def _move_all(self, mover: ObjectMover, request: TransferRequest) -> Step[list[TransferOutcome]]:
@@ -306,6 +214,10 @@ class Worker:
             self._check_forbidden(outcome)
             outcomes.append(outcome)
         return outcomes
+
+    def _failed_at_once(self, outcome: Failed) -> None:
+        self._tell_failure(outcome.failure)
+        self._progress.settled(outcome)
 
     def _tell_failure(self, failure: TransferFailure) -> None:
         source, destination = self._assignment.source_bucket, self._assignment.destination_bucket
@@ -335,7 +247,7 @@ class Worker:
 
     def _give_up(self, error: BaseException) -> None:
         """Stop everything; the first error that is more than a stop request is the one to raise."""
-        with self._changed:
+        with self._lock:
             if self._fatal is None or isinstance(self._fatal, Stopped):
                 self._fatal = error
         self._stop.set()

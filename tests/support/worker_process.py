@@ -17,7 +17,7 @@ from types import SimpleNamespace
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def start(rig, summary, *, attempt: int, name: str = "w0") -> subprocess.Popen[str]:
+def start(rig, summary, *, attempt: int, name: str = "w0", ack_deadline_s: int = 10) -> subprocess.Popen[str]:
     """A worker on the rig's servers; its settings are the rig's."""
     spec = {
         "s3": {
@@ -35,6 +35,7 @@ def start(rig, summary, *, attempt: int, name: str = "w0") -> subprocess.Popen[s
         "summary": {"messages": summary.messages, "objects": summary.objects, "bytes": summary.bytes},
         "attempt": attempt,
         "name": name,
+        "ack_deadline_s": ack_deadline_s,
     }
     return subprocess.Popen(
         [sys.executable, __file__, json.dumps(spec)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -51,7 +52,8 @@ def main() -> None:
     servers = {name: SimpleNamespace(**spec[name]) for name in ("s3", "edge", "gcs")}
     rig = EngineRig(**servers, pubsub_host="", run_id=spec["run_id"], stop=threading.Event())
     rig.config = replace(rig.config, **{name: spec[name] for name in ("threads", "part_size_bytes", "parallel_bytes")})
-    worker = rig.worker(SimpleNamespace(**spec["summary"]), name=spec["name"], attempt=spec["attempt"])
+    kept = {name: spec[name] for name in ("name", "attempt", "ack_deadline_s")}
+    worker = rig.worker(SimpleNamespace(**spec["summary"]), **kept)
     signal.signal(signal.SIGTERM, lambda *_: rig.stop.set())
     try:
         print(json.dumps(worker.run().to_dict()))

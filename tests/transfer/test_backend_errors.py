@@ -70,8 +70,23 @@ def test_a_cached_error_is_waited_out() -> None:
     headers = {"x-cache": "Error from cloudfront", "age": "3"}
     error = edge_error(answer_of(503, headers, b""), ITEM)
     assert error.retry_after_s == 7
-    error = edge_error(answer_of(503, {"retry-after": "20"}, b""), ITEM)
-    assert error.retry_after_s == 20
+
+
+@pytest.mark.parametrize(
+    ("headers", "wait_s"),
+    [
+        ({"retry-after": "20"}, 20),
+        ({"retry-after": "Sun, 06 Nov 1994 08:49:37 GMT", "date": "Sun, 06 Nov 1994 08:49:17 GMT"}, 20),
+        ({"retry-after": "Sun, 06 Nov 1994 08:49:37 GMT"}, None),
+        ({"retry-after": "Sun, 06 Nov 1994 08:49:37 -0000", "date": "Sun, 06 Nov 1994 08:49:17 +0000"}, 20),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "-5"}, None),
+        ({"retry-after": "²"}, None),
+    ],
+)
+def test_a_server_may_ask_for_a_wait_in_seconds_or_by_a_date(headers: dict[str, str], wait_s: float | None) -> None:
+    for error in (edge_error(answer_of(503, headers, b""), ITEM), gcs_error(answer_of(503, headers, b""), bucket="b")):
+        assert (error.retry_after_s or None) == wait_s
 
 
 def test_cloud_storages_rate_limit_is_no_credential() -> None:

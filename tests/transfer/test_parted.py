@@ -77,7 +77,8 @@ def test_a_bit_flipped_in_parts_of_unusual_sizes_is_mended(large: EngineRig) -> 
 @pytest.mark.parametrize("is_right", [True, False])
 def test_s3s_own_crc32c_is_compared_before_the_parts_are_joined(large: EngineRig, bodies, is_right: bool) -> None:
     stated = crc32c_of(bodies["parts"] if is_right else b"other")
-    large.edge.faults.replace([fault("GET", "rewrite", headers={"x-amz-checksum-crc32c": stated})])
+    headers = {"x-amz-checksum-crc32c": stated, "x-amz-checksum-type": "FULL_OBJECT"}
+    large.edge.faults.replace([fault("GET", "rewrite", headers=headers)])
     outcome = large.move(listed(large, "parts"), lanes=4)
     if is_right:
         arrived(large, "parts", bodies["parts"], outcome)
@@ -85,6 +86,15 @@ def test_s3s_own_crc32c_is_compared_before_the_parts_are_joined(large: EngineRig
         failure = refused(large, outcome)
         assert failure.error_code == "CorruptTransfer"
         assert "S3 says" in failure.message
+
+
+@pytest.mark.parametrize("kind", [{}, {"x-amz-checksum-type": "COMPOSITE"}])
+def test_a_crc32c_of_the_range_or_of_the_parts_is_not_taken_for_that_of_the_whole(
+    large: EngineRig, bodies, kind: dict[str, str]
+) -> None:
+    stated = crc32c_of(bodies["parts"][: 2 * PART])
+    large.edge.faults.replace([fault("GET", "rewrite", headers={"x-amz-checksum-crc32c": stated, **kind})])
+    arrived(large, "parts", bodies["parts"], large.move(listed(large, "parts"), lanes=4))
 
 
 def test_metadata_and_headers_go_with_the_parts(large: EngineRig) -> None:

@@ -9,7 +9,7 @@ from transfer.backends.crc32c import Crc32c
 from transfer.backends.curl import CurlClient
 from transfer.backends.exchange import Answer
 from transfer.backends.signing import UrlAuthorizer
-from transfer.backends.streams import BUFFER_BYTES, Download
+from transfer.backends.streams import BUFFER_BYTES, CUT_SHORT, Download
 from transfer.errors import (
     BucketMissing,
     CorruptTransfer,
@@ -119,6 +119,8 @@ class EdgeSource:
 
 def _checked(answer: Answer, item: ObjectMeta) -> Fetched:
     _check_etag(answer, item)
+    if "content-length" not in answer.headers and len(answer.body) < item.size_bytes:
+        raise SourceUnavailable(CUT_SHORT, stage=Stage.DOWNLOAD, http_status=answer.status)
     if not answer.is_complete or len(answer.body) != item.size_bytes:
         length = answer.headers.get("content-length", "more") if not answer.is_complete else len(answer.body)
         raise _other_length(answer, item.size_bytes, length)
@@ -228,8 +230,7 @@ def _forbidden(
 
 def _wait_s(answer: Answer) -> float | None:
     """What `Retry-After` asks for, and long enough for an error cached at the edge to run out."""
-    asked = answer.headers.get("retry-after", "")
-    wait_s = float(asked) if asked.isdigit() else 0.0
+    wait_s = answer.retry_after_s or 0.0
     if "error from cloudfront" in answer.headers.get("x-cache", "").lower():
         age = answer.headers.get("age", "")
         wait_s = max(wait_s, ERROR_CACHE_S - (float(age) if age.isdigit() else 0.0))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import pycurl
@@ -53,6 +55,17 @@ class Answer:
         return self._headers
 
     @property
+    def retry_after_s(self) -> float | None:
+        """What `Retry-After` asks for: seconds, or a date, which is read by the server's own clock (RFC 9110, 10.2.3)."""
+        asked = self.headers.get("retry-after", "")
+        if asked.isdecimal():
+            return float(asked)
+        if not asked or (until := _date(asked)) is None:
+            return None
+        now = _date(self.headers.get("date", "")) or datetime.now(UTC)
+        return max(0.0, (until - now).total_seconds())
+
+    @property
     def text(self) -> str:
         """The body as text, for error documents."""
         return bytes(self.body[:MAX_ERROR_BODY_BYTES]).decode("utf-8", "replace")
@@ -99,7 +112,7 @@ def parse_headers(lines: Sequence[bytes]) -> dict[str, str]:
     except UnicodeDecodeError:
         text = raw.decode("latin-1")
     headers: dict[str, str] = {}
-    for line in text.split("\r\n"):
+    for line in text.split("\n"):  # with or without a CR, which goes with the white space
         name, colon, value = line.partition(":")
         if not colon:
             if line.startswith("HTTP/"):  # an interim answer's headers are not the answer's
@@ -108,6 +121,14 @@ def parse_headers(lines: Sequence[bytes]) -> dict[str, str]:
         name = name.lower()
         headers[name] = f"{headers[name]}, {value.strip()}" if name in headers else value.strip()
     return headers
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
 def curl_error(error: pycurl.error, *, unavailable: type[RetryableError], stage: Stage) -> TransferError:

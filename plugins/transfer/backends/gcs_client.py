@@ -158,8 +158,7 @@ def gcs_error(answer: Answer, *, bucket: str) -> TransferError:
     def error(kind: type[TransferError], text: str = said, retry_after_s: float | None = None) -> TransferError:
         return kind(text, stage=Stage.UPLOAD, http_status=status, retry_after_s=retry_after_s)
 
-    asked = answer.headers.get("retry-after", "")
-    wait_s = float(asked) if asked.isdigit() else None
+    wait_s = answer.retry_after_s
     if status == 429 or (status == 403 and reason in _RATE_REASONS):
         return error(Throttled, retry_after_s=wait_s)
     if status >= 500 or status == 408:

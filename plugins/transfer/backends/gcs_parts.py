@@ -41,8 +41,9 @@ _FIELD_HEADERS = {
 _UPLOAD_ID = re.compile(r"<UploadId>([^<]+)</UploadId>")
 _HEADER_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-_NO_SUCH_THING = (400, 404, 405, 411, 501)
-"""How servers without the XML API's multipart uploads answer. A bucket that is missing shows in every other request."""
+_NO_SUCH_THING = (400, 403, 404, 405, 411, 501)
+"""How servers without the XML API's multipart uploads answer, or without the permission for them
+(`storage.multipartUploads.create`). A bucket that is missing or closed to us shows in every other request."""
 
 
 def begin_parts(

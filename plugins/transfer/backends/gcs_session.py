@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from urllib.parse import urljoin
 
 from transfer.backends.crc32c import Crc32c
 from transfer.backends.exchange import Answer
@@ -21,7 +22,7 @@ from transfer.model import DestinationObject
 from transfer.ports import UploadGone
 from transfer.steps import Step
 
-_PERSISTED = re.compile(r"bytes=0-(\d+)")
+_PERSISTED = re.compile(r"(?:bytes[= ])?0-(\d+)")
 _GONE = (404, 410)
 
 
@@ -38,8 +39,9 @@ def begin_session(
             f"X-Upload-Content-Type: {resource.get('contentType', 'application/octet-stream')}",
         ],
         body=json.dumps({**resource, "name": name}).encode(),
+        accept=(200, 201),
     )
-    url = answer.headers.get("location", "")
+    url = urljoin(client.upload_url, answer.headers.get("location", "")) if "location" in answer.headers else ""
     if not url.startswith(("https://", "http://")):
         raise EndpointRejected("Cloud Storage opened an upload without saying where", stage=Stage.UPLOAD)
     return url

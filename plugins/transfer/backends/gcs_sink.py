@@ -21,6 +21,9 @@ from transfer.errors import CorruptTransfer, Stage
 from transfer.model import DestinationObject
 from transfer.steps import Step
 
+CREATED = (200, 201)
+"""Cloud Storage says 200; what HTTP has for it is 201."""
+
 
 class GcsSink:
     """An `ObjectSink`. One a lane; what is learnt of the server is shared by the lanes of a worker."""
@@ -56,7 +59,11 @@ class GcsSink:
             )
         head, tail = self._envelope({**resource, "name": name, "crc32c": crc32c})
         answer = yield from self._client.send(
-            "POST", self._insert_url(generation), headers=[self._content_type], body=b"".join((head, body, tail))
+            "POST",
+            self._insert_url(generation),
+            headers=[self._content_type],
+            body=b"".join((head, body, tail)),
+            accept=CREATED,
         )
         stored = stored_object(answer)
         return (yield from verified(self._client, stored, size_bytes=len(body), crc32c=crc32c))
@@ -92,6 +99,7 @@ class GcsSink:
             size_bytes,
             headers=[self._content_type],
             observe=sum_up,
+            accept=CREATED,
             method="POST",
             head=head,
             tail=tail,

@@ -58,7 +58,6 @@ def verified_md5(
 def remove(client: GcsClient, stored: DestinationObject, why: str) -> Step[DestinationObject]:
     """Remove an object that is not what it should be, by its generation, and raise CorruptTransfer."""
     log.error("%r was stored wrongly (generation %d) and is removed: %s", stored.name, stored.generation, why)
-    yield from client.send(
-        "DELETE", f"{client.object_url(stored.name)}?generation={stored.generation}", accept=(200, 204, 404)
-    )
+    which = f"?generation={stored.generation}" if stored.generation else ""  # a server that names none has but one
+    yield from client.send("DELETE", f"{client.object_url(stored.name)}{which}", accept=(200, 204, 404))
     raise CorruptTransfer(f"{why}; the object was removed", stage=Stage.UPLOAD)

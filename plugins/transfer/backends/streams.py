@@ -14,13 +14,15 @@ from typing import Any
 import pycurl
 
 from transfer.backends.exchange import MAX_ERROR_BODY_BYTES, Answer, Transfer, curl_error
-from transfer.errors import RetryableError, SourceChanged, Stage, TransferError
+from transfer.errors import RetryableError, Stage, TransferError
 
 BUFFER_BYTES = 512 * 1024
 """libcurl's buffer for receiving and for sending. Of 16, 64, 256, 512 and 2,048 KiB, 512 was within a tenth of the fastest
 on loopback and takes a quarter of its memory."""
 MAX_WAITING_BYTES = 1024 * 1024
 """What a download may hold before it is paused."""
+CUT_SHORT = "the body ended before the bytes that were listed, and its length was not announced"
+"""A connection that breaks looks like the end of such a body (RFC 9112, section 8): to be tried again."""
 
 _WITH_BODY = (200, 206)
 _PAUSE_READING: int = pycurl.WRITEFUNC_PAUSE
@@ -109,9 +111,7 @@ class Download:
         """Why the body ended before its time."""
         if self._error is not None:
             return curl_error(self._error, unavailable=self._unavailable, stage=self._stage)
-        return SourceChanged(
-            "the body ended before the bytes that were listed", stage=self._stage, http_status=self._status
-        )
+        return self._unavailable(CUT_SHORT, stage=self._stage, http_status=self._status)
 
     def failure_to_open(self) -> TransferError | None:
         """What kept an answer from coming, if nothing of one came."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -10,6 +11,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from operators.links import DestinationLink, DistributionLink, destination_url, distribution_url, show_links
 from operators.run_identity import STATE_PREFIX, run_name
+from operators.run_selection import run_selection
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -29,6 +31,7 @@ class PreflightOperator(BaseOperator):
     :param state_bucket: the bucket for the run's records; the destination bucket when empty.
     :param topic: the topic that transfer requests go to.
     :param error_topic: the topic that failure records go to.
+    :param selection: checked only: see `S3ListToPubSubOperator`.
     :param only_failed: S3 is not listed when it is set.
     :param gcp_project: the project of the topics; the connection's when empty.
     :raises AirflowFailException: some check failed; nothing is retried.
@@ -43,6 +46,7 @@ class PreflightOperator(BaseOperator):
         "state_bucket",
         "topic",
         "error_topic",
+        "selection",
         "only_failed",
         "aws_conn_id",
         "cloudfront_conn_id",
@@ -62,6 +66,7 @@ class PreflightOperator(BaseOperator):
         source_prefix: str = "",
         destination_prefix: str = "",
         state_bucket: str = "",
+        selection: Mapping[str, str] | None = None,
         only_failed: str = "",
         aws_conn_id: str = "aws_default",
         cloudfront_conn_id: str = "cloudfront_default",
@@ -77,6 +82,7 @@ class PreflightOperator(BaseOperator):
         self.state_bucket = state_bucket
         self.topic = topic
         self.error_topic = error_topic
+        self.selection = selection or {}
         self.only_failed = only_failed
         self.aws_conn_id = aws_conn_id
         self.cloudfront_conn_id = cloudfront_conn_id
@@ -91,6 +97,7 @@ class PreflightOperator(BaseOperator):
         for name in ("source_bucket", "destination_bucket"):
             if not getattr(self, name):
                 raise AirflowFailException(f"{name} is empty: give the bucket's name")
+        run_selection(self.selection, now_s=time.time())
         show_links(
             self,
             context,

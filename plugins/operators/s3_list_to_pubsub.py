@@ -15,6 +15,7 @@ from operators.engine_errors import connections, engine_errors
 from operators.links import DestinationLink, LogsLink, destination_url, logs_url, show_links
 from operators.live_progress import LiveProgress
 from operators.run_identity import STATE_PREFIX, RunIdentity, dag_name, run_name
+from operators.run_selection import run_selection
 from operators.worker_settings import MIB
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class S3ListToPubSubOperator(BaseOperator):
     :param topic: the topic to publish to.
     :param workers: the most worker slots, 1 to 1,024.
     :param overwrite: what to do with an object that is there: `changed`, `never` or `always`.
+    :param selection: which objects are to move, by the fields of `hooks.selection`; it applies to what an earlier run left, too.
     :param only_failed: the run id of an earlier run of this DAG, or `last`: what that run left unfinished is published,
         as it was listed then, and S3 is not listed. Empty for a listing.
     :param plan_run: the run id of an earlier run with `mode=plan`, or `last`: what it planned to move is published, and S3
@@ -75,6 +77,7 @@ class S3ListToPubSubOperator(BaseOperator):
         "topic",
         "workers",
         "overwrite",
+        "selection",
         "only_failed",
         "plan_run",
         "part_size_mib",
@@ -102,6 +105,7 @@ class S3ListToPubSubOperator(BaseOperator):
         destination_prefix: str = "",
         workers: int | str = 4,
         overwrite: str = "changed",
+        selection: Mapping[str, str] | None = None,
         only_failed: str = "",
         plan_run: str = "",
         part_size_mib: int | str = 32,
@@ -123,6 +127,7 @@ class S3ListToPubSubOperator(BaseOperator):
         self.topic = topic
         self.workers = workers
         self.overwrite = overwrite
+        self.selection = selection or {}
         self.only_failed = only_failed
         self.plan_run = plan_run
         self.part_size_mib = part_size_mib
@@ -222,7 +227,9 @@ class S3ListToPubSubOperator(BaseOperator):
             stop=self._stop,
         )
         messaging = Messaging(gcp_conn_id=self.gcp_conn_id, project=self.gcp_project or None)
-        tally = PlanTally(naming, config)  # also in the place of the topic, where nothing is to move
+        selection = run_selection(self.selection, now_s=run.opened_at_s)
+        # Also in the place of the topic, where nothing is to move.
+        tally = PlanTally(naming, config, selection and selection.has_name)
         summary = list_and_publish(
             self._source(run, dag_id, destination),
             # A verification compares everything, and only once: the reconciliation does it.
@@ -238,6 +245,7 @@ class S3ListToPubSubOperator(BaseOperator):
             progress=Progress(),
             stop=self._stop,
             is_planned=bool(self.plan_run),
+            selection=selection,
             on_report=live.show,
             on_pair=tally.take if mode is Mode.PLAN else lambda *pair: None,
         )

@@ -18,6 +18,7 @@ from transfer.naming import Naming
 from transfer.ports import RequestPublisher
 from transfer.progress import Progress, ProgressReporter, TransferStats
 from transfer.records import Manifest
+from transfer.selection import Selection
 
 ARCHIVE_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 """Unreadable until restored (S3 User Guide, "Storage classes"); GLACIER_IR is read at once."""
@@ -44,16 +45,24 @@ class ListingSummary:
     skipped: int
 
 
-def decide(item: ObjectMeta, stored: DestinationObject | None, overwrite: Overwrite) -> SkipReason | None:
-    """Why this object need not move, or None when it must.
+def decide(
+    item: ObjectMeta,
+    stored: DestinationObject | None,
+    overwrite: Overwrite,
+    left_out: SkipReason | None = None,
+) -> SkipReason | None:
+    """Why this object need not move, or None when it must. `left_out` is what the run's selection says.
 
+    left out by the selection            → NOT_SELECTED, one of them
     archived and not restored            → ARCHIVED
     nothing at the destination           → move
     something there   overwrite=never    → EXISTS
                       overwrite=always   → move
                       overwrite=changed  → UNCHANGED if it holds the same, else move
     """
-    if item.storage_class in ARCHIVE_CLASSES and not item.is_restored:
+    if left_out is not None:
+        return left_out
+    if item.is_tier_archived or (item.storage_class in ARCHIVE_CLASSES and not item.is_restored):
         return SkipReason.ARCHIVED
     if stored is None or overwrite is Overwrite.ALWAYS:
         return None
@@ -122,6 +131,7 @@ def list_and_publish(
     progress: Progress,
     stop: Event,
     is_planned: bool = False,
+    selection: Selection | None = None,
     on_report: Callable[[TransferStats], None] = lambda stats: None,
     on_pair: Callable[[ObjectMeta | None, DestinationObject | None, SkipReason | None], None] = lambda *pair: None,
 ) -> ListingSummary:
@@ -129,7 +139,8 @@ def list_and_publish(
 
     `listing` names this very listing: a repeated one must have another name, so that messages of a listing that was
     broken off can be told apart. `is_planned` is whether the source is a plan's: uploads then stay conditional on the
-    generations that the plan saw, so that nothing is overwritten that it did not know. `on_pair` is told every name of
+    generations that the plan saw, so that nothing is overwritten that it did not know. `selection` is what the run is to
+    move of it; None for all. `on_pair` is told every name of
     either side, and why its object need not move. Raises ListingOutOfOrder, Stopped, or what the backends raise.
     """
     reporter = ProgressReporter(progress, on_report)
@@ -149,7 +160,9 @@ def list_and_publish(
             continue
         listed += 1
         listed_bytes += item.size_bytes
-        reason = decide(item, stored, overwrite) if naming.name_of(item.key) else SkipReason.PREFIX_ITSELF
+        left_out = selection.why_not(item, naming.below_source(item.key)) if selection is not None else None
+        is_named = bool(naming.name_of(item.key))
+        reason = decide(item, stored, overwrite, left_out) if is_named else SkipReason.PREFIX_ITSELF
         seen = stored.generation if stored is not None else 0
         if item.replaces_generation != seen and not is_planned:
             item = replace(item, replaces_generation=seen)

@@ -8,6 +8,9 @@ from enum import StrEnum
 
 from transfer.errors import Stage
 
+ABSENT = "absent"
+"""No ETag of S3's has this form."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectMeta:
@@ -23,6 +26,15 @@ class ObjectMeta:
     """The generation the listing saw at the destination; 0 when there was none. Uploads are conditional on it."""
     is_restored: bool = False
     """An archived object with a restored copy that can be read now."""
+    is_tier_archived: bool = False
+    """In an archive tier of Intelligent-Tiering, which an inventory and a HEAD tell, and a listing does not."""
+    version_id: str = ""
+    """The version to read; empty for the current one."""
+
+    @property
+    def is_absent(self) -> bool:
+        """Whether a manifest named it, and the source does not have it. Its etag is ABSENT, and its size 0."""
+        return self.etag == ABSENT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,8 +108,17 @@ class SkipReason(StrEnum):
     """In an archive storage class and not restored."""
     PREFIX_ITSELF = "prefix-itself"
     """Its key is the source prefix itself, so that no name is left at the destination."""
+    OTHER_NAME = "not-selected-name"
+    """Its name is not among those included, or among those excluded."""
+    OTHER_SIZE = "not-selected-size"
+    OTHER_TIME = "not-selected-time"
+    OTHER_CLASS = "not-selected-class"
     IDENTICAL = "identical"
     """A worker found it finished already: a second delivery of a message."""
+
+
+NOT_SELECTED = frozenset({SkipReason.OTHER_NAME, SkipReason.OTHER_SIZE, SkipReason.OTHER_TIME, SkipReason.OTHER_CLASS})
+"""What the run's selection leaves out (`transfer/selection.py`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ order, and failures wait in a temporary file. What is worth another try is publi
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -46,8 +46,12 @@ def judge_all(
     failures: Iterable[TransferFailure],
     *,
     naming: Naming,
+    has_name: Callable[[str], bool] | None = None,
 ) -> Iterator[Judged]:
-    """Every key of either side, in byte order; failures come sorted by key. Raises ListingOutOfOrder."""
+    """Every key of either side, in byte order; failures come sorted by key. Raises ListingOutOfOrder.
+
+    `has_name` is the run's globs (`transfer/selection.py`): what they leave out at the destination only is protected.
+    """
     failed = _Alongside(failures)
     pairs = march(
         manifest,
@@ -58,7 +62,11 @@ def judge_all(
     for entry, stored in pairs:
         item, skipped = entry or (None, None)
         failure = failed.of(item.key) if item is not None else None
-        verdict = judge(item, skipped, stored, failure)
+        # Only of what is at the destination alone: of all else, the listing has told.
+        is_chosen = (
+            item is not None or stored is None or has_name is None or has_name(naming.below_destination(stored.name))
+        )
+        verdict = judge(item, skipped, stored, failure, is_chosen=is_chosen)
         yield Judged(verdict=verdict, item=item, skipped=skipped, stored=stored, failure=failure)
 
 
@@ -139,7 +147,7 @@ def reconcile(
         run_id=run_id,
         listing=listing,
         is_final=which in (Pass.FINAL, Pass.COMPARE) or not republished,
-        listed=sum(counts.values()) - counts[Verdict.EXTRA],
+        listed=sum(counts.values()) - counts[Verdict.EXTRA] - counts[Verdict.PROTECTED],
         copied=counts[Verdict.MATCHED] if was_moved else 0,
         matched=counts[Verdict.MATCHED],
         skipped=counts[Verdict.SKIPPED],
@@ -147,6 +155,7 @@ def reconcile(
         missing=counts[Verdict.MISSING],
         differing=counts[Verdict.DIFFERING],
         extra=counts[Verdict.EXTRA] if has_extras else 0,
+        protected=counts[Verdict.PROTECTED] if has_extras else 0,
         bytes_copied=bytes_copied,
         invalid_messages=invalid_messages,
         republished=republished,

@@ -50,6 +50,8 @@ class ReconciliationReport:
     extra: int
     bytes_copied: int
     invalid_messages: int
+    protected: int = 0
+    """At the destination only, like those extra, but left out by the run's globs: they are never deleted."""
     deleted: int = 0
     """Of those extra; `extra` is as it was before."""
     why_not_deleted: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from operators.run_selection import run_selection
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from hooks.probes import SourceListProbe
     from transfer.preflight import Preflight
 
 
@@ -26,6 +28,8 @@ class PreflightOperator(BaseOperator):
 
     :param source_bucket: the S3 bucket.
     :param source_prefix: only keys under it are read; empty for all.
+    :param source_listing: an inventory or a manifest in place of a listing of S3: whether it can be read is tried, too.
+    :param delete_extraneous: must be `off` together with `source_listing`, which may not name all of the source.
     :param destination_bucket: the Cloud Storage bucket.
     :param destination_prefix: takes the place of the source prefix in names; empty keeps keys as they are.
     :param state_bucket: the bucket for the run's records; the destination bucket when empty.
@@ -41,6 +45,8 @@ class PreflightOperator(BaseOperator):
     template_fields: Sequence[str] = (
         "source_bucket",
         "source_prefix",
+        "source_listing",
+        "delete_extraneous",
         "destination_bucket",
         "destination_prefix",
         "state_bucket",
@@ -64,6 +70,8 @@ class PreflightOperator(BaseOperator):
         topic: str,
         error_topic: str,
         source_prefix: str = "",
+        source_listing: str = "",
+        delete_extraneous: str = "off",
         destination_prefix: str = "",
         state_bucket: str = "",
         selection: Mapping[str, str] | None = None,
@@ -77,6 +85,8 @@ class PreflightOperator(BaseOperator):
         super().__init__(**kwargs)
         self.source_bucket = source_bucket
         self.source_prefix = source_prefix
+        self.source_listing = source_listing
+        self.delete_extraneous = delete_extraneous
         self.destination_bucket = destination_bucket
         self.destination_prefix = destination_prefix
         self.state_bucket = state_bucket
@@ -97,6 +107,11 @@ class PreflightOperator(BaseOperator):
         for name in ("source_bucket", "destination_bucket"):
             if not getattr(self, name):
                 raise AirflowFailException(f"{name} is empty: give the bucket's name")
+        if self.source_listing and self.delete_extraneous not in ("", "off"):
+            raise AirflowFailException(
+                f"delete_extraneous is {self.delete_extraneous!r} and source_listing {self.source_listing!r}: an inventory or a"
+                " manifest may not name all that the source has, so choose off, or leave source_listing empty"
+            )
         run_selection(self.selection, now_s=time.time())
         show_links(
             self,
@@ -120,6 +135,23 @@ class PreflightOperator(BaseOperator):
         warnings = [redact(str(finding)) for finding in findings if finding.mark is Mark.WARNED]
         return {"checks": len(findings), "warnings": warnings}
 
+    def _source_list(self) -> SourceListProbe | None:
+        from hooks.probes import SourceListProbe
+        from hooks.source import SourceList
+
+        if not self.source_listing:
+            return None
+        return SourceListProbe(
+            SourceList(
+                uri=self.source_listing,
+                aws_conn_id=self.aws_conn_id,
+                gcp_conn_id=self.gcp_conn_id,
+                bucket=self.source_bucket,
+                prefix=self.source_prefix,
+                stop=threading.Event(),
+            )
+        )
+
     def _preflight(self, context: Context) -> Preflight:
         from hooks.probes import CloudfrontProbe, GcsProbe, PubSubProbe, S3Probe
         from transfer.preflight import Preflight
@@ -128,6 +160,7 @@ class PreflightOperator(BaseOperator):
         buckets = dict.fromkeys([self.destination_bucket, self.state_bucket or self.destination_bucket])
         return Preflight(
             source=None if self.only_failed else S3Probe(self.aws_conn_id, self.source_bucket, self.source_prefix),
+            source_list=self._source_list(),
             edge=CloudfrontProbe(self.cloudfront_conn_id, self.source_prefix),
             buckets=[GcsProbe(self.gcp_conn_id, bucket) for bucket in buckets],
             topics=[PubSubProbe(self.gcp_conn_id, topic, self.gcp_project) for topic in (self.topic, self.error_topic)],

@@ -48,6 +48,7 @@ class S3ListToPubSubOperator(BaseOperator):
     :param mode: `transfer`, `plan` or `verify`.
     :param source_bucket: the S3 bucket.
     :param source_prefix: only keys under it are listed; empty for all.
+    :param source_listing: the URI of an S3 Inventory or a manifest that takes the place of a listing; empty for a listing.
     :param destination_bucket: the Cloud Storage bucket.
     :param destination_prefix: takes the place of the source prefix in names; empty keeps keys as they are.
     :param topic: the topic to publish to.
@@ -59,7 +60,7 @@ class S3ListToPubSubOperator(BaseOperator):
     :param plan_run: the run id of an earlier run with `mode=plan`, or `last`: what it planned to move is published, and S3
         is not listed. What somebody else wrote to the destination since is not overwritten. Empty for a listing.
     :param part_size_mib: as the workers have it; a plan counts requests by it.
-    :param allow_empty: whether a prefix with no objects is a success; it is an error otherwise.
+    :param allow_empty: whether a prefix with no objects, or none selected, is a success; it is an error otherwise.
     :param gcp_project: the project of the topic; the connection's when empty.
     :param log_name: the Cloud Logging log for events; empty for none.
     :param is_verbose: whether each published message is an event.
@@ -72,6 +73,7 @@ class S3ListToPubSubOperator(BaseOperator):
         "mode",
         "source_bucket",
         "source_prefix",
+        "source_listing",
         "destination_bucket",
         "destination_prefix",
         "topic",
@@ -102,6 +104,7 @@ class S3ListToPubSubOperator(BaseOperator):
         topic: str,
         mode: str = "transfer",
         source_prefix: str = "",
+        source_listing: str = "",
         destination_prefix: str = "",
         workers: int | str = 4,
         overwrite: str = "changed",
@@ -122,6 +125,7 @@ class S3ListToPubSubOperator(BaseOperator):
         self.mode = mode
         self.source_bucket = source_bucket
         self.source_prefix = source_prefix
+        self.source_listing = source_listing
         self.destination_bucket = destination_bucket
         self.destination_prefix = destination_prefix
         self.topic = topic
@@ -142,6 +146,9 @@ class S3ListToPubSubOperator(BaseOperator):
         """List, publish, and return the worker slots."""
         from hooks.cloud_logging import CloudLoggingHook
 
+        named = [name for name in ("only_failed", "plan_run", "source_listing") if getattr(self, name)]
+        if len(named) > 1:
+            raise AirflowFailException(f"{' and '.join(named)} each name what to move: give one of them")
         self._stop = threading.Event()
         run = RunIdentity(**self.run)
         events = CloudLoggingHook(self.gcp_conn_id, self.gcp_project or None).get_event_log(
@@ -161,11 +168,8 @@ class S3ListToPubSubOperator(BaseOperator):
         listing = run.listing_name(context["ti"].try_number)
         with engine_errors(self.task_id, conn, events):
             summary, plan = self._list(run, context["ti"].dag_id, listing, events, LiveProgress(context))
-            if not (summary.listed or self._earlier or as_bool(self.allow_empty)):
-                raise AirflowFailException(
-                    f"s3://{self.source_bucket}/{self.source_prefix} holds no objects: check bucket and prefix, or set"
-                    " allow_empty if that is expected"
-                )
+            if not (summary.listed > summary.left_out or self._earlier or as_bool(self.allow_empty)):
+                raise AirflowFailException(self._why_nothing(summary))
         messages = summary.messages if self.mode == "transfer" else 0
         self.log.info(
             "%s objects listed (%s bytes): %s to %s, in %s messages, %s skipped",
@@ -188,7 +192,7 @@ class S3ListToPubSubOperator(BaseOperator):
                 "listed": summary.listed,
                 "skipped": summary.skipped,
                 # Only then is what else the destination has no part of the source.
-                "is_whole_source": not self._earlier,
+                "is_whole_source": not (self._earlier or self.source_listing),
                 "workers": int(self.workers),
             },
         )
@@ -198,6 +202,18 @@ class S3ListToPubSubOperator(BaseOperator):
             return []
         # One even for nothing: skipping would spread downstream.
         return worker_slots(shared, workers=max(1, min(int(self.workers), messages)))
+
+    def _why_nothing(self, summary: ListingSummary) -> str:
+        place = f"s3://{self.source_bucket}/{self.source_prefix}"
+        if summary.listed:
+            return (
+                f"of the {summary.listed:,} objects of {place} none is selected: check include, exclude and the bounds, or set"
+                " allow_empty if that is expected"
+            )
+        nothing = (
+            f"{self.source_listing} names no objects of {place}" if self.source_listing else f"{place} holds no objects"
+        )
+        return f"{nothing}: check bucket and prefix, or set allow_empty if that is expected"
 
     def _list(
         self, run: RunIdentity, dag_id: str, listing: str, events: Any, live: LiveProgress
@@ -251,7 +267,9 @@ class S3ListToPubSubOperator(BaseOperator):
         )
         if prices is None:
             return summary, None
-        plan = tally.plan(prices, run_id=run.run_id, listing=listing, is_listed_in_s3=not self._earlier)
+        plan = tally.plan(
+            prices, run_id=run.run_id, listing=listing, is_listed_in_s3=not (self._earlier or self.source_listing)
+        )
         self._tell(plan, destination.state(run.state_prefix))
         return summary, plan
 
@@ -264,8 +282,9 @@ class S3ListToPubSubOperator(BaseOperator):
         self.log.info("the plan, also at %s%s:\n%s", state.uri, PLAN, plan_table(plan))
 
     def _source(self, run: RunIdentity, dag_id: str, destination: Destination) -> Iterator[ObjectMeta]:
-        """The source's objects, or those that an earlier run left unfinished or planned; this run is put on record first."""
+        """The source's objects, as S3, an inventory, a manifest, or an earlier run has them; this run is put on record first."""
         from hooks.engine import source_listing
+        from hooks.source import SourceList
         from transfer.replay import RunRecord, planned_objects, unfinished_objects
         from transfer.runs import RunIndex
 
@@ -277,13 +296,21 @@ class S3ListToPubSubOperator(BaseOperator):
             destination_prefix=self.destination_prefix,
         )
         index = RunIndex(destination.state(STATE_PREFIX), dag_name(dag_id))
-        if self.only_failed and self.plan_run:
-            raise AirflowFailException("only_failed and plan_run each name what to move: give one of them")
         earlier = run_name(dag_id, self._earlier)
         if self._earlier == LAST_RUN:
             earlier = index.last_but(run.name) or LAST_RUN
         index.open(run.name, run.opened_at_s)
         record.write(destination.state(run.state_prefix))
+        if self.source_listing:
+            listed = SourceList(
+                uri=self.source_listing,
+                aws_conn_id=self.aws_conn_id,
+                gcp_conn_id=self.gcp_conn_id,
+                bucket=self.source_bucket,
+                prefix=self.source_prefix,
+                stop=destination.stop,
+            )
+            return listed.objects(self.log.info)
         if not self._earlier:
             return source_listing(self.aws_conn_id, self.source_bucket, self.source_prefix)
         done = "planned" if self.plan_run else "left unfinished"

@@ -8,6 +8,8 @@ from airflow.sdk import Param
 
 from transfer.selection import MEANING as MEANING_OF_BOUNDS
 from transfer.selection import MOMENT, SIZE
+from transfer.source_list import MEANING as MEANING_OF_LISTS
+from transfer.source_list import URI
 
 S3_BUCKET = r"^[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]$"
 GCS_BUCKET = r"^[a-z0-9][a-z0-9._\-]{1,220}[a-z0-9]$"
@@ -25,6 +27,7 @@ MEANING = {
     CONNECTION: "the id of a connection under Admin, Connections: letters, digits and any of - _ . :",
     PROJECT: "a project's id: lower-case letters, digits and hyphens",
     **MEANING_OF_BOUNDS,
+    **MEANING_OF_LISTS,
 }
 """What a pattern stands for, in words."""
 
@@ -59,6 +62,12 @@ PARAMS = {
         title="source_bucket (required)",
         section="Source",
         description="The S3 bucket behind the distribution.",
+    ),
+    "source_listing": Param(
+        None,
+        **text(URI),
+        section="Source",
+        description="Inventory's manifest.json, or a .csv or .jsonl of keys, as s3:// or gs:// URI; empty to list.",
     ),
     "aws_conn_id": Param(
         "aws_default",

@@ -75,6 +75,8 @@ def _tasks(arrived: Asset | AssetAlias, max_open_runs: int | None) -> None:
     selection = {name: param(name) for name in BOUNDS} | {name: listed(name) for name in LISTS}
     events = {"log_name": param("log_name"), "is_verbose": param("verbose")}
 
+    source_listing = prefix("source_listing")
+
     # Before the setup: when it fails, there is nothing to tear down.
     preflight = PreflightOperator(
         task_id="preflight",
@@ -82,6 +84,8 @@ def _tasks(arrived: Asset | AssetAlias, max_open_runs: int | None) -> None:
         topic=param("topic"),
         error_topic=param("error_topic"),
         state_bucket=param("state_bucket"),
+        source_listing=source_listing,
+        delete_extraneous=param("delete_extraneous"),
         selection=selection,
         only_failed=param("only_failed"),
         aws_conn_id=param("aws_conn_id"),
@@ -111,6 +115,7 @@ def _tasks(arrived: Asset | AssetAlias, max_open_runs: int | None) -> None:
         topic=param("topic"),
         workers=param("workers"),
         overwrite=param("overwrite"),
+        source_listing=source_listing,
         selection=selection,
         only_failed=param("only_failed"),
         mode=param("mode"),

@@ -70,12 +70,18 @@ class Route:
 def route_problems(entry: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """What is wrong with an entry that its schema is content with: where, and a sentence on what to change."""
     prefixes_are_sound = True
-    for group in ("source", "destination"):
+    for group, field in (("source", "prefix"), ("source", "listing"), ("destination", "prefix")):
         try:
-            DatedPrefix.parse(entry[group].get("prefix") or "")
+            DatedPrefix.parse(entry[group].get(field) or "")
         except InvalidPrefix as error:
             prefixes_are_sound = False
-            yield (group, "prefix"), str(error)
+            yield (group, field), str(error)
+    if entry["source"].get("listing") and entry.get("parameters", {}).get("delete_extraneous", "off") != "off":
+        yield (
+            ("parameters", "delete_extraneous"),
+            "an inventory or a manifest (source.listing) may not name all that the source has, so nothing can be deleted:"
+            " choose off",
+        )
     for name, value in entry.get("parameters", {}).items():
         if isinstance(value, float) and not math.isfinite(value):
             yield (

@@ -43,6 +43,8 @@ class ListingSummary:
     """Objects published: those that have to move."""
     bytes: int
     skipped: int
+    left_out: int = 0
+    """Of those skipped, how many the selection left out."""
 
 
 def decide(
@@ -54,6 +56,7 @@ def decide(
     """Why this object need not move, or None when it must. `left_out` is what the run's selection says.
 
     left out by the selection            → NOT_SELECTED, one of them
+    named, but not in the source         → ABSENT
     archived and not restored            → ARCHIVED
     nothing at the destination           → move
     something there   overwrite=never    → EXISTS
@@ -62,7 +65,9 @@ def decide(
     """
     if left_out is not None:
         return left_out
-    if item.is_tier_archived or (item.storage_class in ARCHIVE_CLASSES and not item.is_restored):
+    if item.unreadable is not None:
+        return item.unreadable
+    if item.storage_class in ARCHIVE_CLASSES and not item.is_restored:
         return SkipReason.ARCHIVED
     if stored is None or overwrite is Overwrite.ALWAYS:
         return None
@@ -145,7 +150,7 @@ def list_and_publish(
     """
     reporter = ProgressReporter(progress, on_report)
     batches = Batches(publisher, run_id=run_id, listing=listing)
-    listed = listed_bytes = skipped = 0
+    listed = listed_bytes = skipped = not_selected = 0
     pairs = march(
         source,
         destination,
@@ -171,6 +176,7 @@ def list_and_publish(
         progress.listed(1, item.size_bytes if reason is None else 0)
         if reason is not None:
             skipped += 1
+            not_selected += left_out is not None
         else:
             batches.add(item)
         reporter.report()
@@ -185,4 +191,5 @@ def list_and_publish(
         objects=batches.objects,
         bytes=batches.bytes,
         skipped=skipped,
+        left_out=not_selected,
     )

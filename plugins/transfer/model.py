@@ -8,8 +8,8 @@ from enum import StrEnum
 
 from transfer.errors import Stage
 
-ABSENT = "absent"
-"""No ETag of S3's has this form."""
+NO_ETAG = "absent"
+"""Of an object that a manifest names and the source does not have; no ETag of S3's has this form."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,15 +26,10 @@ class ObjectMeta:
     """The generation the listing saw at the destination; 0 when there was none. Uploads are conditional on it."""
     is_restored: bool = False
     """An archived object with a restored copy that can be read now."""
-    is_tier_archived: bool = False
-    """In an archive tier of Intelligent-Tiering, which an inventory and a HEAD tell, and a listing does not."""
+    unreadable: SkipReason | None = None
+    """ARCHIVED in a tier of Intelligent-Tiering, which an inventory and a HEAD tell and a listing does not, or ABSENT."""
     version_id: str = ""
     """The version to read; empty for the current one."""
-
-    @property
-    def is_absent(self) -> bool:
-        """Whether a manifest named it, and the source does not have it. Its etag is ABSENT, and its size 0."""
-        return self.etag == ABSENT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +108,8 @@ class SkipReason(StrEnum):
     OTHER_SIZE = "not-selected-size"
     OTHER_TIME = "not-selected-time"
     OTHER_CLASS = "not-selected-class"
+    ABSENT = "absent"
+    """A manifest names it, and the source does not have it. It is not published, and ends as failed."""
     IDENTICAL = "identical"
     """A worker found it finished already: a second delivery of a message."""
 

@@ -34,8 +34,8 @@ class Amount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a run would do: `to_move + unchanged + exists + archived + not_selected + prefix_itself + illegal_names + too_large
-    = listed`."""
+    """What a run would do: `to_move + unchanged + exists + archived + not_selected + absent + prefix_itself + illegal_names
+    + too_large = listed`."""
 
     run_id: str
     listing: str
@@ -47,6 +47,8 @@ class Plan:
     """Something of that name is there, and `overwrite` is `never`."""
     archived: Amount
     not_selected: Amount
+    absent: Amount
+    """Named by a manifest, and not in the source; a run reports them as failed."""
     prefix_itself: Amount
     illegal_names: Amount
     """Cloud Storage cannot hold these names; a run reports them as failed."""
@@ -145,6 +147,7 @@ class PlanTally:
             exists=self._amount("exists"),
             archived=self._amount("archived"),
             not_selected=self._amount("not_selected"),
+            absent=self._amount("absent"),
             prefix_itself=self._amount("prefix_itself"),
             illegal_names=self._amount("illegal_names"),
             too_large=self._amount("too_large"),

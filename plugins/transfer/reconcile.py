@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from transfer.comparison import difference
+from transfer.errors import SourceNotFound, Stage
 from transfer.failures import key_bytes
 from transfer.march import march
 from transfer.model import DestinationObject, ObjectMeta, SkipReason, TransferFailure
@@ -62,12 +63,27 @@ def judge_all(
     for entry, stored in pairs:
         item, skipped = entry or (None, None)
         failure = failed.of(item.key) if item is not None else None
+        if item is not None and skipped is SkipReason.ABSENT:
+            failure = _absent(item)
         # Only of what is at the destination alone: of all else, the listing has told.
         is_chosen = (
             item is not None or stored is None or has_name is None or has_name(naming.below_destination(stored.name))
         )
         verdict = judge(item, skipped, stored, failure, is_chosen=is_chosen)
         yield Judged(verdict=verdict, item=item, skipped=skipped, stored=stored, failure=failure)
+
+
+def _absent(item: ObjectMeta) -> TransferFailure:
+    """Nobody tried to move it: the listing's HEAD has told."""
+    version = f" (version {item.version_id})" if item.version_id else ""
+    return TransferFailure(
+        key=item.key,
+        stage=Stage.LIST,
+        error_code=SourceNotFound.__name__,
+        http_status=404,
+        attempts=1,
+        message=f"the manifest names it, and the source does not have it{version}",
+    )
 
 
 class _Alongside:
@@ -136,7 +152,7 @@ def reconcile(
             reasons.add(key.verdict, reason, key.item.key, said)
             rows.add(key.item.key, key.verdict, key.failure)
             unfinished.add(key.item)
-        if is_republished(key.verdict, key.failure, which):
+        if key.skipped is not SkipReason.ABSENT and is_republished(key.verdict, key.failure, which):
             generation = generation_to_replace(key.item, key.stored, may_overwrite=may_overwrite)
             was_poison = key.failure is not None and key.failure.error_code == "PoisonMessage"
             republisher.add(replace(key.item, replaces_generation=generation), is_alone=was_poison)

@@ -57,7 +57,7 @@ class Selection:
         """Why an object is not selected, or None when it is. `name` is its key below the source prefix."""
         if self.has_name is not None and not self.has_name(name):
             return SkipReason.OTHER_NAME
-        if item.is_absent:
+        if item.unreadable is SkipReason.ABSENT:
             return None  # all that is known of it is its name: it was asked for, and ends as not found
         if self.min_bytes is not None and item.size_bytes < self.min_bytes:
             return SkipReason.OTHER_SIZE

@@ -43,6 +43,7 @@ def judge(
     no      –                          something, not chosen  –         PROTECTED
     yes     archived, prefix-itself,   –                      –         SKIPPED
             not-selected-…
+    yes     absent                     –                      –         FAILED, as SourceNotFound
     yes     exists                     something              –         SKIPPED
     yes     unchanged                  holds it               –         SKIPPED
     yes     no                         holds it               –         MATCHED
@@ -54,6 +55,8 @@ def judge(
         return Verdict.EXTRA if is_chosen else Verdict.PROTECTED
     if skipped in NEVER_TO_MOVE:
         return Verdict.SKIPPED
+    if skipped is SkipReason.ABSENT:
+        return Verdict.FAILED
     if stored is not None and (skipped is SkipReason.EXISTS or holds(stored, item)):
         return Verdict.SKIPPED if skipped else Verdict.MATCHED
     if failure is not None:

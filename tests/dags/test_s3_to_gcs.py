@@ -69,7 +69,7 @@ def test_the_form_has_sections_and_a_line_of_help_for_each_field(dag) -> None:
         assert parameter.description.endswith("."), name
         assert len(parameter.description) <= 100, name
     assert sections == {
-        "Source": ["source_bucket", "aws_conn_id"],
+        "Source": ["source_bucket", "source_listing", "aws_conn_id"],
         "Edge": ["cloudfront_conn_id"],
         "Destination": ["destination_bucket", "gcp_conn_id"],
         "What to move": [
@@ -124,6 +124,8 @@ EXPECTED_GCS = "the name of a Cloud Storage bucket alone: lower-case letters"
         ("destination_bucket", "gs://bucket/prefix", EXPECTED_GCS),
         ("source_prefix", "k" * 1025, "is too long"),
         ("destination_prefix", 7, "is not of type 'null', 'string'"),
+        ("source_listing", "list.csv", "s3:// or gs://, a bucket, and a name: the manifest.json of an S3 Inventory"),
+        ("source_listing", "s3://b/x.orc", "or a .csv, .jsonl or .ndjson"),
         ("include", "*.gz", "is not of type 'null', 'array'"),
         ("exclude", [7], "is not of type 'string'"),
         ("min_size", "10 apples", "a size: a number and B, KiB, MiB, GiB or TiB"),

@@ -153,6 +153,7 @@ def test_every_listed_object_is_in_exactly_one_row(
         plan.exists,
         plan.archived,
         plan.not_selected,
+        plan.absent,
         plan.prefix_itself,
         plan.illegal_names,
         plan.too_large,

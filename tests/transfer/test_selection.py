@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hooks.selection import name_filter_of, selection_of
 from transfer.backends.globs import name_filter
 from transfer.listing import ARCHIVE_CLASSES, decide
-from transfer.model import ABSENT, NOT_SELECTED, DestinationObject, ObjectMeta, Overwrite, SkipReason
+from transfer.model import NOT_SELECTED, DestinationObject, ObjectMeta, Overwrite, SkipReason
 from transfer.selection import MOMENT, SIZE, InvalidSelection, Selection, read_selection
 
 NAMES = sorted(
@@ -178,11 +178,11 @@ items = st.builds(
     ObjectMeta,
     key=st.sampled_from(["in/a", "in/b"]),
     size_bytes=st.integers(0, 4),
-    etag=st.sampled_from(["e", "f", ABSENT]),
+    etag=st.sampled_from(["e", "f"]),
     last_modified=st.integers(0, 4),
     storage_class=st.sampled_from(["STANDARD", "GLACIER", "INTELLIGENT_TIERING"]),
     is_restored=st.booleans(),
-    is_tier_archived=st.booleans(),
+    unreadable=st.sampled_from([None, SkipReason.ARCHIVED, SkipReason.ABSENT]),
 )
 selections = st.builds(
     Selection,
@@ -213,12 +213,14 @@ def test_what_need_not_move_is_what_the_model_says(item, selection, stored, over
         SkipReason.OTHER_TIME: item.last_modified not in range(since, before),
         SkipReason.OTHER_CLASS: selection.classes is not None and item.storage_class not in selection.classes,
     }
-    if item.etag == ABSENT:
+    if item.unreadable is SkipReason.ABSENT:
         unmet = {SkipReason.OTHER_NAME: unmet[SkipReason.OTHER_NAME]}
     if any(unmet.values()):
         assert reason in NOT_SELECTED
         assert unmet[reason]
-    elif item.is_tier_archived or (item.storage_class in ARCHIVE_CLASSES and not item.is_restored):
+    elif item.unreadable is SkipReason.ABSENT:
+        assert reason is SkipReason.ABSENT
+    elif item.unreadable or (item.storage_class in ARCHIVE_CLASSES and not item.is_restored):
         assert reason is SkipReason.ARCHIVED
     elif stored is None or overwrite is Overwrite.ALWAYS:
         assert reason is None

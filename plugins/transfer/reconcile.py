@@ -19,7 +19,7 @@ from transfer.model import DestinationObject, ObjectMeta, SkipReason, TransferFa
 from transfer.naming import Naming
 from transfer.ports import StateStore
 from transfer.records import UNFINISHED, Manifest
-from transfer.report import FailuresFile, Reasons, ReconciliationReport
+from transfer.report import ArchivedFile, FailuresFile, Reasons, ReconciliationReport
 from transfer.verdicts import (
     UNFINISHED_VERDICTS,
     Pass,
@@ -125,7 +125,7 @@ def reconcile(
     why_missing: str,
     republisher: Republisher,
 ) -> ReconciliationReport:
-    """Count, hand over what is tried again, and record what is unfinished, also as failures.csv.
+    """Count, hand over what is tried again, and record what is unfinished, also as failures.csv, and what is archived.
 
     `round_name` names this very pass among the records. `may_overwrite` is whether what somebody else wrote since the
     listing may be overwritten. `has_extras` is whether the manifest is the whole of the source, so that what else is at
@@ -134,6 +134,7 @@ def reconcile(
     counts: Counter[Verdict] = Counter()
     was_moved = which is not Pass.COMPARE
     reasons, rows = Reasons(was_moved=was_moved), FailuresFile(state)
+    archived = ArchivedFile(state)
     unfinished = Manifest(state, round_name, folder=UNFINISHED)
     bytes_copied = republished = 0
     for key in judged:
@@ -144,6 +145,8 @@ def reconcile(
             bytes_copied += key.item.size_bytes if was_moved else 0
         elif key.verdict is Verdict.SKIPPED:
             reasons.add(key.verdict, str(key.skipped), key.item.key)
+            if key.skipped is SkipReason.ARCHIVED:
+                archived.add(key.item)
         else:
             if key.failure is not None:
                 reason, said = key.failure.error_code, key.failure.message
@@ -159,6 +162,7 @@ def reconcile(
             republished += 1
     unfinished.flush()
     rows.close()
+    archived.close()
     return ReconciliationReport(
         run_id=run_id,
         listing=listing,

@@ -30,6 +30,7 @@ from transfer.inventory import inventory_objects
 from transfer.key_manifest import manifest_keys
 from transfer.model import Copied, Failed, ObjectMeta, SkipReason
 from transfer.naming import Naming
+from transfer.replay import RunRecord, unfinished_objects
 from transfer.source_list import SourceUri
 from transfer.verdicts import Pass
 
@@ -486,3 +487,23 @@ def test_a_run_of_a_manifest_accounts_for_every_key(servers: EngineRig, monkeypa
     assert "the manifest names it" in rows[0]["message"]
     assert "version no-such-version" in rows[1]["message"]
     assert {reason.reason for reason in report.reasons} == {"SourceNotFound", "archived"}
+    assert rig.state().read("archived.csv").decode().splitlines() == [
+        "key,version_id,bytes,class",
+        "in/cold,,4,GLACIER",
+    ]
+
+    here = RunRecord(
+        run_id="lists", source_bucket="s", source_prefix="in/", destination_bucket="d", destination_prefix="out/"
+    )
+    here.write(rig.state())
+    left = list(unfinished_objects(rig.state(), run="lists", now=here))
+    assert [item.key for item in left] == ["in/gone", "in/gone too"]
+    assert rig.list(listing="2", planned=left).objects == 0
+    assert rig.reconcile(listing="2").failed == 2, "what was not there is asked for by nobody, and forgotten by nobody"
+
+
+def test_archived_csv_is_a_manifest(servers) -> None:
+    assert read_keys(servers, "archived.csv", b"key,version_id,bytes,class\r\na,,4,GLACIER\r\nb,v1,4,GLACIER\r\n") == [
+        ("a", ""),
+        ("b", "v1"),
+    ]

@@ -174,6 +174,10 @@ def test_a_pass_says_of_every_key_what_the_model_says(world, which: Pass, may_ov
     assert report.is_final == (which is Pass.FINAL or not again)
     rows = state.read("failures.csv").decode().splitlines()[1:]
     assert len(rows) == len(left)
+    cold = [key for key in byte_order(listed) if listed[key][1] == "archived"]
+    archived = state.read("archived.csv").decode().splitlines() if cold else []
+    assert [line.split(",")[0] for line in archived] == (["key", *cold] if cold else [])
+    assert not list(state.entries("archived")) or cold
     assert sum(reason.count for reason in report.reasons) == len(left) + counts[Verdict.SKIPPED]
 
 

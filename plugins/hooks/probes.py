@@ -13,6 +13,7 @@ from hooks.cloudfront import CloudfrontHook
 from hooks.engine import Destination, Messaging
 from hooks.pubsub import PubSubQueueHook
 from hooks.s3 import S3SourceHook
+from hooks.source import SourceList
 
 if TYPE_CHECKING:
     from google.cloud.pubsub_v1 import PublisherClient
@@ -36,6 +37,22 @@ class S3Probe:
 
         with _engine_errors(self.conn_id, Stage.LIST):
             return first_page(S3SourceHook(self.conn_id).get_conn(), self.bucket, self.prefix)
+
+
+class SourceListProbe:
+    """A `SourceListProbe` of `transfer.preflight`."""
+
+    def __init__(self, source_list: SourceList) -> None:
+        self.uri = source_list.uri
+        self._source_list = source_list
+
+    def check(self) -> None:
+        """Read what says what it is."""
+        from transfer.errors import Stage
+
+        of_google = self.uri.startswith("gs://")
+        with _engine_errors(self._source_list.gcp_conn_id if of_google else self._source_list.aws_conn_id, Stage.LIST):
+            self._source_list.check()
 
 
 class CloudfrontProbe:

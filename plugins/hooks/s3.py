@@ -23,8 +23,10 @@ class S3SourceHook(BaseHook):
         super().__init__()
         self.aws_conn_id = aws_conn_id
 
-    def get_conn(self) -> BaseClient:
+    def get_conn(self, *, connections: int = 10) -> BaseClient:
         """A new client that retries throttling and server errors (botocore's `standard` mode, 5 attempts).
+
+        It keeps up to so many connections open, one for each thread that uses it.
 
         The connection's own `config_kwargs` win. Clients are safe to share between threads, but not across a fork.
 
@@ -38,5 +40,10 @@ class S3SourceHook(BaseHook):
             # The provider takes a missing connection for None: a typing error would use whatever credentials are about.
             self.get_connection(self.aws_conn_id)
         hook = S3Hook(aws_conn_id=self.aws_conn_id)
-        defaults = Config(retries={"mode": "standard", "total_max_attempts": 5}, connect_timeout=10, read_timeout=60)
+        defaults = Config(
+            retries={"mode": "standard", "total_max_attempts": 5},
+            connect_timeout=10,
+            read_timeout=60,
+            max_pool_connections=connections,
+        )
         return hook.get_client_type(config=defaults.merge(hook.config))

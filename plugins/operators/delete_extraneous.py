@@ -11,6 +11,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from operators.engine_errors import connections, engine_errors
 from operators.run_identity import STATE_PREFIX, RunIdentity
+from operators.run_selection import run_globs
 from operators.s3_list_to_pubsub import SUMMARY_KEY
 
 if TYPE_CHECKING:
@@ -22,11 +23,12 @@ if TYPE_CHECKING:
 class DeleteExtraneousOperator(BaseOperator):
     """Marches manifest and destination listing once more, lists what is extraneous, and deletes it by its generation.
 
-    Returns `extraneous, extraneous_bytes, percent, new, deleted, changed, list_uri`; report.json gets `deleted`, or
+    Returns `extraneous, extraneous_bytes, percent, new, protected, deleted, changed, list_uri`; report.json gets `deleted`, or
     `why_not_deleted`. Skips itself when nothing is wanted, or nothing may be done: see `transfer.deletion.permission`.
 
     :param wish: `off`, `list` or `delete`.
     :param max_delete_percent: of the objects under the destination prefix; if more would go, nothing is deleted.
+    :param selection: as the listing had it: what its globs leave out at the destination stays.
     :param list_task: the task id of `S3ListToPubSubOperator`.
     :param open_task: the task id of `OpenTransferRunOperator`.
     :param source_prefix: as the listing had it.
@@ -38,6 +40,7 @@ class DeleteExtraneousOperator(BaseOperator):
     template_fields: Sequence[str] = (
         "wish",
         "max_delete_percent",
+        "selection",
         "source_prefix",
         "destination_bucket",
         "destination_prefix",
@@ -53,6 +56,7 @@ class DeleteExtraneousOperator(BaseOperator):
         destination_bucket: str,
         wish: str = "off",
         max_delete_percent: float | str = 10,
+        selection: Mapping[str, str] | None = None,
         list_task: str = "list",
         open_task: str = "open_run",
         source_prefix: str = "",
@@ -63,6 +67,7 @@ class DeleteExtraneousOperator(BaseOperator):
         super().__init__(**kwargs)
         self.wish = wish
         self.max_delete_percent = max_delete_percent
+        self.selection = selection or {}
         self.list_task = list_task
         self.open_task = open_task
         self.source_prefix = source_prefix
@@ -125,6 +130,7 @@ class DeleteExtraneousOperator(BaseOperator):
             attempt=attempt,
             lanes=destination.sinks(LANES),
             loop=destination.loop(),
+            has_name=run_globs(self.selection),
         )
         self.log.info("%s", swept.told)
         return swept.to_dict()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -10,10 +12,12 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from operators.links import DestinationLink, DistributionLink, destination_url, distribution_url, show_links
 from operators.run_identity import STATE_PREFIX, run_name
+from operators.run_selection import run_selection
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from hooks.probes import SourceListProbe
     from transfer.preflight import Preflight
 
 
@@ -24,11 +28,14 @@ class PreflightOperator(BaseOperator):
 
     :param source_bucket: the S3 bucket.
     :param source_prefix: only keys under it are read; empty for all.
+    :param source_listing: an inventory or a manifest in place of a listing of S3: whether it can be read is tried, too.
+    :param delete_extraneous: must be `off` together with `source_listing`, which may not name all of the source.
     :param destination_bucket: the Cloud Storage bucket.
     :param destination_prefix: takes the place of the source prefix in names; empty keeps keys as they are.
     :param state_bucket: the bucket for the run's records; the destination bucket when empty.
     :param topic: the topic that transfer requests go to.
     :param error_topic: the topic that failure records go to.
+    :param selection: checked only: see `S3ListToPubSubOperator`.
     :param only_failed: S3 is not listed when it is set.
     :param gcp_project: the project of the topics; the connection's when empty.
     :raises AirflowFailException: some check failed; nothing is retried.
@@ -38,11 +45,14 @@ class PreflightOperator(BaseOperator):
     template_fields: Sequence[str] = (
         "source_bucket",
         "source_prefix",
+        "source_listing",
+        "delete_extraneous",
         "destination_bucket",
         "destination_prefix",
         "state_bucket",
         "topic",
         "error_topic",
+        "selection",
         "only_failed",
         "aws_conn_id",
         "cloudfront_conn_id",
@@ -60,8 +70,11 @@ class PreflightOperator(BaseOperator):
         topic: str,
         error_topic: str,
         source_prefix: str = "",
+        source_listing: str = "",
+        delete_extraneous: str = "off",
         destination_prefix: str = "",
         state_bucket: str = "",
+        selection: Mapping[str, str] | None = None,
         only_failed: str = "",
         aws_conn_id: str = "aws_default",
         cloudfront_conn_id: str = "cloudfront_default",
@@ -72,11 +85,14 @@ class PreflightOperator(BaseOperator):
         super().__init__(**kwargs)
         self.source_bucket = source_bucket
         self.source_prefix = source_prefix
+        self.source_listing = source_listing
+        self.delete_extraneous = delete_extraneous
         self.destination_bucket = destination_bucket
         self.destination_prefix = destination_prefix
         self.state_bucket = state_bucket
         self.topic = topic
         self.error_topic = error_topic
+        self.selection = selection or {}
         self.only_failed = only_failed
         self.aws_conn_id = aws_conn_id
         self.cloudfront_conn_id = cloudfront_conn_id
@@ -91,6 +107,12 @@ class PreflightOperator(BaseOperator):
         for name in ("source_bucket", "destination_bucket"):
             if not getattr(self, name):
                 raise AirflowFailException(f"{name} is empty: give the bucket's name")
+        if self.source_listing and self.delete_extraneous not in ("", "off"):
+            raise AirflowFailException(
+                f"delete_extraneous is {self.delete_extraneous!r} and source_listing {self.source_listing!r}: an inventory or a"
+                " manifest may not name all that the source has, so choose off, or leave source_listing empty"
+            )
+        run_selection(self.selection, now_s=time.time())
         show_links(
             self,
             context,
@@ -113,6 +135,23 @@ class PreflightOperator(BaseOperator):
         warnings = [redact(str(finding)) for finding in findings if finding.mark is Mark.WARNED]
         return {"checks": len(findings), "warnings": warnings}
 
+    def _source_list(self) -> SourceListProbe | None:
+        from hooks.probes import SourceListProbe
+        from hooks.source import SourceList
+
+        if not self.source_listing:
+            return None
+        return SourceListProbe(
+            SourceList(
+                uri=self.source_listing,
+                aws_conn_id=self.aws_conn_id,
+                gcp_conn_id=self.gcp_conn_id,
+                bucket=self.source_bucket,
+                prefix=self.source_prefix,
+                stop=threading.Event(),
+            )
+        )
+
     def _preflight(self, context: Context) -> Preflight:
         from hooks.probes import CloudfrontProbe, GcsProbe, PubSubProbe, S3Probe
         from transfer.preflight import Preflight
@@ -121,6 +160,7 @@ class PreflightOperator(BaseOperator):
         buckets = dict.fromkeys([self.destination_bucket, self.state_bucket or self.destination_bucket])
         return Preflight(
             source=None if self.only_failed else S3Probe(self.aws_conn_id, self.source_bucket, self.source_prefix),
+            source_list=self._source_list(),
             edge=CloudfrontProbe(self.cloudfront_conn_id, self.source_prefix),
             buckets=[GcsProbe(self.gcp_conn_id, bucket) for bucket in buckets],
             topics=[PubSubProbe(self.gcp_conn_id, topic, self.gcp_project) for topic in (self.topic, self.error_topic)],

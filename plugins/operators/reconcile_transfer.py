@@ -22,6 +22,7 @@ from operators.links import (
     show_links,
 )
 from operators.run_identity import STATE_PREFIX, RunIdentity, dag_name
+from operators.run_selection import run_globs
 from operators.s3_list_to_pubsub import SUMMARY_KEY, worker_slots
 from operators.transfer_run import ACK_DEADLINE_S
 
@@ -60,6 +61,7 @@ class ReconcileTransferOperator(BaseOperator):
     :param destination_bucket: the Cloud Storage bucket.
     :param destination_prefix: as the listing had it.
     :param overwrite: as the listing had it: with `never`, a replay overwrites nothing either.
+    :param selection: as the listing had it: what its globs leave out at the destination is not counted as extra.
     :param topic: the topic that the listing publishes to.
     :param gcp_project: the project of topics and subscriptions; the connection's when empty.
     :param log_name: the Cloud Logging log for events; empty for none.
@@ -71,6 +73,7 @@ class ReconcileTransferOperator(BaseOperator):
         "destination_bucket",
         "destination_prefix",
         "overwrite",
+        "selection",
         "topic",
         "gcp_conn_id",
         "gcp_project",
@@ -90,6 +93,7 @@ class ReconcileTransferOperator(BaseOperator):
         source_prefix: str = "",
         destination_prefix: str = "",
         overwrite: str = "changed",
+        selection: Mapping[str, str] | None = None,
         gcp_conn_id: str = "google_cloud_default",
         gcp_project: str | None = None,
         log_name: str | None = None,
@@ -103,6 +107,7 @@ class ReconcileTransferOperator(BaseOperator):
         self.destination_bucket = destination_bucket
         self.destination_prefix = destination_prefix
         self.overwrite = overwrite
+        self.selection = selection or {}
         self.topic = topic
         self.gcp_conn_id = gcp_conn_id
         self.gcp_project = gcp_project
@@ -250,6 +255,7 @@ class ReconcileTransferOperator(BaseOperator):
             attempt=context["ti"].try_number,
             may_replace=Overwrite(self.overwrite) is not Overwrite.NEVER,
             has_extras=listing["is_whole_source"],
+            has_name=run_globs(self.selection),
         )
 
     def _report_uri(self, run: RunIdentity) -> str:

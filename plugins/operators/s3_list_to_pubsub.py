@@ -15,6 +15,7 @@ from operators.engine_errors import connections, engine_errors
 from operators.links import DestinationLink, LogsLink, destination_url, logs_url, show_links
 from operators.live_progress import LiveProgress
 from operators.run_identity import STATE_PREFIX, RunIdentity, dag_name, run_name
+from operators.run_selection import run_selection
 from operators.worker_settings import MIB
 
 if TYPE_CHECKING:
@@ -47,17 +48,19 @@ class S3ListToPubSubOperator(BaseOperator):
     :param mode: `transfer`, `plan` or `verify`.
     :param source_bucket: the S3 bucket.
     :param source_prefix: only keys under it are listed; empty for all.
+    :param source_listing: the URI of an S3 Inventory or a manifest that takes the place of a listing; empty for a listing.
     :param destination_bucket: the Cloud Storage bucket.
     :param destination_prefix: takes the place of the source prefix in names; empty keeps keys as they are.
     :param topic: the topic to publish to.
     :param workers: the most worker slots, 1 to 1,024.
     :param overwrite: what to do with an object that is there: `changed`, `never` or `always`.
+    :param selection: which objects are to move, by the fields of `hooks.selection`; it applies to what an earlier run left, too.
     :param only_failed: the run id of an earlier run of this DAG, or `last`: what that run left unfinished is published,
         as it was listed then, and S3 is not listed. Empty for a listing.
     :param plan_run: the run id of an earlier run with `mode=plan`, or `last`: what it planned to move is published, and S3
         is not listed. What somebody else wrote to the destination since is not overwritten. Empty for a listing.
     :param part_size_mib: as the workers have it; a plan counts requests by it.
-    :param allow_empty: whether a prefix with no objects is a success; it is an error otherwise.
+    :param allow_empty: whether a prefix with no objects, or none selected, is a success; it is an error otherwise.
     :param gcp_project: the project of the topic; the connection's when empty.
     :param log_name: the Cloud Logging log for events; empty for none.
     :param is_verbose: whether each published message is an event.
@@ -70,11 +73,13 @@ class S3ListToPubSubOperator(BaseOperator):
         "mode",
         "source_bucket",
         "source_prefix",
+        "source_listing",
         "destination_bucket",
         "destination_prefix",
         "topic",
         "workers",
         "overwrite",
+        "selection",
         "only_failed",
         "plan_run",
         "part_size_mib",
@@ -99,9 +104,11 @@ class S3ListToPubSubOperator(BaseOperator):
         topic: str,
         mode: str = "transfer",
         source_prefix: str = "",
+        source_listing: str = "",
         destination_prefix: str = "",
         workers: int | str = 4,
         overwrite: str = "changed",
+        selection: Mapping[str, str] | None = None,
         only_failed: str = "",
         plan_run: str = "",
         part_size_mib: int | str = 32,
@@ -118,11 +125,13 @@ class S3ListToPubSubOperator(BaseOperator):
         self.mode = mode
         self.source_bucket = source_bucket
         self.source_prefix = source_prefix
+        self.source_listing = source_listing
         self.destination_bucket = destination_bucket
         self.destination_prefix = destination_prefix
         self.topic = topic
         self.workers = workers
         self.overwrite = overwrite
+        self.selection = selection or {}
         self.only_failed = only_failed
         self.plan_run = plan_run
         self.part_size_mib = part_size_mib
@@ -137,6 +146,9 @@ class S3ListToPubSubOperator(BaseOperator):
         """List, publish, and return the worker slots."""
         from hooks.cloud_logging import CloudLoggingHook
 
+        named = [name for name in ("only_failed", "plan_run", "source_listing") if getattr(self, name)]
+        if len(named) > 1:
+            raise AirflowFailException(f"{' and '.join(named)} each name what to move: give one of them")
         self._stop = threading.Event()
         run = RunIdentity(**self.run)
         events = CloudLoggingHook(self.gcp_conn_id, self.gcp_project or None).get_event_log(
@@ -156,11 +168,8 @@ class S3ListToPubSubOperator(BaseOperator):
         listing = run.listing_name(context["ti"].try_number)
         with engine_errors(self.task_id, conn, events):
             summary, plan = self._list(run, context["ti"].dag_id, listing, events, LiveProgress(context))
-            if not (summary.listed or self._earlier or as_bool(self.allow_empty)):
-                raise AirflowFailException(
-                    f"s3://{self.source_bucket}/{self.source_prefix} holds no objects: check bucket and prefix, or set"
-                    " allow_empty if that is expected"
-                )
+            if not (summary.listed > summary.left_out or self._earlier or as_bool(self.allow_empty)):
+                raise AirflowFailException(self._why_nothing(summary))
         messages = summary.messages if self.mode == "transfer" else 0
         self.log.info(
             "%s objects listed (%s bytes): %s to %s, in %s messages, %s skipped",
@@ -183,7 +192,7 @@ class S3ListToPubSubOperator(BaseOperator):
                 "listed": summary.listed,
                 "skipped": summary.skipped,
                 # Only then is what else the destination has no part of the source.
-                "is_whole_source": not self._earlier,
+                "is_whole_source": not (self._earlier or self.source_listing),
                 "workers": int(self.workers),
             },
         )
@@ -193,6 +202,18 @@ class S3ListToPubSubOperator(BaseOperator):
             return []
         # One even for nothing: skipping would spread downstream.
         return worker_slots(shared, workers=max(1, min(int(self.workers), messages)))
+
+    def _why_nothing(self, summary: ListingSummary) -> str:
+        place = f"s3://{self.source_bucket}/{self.source_prefix}"
+        if summary.listed:
+            return (
+                f"of the {summary.listed:,} objects of {place} none is selected: check include, exclude and the bounds, or set"
+                " allow_empty if that is expected"
+            )
+        nothing = (
+            f"{self.source_listing} names no objects of {place}" if self.source_listing else f"{place} holds no objects"
+        )
+        return f"{nothing}: check bucket and prefix, or set allow_empty if that is expected"
 
     def _list(
         self, run: RunIdentity, dag_id: str, listing: str, events: Any, live: LiveProgress
@@ -222,7 +243,9 @@ class S3ListToPubSubOperator(BaseOperator):
             stop=self._stop,
         )
         messaging = Messaging(gcp_conn_id=self.gcp_conn_id, project=self.gcp_project or None)
-        tally = PlanTally(naming, config)  # also in the place of the topic, where nothing is to move
+        selection = run_selection(self.selection, now_s=run.opened_at_s)
+        # Also in the place of the topic, where nothing is to move.
+        tally = PlanTally(naming, config, selection and selection.has_name)
         summary = list_and_publish(
             self._source(run, dag_id, destination),
             # A verification compares everything, and only once: the reconciliation does it.
@@ -238,12 +261,15 @@ class S3ListToPubSubOperator(BaseOperator):
             progress=Progress(),
             stop=self._stop,
             is_planned=bool(self.plan_run),
+            selection=selection,
             on_report=live.show,
             on_pair=tally.take if mode is Mode.PLAN else lambda *pair: None,
         )
         if prices is None:
             return summary, None
-        plan = tally.plan(prices, run_id=run.run_id, listing=listing, is_listed_in_s3=not self._earlier)
+        plan = tally.plan(
+            prices, run_id=run.run_id, listing=listing, is_listed_in_s3=not (self._earlier or self.source_listing)
+        )
         self._tell(plan, destination.state(run.state_prefix))
         return summary, plan
 
@@ -256,8 +282,9 @@ class S3ListToPubSubOperator(BaseOperator):
         self.log.info("the plan, also at %s%s:\n%s", state.uri, PLAN, plan_table(plan))
 
     def _source(self, run: RunIdentity, dag_id: str, destination: Destination) -> Iterator[ObjectMeta]:
-        """The source's objects, or those that an earlier run left unfinished or planned; this run is put on record first."""
+        """The source's objects, as S3, an inventory, a manifest, or an earlier run has them; this run is put on record first."""
         from hooks.engine import source_listing
+        from hooks.source import SourceList
         from transfer.replay import RunRecord, planned_objects, unfinished_objects
         from transfer.runs import RunIndex
 
@@ -269,13 +296,21 @@ class S3ListToPubSubOperator(BaseOperator):
             destination_prefix=self.destination_prefix,
         )
         index = RunIndex(destination.state(STATE_PREFIX), dag_name(dag_id))
-        if self.only_failed and self.plan_run:
-            raise AirflowFailException("only_failed and plan_run each name what to move: give one of them")
         earlier = run_name(dag_id, self._earlier)
         if self._earlier == LAST_RUN:
             earlier = index.last_but(run.name) or LAST_RUN
         index.open(run.name, run.opened_at_s)
         record.write(destination.state(run.state_prefix))
+        if self.source_listing:
+            listed = SourceList(
+                uri=self.source_listing,
+                aws_conn_id=self.aws_conn_id,
+                gcp_conn_id=self.gcp_conn_id,
+                bucket=self.source_bucket,
+                prefix=self.source_prefix,
+                stop=destination.stop,
+            )
+            return listed.objects(self.log.info)
         if not self._earlier:
             return source_listing(self.aws_conn_id, self.source_bucket, self.source_prefix)
         done = "planned" if self.plan_run else "left unfinished"

@@ -6,6 +6,11 @@ from typing import Any
 
 from airflow.sdk import Param
 
+from transfer.selection import MEANING as MEANING_OF_BOUNDS
+from transfer.selection import MOMENT, SIZE
+from transfer.source_list import MEANING as MEANING_OF_LISTS
+from transfer.source_list import URI
+
 S3_BUCKET = r"^[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]$"
 GCS_BUCKET = r"^[a-z0-9][a-z0-9._\-]{1,220}[a-z0-9]$"
 TOPIC = r"^(projects/[^/]+/topics/)?[A-Za-z][A-Za-z0-9\-_.~+%]{2,254}$"
@@ -21,6 +26,8 @@ MEANING = {
     LOG_NAME: "a log's name: 1 to 511 letters, digits and any of . _ / -",
     CONNECTION: "the id of a connection under Admin, Connections: letters, digits and any of - _ . :",
     PROJECT: "a project's id: lower-case letters, digits and hyphens",
+    **MEANING_OF_BOUNDS,
+    **MEANING_OF_LISTS,
 }
 """What a pattern stands for, in words."""
 
@@ -35,6 +42,19 @@ def text(pattern: str, *, is_required: bool = False) -> dict[str, Any]:
     return {"expected": MEANING[pattern], "type": ["null", "string"], "pattern": pattern, **required}
 
 
+STORAGE_CLASSES = (
+    "STANDARD",
+    "STANDARD_IA",
+    "ONEZONE_IA",
+    "INTELLIGENT_TIERING",
+    "GLACIER_IR",
+    "GLACIER",
+    "DEEP_ARCHIVE",
+    "REDUCED_REDUNDANCY",
+)
+"""Of S3 (API reference, `Object`), but for those of directory buckets and devices, which have no distribution."""
+GLOBS = {"type": ["null", "array"], "items": {"type": "string", "maxLength": 1024}, "maxItems": 1000}
+
 PARAMS = {
     "source_bucket": Param(
         None,
@@ -42,6 +62,12 @@ PARAMS = {
         title="source_bucket (required)",
         section="Source",
         description="The S3 bucket behind the distribution.",
+    ),
+    "source_listing": Param(
+        None,
+        **text(URI),
+        section="Source",
+        description="Inventory's manifest.json, or a .csv or .jsonl of keys, as s3:// or gs:// URI; empty to list.",
     ),
     "aws_conn_id": Param(
         "aws_default",
@@ -81,6 +107,50 @@ PARAMS = {
         maxLength=1024,
         section="What to move",
         description="Takes the place of the source prefix in names; empty keeps them. Filled in likewise.",
+    ),
+    "include": Param(
+        None,
+        **GLOBS,
+        section="What to move",
+        description="Only names that match one of these patterns, as in .gitignore: *.gz, 2026/, a/**/b. One a line.",
+    ),
+    "exclude": Param(
+        None,
+        **GLOBS,
+        section="What to move",
+        description="No names that match one of these patterns, even if included; they are never deleted either.",
+    ),
+    "min_size": Param(
+        None,
+        **text(SIZE),
+        section="What to move",
+        description="Only objects of this size or larger, as in 1 or 10 MiB.",
+    ),
+    "max_size": Param(
+        None,
+        **text(SIZE),
+        section="What to move",
+        description="Only objects of this size or smaller, as in 5 GiB.",
+    ),
+    "modified_since": Param(
+        None,
+        **text(MOMENT),
+        section="What to move",
+        description="Only objects modified then or later: 2026-01-31, 2026-01-31T08:00+01:00, 7d or 12h ago.",
+    ),
+    "modified_before": Param(
+        None,
+        **text(MOMENT),
+        section="What to move",
+        description="Only objects modified before then; written likewise.",
+    ),
+    "storage_classes": Param(
+        None,
+        type=["null", "array"],
+        items={"type": "string", "enum": list(STORAGE_CLASSES)},
+        examples=list(STORAGE_CLASSES),
+        section="What to move",
+        description="Only objects of these S3 storage classes; empty for all.",
     ),
     "overwrite": Param(
         "changed",

@@ -8,6 +8,7 @@ from typing import Any
 
 from airflow.sdk import DAG, Asset, AssetAlias, Param, TriggerRule
 
+from hooks.selection import BOUNDS, LISTS
 from operators.cloudfront_to_gcs import CloudfrontToGcsWorker
 from operators.delete_extraneous import DeleteExtraneousOperator
 from operators.preflight import PreflightOperator
@@ -20,6 +21,11 @@ from operators.transfer_run import CloseTransferRunOperator, OpenTransferRunOper
 def param(name: str) -> str:
     """A template for a run's parameter; where its field was emptied, for its default, and null is an empty text."""
     return f"{{{{ params.{name} if params.{name} is not none else dag.params['{name}'] or '' }}}}"
+
+
+def listed(name: str) -> str:
+    """A template for a parameter that is a list, as JSON; where its field was emptied, for its default."""
+    return f"{{{{ (params.{name} if params.{name} is not none else dag.params['{name}'] or []) | tojson }}}}"
 
 
 def prefix(name: str) -> str:
@@ -66,7 +72,10 @@ def _tasks(arrived: Asset | AssetAlias, max_open_runs: int | None) -> None:
         "destination_bucket": param("destination_bucket"),
         "destination_prefix": prefix("destination_prefix"),
     }
+    selection = {name: param(name) for name in BOUNDS} | {name: listed(name) for name in LISTS}
     events = {"log_name": param("log_name"), "is_verbose": param("verbose")}
+
+    source_listing = prefix("source_listing")
 
     # Before the setup: when it fails, there is nothing to tear down.
     preflight = PreflightOperator(
@@ -75,6 +84,9 @@ def _tasks(arrived: Asset | AssetAlias, max_open_runs: int | None) -> None:
         topic=param("topic"),
         error_topic=param("error_topic"),
         state_bucket=param("state_bucket"),
+        source_listing=source_listing,
+        delete_extraneous=param("delete_extraneous"),
+        selection=selection,
         only_failed=param("only_failed"),
         aws_conn_id=param("aws_conn_id"),
         cloudfront_conn_id=param("cloudfront_conn_id"),
@@ -103,6 +115,8 @@ def _tasks(arrived: Asset | AssetAlias, max_open_runs: int | None) -> None:
         topic=param("topic"),
         workers=param("workers"),
         overwrite=param("overwrite"),
+        source_listing=source_listing,
+        selection=selection,
         only_failed=param("only_failed"),
         mode=param("mode"),
         plan_run=param("plan_run"),
@@ -131,6 +145,7 @@ def _tasks(arrived: Asset | AssetAlias, max_open_runs: int | None) -> None:
     judge = {
         "topic": param("topic"),
         "overwrite": param("overwrite"),
+        "selection": selection,
         "log_name": param("log_name"),
         **names,
         **google,
@@ -154,6 +169,7 @@ def _tasks(arrived: Asset | AssetAlias, max_open_runs: int | None) -> None:
         task_id="delete_extraneous",
         wish=param("delete_extraneous"),
         max_delete_percent=param("max_delete_percent"),
+        selection=selection,
         **names,
         gcp_conn_id=param("gcp_conn_id"),
     )

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import math
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from hooks.selection import BOUNDS, LISTS, selection_of
 from operators.run_date import ROUTE_DAG_PREFIX
 from routes.schema import PARAM_OF
 from transfer.prefixes import DatedPrefix, InvalidPrefix
+from transfer.selection import InvalidSelection
 
 DEFAULT_TIMEZONE = "UTC"
 
@@ -66,18 +70,25 @@ class Route:
 def route_problems(entry: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """What is wrong with an entry that its schema is content with: where, and a sentence on what to change."""
     prefixes_are_sound = True
-    for group in ("source", "destination"):
+    for group, field in (("source", "prefix"), ("source", "listing"), ("destination", "prefix")):
         try:
-            DatedPrefix.parse(entry[group].get("prefix") or "")
+            DatedPrefix.parse(entry[group].get(field) or "")
         except InvalidPrefix as error:
             prefixes_are_sound = False
-            yield (group, "prefix"), str(error)
+            yield (group, field), str(error)
+    if entry["source"].get("listing") and entry.get("parameters", {}).get("delete_extraneous", "off") != "off":
+        yield (
+            ("parameters", "delete_extraneous"),
+            "an inventory or a manifest (source.listing) may not name all that the source has, so nothing can be deleted:"
+            " choose off",
+        )
     for name, value in entry.get("parameters", {}).items():
         if isinstance(value, float) and not math.isfinite(value):
             yield (
                 ("parameters", name),
                 f"{value!r} is no number to count with: choose a finite one, or take the field out",
             )
+    yield from _selection_problems(entry.get("parameters", {}))
     yield from _schedule_problems(entry.get("schedule") or {})
     if prefixes_are_sound and entry.get("max_active_runs", 1) > 1:
         written = entry["destination"].get("prefix") or entry["source"].get("prefix") or ""
@@ -87,6 +98,15 @@ def route_problems(entry: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, 
                 f"runs that go on at the same time would all write to {written or 'the same names'!r}: choose 1, or put"
                 " date codes or {dag_run_id} into destination.prefix",
             )
+
+
+def _selection_problems(parameters: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    wanted = {name: json.dumps(parameters[name]) for name in LISTS if parameters.get(name)}
+    wanted |= {name: parameters[name] for name in BOUNDS if parameters.get(name)}
+    try:
+        selection_of(wanted, now_s=time.time())
+    except InvalidSelection as error:
+        yield ("parameters", error.field), str(error)
 
 
 def _schedule_problems(schedule: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:

@@ -16,7 +16,7 @@ from routes.route import Route
 from routes.schema import PARAM_OF
 
 FIXED = frozenset({*PARAM_OF.values(), "topic", "error_topic", "state_bucket", "log_name"})
-"""Where from and where to: whoever starts a run of a route may choose how fast it goes, and not what it touches."""
+"""Where from and where to: whoever starts a run of a route may choose how fast it goes and how much of it moves."""
 
 
 def route_dag(route: Route) -> DAG:

@@ -13,6 +13,7 @@ from routes.form import MEANING, PARAMS
 PARAM_OF = {
     ("source", "bucket"): "source_bucket",
     ("source", "prefix"): "source_prefix",
+    ("source", "listing"): "source_listing",
     ("source", "connection"): "aws_conn_id",
     ("edge", "connection"): "cloudfront_conn_id",
     ("destination", "bucket"): "destination_bucket",

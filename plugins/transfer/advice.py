@@ -19,7 +19,9 @@ _AGAIN = "clear the task reconcile to try exactly these again"
 
 # By failure code: one for each ObjectError and RetryableError of transfer/errors.py (a test holds that).
 FAILURES = {
-    "SourceNotFound": Remedy("deleted since it was listed; run again to list anew"),
+    "SourceNotFound": Remedy(
+        "deleted since it was listed, or never there: run again to list anew, or correct the manifest"
+    ),
     "SourceForbidden": Remedy(
         "let the distribution's origin access read the object (s3:GetObject, and kms:Decrypt for its key), then"
         f" {_AGAIN}"
@@ -29,7 +31,7 @@ FAILURES = {
         " distribution",
         has_second_try=True,  # a stale copy leaves the edge
     ),
-    "SourceArchived": Remedy(f"restore it in S3, then {_AGAIN}"),
+    "SourceArchived": Remedy(f"restore it in S3 (Intelligent-Tiering's archive tiers need it, too), then {_AGAIN}"),
     "InvalidName": Remedy("rename it at the source, or choose another destination prefix, and run again"),
     "TooLarge": Remedy("Cloud Storage holds 5 TiB an object: split it at the source"),
     "DestinationConflict": Remedy(f"somebody else wrote it during the run; to copy over it, {_AGAIN}"),
@@ -50,7 +52,7 @@ FAILURES = {
 _OTHERS = {
     "missing": f"never moved; see the logs of the transfer and retry tasks for why they stopped, then {_AGAIN}",
     "differing": f"the destination holds something else; see the logs of the transfer tasks, then {_AGAIN}",
-    "archived": "restore it in S3 to have it moved by the next run",
+    "archived": "restore them in S3 (archived.csv names each) to have them moved by the next run",
     "exists": "run with overwrite=changed to replace it when it differs",
 }
 _COMPARED = {

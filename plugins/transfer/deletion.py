@@ -21,6 +21,7 @@ from transfer.ports import GenerationMismatch, ObjectSink
 from transfer.reconcile import Judged
 from transfer.retry import Retrier
 from transfer.steps import Step
+from transfer.verdicts import Verdict
 
 LANES = 16
 """Deletes at a time: some hundred a second, below the 1,000 writes a second that a quiet bucket takes."""
@@ -107,6 +108,8 @@ class Found:
     extraneous_bytes: int
     new: int
     """Not in the source either, but written since the run began, by somebody else: they are left."""
+    protected: int = 0
+    """Not in the source either, but left out by the run's globs: they are left."""
 
     @property
     def percent(self) -> float:
@@ -119,11 +122,12 @@ def find_extraneous(judged: Iterable[Judged], rows: CsvFile, *, naming: Naming, 
 
     What was written since then is left: another run may have copied what came to the source after this run listed it.
     """
-    listed = stored = extraneous = extraneous_bytes = new = 0
+    listed = stored = extraneous = extraneous_bytes = new = protected = 0
     for key in judged:
         listed += key.item is not None
         stored += key.stored is not None
-        if key.item is not None or key.stored is None:
+        protected += key.verdict is Verdict.PROTECTED
+        if key.verdict is not Verdict.EXTRA or key.stored is None:
             continue
         if key.stored.created_at_s >= began_at_s:
             new += 1
@@ -133,7 +137,14 @@ def find_extraneous(judged: Iterable[Judged], rows: CsvFile, *, naming: Naming, 
         extraneous += 1
         extraneous_bytes += key.stored.size_bytes
     rows.close()
-    return Found(listed=listed, stored=stored, extraneous=extraneous, extraneous_bytes=extraneous_bytes, new=new)
+    return Found(
+        listed=listed,
+        stored=stored,
+        extraneous=extraneous,
+        extraneous_bytes=extraneous_bytes,
+        new=new,
+        protected=protected,
+    )
 
 
 def why_refused(found: Found, *, listed: int, max_percent: float) -> str:

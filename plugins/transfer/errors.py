@@ -12,7 +12,8 @@
     │ └ RetriesExhausted      carries `last`, the retryable error that would not go away
     └ FatalError              nothing can be moved: stop, nack, fail the task
       ├ CredentialsRejected · SignatureRejected · EndpointRejected
-      ├ BucketMissing · RunClosed · RunUnknown · PricesInvalid · DeletionRefused
+      ├ BucketMissing · RunClosed · RunUnknown · SourceListInvalid · PricesInvalid
+      ├ DeletionRefused
       └ ListingOutOfOrder     a listing that must be sorted is not
 
 `Stopped` is no error: it carries a stop request out of a transfer in flight.
@@ -173,6 +174,10 @@ class RunClosed(FatalError):
 
 class RunUnknown(FatalError):
     """The earlier run that was named has left no records to go on from."""
+
+
+class SourceListInvalid(FatalError):
+    """The inventory or manifest in place of a listing cannot be read, or names what this run cannot move."""
 
 
 class PricesInvalid(FatalError):

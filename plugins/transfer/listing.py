@@ -18,6 +18,7 @@ from transfer.naming import Naming
 from transfer.ports import RequestPublisher
 from transfer.progress import Progress, ProgressReporter, TransferStats
 from transfer.records import Manifest
+from transfer.selection import Selection
 
 ARCHIVE_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 """Unreadable until restored (S3 User Guide, "Storage classes"); GLACIER_IR is read at once."""
@@ -42,17 +43,30 @@ class ListingSummary:
     """Objects published: those that have to move."""
     bytes: int
     skipped: int
+    left_out: int = 0
+    """Of those skipped, how many the selection left out."""
 
 
-def decide(item: ObjectMeta, stored: DestinationObject | None, overwrite: Overwrite) -> SkipReason | None:
-    """Why this object need not move, or None when it must.
+def decide(
+    item: ObjectMeta,
+    stored: DestinationObject | None,
+    overwrite: Overwrite,
+    left_out: SkipReason | None = None,
+) -> SkipReason | None:
+    """Why this object need not move, or None when it must. `left_out` is what the run's selection says.
 
+    left out by the selection            → NOT_SELECTED, one of them
+    named, but not in the source         → ABSENT
     archived and not restored            → ARCHIVED
     nothing at the destination           → move
     something there   overwrite=never    → EXISTS
                       overwrite=always   → move
                       overwrite=changed  → UNCHANGED if it holds the same, else move
     """
+    if left_out is not None:
+        return left_out
+    if item.unreadable is not None:
+        return item.unreadable
     if item.storage_class in ARCHIVE_CLASSES and not item.is_restored:
         return SkipReason.ARCHIVED
     if stored is None or overwrite is Overwrite.ALWAYS:
@@ -122,6 +136,7 @@ def list_and_publish(
     progress: Progress,
     stop: Event,
     is_planned: bool = False,
+    selection: Selection | None = None,
     on_report: Callable[[TransferStats], None] = lambda stats: None,
     on_pair: Callable[[ObjectMeta | None, DestinationObject | None, SkipReason | None], None] = lambda *pair: None,
 ) -> ListingSummary:
@@ -129,12 +144,13 @@ def list_and_publish(
 
     `listing` names this very listing: a repeated one must have another name, so that messages of a listing that was
     broken off can be told apart. `is_planned` is whether the source is a plan's: uploads then stay conditional on the
-    generations that the plan saw, so that nothing is overwritten that it did not know. `on_pair` is told every name of
+    generations that the plan saw, so that nothing is overwritten that it did not know. `selection` is what the run is to
+    move of it; None for all. `on_pair` is told every name of
     either side, and why its object need not move. Raises ListingOutOfOrder, Stopped, or what the backends raise.
     """
     reporter = ProgressReporter(progress, on_report)
     batches = Batches(publisher, run_id=run_id, listing=listing)
-    listed = listed_bytes = skipped = 0
+    listed = listed_bytes = skipped = not_selected = 0
     pairs = march(
         source,
         destination,
@@ -149,7 +165,9 @@ def list_and_publish(
             continue
         listed += 1
         listed_bytes += item.size_bytes
-        reason = decide(item, stored, overwrite) if naming.name_of(item.key) else SkipReason.PREFIX_ITSELF
+        left_out = selection.why_not(item, naming.below_source(item.key)) if selection is not None else None
+        is_named = bool(naming.name_of(item.key))
+        reason = decide(item, stored, overwrite, left_out) if is_named else SkipReason.PREFIX_ITSELF
         seen = stored.generation if stored is not None else 0
         if item.replaces_generation != seen and not is_planned:
             item = replace(item, replaces_generation=seen)
@@ -158,6 +176,7 @@ def list_and_publish(
         progress.listed(1, item.size_bytes if reason is None else 0)
         if reason is not None:
             skipped += 1
+            not_selected += left_out is not None
         else:
             batches.add(item)
         reporter.report()
@@ -172,4 +191,5 @@ def list_and_publish(
         objects=batches.objects,
         bytes=batches.bytes,
         skipped=skipped,
+        left_out=not_selected,
     )

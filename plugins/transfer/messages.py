@@ -69,6 +69,8 @@ def object_fields(item: ObjectMeta) -> dict[str, object]:
     }
     if item.storage_class != "STANDARD":
         fields["class"] = item.storage_class
+    if item.version_id:
+        fields["version"] = item.version_id
     if item.replaces_generation:
         fields["replaces"] = item.replaces_generation
     return fields
@@ -83,6 +85,7 @@ def object_of(fields: Mapping[str, object]) -> ObjectMeta:
         last_modified=_count(fields["mtime"]),
         storage_class=_text(fields.get("class", "STANDARD")),
         replaces_generation=_count(fields.get("replaces", 0)),
+        version_id=_text(fields["version"]) if "version" in fields else "",
     )
 
 

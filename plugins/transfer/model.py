@@ -8,6 +8,9 @@ from enum import StrEnum
 
 from transfer.errors import Stage
 
+NO_ETAG = "absent"
+"""Of an object that a manifest names and the source does not have; no ETag of S3's has this form."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectMeta:
@@ -23,6 +26,10 @@ class ObjectMeta:
     """The generation the listing saw at the destination; 0 when there was none. Uploads are conditional on it."""
     is_restored: bool = False
     """An archived object with a restored copy that can be read now."""
+    unreadable: SkipReason | None = None
+    """ARCHIVED in a tier of Intelligent-Tiering, which an inventory and a HEAD tell and a listing does not, or ABSENT."""
+    version_id: str = ""
+    """The version to read; empty for the current one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,8 +103,19 @@ class SkipReason(StrEnum):
     """In an archive storage class and not restored."""
     PREFIX_ITSELF = "prefix-itself"
     """Its key is the source prefix itself, so that no name is left at the destination."""
+    OTHER_NAME = "not-selected-name"
+    """Its name is not among those included, or among those excluded."""
+    OTHER_SIZE = "not-selected-size"
+    OTHER_TIME = "not-selected-time"
+    OTHER_CLASS = "not-selected-class"
+    ABSENT = "absent"
+    """A manifest names it, and the source does not have it. It is not published, and ends as failed."""
     IDENTICAL = "identical"
     """A worker found it finished already: a second delivery of a message."""
+
+
+NOT_SELECTED = frozenset({SkipReason.OTHER_NAME, SkipReason.OTHER_SIZE, SkipReason.OTHER_TIME, SkipReason.OTHER_CLASS})
+"""What the run's selection leaves out (`transfer/selection.py`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

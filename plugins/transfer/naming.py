@@ -37,6 +37,14 @@ class Naming:
             raise InvalidName(f"key {key!r} is not under the prefix {self.source_prefix!r}", stage=Stage.MESSAGE)
         return self.destination_prefix + key[len(self.source_prefix) :]
 
+    def below_source(self, key: str) -> str:
+        """What of a key comes after the source prefix: what globs are compared with."""
+        return key[len(self.source_prefix) :]
+
+    def below_destination(self, name: str) -> str:
+        """The same of a name at the destination."""
+        return name[len(self.destination_prefix) :]
+
     def key_of(self, name: str) -> str:
         """The key whose destination is this name."""
         return self.source_prefix + name[len(self.destination_prefix) :]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from transfer.begun import fatal_end
@@ -55,6 +55,7 @@ def run_pass(
     attempt: int,
     may_replace: bool,
     has_extras: bool,
+    has_name: Callable[[str], bool] | None = None,
 ) -> tuple[ReconciliationReport, Republished]:
     """Judge every key of a listing, publish again what is worth it, and store the report, once all else is stored.
 
@@ -74,7 +75,7 @@ def run_pass(
         if errors is not None:
             drain_failures(errors, state, failures, run_id=transfer_id, listing=earlier[-1], reader=this)
         report = reconcile(
-            judge_all(read_manifest(state, listing), destination, failures.sorted(), naming=naming),
+            judge_all(read_manifest(state, listing), destination, failures.sorted(), naming=naming, has_name=has_name),
             state,
             which=which,
             run_id=run_id,

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 
 from transfer.costs import Costs, costs_of
-from transfer.model import DestinationObject, ObjectMeta, SkipReason, TransferConfig, TransferRequest
+from transfer.model import NOT_SELECTED, DestinationObject, ObjectMeta, SkipReason, TransferConfig, TransferRequest
 from transfer.mover import MAX_OBJECT_BYTES
 from transfer.naming import Naming
 from transfer.ports import StateStore
@@ -33,7 +34,8 @@ class Amount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a run would do: `to_move + unchanged + exists + archived + prefix_itself + illegal_names + too_large = listed`."""
+    """What a run would do: `to_move + unchanged + exists + archived + not_selected + absent + prefix_itself + illegal_names
+    + too_large = listed`."""
 
     run_id: str
     listing: str
@@ -44,13 +46,17 @@ class Plan:
     exists: Amount
     """Something of that name is there, and `overwrite` is `never`."""
     archived: Amount
+    not_selected: Amount
+    absent: Amount
+    """Named by a manifest, and not in the source; a run reports them as failed."""
     prefix_itself: Amount
     illegal_names: Amount
     """Cloud Storage cannot hold these names; a run reports them as failed."""
     too_large: Amount
     """More than Cloud Storage holds in one object; a run reports them as failed."""
     extra: Amount
-    """At the destination only: what a run with `delete_extraneous` would delete, within its limit."""
+    """At the destination only: what a run with `delete_extraneous` would delete, within its limit. None where the run does not
+    list all of the source, nor of names that its globs leave out."""
     stored: Amount
     """All that is under the destination prefix."""
     sizes: tuple[Amount, ...]
@@ -83,8 +89,9 @@ def write_plan(state: StateStore, plan: Plan) -> None:
 class PlanTally:
     """Takes in what a listing finds and would publish (it is its publisher, too). Use from one thread."""
 
-    def __init__(self, naming: Naming, config: TransferConfig) -> None:
+    def __init__(self, naming: Naming, config: TransferConfig, has_name: Callable[[str], bool] | None = None) -> None:
         self._naming = naming
+        self._has_name = has_name
         self._meter = UsageMeter(config)
         self._objects: Counter[str] = Counter()  # by the name of a field of the plan, or of a band of sizes
         self._bytes: Counter[str] = Counter()
@@ -105,12 +112,14 @@ class PlanTally:
             self._meter.listed()
             self._add("listed", item.size_bytes)
             self._add(self._fate(item, skipped), item.size_bytes)
-        elif stored is not None:
+        elif stored is not None and (
+            self._has_name is None or self._has_name(self._naming.below_destination(stored.name))
+        ):
             self._add("extra", stored.size_bytes)
 
     def _fate(self, item: ObjectMeta, skipped: SkipReason | None) -> str:
         if skipped is not None:
-            return skipped.replace("-", "_")
+            return "not_selected" if skipped in NOT_SELECTED else skipped.replace("-", "_")
         if item.size_bytes > MAX_OBJECT_BYTES:
             return "too_large"
         if not self._naming.is_legal(self._naming.name_of(item.key)):
@@ -137,10 +146,12 @@ class PlanTally:
             unchanged=self._amount("unchanged"),
             exists=self._amount("exists"),
             archived=self._amount("archived"),
+            not_selected=self._amount("not_selected"),
+            absent=self._amount("absent"),
             prefix_itself=self._amount("prefix_itself"),
             illegal_names=self._amount("illegal_names"),
             too_large=self._amount("too_large"),
-            extra=self._amount("extra"),
+            extra=self._amount("extra") if is_listed_in_s3 else Amount(),
             stored=self._amount("stored"),
             sizes=tuple(self._amount(_band(number)) for number in range(len(BAND_ENDS_BYTES) + 1)),
             usage=usage,

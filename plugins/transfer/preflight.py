@@ -70,6 +70,15 @@ class SourceProbe(Protocol):
         """The first objects under the prefix, in one request."""
 
 
+class SourceListProbe(Protocol):
+    """An inventory or a manifest in place of a listing."""
+
+    uri: str
+
+    def check(self) -> None:
+        """Read what says what it is."""
+
+
 class EdgeProbe(Protocol):
     """The distribution."""
 
@@ -119,6 +128,7 @@ class Preflight:
 
     Args:
         source: None when S3 is not listed, since a run takes up what an earlier one left.
+        source_list: what stands in place of a listing, if anything does; the listing then only shows what the edge can read.
         edge: the distribution.
         buckets: the destination bucket, and the state bucket if it is another one.
         topics: for requests and for failures.
@@ -134,9 +144,11 @@ class Preflight:
         buckets: Sequence[BucketProbe],
         topics: Sequence[TopicProbe],
         object_name: str,
+        source_list: SourceListProbe | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._source = source
+        self._source_list = source_list
         self._edge = edge
         self._buckets = buckets
         self._topics = topics
@@ -154,12 +166,22 @@ class Preflight:
         else:
             finding, objects = self._list_source(self._source)
             yield finding
+        if self._source_list is not None:
+            yield self._read_list(self._source_list)
         yield from self._read(objects)
         for bucket in self._buckets:
             yield from self._write(bucket)
         for topic in self._topics:
             yield self._publish(topic)
         yield self._compare_clocks()
+
+    def _read_list(self, source_list: SourceListProbe) -> Finding:
+        tried = f"read {source_list.uri}"
+        try:
+            source_list.check()
+        except TransferError as error:
+            return _failed(tried, error)
+        return _passed(tried)
 
     def _list_source(self, source: SourceProbe) -> tuple[Finding, Sequence[ObjectMeta]]:
         tried = f"list s3://{source.bucket}/{source.prefix} with connection {source.conn_id!r}"

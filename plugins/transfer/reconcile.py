@@ -7,18 +7,19 @@ order, and failures wait in a temporary file. What is worth another try is publi
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from transfer.comparison import difference
+from transfer.errors import SourceNotFound, Stage
 from transfer.failures import key_bytes
 from transfer.march import march
 from transfer.model import DestinationObject, ObjectMeta, SkipReason, TransferFailure
 from transfer.naming import Naming
 from transfer.ports import StateStore
 from transfer.records import UNFINISHED, Manifest
-from transfer.report import FailuresFile, Reasons, ReconciliationReport
+from transfer.report import ArchivedFile, FailuresFile, Reasons, ReconciliationReport
 from transfer.verdicts import (
     UNFINISHED_VERDICTS,
     Pass,
@@ -46,8 +47,12 @@ def judge_all(
     failures: Iterable[TransferFailure],
     *,
     naming: Naming,
+    has_name: Callable[[str], bool] | None = None,
 ) -> Iterator[Judged]:
-    """Every key of either side, in byte order; failures come sorted by key. Raises ListingOutOfOrder."""
+    """Every key of either side, in byte order; failures come sorted by key. Raises ListingOutOfOrder.
+
+    `has_name` is the run's globs (`transfer/selection.py`): what they leave out at the destination only is protected.
+    """
     failed = _Alongside(failures)
     pairs = march(
         manifest,
@@ -58,8 +63,27 @@ def judge_all(
     for entry, stored in pairs:
         item, skipped = entry or (None, None)
         failure = failed.of(item.key) if item is not None else None
-        verdict = judge(item, skipped, stored, failure)
+        if item is not None and skipped is SkipReason.ABSENT:
+            failure = _absent(item)
+        # Only of what is at the destination alone: of all else, the listing has told.
+        is_chosen = (
+            item is not None or stored is None or has_name is None or has_name(naming.below_destination(stored.name))
+        )
+        verdict = judge(item, skipped, stored, failure, is_chosen=is_chosen)
         yield Judged(verdict=verdict, item=item, skipped=skipped, stored=stored, failure=failure)
+
+
+def _absent(item: ObjectMeta) -> TransferFailure:
+    """Nobody tried to move it: the listing's HEAD has told."""
+    version = f" (version {item.version_id})" if item.version_id else ""
+    return TransferFailure(
+        key=item.key,
+        stage=Stage.LIST,
+        error_code=SourceNotFound.__name__,
+        http_status=404,
+        attempts=1,
+        message=f"the manifest names it, and the source does not have it{version}",
+    )
 
 
 class _Alongside:
@@ -101,7 +125,7 @@ def reconcile(
     why_missing: str,
     republisher: Republisher,
 ) -> ReconciliationReport:
-    """Count, hand over what is tried again, and record what is unfinished, also as failures.csv.
+    """Count, hand over what is tried again, and record what is unfinished, also as failures.csv, and what is archived.
 
     `round_name` names this very pass among the records. `may_overwrite` is whether what somebody else wrote since the
     listing may be overwritten. `has_extras` is whether the manifest is the whole of the source, so that what else is at
@@ -110,6 +134,7 @@ def reconcile(
     counts: Counter[Verdict] = Counter()
     was_moved = which is not Pass.COMPARE
     reasons, rows = Reasons(was_moved=was_moved), FailuresFile(state)
+    archived = ArchivedFile(state)
     unfinished = Manifest(state, round_name, folder=UNFINISHED)
     bytes_copied = republished = 0
     for key in judged:
@@ -120,6 +145,8 @@ def reconcile(
             bytes_copied += key.item.size_bytes if was_moved else 0
         elif key.verdict is Verdict.SKIPPED:
             reasons.add(key.verdict, str(key.skipped), key.item.key)
+            if key.skipped is SkipReason.ARCHIVED:
+                archived.add(key.item)
         else:
             if key.failure is not None:
                 reason, said = key.failure.error_code, key.failure.message
@@ -128,18 +155,19 @@ def reconcile(
             reasons.add(key.verdict, reason, key.item.key, said)
             rows.add(key.item.key, key.verdict, key.failure)
             unfinished.add(key.item)
-        if is_republished(key.verdict, key.failure, which):
+        if key.skipped is not SkipReason.ABSENT and is_republished(key.verdict, key.failure, which):
             generation = generation_to_replace(key.item, key.stored, may_overwrite=may_overwrite)
             was_poison = key.failure is not None and key.failure.error_code == "PoisonMessage"
             republisher.add(replace(key.item, replaces_generation=generation), is_alone=was_poison)
             republished += 1
     unfinished.flush()
     rows.close()
+    archived.close()
     return ReconciliationReport(
         run_id=run_id,
         listing=listing,
         is_final=which in (Pass.FINAL, Pass.COMPARE) or not republished,
-        listed=sum(counts.values()) - counts[Verdict.EXTRA],
+        listed=sum(counts.values()) - counts[Verdict.EXTRA] - counts[Verdict.PROTECTED],
         copied=counts[Verdict.MATCHED] if was_moved else 0,
         matched=counts[Verdict.MATCHED],
         skipped=counts[Verdict.SKIPPED],
@@ -147,6 +175,7 @@ def reconcile(
         missing=counts[Verdict.MISSING],
         differing=counts[Verdict.DIFFERING],
         extra=counts[Verdict.EXTRA] if has_extras else 0,
+        protected=counts[Verdict.PROTECTED] if has_extras else 0,
         bytes_copied=bytes_copied,
         invalid_messages=invalid_messages,
         republished=republished,

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 
 from transfer.advice import advice_for
 from transfer.csv_file import CsvFile
-from transfer.model import TransferFailure
+from transfer.model import ObjectMeta, TransferFailure
 from transfer.ports import StateStore
 from transfer.verdicts import Verdict
 
@@ -50,6 +50,8 @@ class ReconciliationReport:
     extra: int
     bytes_copied: int
     invalid_messages: int
+    protected: int = 0
+    """At the destination only, like those extra, but left out by the run's globs: they are never deleted."""
     deleted: int = 0
     """Of those extra; `extra` is as it was before."""
     why_not_deleted: str = ""
@@ -137,6 +139,29 @@ def reason_table(reasons: Sequence[Reason]) -> str:
             lines.append(f"           do: {reason.advice}")
         blocks.append("\n".join(lines))
     return "\n".join(blocks)
+
+
+class ArchivedFile:
+    """Writes archived.csv: a row for each object that has to be restored before it can move; no file without any.
+
+    Once they are restored, a run can take it as its manifest (`transfer/key_manifest.py`). Use from one thread.
+    """
+
+    COLUMNS = ("key", "version_id", "bytes", "class")
+
+    def __init__(self, state: StateStore) -> None:
+        self._file = CsvFile(state, "archived", self.COLUMNS)
+        self._has_rows = False
+
+    def add(self, item: ObjectMeta) -> None:
+        """One row."""
+        self._file.add((item.key, item.version_id, item.size_bytes, item.storage_class))
+        self._has_rows = True
+
+    def close(self) -> None:
+        """Store the last rows, in the place of an earlier pass's files."""
+        if self._has_rows:
+            self._file.close()
 
 
 class FailuresFile:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from transfer.csv_file import CsvFile
@@ -44,6 +44,7 @@ class Swept:
             f"{found.extraneous:,} of {found.stored:,} objects ({found.percent:.1f} %) are not in the source, see"
             f" {self.list_uri}; {self.deleted:,} deleted{why}, {self.changed:,} left since they changed meanwhile,"
             f" {found.new:,} since they are newer than this run"
+            + (f", {found.protected:,} since include and exclude leave them out" if found.protected else "")
         )
 
     def to_dict(self) -> dict[str, object]:
@@ -53,6 +54,7 @@ class Swept:
             "extraneous_bytes": self.found.extraneous_bytes,
             "percent": self.found.percent,
             "new": self.found.new,
+            "protected": self.found.protected,
             "deleted": self.deleted,
             "changed": self.changed,
             "list_uri": self.list_uri,
@@ -73,16 +75,18 @@ def sweep(
     attempt: int,
     lanes: Sequence[tuple[ObjectSink, Retrier]],
     loop: TransferLoop,
+    has_name: Callable[[str], bool] | None = None,
 ) -> Swept:
     """List what the source does not have, and delete it if that is permitted.
 
-    `listing` names the manifest of the source, which has `listed` objects; `began_at_s` is before it was listed. A try of
-    the task (`attempt`, from 1) has a list of its own, so that each deletion stays on record. Raises DeletionRefused,
-    the first error of an object that could not be deleted, once all others are, or what the backends raise.
+    `listing` names the manifest of the source, which has `listed` objects; `began_at_s` is before it was listed.
+    `has_name` is the run's globs: names that they leave out are none of its business. A try of the task (`attempt`, from
+    1) has a list of its own, so that each deletion stays on record. Raises DeletionRefused, the first error of an object
+    that could not be deleted, once all others are, or what the backends raise.
     """
     base = "extraneous" if attempt == 1 else f"extraneous.try{attempt}"
     rows = CsvFile(state, base, COLUMNS)
-    judged = judge_all(read_manifest(state, listing), destination, (), naming=naming)
+    judged = judge_all(read_manifest(state, listing), destination, (), naming=naming, has_name=has_name)
     found = find_extraneous(judged, rows, naming=naming, began_at_s=began_at_s)
     refused = why_refused(found, listed=listed, max_percent=max_percent)
     uri = f"{state.uri}{base}.csv"

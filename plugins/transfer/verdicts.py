@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from transfer.advice import has_second_try
 from transfer.comparison import holds
-from transfer.model import DestinationObject, ObjectMeta, SkipReason, TransferFailure
+from transfer.model import NOT_SELECTED, DestinationObject, ObjectMeta, SkipReason, TransferFailure
 
 
 class Verdict(StrEnum):
@@ -18,8 +18,12 @@ class Verdict(StrEnum):
     MISSING = "missing"
     DIFFERING = "differing"
     EXTRA = "extra"
+    PROTECTED = "protected"
+    """At the destination only, under a name that the run's globs leave out: none of its business."""
 
 
+NEVER_TO_MOVE = frozenset({SkipReason.ARCHIVED, SkipReason.PREFIX_ITSELF, *NOT_SELECTED})
+"""Skipped by the listing, whatever the destination holds."""
 UNFINISHED_VERDICTS = frozenset({Verdict.FAILED, Verdict.MISSING, Verdict.DIFFERING})
 
 
@@ -28,12 +32,18 @@ def judge(
     skipped: SkipReason | None,
     stored: DestinationObject | None,
     failure: TransferFailure | None,
+    *,
+    is_chosen: bool = True,
 ) -> Verdict:
     """One key's verdict. "Holds it" is size, and source ETag or MD5 (`transfer/comparison.py`), never the name alone.
+    `is_chosen` is whether the run's globs choose the name of what is at the destination only.
 
     listed  skipped by the listing     destination            failure   verdict
-    no      –                          something              –         EXTRA
-    yes     archived, prefix-itself    –                      –         SKIPPED
+    no      –                          something, chosen      –         EXTRA
+    no      –                          something, not chosen  –         PROTECTED
+    yes     archived, prefix-itself,   –                      –         SKIPPED
+            not-selected-…
+    yes     absent                     –                      –         FAILED, as SourceNotFound
     yes     exists                     something              –         SKIPPED
     yes     unchanged                  holds it               –         SKIPPED
     yes     no                         holds it               –         MATCHED
@@ -42,9 +52,11 @@ def judge(
     yes     any other                  something else         no        DIFFERING
     """
     if item is None:
-        return Verdict.EXTRA
-    if skipped in (SkipReason.ARCHIVED, SkipReason.PREFIX_ITSELF):
+        return Verdict.EXTRA if is_chosen else Verdict.PROTECTED
+    if skipped in NEVER_TO_MOVE:
         return Verdict.SKIPPED
+    if skipped is SkipReason.ABSENT:
+        return Verdict.FAILED
     if stored is not None and (skipped is SkipReason.EXISTS or holds(stored, item)):
         return Verdict.SKIPPED if skipped else Verdict.MATCHED
     if failure is not None:
@@ -70,7 +82,7 @@ def is_republished(verdict: Verdict, failure: TransferFailure | None, which: Pas
 
     verdict               failure                    FIRST   REPLAY  FINAL, COMPARE
     matched, skipped      –                          no      no      no
-    extra                 –                          no      no      no
+    extra, protected      –                          no      no      no
     missing, differing    none                       yes     yes     no
     failed                has a second try           yes     yes     no
     failed                has none, or is unknown    no      yes     no

@@ -101,6 +101,7 @@ def test_routes_and_the_form_have_the_same_tasks(bag) -> None:
 FIXED = {
     "source_bucket": "my-source",
     "source_prefix": "in/{{x}}/%Y/",
+    "source_listing": None,
     "aws_conn_id": "aws_default",
     "cloudfront_conn_id": "cloudfront_media",
     "destination_bucket": "my-destination",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from copy import deepcopy
 from pathlib import Path
 
 import pytest
 
+from hooks.selection import selection_of
 from operators.cloudfront_to_gcs import CloudfrontToGcsWorker
 from operators.s3_list_to_pubsub import as_bool
 from operators.worker_settings import MIB, transfer_config
@@ -67,12 +69,19 @@ def test_the_form_has_sections_and_a_line_of_help_for_each_field(dag) -> None:
         assert parameter.description.endswith("."), name
         assert len(parameter.description) <= 100, name
     assert sections == {
-        "Source": ["source_bucket", "aws_conn_id"],
+        "Source": ["source_bucket", "source_listing", "aws_conn_id"],
         "Edge": ["cloudfront_conn_id"],
         "Destination": ["destination_bucket", "gcp_conn_id"],
         "What to move": [
             "source_prefix",
             "destination_prefix",
+            "include",
+            "exclude",
+            "min_size",
+            "max_size",
+            "modified_since",
+            "modified_before",
+            "storage_classes",
             "overwrite",
             "delete_extraneous",
             "max_delete_percent",
@@ -115,6 +124,15 @@ EXPECTED_GCS = "the name of a Cloud Storage bucket alone: lower-case letters"
         ("destination_bucket", "gs://bucket/prefix", EXPECTED_GCS),
         ("source_prefix", "k" * 1025, "is too long"),
         ("destination_prefix", 7, "is not of type 'null', 'string'"),
+        ("source_listing", "list.csv", "s3:// or gs://, a bucket, and a name: the manifest.json of an S3 Inventory"),
+        ("source_listing", "s3://b/x.orc", "or a .csv, .jsonl or .ndjson"),
+        ("include", "*.gz", "is not of type 'null', 'array'"),
+        ("exclude", [7], "is not of type 'string'"),
+        ("min_size", "10 apples", "a size: a number and B, KiB, MiB, GiB or TiB"),
+        ("max_size", "-1", "a size: a number and B, KiB, MiB, GiB or TiB"),
+        ("modified_since", "yesterday", "a date or date-time of ISO 8601, as in 2026-01-31"),
+        ("modified_before", "31.1.2026", "or how long before the run, as in 7d or 12h"),
+        ("storage_classes", ["COLD"], "'COLD' is not one of ['STANDARD', "),
         ("workers", 0, "0 is less than the minimum of 1"),
         ("workers", 65, "65 is greater than the maximum of 64"),
         ("threads", 0, "less than the minimum of 1"),
@@ -189,3 +207,23 @@ def test_what_the_form_gives_reaches_the_engine(dag, given: dict[str, object], e
         config.max_requests_per_s,
         config.is_ramped,
     )
+
+
+@pytest.mark.parametrize("task", ["preflight", "list", "reconcile", "verify", "delete_extraneous"])
+def test_the_selection_reaches_every_task_that_needs_it(dag, task: str) -> None:
+    given = {"include": ["it's*", '"<a & b>"', "{{ x }}"], "exclude": None, "min_size": "1 KiB", "modified_since": None}
+    params = deepcopy(dag.params)
+    params.update({"source_bucket": "from-here", "destination_bucket": "to-there"} | given)
+    operator = dag.get_task(task)
+    assert "selection" in operator.template_fields
+    values, environment = params.validate(), dag.get_template_env()
+    rendered = {
+        name: environment.from_string(template).render(params=values, dag=dag)
+        for name, template in operator.selection.items()
+    }
+    assert json.loads(rendered["include"]) == given["include"]
+    assert json.loads(rendered["exclude"]) == json.loads(rendered["storage_classes"]) == []
+    found = selection_of(rendered, now_s=0)
+    assert (found.min_bytes, found.since_s, found.classes) == (1024, None, None)
+    assert found.has_name("it's")
+    assert not found.has_name("other")

@@ -13,6 +13,7 @@ from google.cloud import logging as cloud_logging
 from google.cloud import pubsub_v1
 
 from demo.airflow_stack import AirflowStack
+from inventories import Row, put_inventory
 from official_pubsub import official_pubsub, why_unavailable
 from pipeline import Pipeline
 
@@ -132,6 +133,42 @@ def test_a_plan_is_moved_and_the_bucket_kept_in_step(pipeline) -> None:
     assert state == "success", pipeline.logs(run)[-4000:]
     assert pipeline.airflow.xcom(run, "delete_extraneous")["deleted"] == 2
     assert pipeline.stored("step/") == bodies | {"step/after-the-plan": b"not in it"}
+
+
+def test_an_inventory_and_a_selection(pipeline) -> None:
+    """Of what an inventory names, only what is selected moves; what it does not name is not known to be gone."""
+    bodies = fill(pipeline, "some/", 12)
+    pipeline.s3.create_bucket(Bucket="inventories")
+    pages = pipeline.s3.get_paginator("list_objects_v2").paginate(Bucket=pipeline.cloud.source_bucket, Prefix="some/")
+    rows = [
+        Row(key=item["Key"], size=item["Size"], modified=item["LastModified"], etag=item["ETag"].strip('"'))
+        for page in pages
+        for item in page["Contents"]
+    ]
+    unknown = rows.pop()
+    rows.append(Row(key="elsewhere/not under the prefix"))
+    uri = put_inventory(
+        pipeline.s3,
+        "inventories",
+        [rows[1::2], rows[::2]],
+        of_bucket=pipeline.cloud.source_bucket,
+        file_format="Parquet",
+    )
+    selected = {"exclude": ["3/", "# no comment"], "min_size": "1", "modified_since": "1d"}
+    run = pipeline.trigger("some/", source_listing=uri, **selected)
+    refused = pipeline.trigger("some/", source_listing=uri, delete_extraneous="delete")
+    unselected = pipeline.trigger("some/", source_listing=uri, include=["*.none"])
+    assert [pipeline.wait(each) for each in (run, refused, unselected)] == ["success", "failed", "failed"]
+
+    chosen = {
+        key: body for key, body in bodies.items() if body and not key.startswith("some/3/") and key != unknown.key
+    }
+    assert pipeline.stored("some/") == chosen
+    summary = pipeline.airflow.xcom(run, "verify")
+    assert (summary["listed"], summary["matched"], summary["extra"]) == (len(rows) - 1, len(chosen), 0)
+    assert "not-selected-name" in pipeline.logs(run)
+    assert "an inventory or a manifest may not name all that the source has" in pipeline.logs(refused)
+    assert "of the 12 objects of" in pipeline.logs(unselected)
 
 
 def test_what_a_person_gets_wrong_is_one_clear_failure(pipeline) -> None:

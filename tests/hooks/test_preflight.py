@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,13 +15,16 @@ import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import pubsub_v1, storage
 
-from hooks.probes import CloudfrontProbe, GcsProbe, PubSubProbe, S3Probe
+from hooks.probes import CloudfrontProbe, GcsProbe, PubSubProbe, S3Probe, SourceListProbe
+from hooks.source import SourceList
+from inventories import Row, put_inventory
 from localcloud.edge import EdgeServer
 from localcloud.faults import Fault
 from localcloud.gcs import GcsServer
 from localcloud.pubsub import PubSubServer
 from localcloud.s3 import S3Server
 from localcloud.supervisor import KEY_PAIR_ID, signing_key
+from transfer.model import SkipReason
 from transfer.preflight import Finding, Mark, Preflight
 
 SOURCE, DESTINATION, RECORDS, PROJECT = "preflight-source", "preflight-destination", "preflight-records", "p1"
@@ -62,9 +66,10 @@ class Rig:
         fields = {"host": self.edge.url, "login": KEY_PAIR_ID, "password": self.private_key} | fields
         self.connect("c", conn_type="cloudfront", **fields)
 
-    def check(self, *, source: S3Probe | None = None, has_source: bool = True) -> list[Finding]:
+    def check(self, *, source: S3Probe | None = None, has_source: bool = True, source_list: str = "") -> list[Finding]:
         preflight = Preflight(
             source=(source or S3Probe("a", SOURCE, self.prefix)) if has_source else None,
+            source_list=SourceListProbe(self.source_list(source_list)) if source_list else None,
             edge=CloudfrontProbe("c", self.prefix),
             buckets=[GcsProbe("g", bucket) for bucket in self.buckets],
             topics=[PubSubProbe("g", topic, None) for topic in self.topics],
@@ -72,6 +77,11 @@ class Rig:
             clock=lambda: time.time() + self.clock_ahead_s,
         )
         return list(preflight.findings())
+
+    def source_list(self, uri: str) -> SourceList:
+        return SourceList(
+            uri=uri, aws_conn_id="a", gcp_conn_id="g", bucket=SOURCE, prefix=self.prefix, stop=threading.Event()
+        )
 
     def left_behind(self) -> list[str]:
         return [blob.name for bucket in (DESTINATION, RECORDS) for blob in self.storage.list_blobs(bucket)]
@@ -169,6 +179,33 @@ def test_an_empty_bucket_and_a_server_that_cannot_tell_are_no_failures(rig: Rig)
 def test_what_an_earlier_run_left_is_moved_without_a_listing(rig: Rig) -> None:
     rig.aws(login="AKIDNOBODY", password="none")
     assert marks(rig.check(has_source=False)) == "–✓–✓✓✓✓✓✓✓"
+
+
+def test_what_stands_in_place_of_a_listing_is_tried_too(rig: Rig) -> None:
+    inventory = put_inventory(rig.client, SOURCE, [[Row(key="a/b c", size=7)]], of_bucket=SOURCE)
+    other = put_inventory(rig.client, SOURCE, [], of_bucket="other")
+    rig.storage.bucket(RECORDS).blob("keys.csv").upload_from_string("key\na/b c\na/gone\n")
+    for uri in (inventory, f"gs://{RECORDS}/keys.csv"):
+        findings = rig.check(source_list=uri)
+        assert marks(findings) == "✓" * 11
+        assert findings[1].tried == f"read {uri}"
+    for uri, said in (
+        (other, "is an inventory of 'other', and source_bucket is 'preflight-source': name its own"),
+        (f"gs://{RECORDS}/no.csv", "there is no such file; correct source_listing"),
+        (f"s3://{SOURCE}/no.jsonl", "there is no such file; correct source_listing"),
+        ("s3://no-such-bucket/keys.csv", "reading s3://no-such-bucket/keys.csv: S3 answered 404"),
+    ):
+        finding = only(rig.check(source_list=uri), Mark.FAILED)
+        assert (finding.tried, said in finding.said) == (f"read {uri}", True), finding.said
+
+    told: list[str] = []
+    (found,) = rig.source_list(inventory).objects(told.append)
+    assert (found.key, found.size_bytes, found.unreadable) == ("a/b c", 7, None)
+    present, absent = rig.source_list(f"gs://{RECORDS}/keys.csv").objects(told.append)
+    assert (present.size_bytes, absent.unreadable) == (7, SkipReason.ABSENT)
+    assert "file 1 of 1 of the inventory" in told[0]
+    assert "asking S3 for each object" in told[1]
+    rig.storage.bucket(RECORDS).blob("keys.csv").delete()
 
 
 def test_another_bucket_for_the_records_is_tried_too(rig: Rig) -> None:

@@ -166,6 +166,40 @@ WRONG = [
     ("max_active_runs: 2", "max_active_runs: 0", 22, "max_active_runs: 0 is out of range: choose 1 to 1,000"),
     ("workers: 8", "workers: many", 24, "parameters.workers: 'many' does not fit here: choose a whole number"),
     ("workers: 8", "workers: 65", 24, "parameters.workers: 65 is out of range: choose 1 to 64"),
+    (
+        "prefix: uploads/%Y/%m/%d/",
+        "listing: s3://lists/keys.txt",
+        8,
+        "source.listing: 's3://lists/keys.txt' does not fit here: choose s3:// or gs://, a bucket, and a name",
+    ),
+    ("prefix: uploads/%Y/%m/%d/", "listing: 's3://lists/%Q.csv'", 8, "source.listing: 's3://lists/%Q.csv' has '%Q'"),
+    ("workers: 8", "delete_extraneous: sure", 24, "parameters.delete_extraneous: 'sure' is none of the choices"),
+    ("workers: 8", "exclude: tmp/", 24, "parameters.exclude: 'tmp/' does not fit here: choose nothing or a list"),
+    ("workers: 8", "exclude: ['[a']", 24, "parameters.exclude: exclude has '[a', which matches nothing"),
+    (
+        "workers: 8",
+        "min_size: 10",
+        24,
+        "parameters.min_size: 10 does not fit here: choose nothing or a text, in quotes",
+    ),
+    (
+        "workers: 8",
+        "min_size: huge",
+        24,
+        "parameters.min_size: 'huge' does not fit here: choose a size: a number and B",
+    ),
+    (
+        "workers: 8",
+        "modified_since: 2026-02-30",
+        24,
+        "parameters.modified_since: modified_since is '2026-02-30': write",
+    ),
+    (
+        "workers: 8",
+        "storage_classes: [COLD]",
+        24,
+        "storage_classes[0]: 'COLD' is none of the choices: choose STANDARD,",
+    ),
     ("workers: 8", "only_failed: last", 24, "parameters.only_failed: there is no such field"),
     ("workers: 8", "source_bucket: x", 24, "parameters.source_bucket: there is no such field"),
     ("bandwidth_limit_mib_s: 12.5", "bandwidth_limit_mib_s: -1", 25, "-1 is out of range: choose 0 or more"),
@@ -277,3 +311,14 @@ def test_the_examples_that_come_along_are_sound(read) -> None:
     found = read(f"{head}routes:\n" + re.sub(r"^# ?", "  ", entries, flags=re.MULTILINE))
     assert found.problems == []
     assert [route.name for route in found.routes] == ["photos", "open-data"]
+
+
+def test_a_part_of_the_source_deletes_nothing(read) -> None:
+    listing = 'listing: "s3://lists/my-photos/daily/%Y-%m-%dT01-00Z/manifest.json"'
+    text = FULL.replace("prefix: uploads/%Y/%m/%d/", listing)
+    found = read(text)
+    assert found.problems == []
+    assert found.routes[0].values["source_listing"].endswith("%Y-%m-%dT01-00Z/manifest.json")
+    found = read(text.replace("workers: 8", "delete_extraneous: list"))
+    (problem,) = found.problems
+    assert "line 24, route photos, parameters.delete_extraneous: an inventory or a manifest" in problem

@@ -60,6 +60,7 @@ from transfer.progress import Progress, TransferStats
 from transfer.records import Ledger, Manifest
 from transfer.report import ReconciliationReport
 from transfer.retry import Retrier
+from transfer.selection import Selection
 from transfer.steps import Pause, Step
 from transfer.sweep import Swept, sweep
 from transfer.uploads import UploadRecords
@@ -95,6 +96,7 @@ class EngineRig:
     )
     stop: threading.Event = field(default_factory=threading.Event)
     capabilities: Capabilities = field(default_factory=Capabilities)
+    selection: Selection | None = None
     listed: int = 0
     """How many objects the last listing found."""
     token: GoogleToken = field(default_factory=lambda: GoogleToken(AnonymousCredentials()))
@@ -116,6 +118,10 @@ class EngineRig:
         self.subscriber = pubsub_v1.SubscriberClient()
         self.subscription = f"projects/{PROJECT}/subscriptions/{self.run_id}"
         self.error_subscription = f"{self.subscription}-errors"
+
+    @property
+    def has_name(self) -> Callable[[str], bool] | None:
+        return self.selection.has_name if self.selection else None
 
     def open(self, *, ack_deadline_s: int = 10) -> None:
         """Topics and this run's subscriptions."""
@@ -213,6 +219,7 @@ class EngineRig:
             progress=Progress(),
             stop=self.stop,
             is_planned=planned is not None,
+            selection=self.selection,
         )
         self.listed = summary.listed
         return summary
@@ -230,6 +237,7 @@ class EngineRig:
             listing=listing,
             progress=Progress(),
             stop=self.stop,
+            selection=self.selection,
         ).listed
         return self.reconcile(Pass.COMPARE, listing=listing)
 
@@ -258,11 +266,12 @@ class EngineRig:
             attempt=attempt,
             lanes=[(GcsSink(self.gcs_client()), self.retrier()) for _ in range(3)],
             loop=CurlLoop(self.stop),
+            has_name=self.has_name,
         )
 
     def plan(self, *, overwrite: Overwrite = Overwrite.CHANGED, listing: str = "1") -> Plan:
         """What `mode=plan` does: no topic is there to publish to."""
-        tally = PlanTally(self.naming, self.config)
+        tally = PlanTally(self.naming, self.config, self.has_name)
         list_and_publish(
             list_objects(self.client, SOURCE, self.naming.source_prefix),
             self.destination_listing().objects(self.naming.destination_prefix, leave_out=STATE_PREFIX),
@@ -274,6 +283,7 @@ class EngineRig:
             listing=listing,
             progress=Progress(),
             stop=self.stop,
+            selection=self.selection,
             on_pair=tally.take,
         )
         return tally.plan(load_prices(), run_id=self.run_id, listing=listing, is_listed_in_s3=True)
@@ -331,6 +341,7 @@ class EngineRig:
             attempt=attempt,
             may_replace=may_replace,
             has_extras=True,
+            has_name=self.has_name,
         )
 
     def report(self) -> ReconciliationReport:

@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine_rig import DESTINATION, EngineRig, engine_rig
+from hooks.selection import selection_of
 from transfer.comparison import difference, holds
 from transfer.model import DestinationObject, ObjectMeta
+from transfer.plan_table import plan_table
 from transfer.replay import RunRecord, unfinished_objects
 from transfer.report import REPORT, ReconciliationReport
 from transfer.verdicts import Pass, Verdict, is_republished
@@ -76,6 +78,33 @@ def test_all_there_is_green(rig: EngineRig) -> None:
     assert report.is_green
     assert (report.listed, report.matched, report.extra) == (5, 5, 0)
     assert ReconciliationReport.decode(rig.state().read(REPORT)) == report
+
+
+def test_what_is_not_selected_is_neither_missing_nor_extra_nor_planned(rig: EngineRig) -> None:
+    for key in ("a", "a.tmp", "large", "missing"):
+        rig.put(key, b"x" * (9 if key == "large" else 3))
+    rig.storage.bucket(DESTINATION).blob("left.tmp").upload_from_string(b"none of its business")
+    rig.storage.bucket(DESTINATION).blob("left").upload_from_string(b"extra")
+    rig.selection = selection_of({"exclude": '["*.tmp"]', "max_size": "5"}, now_s=0)
+    plan = rig.plan()
+    assert (plan.listed.objects, plan.to_move.objects, plan.not_selected.objects) == (4, 2, 2)
+    assert (plan.extra.objects, plan.stored.objects) == (1, 2)
+    assert "not selected" in plan_table(plan)
+    report = rig.compare(listing="2")
+    assert (report.listed, report.missing, report.differing, report.skipped) == (4, 2, 0, 2)
+    assert (report.extra, report.protected) == (1, 1)
+    assert rig.list(listing="3").left_out == 2
+
+
+def test_a_selection_is_of_what_an_earlier_run_left_too(rig: EngineRig) -> None:
+    for key in ("a", "b", "c"):
+        rig.put(key)
+    rig.compare()
+    HERE.write(rig.state())
+    left = list(unfinished_objects(rig.state(), run="run-1", now=HERE))
+    rig.selection = selection_of({"include": '["b"]'}, now_s=0)
+    summary = rig.list(listing="2", planned=left)
+    assert (summary.listed, summary.objects, summary.left_out) == (3, 1, 2)
 
 
 def test_a_comparison_publishes_nothing() -> None:

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine_rig import DESTINATION, STATE_PREFIX, EngineRig, engine_rig, fault
+from hooks.selection import selection_of
 from transfer.backends.driving import CurlLoop
 from transfer.backends.gcs_sink import GcsSink
 from transfer.csv_file import CsvFile
@@ -28,7 +29,7 @@ from transfer.deletion import (
     why_refused,
 )
 from transfer.errors import DeletionRefused, SinkUnavailable, TransferError
-from transfer.model import DestinationObject, Mode, ObjectMeta
+from transfer.model import DestinationObject, Mode, ObjectMeta, SkipReason
 from transfer.naming import Naming
 from transfer.ports import StateEntry
 from transfer.reconcile import judge_all
@@ -129,23 +130,39 @@ def test_a_manifest_of_another_count_refuses_everything(listed: int) -> None:
 names = st.text(st.characters(exclude_characters="\r\n"), max_size=5)
 
 
-@given(st.sets(names), st.dictionaries(names, st.tuples(st.integers(0, 9), st.integers(0, 20)), max_size=8))
-def test_what_is_found_is_what_the_model_finds(keys: set[str], there: dict[str, tuple[int, int]]) -> None:
-    manifest = [(ObjectMeta(key=f"in/{key}", size_bytes=1, etag="e", last_modified=1), None) for key in sorted(keys)]
+reasons = st.sampled_from([None, *SkipReason])
+
+
+@given(
+    st.dictionaries(names, reasons),
+    st.dictionaries(names, st.tuples(st.integers(0, 9), st.integers(0, 20)), max_size=8),
+    st.none() | st.sets(names),
+)
+def test_what_is_found_is_what_the_model_finds(
+    keys: dict[str, SkipReason | None], there: dict[str, tuple[int, int]], left_out: set[str] | None
+) -> None:
+    """Whatever the listing made of an object, it is in the source; and what globs leave out is nobody's to delete."""
+    manifest = [
+        (ObjectMeta(key=f"in/{key}", size_bytes=1, etag="e", last_modified=1), keys[key]) for key in sorted(keys)
+    ]
+    has_name = None if left_out is None else lambda name: name not in left_out
     stored = [
         DestinationObject(name=f"out/{name}", size_bytes=size, generation=7, created_at_s=created)
         for name, (size, created) in sorted(there.items())
     ]
     rows = CsvFile(MemoryState(), "extraneous", COLUMNS)
-    result = find_extraneous(judge_all(manifest, stored, (), naming=OUT), rows, naming=OUT, began_at_s=10)
-    expected = {f"out/{name}": size for name, (size, created) in there.items() if name not in keys and created < 10}
+    judged = judge_all(manifest, stored, (), naming=OUT, has_name=has_name)
+    result = find_extraneous(judged, rows, naming=OUT, began_at_s=10)
+    alone = {name: there[name] for name in there if name not in keys and name not in (left_out or ())}
+    expected = {f"out/{name}": size for name, (size, created) in alone.items() if created < 10}
     assert {name: int(size) for name, size, _ in rows.rows()} == expected
     assert result == Found(
         listed=len(keys),
         stored=len(there),
         extraneous=len(expected),
         extraneous_bytes=sum(expected.values()),
-        new=sum(name not in keys and created >= 10 for name, (_, created) in there.items()),
+        new=sum(created >= 10 for _, created in alone.values()),
+        protected=sum(name not in keys and name in (left_out or ()) for name in there),
     )
 
 
@@ -258,6 +275,64 @@ def test_archived_objects_are_in_the_source(rig: EngineRig) -> None:
     rig.sweep(DELETE, listed=11, listing="2")
     assert "out/cold" in everything(rig)
     assert "out/extra" not in everything(rig)
+
+
+def test_what_is_not_selected_is_in_the_source(rig: EngineRig) -> None:
+    """Everything that a bound or a glob leaves out is at both sides, and at neither anything is lost."""
+    rig.put("in/large", b"x" * 2_000)
+    rig.put("in/cool", b"x", StorageClass="STANDARD_IA")
+    rig.put("in/draft.tmp", b"x")
+    upload(rig, "out/large", "out/cool", "out/draft.tmp")
+    wanted = {"exclude": '["*.tmp"]', "max_size": "1 KiB", "storage_classes": '["STANDARD"]'}
+    rig.selection = selection_of(wanted, now_s=time.time())
+    rig.worker(rig.list(listing="2"), listing="2").run()
+    report = rig.reconcile(listing="2")
+    assert report.is_green
+    assert {reason.reason: reason.count for reason in report.reasons} == {
+        "unchanged": 10, "not-selected-name": 1, "not-selected-size": 1, "not-selected-class": 1,
+    }  # fmt: skip
+    before = everything(rig)
+    assert rig.sweep(DELETE, listed=13, listing="2").deleted == 1
+    assert before - everything(rig) == {"out/extra"}
+    assert rig.stored("out/large") == b"not in the source"
+
+
+@pytest.mark.parametrize(
+    ("globs", "gone"),
+    [
+        ({"exclude": '["*.tmp"]'}, {"out/extra", "out/sub/extra"}),
+        ({"exclude": '["extra"]'}, {"out/a.tmp", "out/sub/a.tmp"}),
+        ({"exclude": '["/extra"]'}, {"out/a.tmp", "out/sub/a.tmp", "out/sub/extra"}),
+        ({"exclude": '["sub/"]'}, {"out/extra", "out/a.tmp"}),
+        ({"exclude": '["out/"]'}, {"out/extra", "out/a.tmp", "out/sub/extra", "out/sub/a.tmp"}),
+        ({"include": '["sub/"]'}, {"out/sub/extra", "out/sub/a.tmp"}),
+        ({"include": '["/0"]'}, set()),
+        ({"include": '["sub/"]', "exclude": '["*.tmp"]'}, {"out/sub/extra"}),
+        ({"exclude": '["*"]'}, set()),
+        ({"exclude": '["*", "!/a.tmp"]'}, {"out/a.tmp"}),
+        ({"max_size": "1"}, {"out/extra", "out/a.tmp", "out/sub/extra", "out/sub/a.tmp"}),
+    ],
+    ids=str,
+)
+def test_what_the_globs_leave_out_is_never_deleted(rig: EngineRig, globs: dict[str, str], gone: set[str]) -> None:
+    """As rsync has it. Bounds on size, time and class do not protect: what they are about is the source's objects."""
+    upload(rig, "out/a.tmp", "out/sub/a.tmp", "out/sub/extra")
+    rig.selection = selection_of(globs, now_s=time.time())
+    rig.list(listing="2")
+    report = rig.reconcile(listing="2")
+    before = everything(rig)
+    assert (report.extra, report.protected) == (len(gone), 4 - len(gone))
+    swept = rig.sweep(DELETE, listed=10, listing="2")
+    assert before - everything(rig) == gone
+    assert (swept.deleted, swept.found.extraneous, swept.found.protected) == (len(gone), len(gone), 4 - len(gone))
+
+
+def test_the_share_is_of_all_that_is_there(rig: EngineRig) -> None:
+    """Also of what is protected: a glob makes no limit tighter or looser."""
+    rig.selection = selection_of({"include": '["extra"]'}, now_s=time.time())
+    rig.list(listing="2")
+    rig.reconcile(listing="2")
+    assert rig.sweep(DELETE, listed=10, listing="2", max_percent=9.1).found.percent == pytest.approx(100 / 11)
 
 
 def test_what_was_written_since_the_run_began_stays(rig: EngineRig) -> None:

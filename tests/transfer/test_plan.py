@@ -152,6 +152,8 @@ def test_every_listed_object_is_in_exactly_one_row(
         plan.unchanged,
         plan.exists,
         plan.archived,
+        plan.not_selected,
+        plan.absent,
         plan.prefix_itself,
         plan.illegal_names,
         plan.too_large,
@@ -161,6 +163,8 @@ def test_every_listed_object_is_in_exactly_one_row(
     assert sum(band.objects for band in plan.sizes) == plan.to_move.objects
     assert sum(band.bytes for band in plan.sizes) == plan.usage.edge_bytes == plan.to_move.bytes
     assert (plan.extra.objects, plan.extra.bytes) == (len(extras), sum(extras))
+    part = tally.plan(PRICES, run_id="r", listing="1", is_listed_in_s3=False)
+    assert part.extra.objects == 0, "what else is there may well be in the rest of the source"
     assert plan.stored.objects == len(extras) + sum(is_stored for _, _, is_stored in objects)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from urllib.parse import quote
 
 from transfer.backends.crc32c import Crc32c
 from transfer.backends.curl import CurlClient
@@ -106,6 +107,8 @@ class EdgeSource:
 
     def _url(self, item: ObjectMeta) -> str:
         query = self._authorizer.query(self._escaped_prefix)
+        if item.version_id:  # a policy whose path ends with * also covers the query
+            query = f"versionId={quote(item.version_id, safe='')}{'&' if query else ''}{query}"
         url = f"{self._base_url}/{escape_key(item.key)}"
         if query:
             url = f"{url}?{query}"

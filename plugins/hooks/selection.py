@@ -1,0 +1,43 @@
+"""What a person wrote to select objects, as a task's parameters hold it, becomes a selection."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transfer.selection import Selection
+
+BOUNDS = ("min_size", "max_size", "modified_since", "modified_before")
+LISTS = ("include", "exclude", "storage_classes")
+"""As JSON: a template renders everything to text."""
+
+
+def selection_of(wanted: Mapping[str, str], *, now_s: float) -> Selection | None:
+    """The selection of these fields (BOUNDS and LISTS); None when they are all empty. Raises InvalidSelection.
+
+    `now_s` is what a relative time counts back from.
+    """
+    from transfer.selection import read_selection
+
+    return read_selection(
+        has_name=name_filter_of(wanted),
+        **{name: wanted.get(name) or "" for name in BOUNDS},
+        storage_classes=_list(wanted, "storage_classes"),
+        now_s=now_s,
+    )
+
+
+def name_filter_of(wanted: Mapping[str, str]) -> Callable[[str], bool] | None:
+    """The globs of these fields alone. Raises InvalidSelection."""
+    include, exclude = _list(wanted, "include"), _list(wanted, "exclude")
+    if not (include or exclude):
+        return None
+    from transfer.backends.globs import name_filter
+
+    return name_filter(include, exclude)
+
+
+def _list(wanted: Mapping[str, str], name: str) -> list[str]:
+    return json.loads(wanted.get(name) or "[]")

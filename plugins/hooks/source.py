@@ -1,0 +1,72 @@
+"""What may stand in place of a listing, read with Airflow connections: s3:// with the AWS one, gs:// with Google's."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hooks.engine import Destination
+from hooks.s3 import S3SourceHook
+
+if TYPE_CHECKING:
+    from transfer.model import ObjectMeta
+    from transfer.source_list import FileStore, SourceUri
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceList:
+    """An inventory or a manifest of the objects of a bucket, by its URI."""
+
+    uri: str
+    aws_conn_id: str
+    gcp_conn_id: str
+    bucket: str
+    """The source bucket."""
+    prefix: str
+    stop: threading.Event
+
+    def objects(self, tell: Callable[[str], None]) -> Iterator[ObjectMeta]:
+        """What it names, in byte order; `tell` gets lines for the log. Raises TransferError, Stopped."""
+        from transfer.backends.parquet import parquet_rows
+        from transfer.backends.s3_files import LANES, head_all
+        from transfer.inventory import inventory_objects
+        from transfer.key_manifest import manifest_keys
+        from transfer.source_list import Kind, SourceUri
+
+        uri = SourceUri.parse(self.uri)
+        if uri.kind is Kind.INVENTORY:
+            return inventory_objects(
+                self._store(uri),
+                uri,
+                source_bucket=self.bucket,
+                prefix=self.prefix,
+                read_parquet=parquet_rows,
+                stop=self.stop,
+                tell=tell,
+            )
+        tell(f"reading {uri}, and asking S3 for each object that it names")
+        keys = manifest_keys(self._store(uri), uri, source_bucket=self.bucket, prefix=self.prefix, stop=self.stop)
+        return head_all(S3SourceHook(self.aws_conn_id).get_conn(connections=LANES), self.bucket, keys)
+
+    def check(self) -> None:
+        """Read an inventory's manifest.json, or see whether a manifest can be read. Raises TransferError."""
+        from transfer.inventory import read_inventory
+        from transfer.source_list import Kind, SourceUri
+
+        uri = SourceUri.parse(self.uri)
+        if uri.kind is Kind.INVENTORY:
+            read_inventory(self._store(uri), uri, source_bucket=self.bucket)
+        else:
+            self._store(uri).stat(uri.name)
+
+    def _store(self, uri: SourceUri) -> FileStore:
+        from transfer.backends.gcs_files import GcsFiles
+        from transfer.backends.s3_files import S3Files
+        from transfer.retry import Retrier
+
+        if uri.scheme == "s3":
+            return S3Files(S3SourceHook(self.aws_conn_id).get_conn(), uri.bucket)
+        destination = Destination.of_records(self.gcp_conn_id, uri.bucket, "")
+        return GcsFiles(destination.client(), Retrier(destination.config.retry), self.stop)

@@ -1,0 +1,190 @@
+"""Files of an S3 bucket that say what to move, and HEADs of the objects that they name; boto3 signs and retries."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from botocore.client import BaseClient
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    EndpointConnectionError,
+    IncompleteReadError,
+    NoCredentialsError,
+    ReadTimeoutError,
+    ResponseStreamingError,
+)
+
+from transfer.errors import (
+    BucketMissing,
+    CredentialsRejected,
+    EndpointRejected,
+    SourceChanged,
+    SourceListInvalid,
+    SourceUnavailable,
+    Stage,
+    TransferError,
+)
+from transfer.model import NO_ETAG, ObjectMeta, SkipReason
+
+PIECE_BYTES = 8 * 1024 * 1024
+TRIES = 5
+"""Of a piece whose body broke off: botocore tries again only what comes before the body."""
+LANES = 32
+"""HEADs at a time."""
+WINDOW = 4 * LANES
+"""HEADs asked for ahead of the one whose turn it is."""
+_BROKEN = (ReadTimeoutError, ResponseStreamingError, IncompleteReadError)
+
+
+class S3Files:
+    """A `FileStore` of one bucket."""
+
+    def __init__(self, client: BaseClient, bucket: str) -> None:
+        self.uri = f"s3://{bucket}/"
+        self._client = client
+        self._bucket = bucket
+
+    def stat(self, name: str) -> int:
+        """Its size in bytes."""
+        try:
+            return self._stat(name)[0]
+        except (ClientError, BotoCoreError) as error:
+            raise file_error(error, uri=f"{self.uri}{name}") from error
+
+    def copy(self, name: str, write: Callable[[bytes], object]) -> None:
+        """In ranges, each of the version that the first one was of."""
+        uri = f"{self.uri}{name}"
+        try:
+            size_bytes, etag = self._stat(name)
+            for start in range(0, size_bytes, PIECE_BYTES):
+                write(self._piece(name, start, min(start + PIECE_BYTES, size_bytes) - 1, etag))
+        except (ClientError, BotoCoreError) as error:
+            raise file_error(error, uri=uri) from error
+
+    def _stat(self, name: str) -> tuple[int, str]:
+        head = self._client.head_object(Bucket=self._bucket, Key=name)
+        return head["ContentLength"], head["ETag"]
+
+    def _piece(self, name: str, first: int, last: int, etag: str) -> bytes:
+        for left in reversed(range(TRIES)):
+            answer = self._client.get_object(Bucket=self._bucket, Key=name, Range=f"bytes={first}-{last}", IfMatch=etag)
+            try:
+                body: bytes = answer["Body"].read()
+                return body
+            except _BROKEN:
+                if not left:
+                    raise
+                time.sleep(0.1 * 2 ** (TRIES - left))
+        raise AssertionError("unreachable")
+
+
+def head_all(
+    client: BaseClient, bucket: str, keys: Iterable[tuple[str, str]], *, lanes: int = LANES
+) -> Iterator[ObjectMeta]:
+    """What S3 has under each key and version id (empty: the current one), in their order, many asked for at a time.
+
+    One that S3 does not have is ABSENT. The client needs as many connections as there are lanes. Raises TransferError.
+    """
+    waiting: deque[Future[ObjectMeta]] = deque()
+    pool = ThreadPoolExecutor(lanes, thread_name_prefix="head")
+    try:
+        for key, version_id in keys:
+            waiting.append(pool.submit(_head, client, bucket, key, version_id))
+            if len(waiting) >= WINDOW:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _head(client: BaseClient, bucket: str, key: str, version_id: str) -> ObjectMeta:
+    which = {"VersionId": version_id} if version_id else {}
+    try:
+        head = client.head_object(Bucket=bucket, Key=key, **which)
+    except ClientError as error:
+        status = _status(error)
+        # 405 is a version that is a delete marker (S3 API reference, HeadObject).
+        if status in (404, 405) and _code(error) != "NoSuchBucket":
+            return ObjectMeta(
+                key=key,
+                size_bytes=0,
+                etag=NO_ETAG,
+                last_modified=0,
+                version_id=version_id,
+                unreadable=SkipReason.ABSENT,
+            )
+        raise head_error(error, bucket=bucket, key=key, version_id=version_id) from error
+    except BotoCoreError as error:
+        raise head_error(error, bucket=bucket, key=key, version_id=version_id) from error
+    return _object(head, key, version_id)
+
+
+def _object(head: dict[str, Any], key: str, version_id: str) -> ObjectMeta:
+    return ObjectMeta(
+        key=key,
+        size_bytes=head["ContentLength"],
+        etag=head["ETag"].strip('"'),
+        last_modified=int(head["LastModified"].timestamp()),
+        storage_class=head.get("StorageClass") or "STANDARD",
+        # 'ongoing-request="false", expiry-date="…"' once there is a copy to read (S3 API reference, HeadObject).
+        is_restored='ongoing-request="false"' in head.get("Restore", ""),
+        version_id=version_id,
+        unreadable=SkipReason.ARCHIVED if head.get("ArchiveStatus") else None,
+    )
+
+
+def file_error(error: ClientError | BotoCoreError, *, uri: str) -> TransferError:
+    """The engine's error for what happened while a file was read."""
+    said, status = f"reading {uri}: {_told(error)}", _status(error)
+    if status == 404 and _code(error) != "NoSuchBucket":
+        return SourceListInvalid(f"{said}: there is no such file; correct source_listing", stage=Stage.LIST)
+    if status == 412:
+        return SourceChanged(f"{said}: it was replaced while it was read", stage=Stage.LIST, http_status=status)
+    return _error(error, said, f"allow s3:GetObject on {uri.replace('s3://', 'arn:aws:s3:::')} to its user or role")
+
+
+def head_error(error: ClientError | BotoCoreError, *, bucket: str, key: str, version_id: str) -> TransferError:
+    """The engine's error for what happened to the HEAD of an object that a manifest names."""
+    version = f" in version {version_id!r}" if version_id else ""
+    said, status = f"asking for {key!r}{version} of s3://{bucket}: {_told(error)}", _status(error)
+    if status == 400 and version_id:
+        return SourceListInvalid(f"{said}: that is no version id; correct the manifest", stage=Stage.LIST)
+    permission = "s3:GetObjectVersion" if version_id else "s3:GetObject"
+    return _error(error, said, f"allow {permission} on arn:aws:s3:::{bucket}/* to its user or role, for HeadObject")
+
+
+def _error(error: ClientError | BotoCoreError, said: str, advice: str) -> TransferError:
+    status = _status(error)
+    if not isinstance(error, ClientError):
+        if isinstance(error, NoCredentialsError):
+            return CredentialsRejected(said, stage=Stage.LIST)
+        is_passing = isinstance(error, (EndpointConnectionError, *_BROKEN))
+        return (SourceUnavailable if is_passing else EndpointRejected)(said, stage=Stage.LIST)
+    if _code(error) == "NoSuchBucket":
+        return BucketMissing(f"{said}: there is no such bucket", stage=Stage.LIST, http_status=status)
+    if status in (401, 403):
+        return CredentialsRejected(f"{said}: {advice}", stage=Stage.LIST, http_status=status)
+    if status is not None and (status >= 500 or status == 429):
+        return SourceUnavailable(said, stage=Stage.LIST, http_status=status)
+    return EndpointRejected(said, stage=Stage.LIST, http_status=status)
+
+
+def _told(error: ClientError | BotoCoreError) -> str:
+    return f"S3 answered {_status(error)} {_code(error)}" if isinstance(error, ClientError) else str(error)
+
+
+def _code(error: Exception) -> str:
+    return str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""
+
+
+def _status(error: Exception) -> int | None:
+    if not isinstance(error, ClientError):
+        return None
+    status: int | None = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return status

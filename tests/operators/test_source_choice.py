@@ -1,0 +1,43 @@
+"""What a person may not ask for together: one sentence, before anything is touched."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+
+from operators.preflight import PreflightOperator
+from operators.s3_list_to_pubsub import S3ListToPubSubOperator
+
+LIST = "s3://lists/keys.csv"
+BOTH = {"source_bucket": "from-here", "destination_bucket": "to-there", "topic": "t"}
+
+
+@pytest.mark.parametrize("wish", ["list", "delete"])
+def test_a_part_of_the_source_deletes_nothing(wish: str) -> None:
+    operator = PreflightOperator(
+        task_id="preflight", error_topic="e", source_listing=LIST, delete_extraneous=wish, **BOTH
+    )
+    with pytest.raises(AirflowFailException, match=f"delete_extraneous is '{wish}' and source_listing '{LIST}'"):
+        operator.execute({})
+
+
+def test_a_selection_that_is_none_stops_the_run_first() -> None:
+    operator = PreflightOperator(task_id="preflight", error_topic="e", selection={"min_size": "huge"}, **BOTH)
+    with pytest.raises(AirflowFailException, match="min_size is 'huge': write a size"):
+        operator.execute({})
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        ({"only_failed": "last", "plan_run": "last"}, "only_failed and plan_run each name what to move"),
+        ({"only_failed": "last", "source_listing": LIST}, "only_failed and source_listing each name what to move"),
+        ({"plan_run": "x", "source_listing": LIST}, "plan_run and source_listing each name what to move"),
+    ],
+)
+def test_one_thing_says_what_to_move(named: dict[str, str], said: str) -> None:
+    operator = S3ListToPubSubOperator(task_id="list", run={}, **BOTH, **named)
+    with pytest.raises(AirflowFailException, match=re.escape(said)):
+        operator.execute({})

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from transfer.errors import Stage
+from transfer.quick_init import quick_init
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectMeta:
     """One object as S3 listed it."""
@@ -25,6 +27,7 @@ class ObjectMeta:
     """An archived object with a restored copy that can be read now."""
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DestinationObject:
     """One object as Cloud Storage has it."""

@@ -49,10 +49,15 @@ def _ascending(items: Iterable[T], name_of: Callable[[T], str], what: str) -> It
     for item in items:
         name = name_of(item)
         if last is not None and name <= last:
-            raise ListingOutOfOrder(
-                f"the {what} gave {name!r} after {last!r}; a sync needs byte order of UTF-8, which S3 general purpose"
-                " buckets and Cloud Storage give (S3 directory buckets do not)",
-                stage=Stage.LIST,
-            )
+            raise out_of_order(what, name, last)
         last = name
         yield name, item
+
+
+def out_of_order(what: str, name: str, last: str) -> ListingOutOfOrder:
+    """The error for a listing that gives this name after that one."""
+    return ListingOutOfOrder(
+        f"the {what} gave {name!r} after {last!r}; a sync needs byte order of UTF-8, which S3 general purpose buckets and"
+        " Cloud Storage give (S3 directory buckets do not)",
+        stage=Stage.LIST,
+    )

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from transfer.errors import Stage
+from transfer.quick_init import quick_init
 
 NO_ETAG = "absent"
 """Of an object that a manifest names and the source does not have; no ETag of S3's has this form."""
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectMeta:
     """One object as S3 listed it."""
@@ -32,6 +34,7 @@ class ObjectMeta:
     """The version to read; empty for the current one."""
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DestinationObject:
     """One object as Cloud Storage has it."""

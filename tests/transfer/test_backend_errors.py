@@ -12,7 +12,7 @@ from transfer.backends.edge import edge_error
 from transfer.backends.exchange import Answer, curl_error
 from transfer.backends.gcs_client import gcs_error
 from transfer.backends.pubsub import pubsub_error
-from transfer.backends.s3_listing import s3_error
+from transfer.backends.s3_errors import s3_error
 from transfer.errors import (
     BucketMissing,
     CredentialsRejected,

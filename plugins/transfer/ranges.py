@@ -1,0 +1,200 @@
+"""A bucket's listing as one ascending stream, though many ranges of its keys are listed at a time.
+
+    (after ─── page ─── page ───▶ ]   (S₁ ─── page ───▶ ]   (S₂ ─── page ───▶
+     head: everybody waits for it      asked ahead, a few pages at most
+
+A page names where the next one begins, so a range alone is serial. While threads are idle, a range near the head that has more
+than a few pages to go is split: a guess S asks for what comes behind it. A guess that finds keys becomes a range of its own,
+up to where its parent ended, and the parent then ends at S: exclusive above, inclusive below, so that no key is in both or in
+neither. A guess that finds nothing has still shown where the keys end. Where to guess: `transfer/key_space.py`.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from functools import partial
+from operator import lt
+from typing import Generic, Protocol, TypeVar
+
+from transfer.errors import EndpointRejected, Stage, TransferError
+from transfer.key_space import key_ahead
+from transfer.march import out_of_order
+
+THREADS = 8
+"""Requests at a time; boto3's clients keep 10 connections."""
+PAGES_AHEAD = 8
+"""How many pages of a range may wait, and how many a guess should leave to the range that it splits."""
+MAX_RANGES = 32
+MAX_PAGES = 64
+"""How many may wait in all, but for a page of the head and those asked for: some 30 MiB of pages of 1,000 objects."""
+PAGES_PER_GUESS = 4
+"""A guess may be wasted, and each request costs money: no more than one for so many pages. Fewer pages see none."""
+PAGES_MEASURED = 4
+"""Of a range, how many pages tell how close together its keys are."""
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True, kw_only=True)
+class Page(Generic[T]):
+    """What one request brought."""
+
+    items: list[T]
+    is_last: bool
+    token: str
+    """Stands for the page after this one; empty where the server gives none."""
+
+
+class AskForPage(Protocol[T]):
+    """Asks for one page. Called from many threads."""
+
+    def __call__(self, *, after: str = "", token: str = "") -> Page[T]:
+        """What comes behind the key `after`, or what the token stands for. Raises TransferError."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Range(Generic[T]):
+    after: str
+    """The last key listed, or where it begins."""
+    until: str | None
+    """The last key that belongs to it, if it ends before the listing does."""
+    token: str = ""
+    pages: deque[list[T]] = field(default_factory=deque)
+    firsts: deque[str] = field(default_factory=lambda: deque(maxlen=PAGES_MEASURED))
+    """The first keys of the pages listed last."""
+    sample: Sequence[str] = ()
+    parents_span: tuple[str, str, int] | None = None
+    is_asked: bool = False
+    is_done: bool = False
+    has_guess: bool = False
+
+    @property
+    def span(self) -> tuple[str, str, int]:
+        """Between which keys so many pages were."""
+        return self.firsts[0], self.after, len(self.firsts)
+
+    def key_ahead(self, prefix: str) -> str | None:
+        """Where another range could begin."""
+        spans = [self.span]
+        if self.parents_span is not None and len(self.firsts) < PAGES_MEASURED:
+            spans.append(self.parents_span)
+        return key_ahead(self.after, self.until, pages=PAGES_AHEAD, sample=self.sample, spans=spans, prefix=prefix)
+
+
+class RangedListing(Generic[T]):
+    """Lists everything behind `after` once. Use from one thread; requests are made by others.
+
+    Raises ListingOutOfOrder, EndpointRejected, and what `page` raises.
+    """
+
+    def __init__(self, page: AskForPage[T], *, key_of: Callable[[T], str], prefix: str = "", after: str = "") -> None:
+        self._page = page
+        self._key_of = key_of
+        self._prefix = prefix
+        self._ranges = [_Range[T](after=after, until=None)]
+        self._asked: dict[Future[Page[T]], Callable[[Future[Page[T]]], None]] = {}
+        self._can_split = True
+        self._pages = 0
+        self._guesses = 0
+
+    def items(self) -> Iterator[T]:
+        """All of them, in order."""
+        pool = ThreadPoolExecutor(THREADS, thread_name_prefix="list")
+        try:
+            while self._ranges:
+                self._collect()
+                head = self._ranges[0]
+                if not head.pages and head.is_done:
+                    self._ranges.pop(0)
+                    continue
+                page = head.pages.popleft() if head.pages else None
+                self._ask_ahead(pool)
+                if page is not None:
+                    yield from page
+                else:
+                    wait(self._asked, return_when=FIRST_COMPLETED)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _collect(self) -> None:
+        for future in [future for future in self._asked if future.done()]:
+            self._asked.pop(future)(future)
+
+    def _ask_ahead(self, pool: ThreadPoolExecutor) -> None:
+        """Keep the threads busy: with pages of what is nearest to the head, and with guesses before there are too many of one."""
+        near = self._ranges[:THREADS]
+        for each in near:
+            self._ask(each, pool)
+        for each in near:
+            self._guess(each, pool)
+
+    def _ask(self, each: _Range[T], pool: ThreadPoolExecutor) -> None:
+        if each.is_asked or each.is_done or len(each.pages) >= PAGES_AHEAD or len(self._asked) >= THREADS:
+            return
+        is_head = each is self._ranges[0]
+        if not is_head and sum(len(other.pages) for other in self._ranges) + len(self._asked) >= MAX_PAGES:
+            return
+        each.is_asked = True
+        ask = partial(self._page, token=each.token) if each.token else partial(self._page, after=each.after)
+        self._asked[pool.submit(ask)] = partial(self._take, each)
+
+    def _guess(self, parent: _Range[T], pool: ThreadPoolExecutor) -> None:
+        """Ask for what comes some pages behind what is listed of a range."""
+        if not parent.firsts or parent.is_done or parent.has_guess or len(self._asked) >= THREADS:
+            return
+        if not self._can_split or len(self._ranges) >= MAX_RANGES or self._guesses >= self._pages // PAGES_PER_GUESS:
+            return
+        point = parent.key_ahead(self._prefix)
+        if point is not None:
+            self._guesses += 1
+            parent.has_guess = True
+            self._asked[pool.submit(partial(self._page, after=point))] = partial(self._judge, parent, point)
+
+    def _take(self, asked: _Range[T], future: Future[Page[T]]) -> None:
+        asked.is_asked = False
+        self._add(asked, future.result())
+
+    def _add(self, to: _Range[T], page: Page[T]) -> None:
+        """A page to its range, without what is another range's."""
+        self._pages += 1
+        keys = list(map(self._key_of, page.items))
+        before = [to.after, *keys]
+        if not all(map(lt, before, keys)):
+            last, key = next((last, key) for last, key in zip(before, keys, strict=False) if key <= last)
+            raise out_of_order("source listing", key, last)
+        items, to.is_done = page.items, page.is_last
+        if to.until is not None and keys and keys[-1] > to.until:
+            items, to.is_done = items[: bisect_right(keys, to.until)], True
+        if not to.is_done and not keys and page.token in ("", to.token):
+            raise EndpointRejected("the listing goes on, it says, but not where", stage=Stage.LIST)
+        if items:
+            to.pages.append(items)
+        if keys:
+            to.firsts.append(keys[0])
+            to.sample = keys[:: max(1, len(keys) // 16)]
+            to.after = keys[-1]
+        to.token = page.token
+
+    def _judge(self, parent: _Range[T], point: str, future: Future[Page[T]]) -> None:
+        """Make a range of a guess that found keys."""
+        parent.has_guess = False
+        try:
+            page = future.result()
+        except TransferError:
+            self._can_split = False  # if it is not the guess that is at fault, the ranges will meet it, too
+            return
+        first = self._key_of(page.items[0]) if page.items else ""
+        if page.items and first <= point:
+            self._can_split = False  # the server does not know StartAfter
+            return
+        if parent.is_done or parent.after >= point or not (page.items or page.is_last):
+            return  # overtaken; and an empty page that is not the last says nothing
+        if first and (parent.until is None or first <= parent.until):
+            found = _Range[T](after=point, until=parent.until, parents_span=parent.span)
+            self._add(found, page)
+            self._ranges.insert(self._ranges.index(parent) + 1, found)
+        parent.until = point

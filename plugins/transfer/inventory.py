@@ -129,7 +129,7 @@ def inventory_objects(
     def records() -> Iterator[Record]:
         for number, file in enumerate(inventory.files, start=1):
             tell(f"reading file {number:,} of {len(inventory.files):,} of the inventory: {store.uri}{file.name}")
-            with on_disk(store, file.name, md5=file.md5) as path:
+            with on_disk(store, file.name, stop, md5=file.md5) as path:
                 rows = csv_rows(path, inventory.columns) if inventory.format == "CSV" else read_parquet(path)
                 yield from _records(rows, prefix, f"{store.uri}{file.name}", stop)
 

@@ -51,7 +51,7 @@ class SourceList:
         return head_all(S3SourceHook(self.aws_conn_id).get_conn(connections=LANES), self.bucket, keys)
 
     def check(self) -> None:
-        """Read an inventory's manifest.json, or see whether a manifest can be read and keys be asked for. Raises TransferError."""
+        """Read a manifest.json; of a manifest, see whether it can be read, and its keys asked for. Raises TransferError."""
         from transfer.backends.s3_files import head_all
         from transfer.inventory import read_inventory
         from transfer.source_list import Kind, SourceUri

@@ -51,7 +51,8 @@ class SourceList:
         return head_all(S3SourceHook(self.aws_conn_id).get_conn(connections=LANES), self.bucket, keys)
 
     def check(self) -> None:
-        """Read an inventory's manifest.json, or see whether a manifest can be read. Raises TransferError."""
+        """Read a manifest.json; of a manifest, see whether it can be read, and its keys asked for. Raises TransferError."""
+        from transfer.backends.s3_files import head_all
         from transfer.inventory import read_inventory
         from transfer.source_list import Kind, SourceUri
 
@@ -60,6 +61,9 @@ class SourceList:
             read_inventory(self._store(uri), uri, source_bucket=self.bucket)
         else:
             self._store(uri).stat(uri.name)
+            # Of a key that is not there: 404 who may ask, 403 who may not.
+            asked = [(f"{self.prefix}.edgehaul-preflight", "")]
+            list(head_all(S3SourceHook(self.aws_conn_id).get_conn(), self.bucket, asked, lanes=1))
 
     def _store(self, uri: SourceUri) -> FileStore:
         from transfer.backends.gcs_files import GcsFiles

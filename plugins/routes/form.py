@@ -260,7 +260,7 @@ PARAMS = {
         False,
         type=["null", "boolean"],
         section="When it fails",
-        description="Whether finding no objects at all is a success.",
+        description="Whether finding or selecting no objects at all is a success.",
     ),
     "topic": Param(
         "edgehaul-requests",

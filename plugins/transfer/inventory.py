@@ -10,9 +10,10 @@ import gzip
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -42,6 +43,7 @@ AS_AWS_WRITES = {
     "storageclass": "StorageClass",
     "key": "Key",
 }
+_FLAGS: Mapping[Any, bool | None] = {True: True, False: False, "true": True, "false": False, "": None, None: None}
 ARCHIVE_TIERS = frozenset({"ARCHIVE", "ARCHIVE_ACCESS", "DEEP_ARCHIVE", "DEEP_ARCHIVE_ACCESS"})
 """Of Intelligent-Tiering: unreadable until restored."""
 
@@ -127,7 +129,7 @@ def inventory_objects(
     def records() -> Iterator[Record]:
         for number, file in enumerate(inventory.files, start=1):
             tell(f"reading file {number:,} of {len(inventory.files):,} of the inventory: {store.uri}{file.name}")
-            with on_disk(store, file.name, md5=file.md5) as path:
+            with on_disk(store, file.name, stop, md5=file.md5) as path:
                 rows = csv_rows(path, inventory.columns) if inventory.format == "CSV" else read_parquet(path)
                 yield from _records(rows, prefix, f"{store.uri}{file.name}", stop)
 
@@ -143,14 +145,16 @@ def inventory_objects(
 def csv_rows(path: Path, columns: Sequence[str]) -> Rows:
     """Of a gzip-compressed CSV file without a header; its keys are URL-encoded."""
     places = {plain(column): place for place, column in enumerate(columns)}
-    wanted = [places.get(name) for name in COLUMNS]
+    nowhere = len(columns)
+    wanted = itemgetter(*(places.get(name, nowhere) for name in COLUMNS))
     key_place = places["key"]
     with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
         for row in csv.reader(file):
-            if len(row) != len(columns):
-                raise ValueError(f"a row has {len(row)} values, and the manifest names {len(columns)} columns")
-            row[key_place] = unquote_plus(row[key_place], errors="strict")
-            yield [None if place is None else row[place] for place in wanted]
+            if len(row) != nowhere:
+                raise ValueError(f"a row has {len(row)} values, and the manifest names {nowhere} columns")
+            if "%" in row[key_place] or "+" in row[key_place]:
+                row[key_place] = unquote_plus(row[key_place], errors="strict")
+            yield wanted([*row, None])
 
 
 def _records(rows: Rows, prefix: str, where: str, stop: Event) -> Iterator[Record]:
@@ -160,7 +164,7 @@ def _records(rows: Rows, prefix: str, where: str, stop: Event) -> Iterator[Recor
             count += 1
             if stop.is_set():
                 raise Stopped
-            if not key.startswith(prefix) or not _is(is_latest, default=True) or _is(is_delete_marker, default=False):
+            if not key.startswith(prefix) or _FLAGS[is_latest] is False or _FLAGS[is_delete_marker] is True:
                 continue
             yield [
                 key,
@@ -172,12 +176,6 @@ def _records(rows: Rows, prefix: str, where: str, stop: Event) -> Iterator[Recor
             ]
     except (ValueError, TypeError, AttributeError, KeyError, EOFError, OSError, csv.Error, zlib.error) as error:
         raise _invalid(f"{where} cannot be read past row {count:,}: {error or type(error).__name__}") from error
-
-
-def _is(value: Any, *, default: bool) -> bool:
-    if value is None or value == "":
-        return default
-    return value if isinstance(value, bool) else {"true": True, "false": False}[value.lower()]
 
 
 def _seconds(modified: Any) -> int:

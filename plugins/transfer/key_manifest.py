@@ -30,7 +30,7 @@ def manifest_keys(
     store: FileStore, uri: SourceUri, *, source_bucket: str, prefix: str, stop: Event
 ) -> Iterator[KeyVersion]:
     """What a manifest names, in byte order and each once. Raises SourceListInvalid, which names the line, or Stopped."""
-    with on_disk(store, uri.name) as path:
+    with on_disk(store, uri.name, stop) as path:
 
         def records() -> Iterator[list[Any]]:
             for line, key, version_id in _rows(path, uri, source_bucket):

@@ -166,8 +166,7 @@ def list_and_publish(
         listed += 1
         listed_bytes += item.size_bytes
         left_out = selection.why_not(item, naming.below_source(item.key)) if selection is not None else None
-        is_named = bool(naming.name_of(item.key))
-        reason = decide(item, stored, overwrite, left_out) if is_named else SkipReason.PREFIX_ITSELF
+        reason = decide(item, stored, overwrite, left_out) if naming.name_of(item.key) else SkipReason.PREFIX_ITSELF
         seen = stored.generation if stored is not None else 0
         if item.replaces_generation != seen and not is_planned:
             item = replace(item, replaces_generation=seen)
@@ -176,7 +175,7 @@ def list_and_publish(
         progress.listed(1, item.size_bytes if reason is None else 0)
         if reason is not None:
             skipped += 1
-            not_selected += left_out is not None
+            not_selected += reason is left_out
         else:
             batches.add(item)
         reporter.report()

@@ -20,7 +20,7 @@ RUN_RECORDS = 50_000
 CHUNK_RECORDS = 256
 """On one line of a run; of each run, one line is in memory while they are merged."""
 MAX_RUNS = 64
-"""Merged at a time: bounds open files and memory."""
+"""Merged at a time, of one level: bounds open files and memory."""
 
 
 def sorted_on_disk(records: Iterable[Record], *, run_records: int = RUN_RECORDS) -> Iterator[Record]:
@@ -30,29 +30,49 @@ def sorted_on_disk(records: Iterable[Record], *, run_records: int = RUN_RECORDS)
     if len(first) < run_records:
         yield from first
         return
-    with tempfile.TemporaryDirectory(prefix="edgehaul-sort-") as folder:
-        runs = [_write(Path(folder) / "0", first)]
+    with tempfile.TemporaryDirectory(prefix="edgehaul-sort-") as name:
+        runs = _Runs(Path(name))
+        runs.add(first)
         del first
-        number = 1
         while run := sorted(islice(records, run_records)):
-            runs.append(_write(Path(folder) / str(number), run))
-            number += 1
-            if len(runs) == MAX_RUNS:
-                del run
-                merged = _write(Path(folder) / str(number), heapq.merge(*map(_read, runs)))
-                number += 1
-                for path in runs:
-                    path.unlink()
-                runs = [merged]
-        yield from heapq.merge(*map(_read, runs))
+            runs.add(run)
+        del run
+        yield from runs.merged()
 
 
-def _write(path: Path, records: Iterable[Record]) -> Path:
+class _Runs:
+    """Sorted files by level: MAX_RUNS of one become one of the next, so that each record is written once a level."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._levels: list[list[Path]] = []
+        self._files = 0
+
+    def add(self, records: Iterable[Record], level: int = 0) -> None:
+        """One run, sorted."""
+        if level == len(self._levels):
+            self._levels.append([])
+        path = self._folder / str(self._files)
+        self._files += 1
+        _write(path, records)
+        paths = self._levels[level]
+        paths.append(path)
+        if len(paths) == MAX_RUNS:
+            self._levels[level] = []
+            self.add(heapq.merge(*map(_read, paths)), level + 1)
+            for merged in paths:
+                merged.unlink()
+
+    def merged(self) -> Iterator[Record]:
+        """All of them."""
+        return heapq.merge(*(_read(path) for paths in self._levels for path in paths))
+
+
+def _write(path: Path, records: Iterable[Record]) -> None:
     records = iter(records)
     with path.open("w", encoding="ascii") as file:  # JSON escapes all else, lone surrogates included
         while chunk := list(islice(records, CHUNK_RECORDS)):
             file.write(json.dumps(chunk, separators=(",", ":")) + "\n")
-    return path
 
 
 def _read(path: Path) -> Iterator[Record]:

@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from threading import Event
 from typing import Protocol
 
-from transfer.errors import SourceListInvalid, Stage
+from transfer.errors import SourceListInvalid, Stage, Stopped
 
 URI = r"^(s3|gs)://[^/]+/(.*[^/])?\.(json|((csv|jsonl|ndjson)(\.gz)?))$"
 MEANING = {
@@ -76,12 +77,17 @@ def read_whole(store: FileStore, name: str) -> bytes:
 
 
 @contextmanager
-def on_disk(store: FileStore, name: str, *, md5: str = "") -> Iterator[Path]:
-    """A copy of a file, gone afterwards. Raises SourceListInvalid when it has not this MD5 (hexadecimal), if one is given."""
+def on_disk(store: FileStore, name: str, stop: Event, *, md5: str = "") -> Iterator[Path]:
+    """A copy of a file, gone afterwards. `md5` is hexadecimal; empty for any.
+
+    Raises SourceListInvalid when it has another MD5, Stopped after a stop request.
+    """
     digest = hashlib.md5(usedforsecurity=False)
     with tempfile.NamedTemporaryFile(prefix="edgehaul-list-") as file:
 
         def write(piece: bytes) -> None:
+            if stop.is_set():
+                raise Stopped
             digest.update(piece)
             file.write(piece)
 

@@ -198,6 +198,11 @@ def test_what_stands_in_place_of_a_listing_is_tried_too(rig: Rig) -> None:
         finding = only(rig.check(source_list=uri), Mark.FAILED)
         assert (finding.tried, said in finding.said) == (f"read {uri}", True), finding.said
 
+    refuse(rig.s3, "HEAD", 403)
+    finding = only(rig.check(source_list=f"gs://{RECORDS}/keys.csv"), Mark.FAILED)
+    assert "allow s3:GetObject on arn:aws:s3:::preflight-source/* to its user or role, for HeadObject" in finding.said
+    rig.s3.faults.replace([])
+
     told: list[str] = []
     (found,) = rig.source_list(inventory).objects(told.append)
     assert (found.key, found.size_bytes, found.unreadable) == ("a/b c", 7, None)

@@ -67,7 +67,9 @@ def csv_file(rows: Iterable[Row], bucket: str) -> bytes:
     return gzip.compress(text.getvalue().encode())
 
 
-def parquet_file(rows: Iterable[Row], bucket: str, schema: pa.Schema = PARQUET_SCHEMA) -> bytes:
+def parquet_file(
+    rows: Iterable[Row], bucket: str, schema: pa.Schema = PARQUET_SCHEMA, *, row_group_size: int = 3
+) -> bytes:
     values = [
         {
             "bucket": bucket,
@@ -84,7 +86,9 @@ def parquet_file(rows: Iterable[Row], bucket: str, schema: pa.Schema = PARQUET_S
         for row in rows
     ]
     sink = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(values, schema=schema), sink, compression="snappy", row_group_size=3)
+    pq.write_table(
+        pa.Table.from_pylist(values, schema=schema), sink, compression="snappy", row_group_size=row_group_size
+    )
     return sink.getvalue()
 
 

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pycurl
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
+from botocore.exceptions import (
+    ClientError,
+    EndpointConnectionError,
+    IncompleteReadError,
+    NoCredentialsError,
+    ParamValidationError,
+    ReadTimeoutError,
+    SSLError,
+)
 from google.api_core import exceptions as google_exceptions
 from google.auth.exceptions import RefreshError
 
@@ -13,6 +21,7 @@ from transfer.backends.exchange import Answer, curl_error
 from transfer.backends.gcs_client import gcs_error
 from transfer.backends.pubsub import pubsub_error
 from transfer.backends.s3_errors import s3_error
+from transfer.backends.s3_files import file_error, head_error
 from transfer.errors import (
     BucketMissing,
     CredentialsRejected,
@@ -22,6 +31,8 @@ from transfer.errors import (
     RetryableError,
     RunClosed,
     SinkUnavailable,
+    SourceChanged,
+    SourceListInvalid,
     SourceUnavailable,
     Stage,
     Throttled,
@@ -112,6 +123,54 @@ def test_s3_errors(code: str, status: int, kind: type[TransferError]) -> None:
     error = s3_error(raised, bucket="b")
     assert isinstance(error, kind)
     assert "s3://b" in error.message
+
+
+def listing_errors(error) -> list[TransferError]:
+    return [file_error(error, uri="s3://b/k"), head_error(error, bucket="b", key="k", version_id="")]
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "kind"),
+    [
+        ("NoSuchBucket", 404, BucketMissing),
+        ("AccessDenied", 403, CredentialsRejected),
+        ("ExpiredToken", 400, CredentialsRejected),
+        ("SlowDown", 503, SourceUnavailable),
+        ("InternalError", 500, SourceUnavailable),
+        ("TooManyRequests", 429, SourceUnavailable),
+        ("PermanentRedirect", 301, EndpointRejected),
+    ],
+)
+def test_errors_of_what_stands_in_place_of_a_listing(code: str, status: int, kind: type[TransferError]) -> None:
+    raised = ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, "HeadObject")
+    for error in listing_errors(raised):
+        assert type(error) is kind
+        assert error.stage is Stage.LIST
+        assert f"S3 answered {status} {code}" in error.message
+
+
+def test_a_file_or_a_version_that_is_none_is_the_persons_to_correct() -> None:
+    gone = ClientError({"Error": {"Code": "404"}, "ResponseMetadata": {"HTTPStatusCode": 404}}, "HeadObject")
+    assert isinstance(file_error(gone, uri="s3://b/k"), SourceListInvalid)
+    replaced = ClientError({"Error": {"Code": "X"}, "ResponseMetadata": {"HTTPStatusCode": 412}}, "GetObject")
+    assert isinstance(file_error(replaced, uri="s3://b/k"), SourceChanged)
+    bad = ClientError({"Error": {"Code": "400"}, "ResponseMetadata": {"HTTPStatusCode": 400}}, "HeadObject")
+    assert isinstance(head_error(bad, bucket="b", key="k", version_id="x"), SourceListInvalid)
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind"),
+    [
+        (NoCredentialsError(), CredentialsRejected),
+        (EndpointConnectionError(endpoint_url="http://x"), SourceUnavailable),
+        (ReadTimeoutError(endpoint_url="http://x"), SourceUnavailable),
+        (IncompleteReadError(actual_bytes=1, expected_bytes=2), SourceUnavailable),
+        (SSLError(endpoint_url="https://x", error="not trusted"), EndpointRejected),
+        (ParamValidationError(report="no such parameter"), EndpointRejected),
+    ],
+)
+def test_what_is_no_answer_of_s3(raised, kind: type[TransferError]) -> None:
+    assert [type(error) for error in listing_errors(raised)] == [kind, kind]
 
 
 def test_s3_without_an_answer() -> None:

@@ -12,12 +12,14 @@ from botocore.client import BaseClient
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
-    EndpointConnectionError,
+    HTTPClientError,
     IncompleteReadError,
     NoCredentialsError,
     ReadTimeoutError,
     ResponseStreamingError,
+    SSLError,
 )
+from botocore.exceptions import ConnectionError as ConnectionFailed
 
 from transfer.errors import (
     BucketMissing,
@@ -38,6 +40,7 @@ LANES = 32
 """HEADs at a time."""
 WINDOW = 4 * LANES
 """HEADs asked for ahead of the one whose turn it is."""
+_UNREACHED = (HTTPClientError, ConnectionFailed, IncompleteReadError)
 _BROKEN = (ReadTimeoutError, ResponseStreamingError, IncompleteReadError)
 
 
@@ -154,7 +157,7 @@ def head_error(error: ClientError | BotoCoreError, *, bucket: str, key: str, ver
     version = f" in version {version_id!r}" if version_id else ""
     said, status = f"asking for {key!r}{version} of s3://{bucket}: {_told(error)}", _status(error)
     if status == 400 and version_id:
-        return SourceListInvalid(f"{said}: that is no version id; correct the manifest", stage=Stage.LIST)
+        return SourceListInvalid(f"{said}: that is no version id, or the session token has expired", stage=Stage.LIST)
     permission = "s3:GetObjectVersion" if version_id else "s3:GetObject"
     return _error(error, said, f"allow {permission} on arn:aws:s3:::{bucket}/* to its user or role, for HeadObject")
 
@@ -164,11 +167,11 @@ def _error(error: ClientError | BotoCoreError, said: str, advice: str) -> Transf
     if not isinstance(error, ClientError):
         if isinstance(error, NoCredentialsError):
             return CredentialsRejected(said, stage=Stage.LIST)
-        is_passing = isinstance(error, (EndpointConnectionError, *_BROKEN))
+        is_passing = isinstance(error, _UNREACHED) and not isinstance(error, SSLError)
         return (SourceUnavailable if is_passing else EndpointRejected)(said, stage=Stage.LIST)
     if _code(error) == "NoSuchBucket":
         return BucketMissing(f"{said}: there is no such bucket", stage=Stage.LIST, http_status=status)
-    if status in (401, 403):
+    if status in (401, 403) or _code(error) in ("ExpiredToken", "InvalidToken"):
         return CredentialsRejected(f"{said}: {advice}", stage=Stage.LIST, http_status=status)
     if status is not None and (status >= 500 or status == 429):
         return SourceUnavailable(said, stage=Stage.LIST, http_status=status)

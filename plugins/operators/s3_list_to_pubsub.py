@@ -251,7 +251,7 @@ class S3ListToPubSubOperator(BaseOperator):
             # A verification compares everything, and only once: the reconciliation does it.
             ()
             if mode is Mode.VERIFY
-            else destination.listing().objects(naming.destination_prefix, leave_out=STATE_PREFIX),
+            else destination.listing().objects(naming.destination_prefix, leave_out=STATE_PREFIX, is_dated=False),
             naming=naming,
             overwrite=Overwrite.ALWAYS if mode is Mode.VERIFY else Overwrite(self.overwrite),
             publisher=messaging.requests(self.topic, events) if mode is Mode.TRANSFER else tally,

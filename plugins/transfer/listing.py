@@ -32,6 +32,10 @@ MESSAGES_PER_STEP = 8
 """The first messages hold one object, the next eight two, and so on: small runs spread over all threads at once."""
 
 
+REPORT_EVERY = 100
+"""Objects between two looks at the clock."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListingSummary:
     """What a listing found and published."""
@@ -151,6 +155,7 @@ def list_and_publish(
     reporter = ProgressReporter(progress, on_report)
     batches = Batches(publisher, run_id=run_id, listing=listing)
     listed = listed_bytes = skipped = not_selected = 0
+    told = (0, 0)
     pairs = march(
         source,
         destination,
@@ -167,18 +172,20 @@ def list_and_publish(
         listed_bytes += item.size_bytes
         left_out = selection.why_not(item, naming.below_source(item.key)) if selection is not None else None
         reason = decide(item, stored, overwrite, left_out) if naming.name_of(item.key) else SkipReason.PREFIX_ITSELF
-        seen = stored.generation if stored is not None else 0
-        if item.replaces_generation != seen and not is_planned:
-            item = replace(item, replaces_generation=seen)
+        generation = item.replaces_generation if is_planned else stored.generation if stored is not None else 0
         on_pair(item, stored, reason)
-        manifest.add(item, reason)
-        progress.listed(1, item.size_bytes if reason is None else 0)
+        manifest.add(item, reason, replaces=generation)
         if reason is not None:
             skipped += 1
             not_selected += reason is left_out
         else:
-            batches.add(item)
-        reporter.report()
+            batches.add(
+                item if item.replaces_generation == generation else replace(item, replaces_generation=generation)
+            )
+        if listed % REPORT_EVERY == 0:
+            told = _tell(progress, told, listed, batches.bytes)
+            reporter.report()
+    _tell(progress, told, listed, batches.bytes)
     batches.flush()
     publisher.flush()
     manifest.flush()
@@ -192,3 +199,9 @@ def list_and_publish(
         skipped=skipped,
         left_out=not_selected,
     )
+
+
+def _tell(progress: Progress, told: tuple[int, int], listed: int, size_bytes: int) -> tuple[int, int]:
+    """What was listed, and of that to move in bytes, since it was told last."""
+    progress.listed(listed - told[0], size_bytes - told[1])
+    return listed, size_bytes

@@ -49,11 +49,17 @@ class Page(Generic[T]):
     """Stands for the page after this one; empty where the server gives none."""
 
 
-class AskForPage(Protocol[T]):
-    """Asks for one page. Called from many threads."""
+A = TypeVar("A")
 
-    def __call__(self, *, after: str = "", token: str = "") -> Page[T]:
-        """What comes behind the key `after`, or what the token stands for. Raises TransferError."""
+
+class Pages(Protocol[A, T]):
+    """Where pages come from. Both methods raise TransferError and nothing else."""
+
+    def ask(self, *, after: str = "", token: str = "") -> A:
+        """For what comes behind the key `after`, or what a token stands for. Called from many threads."""
+
+    def read(self, answer: A) -> Page[T]:
+        """The page in an answer. Called from one thread: what needs the interpreter only makes threads wait for it."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -85,18 +91,18 @@ class _Range(Generic[T]):
         return key_ahead(self.after, self.until, pages=PAGES_AHEAD, sample=self.sample, spans=spans, prefix=prefix)
 
 
-class RangedListing(Generic[T]):
+class RangedListing(Generic[A, T]):
     """Lists everything behind `after` once. Use from one thread; requests are made by others.
 
-    Raises ListingOutOfOrder, EndpointRejected, and what `page` raises.
+    Raises ListingOutOfOrder, EndpointRejected, and what `pages` raises.
     """
 
-    def __init__(self, page: AskForPage[T], *, key_of: Callable[[T], str], prefix: str = "", after: str = "") -> None:
-        self._page = page
+    def __init__(self, pages: Pages[A, T], *, key_of: Callable[[T], str], prefix: str = "", after: str = "") -> None:
+        self._source = pages
         self._key_of = key_of
         self._prefix = prefix
         self._ranges = [_Range[T](after=after, until=None)]
-        self._asked: dict[Future[Page[T]], Callable[[Future[Page[T]]], None]] = {}
+        self._asked: dict[Future[A], Callable[[Future[A]], None]] = {}
         self._can_split = True
         self._pages = 0
         self._guesses = 0
@@ -139,7 +145,7 @@ class RangedListing(Generic[T]):
         if not is_head and sum(len(other.pages) for other in self._ranges) + len(self._asked) >= MAX_PAGES:
             return
         each.is_asked = True
-        ask = partial(self._page, token=each.token) if each.token else partial(self._page, after=each.after)
+        ask = partial(self._source.ask, token=each.token) if each.token else partial(self._source.ask, after=each.after)
         self._asked[pool.submit(ask)] = partial(self._take, each)
 
     def _guess(self, parent: _Range[T], pool: ThreadPoolExecutor) -> None:
@@ -152,11 +158,11 @@ class RangedListing(Generic[T]):
         if point is not None:
             self._guesses += 1
             parent.has_guess = True
-            self._asked[pool.submit(partial(self._page, after=point))] = partial(self._judge, parent, point)
+            self._asked[pool.submit(partial(self._source.ask, after=point))] = partial(self._judge, parent, point)
 
-    def _take(self, asked: _Range[T], future: Future[Page[T]]) -> None:
+    def _take(self, asked: _Range[T], future: Future[A]) -> None:
         asked.is_asked = False
-        self._add(asked, future.result())
+        self._add(asked, self._source.read(future.result()))
 
     def _add(self, to: _Range[T], page: Page[T]) -> None:
         """A page to its range, without what is another range's."""
@@ -179,11 +185,11 @@ class RangedListing(Generic[T]):
             to.after = keys[-1]
         to.token = page.token
 
-    def _judge(self, parent: _Range[T], point: str, future: Future[Page[T]]) -> None:
+    def _judge(self, parent: _Range[T], point: str, future: Future[A]) -> None:
         """Make a range of a guess that found keys."""
         parent.has_guess = False
         try:
-            page = future.result()
+            page = self._source.read(future.result())
         except TransferError:
             self._can_split = False  # if it is not the guess that is at fault, the ranges will meet it, too
             return

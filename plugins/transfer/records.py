@@ -30,12 +30,21 @@ GZIP = 31
 
 def write_shard(state: StateStore, name: str, lines: Iterable[Mapping[str, object]], **metadata: str) -> None:
     """Store the lines as one gzip-compressed shard `<name>.jsonl.gz`."""
+    write_lines(state, name, map(encode_line, lines), **metadata)
+
+
+encode_line = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+"""One line as JSON, without its end."""
+
+
+def write_lines(state: StateStore, name: str, lines: Iterable[str], **metadata: str) -> None:
+    """Store encoded lines as one shard."""
     # Level 1: the ledger must not cost more CPU than the copying. zlib writes no time, so the same lines give the same bytes.
     packer = zlib.compressobj(1, wbits=GZIP)
     packed = bytearray()
     rest = iter(lines)
     while some := list(islice(rest, LINES_AT_ONCE)):
-        text = "".join(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n" for line in some)
+        text = "".join(line + "\n" for line in some)
         packed += packer.compress(text.encode("utf-8", "surrogatepass"))
     packed += packer.flush()
     state.write(f"{name}.jsonl.gz", bytes(packed), content_type=CONTENT_TYPE, metadata=metadata)
@@ -62,19 +71,19 @@ class ShardWriter:
         self._state = state
         self._prefix = prefix
         self._shard_lines = shard_lines
-        self._lines: list[Mapping[str, object]] = []
+        self._lines: list[str] = []
         self._shards = 0
 
     def add(self, line: Mapping[str, object]) -> None:
         """One line; it is stored for certain only after `flush`."""
-        self._lines.append(line)
+        self._lines.append(encode_line(line))
         if len(self._lines) >= self._shard_lines:
             self.flush()
 
     def flush(self) -> None:
         """Store what has not been stored yet."""
         if self._lines:
-            write_shard(self._state, f"{self._prefix}{self._shards:06d}", self._lines)
+            write_lines(self._state, f"{self._prefix}{self._shards:06d}", self._lines)
             self._shards += 1
             self._lines = []
 
@@ -89,9 +98,13 @@ class Manifest:
     def __init__(self, state: StateStore, listing: str, *, folder: str = MANIFEST, shard_lines: int = 50_000) -> None:
         self._shards = ShardWriter(state, f"{folder}/{listing}-", shard_lines=shard_lines)
 
-    def add(self, item: ObjectMeta, skipped: SkipReason | None = None) -> None:
-        """One listed object, and why it will not be moved, if so."""
+    def add(self, item: ObjectMeta, skipped: SkipReason | None = None, *, replaces: int | None = None) -> None:
+        """One listed object, and why it will not be moved, if so. `replaces` is its generation, unless the item knows."""
         line = object_fields(item)
+        if replaces is not None:
+            line.pop("replaces", None)
+            if replaces:
+                line["replaces"] = replaces
         if skipped is not None:
             line["skipped"] = skipped
         self._shards.add(line)

@@ -34,14 +34,17 @@ class Model:
         self.page_keys = page_keys
         self.asked: list[str] = []
 
-    def page(self, *, after: str = "", token: str = "") -> Page[str]:
+    def ask(self, *, after: str = "", token: str = "") -> Page[str]:
         self.asked.append(after)
         start = int(token) if token else bisect_right(self.keys, after)
         end = start + self.page_keys
         return Page(items=self.keys[start:end], is_last=end >= len(self.keys), token=str(end))
 
-    def listing(self, **fields: object) -> RangedListing[str]:
-        return RangedListing(self.page, key_of=lambda key: key, **fields)  # type: ignore[arg-type]
+    def read(self, answer: Page[str]) -> Page[str]:
+        return answer
+
+    def listing(self, **fields: object) -> RangedListing[Page[str], str]:
+        return RangedListing(self, key_of=lambda key: key, **fields)  # type: ignore[arg-type]
 
 
 @settings(max_examples=300, deadline=None)
@@ -182,24 +185,24 @@ def test_a_listing_out_of_order_is_refused() -> None:
 
 
 def test_a_listing_that_goes_nowhere_is_refused() -> None:
-    def page(*, after: str = "", token: str = "") -> Page[str]:
-        return Page(items=[], is_last=False, token="same")
+    class Nowhere(Model):
+        def ask(self, *, after: str = "", token: str = "") -> Page[str]:
+            return Page(items=[], is_last=False, token="same")
 
     with pytest.raises(EndpointRejected, match="not where"):
-        list(RangedListing(page, key_of=str).items())
+        list(Nowhere([], 1).listing().items())
 
 
 def test_an_error_in_mid_listing_is_the_listing_s() -> None:
-    model = Model(numbered(100), 2)
+    class Breaking(Model):
+        def ask(self, *, after: str = "", token: str = "") -> Page[str]:
+            if token == "60":
+                raise SourceUnavailable("gone", stage=Stage.LIST)
+            return super().ask(after=after, token=token)
 
-    def page(*, after: str = "", token: str = "") -> Page[str]:
-        if token == "60":
-            raise SourceUnavailable("gone", stage=Stage.LIST)
-        return model.page(after=after, token=token)
-
-    found = []
+    model, found = Breaking(numbered(100), 2), []
     with pytest.raises(SourceUnavailable):
-        for key in RangedListing(page, key_of=str).items():
+        for key in model.listing().items():
             found.append(key)
     assert found == model.keys[: len(found)]
 

@@ -29,9 +29,12 @@ class GcsListing:
         self._retrier = retrier
         self._stop = stop
 
-    def objects(self, prefix: str, *, leave_out: str) -> Iterator[DestinationObject]:
-        """The objects under `prefix`, without those under `leave_out` (the state prefix)."""
-        for item in self._items(prefix, "name,size,generation,crc32c,md5Hash,metadata,timeCreated"):
+    def objects(self, prefix: str, *, leave_out: str, is_dated: bool = True) -> Iterator[DestinationObject]:
+        """The objects under `prefix`, without those under `leave_out` (the state prefix).
+
+        Without `is_dated`, only what tells whether they hold a source object is asked for.
+        """
+        for item in self._items(prefix, f"name,size,generation,md5Hash,metadata{',crc32c,timeCreated' * is_dated}"):
             if not item["name"].startswith(leave_out):
                 yield parse_object(item)
 

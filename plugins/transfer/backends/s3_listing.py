@@ -17,10 +17,11 @@ def list_objects(client: Any, bucket: str, prefix: str, *, after: str = "") -> I
     Raises BucketMissing, CredentialsRejected, SourceUnavailable, EndpointRejected, ListingOutOfOrder.
     """
     pages = S3Pages(client, bucket, prefix)
-    return RangedListing(pages.page, key_of=lambda item: item.key, prefix=prefix, after=after).items()
+    return RangedListing(pages, key_of=lambda item: item.key, prefix=prefix, after=after).items()
 
 
 def first_page(client: Any, bucket: str, prefix: str) -> ListedPage:
     """The first objects under a prefix, up to 1,000 of them. Raises as `list_objects` does."""
-    page = S3Pages(client, bucket, prefix).page()
+    pages = S3Pages(client, bucket, prefix)
+    page = pages.read(pages.ask())
     return ListedPage(objects=page.items, date=page.date)

@@ -46,14 +46,17 @@ _PLAIN_ENTRY = re.compile(
 as quick as an XML parser, which reads the pages that have any other entry."""
 
 
-def read_page(body: bytes) -> S3Page | None:
-    """A page from its XML; None when that is no listing. Raises ElementTree.ParseError for no XML, and EntryIncomplete."""
+def is_whole(body: bytes) -> bool:
+    """Whether this looks like a listing, from its beginning to its end."""
+    return b"ListBucketResult" in body[:1024] and body.rstrip().endswith(b"ListBucketResult>")
+
+
+def read_page(body: bytes) -> S3Page:
+    """A page from the XML of a whole listing. Raises ElementTree.ParseError for no XML, and EntryIncomplete."""
     plain, rest = _plain_entries(body)
     root = ElementTree.fromstring(rest)  # noqa: S314 - as botocore does; expat limits what entities may expand to
     if plain and root.find("{*}Contents") is not None:
         plain, root = [], ElementTree.fromstring(body)  # noqa: S314
-    if _local(root.tag) != "ListBucketResult":
-        return None
     top = {_local(element.tag): element.text or "" for element in root}
     entries = plain or [_entry(element) for element in root.iterfind("{*}Contents")]
     is_encoded = top.get("EncodingType") == "url"
@@ -119,12 +122,12 @@ def _objects(entries: list[_Entry], *, is_encoded: bool) -> Iterator[ObjectMeta]
 
 def _seconds(text: str, minutes: dict[str, int]) -> int:
     """Whole seconds since the epoch. `minutes` remembers what `2026-01-31T23:59` is: many objects share theirs."""
-    minute, second = text[:16], text[17:19]
-    if text[-1] != "Z" or text[16:17] != ":" or not (len(text) == 20 or text[19] == ".") or not second.isdecimal():
+    if text[16:17] != ":" or text[19:] not in ("Z", ".000Z"):
         return int(parse_timestamp(text).timestamp())
+    minute = text[:16]
     if minute not in minutes:
         minutes[minute] = int(datetime.fromisoformat(f"{minute}:00+00:00").timestamp())
-    return minutes[minute] + int(second)
+    return minutes[minute] + int(text[17:19])
 
 
 def _local(tag: str) -> str:

@@ -25,7 +25,7 @@ PARAM_OF = {
 OF_ONE_RUN = ("only_failed", "plan_run", "mode")
 """Parameters that only a person who starts a run can choose."""
 
-OF_THE_FORM = ("section", "values_display", "title", "expected", "allOf")
+OF_THE_FORM = ("section", "values_display", "title", "expected", "if", "then")
 """What a parameter's schema says to the form alone."""
 
 NAME = r"^[a-z0-9][a-z0-9_\-]{0,99}$"
@@ -50,12 +50,9 @@ TEXT = {"type": "string", "minLength": 1, "maxLength": 500}
 def _of_form(name: str) -> dict[str, Any]:
     """The form's rules of a field, without what only a form has; nothing is a value only where it is the default."""
     param = PARAMS[name]
-    rules = {
-        word: rule
-        for word, rule in param.schema.items()
-        if word not in ("section", "values_display", "title", "expected", "allOf")
-    }
-    kinds = [kind for kind in rules["type"] if kind != "null" or (param.value is None and "allOf" not in param.schema)]
+    rules = {word: rule for word, rule in param.schema.items() if word not in OF_THE_FORM}
+    rules |= param.schema.get("if", {}).get("not", {})  # as `routes.form.text` writes a pattern
+    kinds = [kind for kind in rules["type"] if kind != "null" or param.value is None]
     return rules | {"type": kinds if len(kinds) > 1 else kinds[0]}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from jsonschema import Draft202012Validator, ValidationError
 
 from routes.form import MEANING, PARAMS
+from routes.notifications import QUEUE, QUEUE_MEANING
 
 PARAM_OF = {
     ("source", "bucket"): "source_bucket",
@@ -34,6 +35,7 @@ MEANINGS = {
     **MEANING,
     NAME: "a route's name: 1 to 100 lower-case letters, digits, hyphens and underscores, a letter or digit first",
     DATE: "a date, as in 2026-01-31",
+    QUEUE: QUEUE_MEANING,
 }
 KINDS = {
     "string": "a text",
@@ -79,10 +81,11 @@ ROUTE = _mapping(
                 "timezone": {"type": "string", "minLength": 1},
                 "start": {"type": "string", "pattern": DATE},
                 "catchup": {"type": "boolean"},
+                "sqs": {"type": "string", "pattern": QUEUE},
+                "connection": _of_form("aws_conn_id"),
             },
-            required=("cron",),
         )
-        | {"type": ["null", "object"]},
+        | {"type": ["null", "object"], "anyOf": [{"type": "null"}, {"required": ["cron"]}, {"required": ["sqs"]}]},
         "max_active_runs": {"type": "integer", "minimum": 1, "maximum": 1000},
         "parameters": _mapping(
             {name: _of_form(name) for name in PARAMS if name not in {*PARAM_OF.values(), *OF_ONE_RUN}}
@@ -134,6 +137,8 @@ def _sentence(error: ValidationError) -> str:
             return "it is empty: give it a value, or take the field out"
         case "maxLength":
             return f"it has {len(value):,} characters: choose {wanted:,} at most"
+        case "anyOf":
+            return "it does not say when: add cron, sqs or both, or take it out"
         case "uniqueItems":
             return "it names something twice: name it once"
     return error.message

@@ -1,5 +1,6 @@
-# Airflow's own image and the two libraries of the engine that it may not have, or not in this version; the providers
-# of Amazon, Google and Celery are in it. DAGs, plugins and config are mounted: see docker-compose.yaml.
+# Airflow's own image and what it may not have, or not in this version: the engine's two libraries, and the one that the
+# triggerer reads queues with, in the version that fits the image's boto3; the providers of Amazon, Google and Celery are
+# in it. DAGs, plugins and config are mounted: see docker-compose.yaml.
 FROM apache/airflow:3.3.2-python3.11
 
 # The image refuses pip as root. Naming Airflow keeps pip from replacing it; wheels only: there is no compiler.
@@ -7,4 +8,5 @@ USER airflow
 RUN pip install --no-cache-dir --only-binary :all: \
     "apache-airflow==${AIRFLOW_VERSION}" \
     pycurl==7.49.0 \
-    google-crc32c==1.9.0
+    google-crc32c==1.9.0 \
+    aiobotocore

@@ -25,6 +25,13 @@ down: setup  ## stop what `make up` started
 test: setup  ## the test suite (ARGS=… for pytest)
 	$(if $(ARGS),$(BIN)/python -m pytest $(ARGS),tests/run-all $(BIN)/python)
 
+chromium:  ## Debian's Chromium for the test of the form, where it is missing and you are root
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
+	{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; }
+
+pictures: setup  ## the pictures of the UI in docs/images, by the test of the form
+	EDGEHAUL_PICTURES=$(CURDIR)/docs/images $(BIN)/python -m pytest tests/end_to_end/test_routes.py -k in_the_browser
+
 chaos: setup  ## kills and faults of every kind, for longer than in the test suite (SEEDS="1 2 3 4 5", OBJECTS=5000)
 	CHAOS_SEEDS="$(or $(SEEDS),1 2 3 4 5)" CHAOS_OBJECTS=$(or $(OBJECTS),5000) $(BIN)/python -m pytest tests/chaos $(ARGS)
 
@@ -58,4 +65,4 @@ lock: setup  ## resolve pyproject.toml into requirements.lock again
 clean:  ## remove what runs leave behind (.local); .venv stays
 	rm -rf .local
 
-.PHONY: help demo up down test chaos check bench setup lock clean
+.PHONY: help demo up down test chromium pictures chaos check bench setup lock clean

@@ -110,8 +110,11 @@ class AirflowApi:
         return self.runs(dag_id)
 
     def asset_events(self, uri: str) -> list[dict[str, Any]]:
-        """The events on an asset, oldest first: `extra`, `source_dag_id`, `source_run_id`, `created_dagruns`, …"""
-        assets = self._get("assets", uri_pattern=uri)["assets"]
+        """The events on an asset, oldest first: `extra`, `source_dag_id`, `source_run_id`, `created_dagruns`, …
+
+        Of an asset that an alias has brought up too, which Airflow counts as inactive for up to a minute.
+        """
+        assets = self._get("assets", uri_pattern=uri, only_active=False)["assets"]
         ids = [asset["id"] for asset in assets if asset["uri"] == uri]
         if not ids:
             return []

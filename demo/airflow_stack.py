@@ -130,7 +130,7 @@ class AirflowStack(AirflowApi):
 
     def stop(self) -> None:
         """Stop every process: the scheduler first, so that its tasks can still report. Safe to call twice."""
-        self._end("scheduler")
+        self._end("scheduler", "triggerer")
         self._end("dag-processor", "api-server")
         self._session.close()
 
@@ -167,6 +167,16 @@ class AirflowStack(AirflowApi):
             self._launch("scheduler", "--skip-serve-logs")
             self._wait_until_healthy(time.monotonic() + timeout_s)
 
+    @contextlib.contextmanager
+    def with_triggerer(self, *, timeout_s: float = 60.0) -> Iterator[None]:
+        """A triggerer within the block: nothing but routes that a queue starts has work for one."""
+        self._launch("triggerer", "--skip-serve-logs")
+        try:
+            self._wait_until_healthy(time.monotonic() + timeout_s)
+            yield
+        finally:
+            self._end("triggerer")
+
     def take_api_server_away(self, away_s: float, *, timeout_s: float = 60.0) -> None:
         """End the API server and start it anew, so that nothing answers for about `away_s` seconds."""
         begun_s = time.monotonic()
@@ -177,7 +187,7 @@ class AirflowStack(AirflowApi):
         self._wait_until_healthy(time.monotonic() + timeout_s)
 
     def component_log(self, name: str) -> Path:
-        """The output of `api-server`, `scheduler`, `dag-processor` or `db-migrate`."""
+        """The output of `api-server`, `scheduler`, `dag-processor`, `triggerer` or `db-migrate`."""
         return self.home / f"{name}.log"
 
     def _migrate(self) -> None:
@@ -222,7 +232,7 @@ class AirflowStack(AirflowApi):
             process.wait()
 
     def _wait_until_healthy(self, deadline: float) -> None:
-        wanted = ("metadatabase", "scheduler", "dag_processor")
+        wanted = ["metadatabase", "scheduler", "dag_processor"] + ["triggerer"] * ("triggerer" in self._processes)
         health: dict[str, str | None] = {}
         while not all(health.get(part) == "healthy" for part in wanted):
             for name, process in self._processes.items():

@@ -107,7 +107,8 @@ class Origin:
         last: Exception | None = None
         for _ in range(ATTEMPTS):
             with self._lock:
-                connection = self._idle.pop() if self._idle else None
+                # After a kept connection that turned out dead, a new one: the others have been idle for as long.
+                connection = self._idle.pop() if self._idle and last is None else None
             connection = connection or self._connection_type(self._host, self._port, timeout=CONNECT_TIMEOUT_S)
             try:
                 return connection, self._ask(connection, method, target, headers)

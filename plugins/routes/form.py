@@ -33,13 +33,18 @@ MEANING = {
 
 
 def text(pattern: str, *, is_required: bool = False) -> dict[str, Any]:
-    """The rules of a text field. Airflow shows them with a refusal, and so what is expected.
+    """The rules of a text field: a refusal says in words what was expected (docs/decisions/0052-the-form.md).
 
     A field may always be empty as far as the form is concerned: it paints one that may not red before anybody has typed.
-    What is required is refused when the run is triggered (docs/decisions/0020-the-form.md).
+    What is required is refused when the run is triggered.
     """
-    required = {"allOf": [{"expected": MEANING[pattern], "type": "string"}]} if is_required else {}
-    return {"expected": MEANING[pattern], "type": ["null", "string"], "pattern": pattern, **required}
+    kinds = ["string"] if is_required else ["null", "string"]
+    # jsonschema words the refusal of a constant as "'…' was expected", and that of a pattern as the pattern.
+    return {
+        "type": ["null", "string"],
+        "if": {"not": {"type": kinds, "pattern": pattern}},
+        "then": {"const": MEANING[pattern]},
+    }
 
 
 STORAGE_CLASSES = (

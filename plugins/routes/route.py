@@ -13,6 +13,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from hooks.selection import BOUNDS, LISTS, selection_of
 from operators.run_date import ROUTE_DAG_PREFIX
+from routes.form import PARAMS
+from routes.notifications import can_watch
 from routes.schema import PARAM_OF
 from transfer.prefixes import DatedPrefix, InvalidPrefix
 from transfer.selection import InvalidSelection
@@ -35,6 +37,9 @@ class Route:
     start: date | None
     catchup: bool
     max_active_runs: int
+    queue: str | None
+    """The URL of the SQS queue whose messages start runs."""
+    queue_conn_id: str | None
 
     @classmethod
     def of(cls, entry: Mapping[str, Any]) -> Route:
@@ -53,6 +58,8 @@ class Route:
             start=date.fromisoformat(start) if start else None,
             catchup=schedule.get("catchup", False),
             max_active_runs=entry.get("max_active_runs", 1),
+            queue=schedule.get("sqs"),
+            queue_conn_id=schedule.get("connection") or placed.get("aws_conn_id", PARAMS["aws_conn_id"].value),
         )
 
     @property
@@ -89,10 +96,17 @@ def route_problems(entry: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, 
                 f"{value!r} is no number to count with: choose a finite one, or take the field out",
             )
     yield from _selection_problems(entry.get("parameters", {}))
-    yield from _schedule_problems(entry.get("schedule") or {})
+    schedule = entry.get("schedule") or {}
+    yield from _schedule_problems(schedule)
+    if prefixes_are_sound and schedule.get("sqs") and _has_run_in_it(entry["source"].get("prefix")):
+        yield (
+            ("source", "prefix"),
+            "what arrives at the end of a day would be looked for under the next: take the date codes out, or"
+            " schedule.sqs",
+        )
     if prefixes_are_sound and entry.get("max_active_runs", 1) > 1:
         written = entry["destination"].get("prefix") or entry["source"].get("prefix") or ""
-        if not DatedPrefix.parse(written).has_run_in_it:
+        if not _has_run_in_it(written):
             yield (
                 ("max_active_runs",),
                 f"runs that go on at the same time would all write to {written or 'the same names'!r}: choose 1, or put"
@@ -109,19 +123,34 @@ def _selection_problems(parameters: Mapping[str, Any]) -> Iterator[tuple[tuple[s
         yield ("parameters", error.field), str(error)
 
 
+def _has_run_in_it(prefix: str | None) -> bool:
+    return DatedPrefix.parse(prefix or "").has_run_in_it
+
+
 def _schedule_problems(schedule: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    if not schedule:
+    if not _is_timezone(schedule.get("timezone", DEFAULT_TIMEZONE)):
+        yield (
+            ("schedule", "timezone"),
+            f"{schedule['timezone']!r} is no time zone: write an IANA name, as in Europe/Berlin or UTC",
+        )
+    if "sqs" in schedule and not can_watch():
+        yield ("schedule", "sqs"), "queues are read with aiobotocore, which is not installed: pip install aiobotocore"
+    if "sqs" not in schedule and "connection" in schedule:
+        yield ("schedule", "connection"), "only a queue is read with one: add schedule.sqs, or take it out"
+    if "cron" in schedule:
+        yield from _cron_problems(schedule)
         return
+    for name in ("start", "catchup"):
+        if name in schedule:
+            yield ("schedule", name), "it is for intervals of time: add schedule.cron, or take it out"
+
+
+def _cron_problems(schedule: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
     if not _is_cron(schedule["cron"]):
         yield (
             ("schedule", "cron"),
             f"{schedule['cron']!r} is no schedule: write the five fields of cron (minute hour day month weekday),"
             " @hourly, @daily, @weekly, @monthly, @quarterly or @yearly",
-        )
-    if not _is_timezone(schedule.get("timezone", DEFAULT_TIMEZONE)):
-        yield (
-            ("schedule", "timezone"),
-            f"{schedule['timezone']!r} is no time zone: write an IANA name, as in Europe/Berlin or UTC",
         )
     start = schedule.get("start")
     if start and not _is_date(start):

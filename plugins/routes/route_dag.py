@@ -7,10 +7,11 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from airflow.sdk import DAG, CronDataIntervalTimetable, Param
+from airflow.sdk import DAG, AssetOrTimeSchedule, CronDataIntervalTimetable, Param
 
 from operators.arrival import arrival_asset
 from routes.form import PARAMS
+from routes.notifications import queue_asset
 from routes.pipeline import pipeline
 from routes.route import Route
 from routes.schema import PARAM_OF
@@ -33,7 +34,7 @@ def route_dag(route: Route) -> DAG:
         owner=route.owner,
         description=route.description or _way(route),
         doc_md=_documentation(route, asset.uri),
-        schedule=CronDataIntervalTimetable(route.cron, timezone=route.timezone) if route.cron else None,
+        schedule=_schedule(route),
         start_date=datetime(route.start.year, route.start.month, route.start.day, tzinfo=zone) if route.start else None,
         catchup=route.catchup,
         max_active_runs=route.max_active_runs,
@@ -55,6 +56,15 @@ def route_params(values: Mapping[str, Any]) -> dict[str, Param]:
     return params
 
 
+def _schedule(route: Route) -> Any:
+    """What `DAG(schedule=…)` takes."""
+    times = CronDataIntervalTimetable(route.cron, timezone=route.timezone) if route.cron else None
+    if route.queue is None:
+        return times
+    events = [queue_asset(route.queue, route.queue_conn_id)]
+    return AssetOrTimeSchedule(timetable=times, assets=events) if times else events
+
+
 def _way(route: Route) -> str:
     source, destination = route.values["source_bucket"], route.values["destination_bucket"]
     source_prefix = route.values.get("source_prefix") or ""
@@ -64,8 +74,10 @@ def _way(route: Route) -> str:
 
 
 def _documentation(route: Route, asset: str) -> str:
-    when = f"`{route.cron}` ({route.timezone})" if route.cron else "by hand"
     missed = "made up for" if route.catchup else "left out"
+    cron = f"`{route.cron}` ({route.timezone}); intervals missed while it was paused or busy are {missed}"
+    queue = f"when `{route.queue}` has messages, read with the connection `{route.queue_conn_id}`"
+    when = "; ".join([cron] * bool(route.cron) + [queue] * bool(route.queue)) or "by hand"
     at_once = "one run at a time" if route.max_active_runs == 1 else f"{route.max_active_runs} runs at a time"
     return f"""{route.description}
 
@@ -73,7 +85,7 @@ def _documentation(route: Route, asset: str) -> str:
 |---|---|
 | Copies | `{_way(route)}` |
 | through | the connection `{route.values["cloudfront_conn_id"]}` |
-| When | {when}; intervals missed while it was paused or busy are {missed} |
+| When | {when} |
 | Overlap | {at_once}, whatever started them; later ones wait |
 | Date | the start of the data interval in {route.timezone}; without one, when the run was triggered |
 | Event | on the asset `{asset}` when every object is accounted for |

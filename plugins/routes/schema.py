@@ -9,6 +9,7 @@ from typing import Any
 from jsonschema import Draft202012Validator, ValidationError
 
 from routes.form import MEANING, PARAMS
+from routes.notifications import QUEUE, QUEUE_MEANING
 
 PARAM_OF = {
     ("source", "bucket"): "source_bucket",
@@ -26,7 +27,7 @@ PARAM_OF = {
 OF_ONE_RUN = ("only_failed", "plan_run", "mode")
 """Parameters that only a person who starts a run can choose."""
 
-OF_THE_FORM = ("section", "values_display", "title", "expected", "allOf")
+OF_THE_FORM = ("section", "values_display", "title", "expected", "if", "then")
 """What a parameter's schema says to the form alone."""
 
 NAME = r"^[a-z0-9][a-z0-9_\-]{0,99}$"
@@ -35,6 +36,7 @@ MEANINGS = {
     **MEANING,
     NAME: "a route's name: 1 to 100 lower-case letters, digits, hyphens and underscores, a letter or digit first",
     DATE: "a date, as in 2026-01-31",
+    QUEUE: QUEUE_MEANING,
 }
 KINDS = {
     "string": "a text",
@@ -51,12 +53,9 @@ TEXT = {"type": "string", "minLength": 1, "maxLength": 500}
 def _of_form(name: str) -> dict[str, Any]:
     """The form's rules of a field, without what only a form has; nothing is a value only where it is the default."""
     param = PARAMS[name]
-    rules = {
-        word: rule
-        for word, rule in param.schema.items()
-        if word not in ("section", "values_display", "title", "expected", "allOf")
-    }
-    kinds = [kind for kind in rules["type"] if kind != "null" or (param.value is None and "allOf" not in param.schema)]
+    rules = {word: rule for word, rule in param.schema.items() if word not in OF_THE_FORM}
+    rules |= param.schema.get("if", {}).get("not", {})  # as `routes.form.text` writes a pattern
+    kinds = [kind for kind in rules["type"] if kind != "null" or param.value is None]
     return rules | {"type": kinds if len(kinds) > 1 else kinds[0]}
 
 
@@ -83,10 +82,11 @@ ROUTE = _mapping(
                 "timezone": {"type": "string", "minLength": 1},
                 "start": {"type": "string", "pattern": DATE},
                 "catchup": {"type": "boolean"},
+                "sqs": {"type": "string", "pattern": QUEUE},
+                "connection": _of_form("aws_conn_id"),
             },
-            required=("cron",),
         )
-        | {"type": ["null", "object"]},
+        | {"type": ["null", "object"], "anyOf": [{"type": "null"}, {"required": ["cron"]}, {"required": ["sqs"]}]},
         "max_active_runs": {"type": "integer", "minimum": 1, "maximum": 1000},
         "parameters": _mapping(
             {name: _of_form(name) for name in PARAMS if name not in {*PARAM_OF.values(), *OF_ONE_RUN}}
@@ -138,6 +138,8 @@ def _sentence(error: ValidationError) -> str:
             return "it is empty: give it a value, or take the field out"
         case "maxLength":
             return f"it has {len(value):,} characters: choose {wanted:,} at most"
+        case "anyOf":
+            return "it does not say when: add cron, sqs or both, or take it out"
         case "uniqueItems":
             return "it names something twice: name it once"
     return error.message

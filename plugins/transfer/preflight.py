@@ -23,6 +23,8 @@ MAX_SKEW_S = 300.0
 """Google refuses to give tokens to a clock further off, AWS takes no signature from one 15 minutes off."""
 TRIED_OBJECTS = 3
 """How many listed objects may be refused before the distribution is taken not to read the bucket."""
+PASSING = (429, 500, 502, 503, 504)
+"""Answers of the edge that another try may not meet: it is busy, or its origin is."""
 PUBLISH, ATTACH = "pubsub.topics.publish", "pubsub.topics.attachSubscription"
 
 
@@ -205,7 +207,7 @@ class Preflight:
                 self._signature_life_s = self._edge.signature_life_s()
                 self._note_clock("the edge", answer.headers.get("date", ""), answer.headers.get("age", ""))
                 if problem := edge_problem(answer):
-                    yield Finding(mark=Mark.FAILED, tried=tried, said=problem, is_passing=answer.status in (429, 503))
+                    yield Finding(mark=Mark.FAILED, tried=tried, said=problem, is_passing=answer.status in PASSING)
                     return
                 if item is None:
                     said = "the edge let the request through; there was no listed object to read"

@@ -84,6 +84,38 @@ def test_a_route_is_tagged_owned_documented_and_scheduled_as_it_says(bag) -> Non
     assert {(interval.end - interval.start).total_seconds() / 3600 for interval in intervals} == {23, 24}
 
 
+QUEUED = """
+routes:
+  - &events
+    name: events
+    source: {bucket: my-source}
+    edge: {connection: cloudfront_public}
+    destination: {bucket: my-destination}
+    schedule: {sqs: "https://sqs.eu-west-1.amazonaws.com/111122223333/photos", connection: aws_queue}
+  - <<: *events
+    name: both
+    schedule: {sqs: "https://sqs.eu-west-1.amazonaws.com/111122223333/photos", cron: "@daily"}
+"""
+
+
+def test_a_route_with_a_queue_waits_for_its_messages_and_may_have_a_schedule_besides(bag) -> None:
+    found = bag(QUEUED)
+    assert found.import_errors == {}
+    for name, summary, conn_id in (
+        ("route_events", "Asset", "aws_queue"),
+        ("route_both", "Asset or 0 0 * * *", "aws_default"),
+    ):
+        dag = found.dags[name]
+        assert "111122223333/photos" in dag.doc_md
+        again = DagSerialization.from_dict(DagSerialization.to_dict(dag))
+        assert again.timetable.summary == summary
+        ((_, asset),) = again.timetable.asset_condition.iter_assets()
+        (watcher,) = asset.watchers
+        assert watcher.trigger["classpath"] == "airflow.providers.amazon.aws.triggers.sqs.SqsSensorTrigger"
+        assert watcher.trigger["kwargs"]["aws_conn_id"] == conn_id
+        assert watcher.trigger["kwargs"]["region_name"] == "eu-west-1"
+
+
 def test_a_route_without_a_schedule_is_started_by_hand(bag) -> None:
     dag = bag(ROUTES).dags["route_by-hand"]
     assert DagSerialization.from_dict(DagSerialization.to_dict(dag)).timetable.can_be_scheduled is False

@@ -1,57 +1,28 @@
-"""Routes under a real scheduler: two at once, their dates, backfills from the command line and over REST, and their events."""
+"""Routes under a real scheduler: two at once, their dates, backfills from the command line and over REST, their events, and
+those that a queue or a person in a browser starts.
+"""
 
 from __future__ import annotations
 
+import os
 import re
-import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
+from browser import TriggerForm, chromium_page
 from demo.airflow_api import AirflowError, Run
-from demo.airflow_stack import REPOSITORY, AirflowStack
 from localcloud.supervisor import LocalCloud
 from pipeline import Pipeline
+from routes_rig import PUBLIC_BUCKET, Queue, routes_pipeline
 
-BERLIN = ZoneInfo("Europe/Berlin")
-PUBLIC_BUCKET = "edgehaul-public-copy"
 SPRING_DAYS = ["2025/03/29", "2025/03/30", "2025/03/31"]  # the clock goes forward on the 30th
 LEAP_DAYS = ["2024/02/28", "2024/02/29", "2024/03/01"]
-ROUTES = """
-routes:
-  - name: signed
-    source: {bucket: SOURCE, prefix: "days/%Y/%m/%d/"}
-    edge: {connection: cloudfront_default}
-    destination: {bucket: DESTINATION, prefix: "archive/dt=%Y-%m-%d/"}
-    schedule: {cron: "@daily", timezone: Europe/Berlin, start: TODAY}
-    max_active_runs: 2
-    parameters: {workers: 1, threads: 4, allow_empty: true}
-  - name: broken
-    source: {bucket: SOURCE, prefix: "days/%Q/"}
-    edge: {connection: cloudfront_default}
-    destination: {bucket: DESTINATION}
-  - name: public
-    source: {bucket: SOURCE, prefix: "days/%Y/%m/%d/"}
-    edge: {connection: cloudfront_public}
-    destination: {bucket: PUBLIC, prefix: "{route}/%Y-%m/%-d/"}
-    schedule: {cron: "@daily"}
-    parameters: {workers: 1, threads: 4, allow_empty: true}
-"""
-DOWNSTREAM = """
-from airflow.sdk import DAG, Asset, task
-
-with DAG("downstream", schedule=Asset("gs://PUBLIC/")):
-
-    @task
-    def see(triggering_asset_events=None):
-        (events,) = triggering_asset_events.values()
-        return [event.extra["destination"] for event in events]
-
-    see()
-"""
 
 
 @dataclass
@@ -66,26 +37,14 @@ class Started:
 
 
 @pytest.fixture(scope="module")
-def pipeline(cloud: LocalCloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
-    folder = tmp_path_factory.mktemp("routes")
-    today = datetime.now(BERLIN).date()
+def queue() -> Iterator[Queue]:
+    with Queue.serve() as queue:
+        yield queue
 
-    def fill_in(text: str) -> str:
-        names = {"SOURCE": cloud.source_bucket, "DESTINATION": cloud.destination_bucket, "PUBLIC": PUBLIC_BUCKET}
-        names["TODAY"] = str(today)
-        return re.sub("|".join(names), lambda match: names[match[0]], text)
 
-    shutil.copytree(REPOSITORY / "dags", folder / "dags")
-    (folder / "dags" / "downstream.py").write_text(fill_in(DOWNSTREAM))
-    (folder / "routes.yaml").write_text(fill_in(ROUTES))
-    environment = {**cloud.environment(), "EDGEHAUL_ROUTES": str(folder / "routes.yaml")}
-    stack = AirflowStack(folder / "airflow", environment=environment, dags_folder=folder / "dags")
-    pipeline = Pipeline(cloud, stack)
-    pipeline.gcs.create_bucket(PUBLIC_BUCKET)
-    for day in [*SPRING_DAYS, *LEAP_DAYS, *(f"{today - timedelta(days):%Y/%m/%d}" for days in range(-1, 4))]:
-        for name in ("a", "b"):
-            pipeline.put(f"days/{day}/{name}", f"{day} {name}".encode())
-    with stack:
+@pytest.fixture(scope="module")
+def pipeline(cloud: LocalCloud, queue: Queue, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+    with routes_pipeline(cloud, queue, tmp_path_factory.mktemp("routes"), [*SPRING_DAYS, *LEAP_DAYS]) as pipeline:
         yield pipeline
 
 
@@ -225,10 +184,15 @@ def test_a_verified_run_is_an_event_that_starts_other_dags(pipeline: Pipeline, s
     assert event["extra"]["destination"] in seen
 
 
-def test_a_run_of_the_form_takes_dates(pipeline: Pipeline, started: Started) -> None:
+def test_a_run_of_the_form_takes_dates_and_is_an_event_of_its_own_destination(
+    pipeline: Pipeline, started: Started
+) -> None:
     assert pipeline.wait(started.form) == "success", pipeline.logs(started.form)[-4000:]
     prefix = f"by-hand/%/{started.form.run_id}/"
     assert names(pipeline, pipeline.cloud.destination_bucket, prefix)
+    uri = f"gs://{pipeline.cloud.destination_bucket}/by-hand/%25/{started.form.run_id}"
+    (event,) = pipeline.airflow.asset_events(uri)
+    assert event["extra"]["report_uri"] == pipeline.airflow.xcom(started.form, "verify")["report_uri"]
 
 
 def test_a_broken_route_is_an_import_error_and_breaks_no_other(pipeline: Pipeline) -> None:
@@ -250,3 +214,73 @@ def test_whoever_starts_a_route_may_choose_how_fast_and_not_where(pipeline: Pipe
     first = pipeline.airflow.task_instance(run, "preflight")
     assert (first.state, first.try_number) == ("failed", 1)
     assert "'%Q', which is no date code here: use %Y" in pipeline.airflow.task_log(run, "preflight")
+
+
+def until(done: Callable[[], bool], timeout_s: float = 90) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+
+
+def test_messages_of_s3_in_a_queue_start_a_route_one_run_at_a_time_and_none_is_lost(
+    pipeline: Pipeline, queue: Queue
+) -> None:
+    source, destination = pipeline.cloud.source_bucket, pipeline.cloud.destination_bucket
+    pipeline.put("incoming/0", b"0")
+    queue.notify(source, "incoming/0")
+    with pipeline.airflow.with_triggerer():
+        first = pipeline.airflow.wait_for_runs("route_notified", timeout_s=90)[0]
+        for name in "123":  # while that run is at work
+            pipeline.put(f"incoming/{name}", name.encode())
+            queue.notify(source, f"somewhere/else/{name}")  # only that there is a message counts
+        until(lambda: not queue.messages() and len(pipeline.airflow.runs("route_notified")) > 1)
+        assert pipeline.wait(first) == "success", pipeline.logs(first)[-4000:]
+        expected = {f"arrived/{name}": name.encode() for name in "0123"}
+        until(lambda: names(pipeline, destination, "arrived/") == expected)
+    for run in pipeline.airflow.runs("route_notified"):
+        assert pipeline.wait(run) == "success", pipeline.logs(run)[-4000:]
+    assert most_at_once(pipeline, "route_notified") == 1
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Where pictures go: `make pictures` names docs/images."""
+    return Path(os.environ.get("EDGEHAUL_PICTURES") or tmp_path)
+
+
+def test_a_person_triggers_a_run_in_the_browser_and_reads_its_result(pipeline: Pipeline, pictures: Path) -> None:
+    for index in range(30):
+        pipeline.put(f"albums/{datetime.now(UTC):%Y}/{index:03d}.jpg", b"x" * index * 1000)
+    with chromium_page(pipeline.airflow.url) as page:
+        form = TriggerForm(page, "s3_to_gcs")
+        assert form.required() == ["source_bucket", "destination_bucket"]
+        assert form.red_fields() == []
+
+        form.fill("What to move", source_prefix="albums/%Y/", destination_prefix="photos/{dag_run_id}/")
+        form.picture(pictures / "form.png")
+        form.fill("Source", source_bucket="s3://My_Photos/2026")
+        assert "'the name of an S3 bucket alone: 3 to 63 lower-case letters, digits" in form.refusal("source_bucket")
+        form.fill("Source", source_bucket=pipeline.cloud.source_bucket)
+        assert "'the name of a Cloud Storage bucket alone" in form.refusal("destination_bucket")
+        form.fill("Destination", destination_bucket=pipeline.cloud.destination_bucket)
+        form.fill("How fast", workers="99", threads="8")
+        assert form.value("workers") == "64"
+        form.fill("How fast", workers="2")
+        form.fill("Queue, records and logs", log_name="edgehaul-browser")
+
+        run = form.trigger()
+        run.wait_until("Success")
+        run.open_task("preflight")
+        assert run.links()["Distribution"] == f"{pipeline.cloud.edge_url}/"
+        run.open_task("verify")
+        links = run.links()
+        assert quote(f"{pipeline.cloud.destination_bucket}/photos/{run.run_id}") in links["Destination"]
+        assert links["Report"].endswith("/report.json;tab=live_object")
+        assert "logs%2Fedgehaul-browser" in links["Cloud Logging"]
+        assert '"listed": 30, "copied": 30' in run.log()
+        result = run.result()
+        run.picture(pictures / "result.png")
+    for count in ("listed", "copied", "matched"):
+        assert f'"{count}": 30' in result
+    assert len(names(pipeline, pipeline.cloud.destination_bucket, f"photos/{run.run_id}/")) == 30

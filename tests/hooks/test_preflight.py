@@ -397,6 +397,10 @@ def test_one_object_that_is_refused_does_not_stop_a_run(rig: Rig) -> None:
 def test_trouble_that_may_pass_is_told_from_what_a_person_has_to_change(rig: Rig) -> None:
     refuse(rig.gcs, "GET /storage", 503)
     assert only(rig.check(), Mark.FAILED).is_passing
+    rig.gcs.faults.replace([])
+    refuse(rig.edge, "GET", 502)
+    assert only(rig.check(), Mark.FAILED).is_passing
+    rig.edge.faults.replace([])
     refuse(rig.gcs, "GET /storage", 401, json.dumps({"error": {"message": "who?", "errors": [{"reason": "required"}]}}))
     failed = only(rig.check(), Mark.FAILED)
     assert not failed.is_passing

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -213,6 +214,33 @@ def test_an_error_in_chunks_is_passed_on_whole() -> None:
         server.stop()
         origin.shutdown()
     assert (answer.status, answer.body, answer.headers["Content-Length"]) == (404, b"<Error/>", "8")
+
+
+class ForgetfulOrigin(ChunkedOrigin):
+    """Ends connections that are idle, as servers do; the first four requests come at the same time."""
+
+    timeout = 0.1
+    together = threading.Barrier(4)
+
+    def do_GET(self) -> None:
+        if self.path == "/b/together":
+            self.together.wait(timeout=10)
+        super().do_GET()
+
+
+def test_connections_that_have_been_idle_for_long_do_no_harm() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), ForgetfulOrigin) as origin:
+        threading.Thread(target=origin.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{origin.server_port}"
+        server = EdgeServer(url, "b", access_key_id="a", secret_access_key="s", restrict=False)
+        server.start()
+        with ThreadPoolExecutor(4) as viewers:
+            assert {answer.status for answer in viewers.map(lambda _: ask(server, "/together"), range(4))} == {404}
+        time.sleep(0.5)
+        answer = ask(server, "/x")
+        server.stop()
+        origin.shutdown()
+    assert answer.status == 404
 
 
 @pytest.mark.parametrize("target", ["/\u00e9", "http://elsewhere/x", "*", "/x\x01"])

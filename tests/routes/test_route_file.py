@@ -11,6 +11,7 @@ import pytest
 from routes.route_file import SETTING, RoutesFile, read_routes
 
 ROOT = Path(__file__).resolve().parents[2]
+QUEUE = "https://sqs.eu-west-1.amazonaws.com/111122223333/photos"
 SOUND = """routes:
   - name: sound
     source: {bucket: my-source}
@@ -89,6 +90,29 @@ def test_the_least_entry_is_started_by_hand_one_run_at_a_time(read) -> None:
     assert route.destination == ("my-destination", "")
 
 
+def test_a_queue_is_read_with_the_sources_connection_unless_another_is_named(read) -> None:
+    entry = SOUND.replace("my-source}", "my-source, connection: aws_media}") + f"    schedule: {{sqs: {QUEUE!r}"
+    (route,) = read(f"{entry}}}\n").routes
+    assert (route.queue, route.queue_conn_id, route.cron) == (QUEUE, "aws_media", None)
+    (route,) = read(f"{entry}, connection: aws_queue, cron: '@daily'}}\n").routes
+    assert (route.queue, route.queue_conn_id, route.cron) == (QUEUE, "aws_queue", "@daily")
+    (route,) = read(SOUND + f"    schedule: {{sqs: {QUEUE!r}}}\n").routes
+    assert route.queue_conn_id == "aws_default"
+
+
+def test_a_route_with_a_queue_alone_has_a_time_zone_for_the_dates_of_its_destination(read) -> None:
+    entry = SOUND + f"    schedule: {{sqs: {QUEUE!r}, timezone: "
+    assert read(f"{entry}Europe/Berlin}}\n").routes[0].timezone == "Europe/Berlin"
+    (problem,) = read(f"{entry}CEST}}\n").problems
+    assert "schedule.timezone: 'CEST' is no time zone" in problem
+
+
+def test_a_queue_that_cannot_be_read_here_is_a_sentence(read, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("routes.notifications.find_spec", lambda name: None)
+    (problem,) = read(SOUND + f"    schedule: {{sqs: {QUEUE!r}}}\n").problems
+    assert problem.endswith("read with aiobotocore, which is not installed: pip install aiobotocore")
+
+
 # What is changed in FULL, what then stands at which line, and the sentence's end.
 WRONG = [
     (
@@ -156,7 +180,12 @@ WRONG = [
     ('cron: "@daily"', "cron: daily", 18, "schedule.cron: 'daily' is no schedule: write the five fields of cron"),
     ('cron: "@daily"', "cron: 0 0 * * * *", 18, "schedule.cron: '0 0 * * * *' is no schedule"),
     ('cron: "@daily"', "crom: x", 18, "schedule.crom: there is no such field; did you mean cron?"),
-    ('cron: "@daily"', "crom: x", 17, "schedule.cron: it is missing: add it"),
+    ('cron: "@daily"', "crom: x", 17, "schedule: it does not say when: add cron, sqs or both"),
+    ('cron: "@daily"', "sqs: photos", 18, "schedule.sqs: 'photos' does not fit here: choose the URL of a standard SQS"),
+    ('cron: "@daily"', f"sqs: {QUEUE}.fifo", 18, "schedule.sqs: 'https://sqs."),
+    ('cron: "@daily"', f"sqs: {QUEUE}", 8, "source.prefix: what arrives at the end of a day would be looked for under"),
+    ('cron: "@daily"', f"sqs: {QUEUE}", 20, "schedule.start: it is for intervals of time: add schedule.cron"),
+    ("start: 2026-01-01", "connection: aws_queue", 20, "schedule.connection: only a queue is read with one"),
     ("timezone: Europe/Berlin", "timezone: CEST", 19, "schedule.timezone: 'CEST' is no time zone: write an IANA name"),
     ("timezone: Europe/Berlin", "timezone: ../UTC", 19, "schedule.timezone: '../UTC' is no time zone"),
     ("start: 2026-01-01", "start: 2026-02-30", 20, "schedule.start: '2026-02-30' is no day of the calendar"),

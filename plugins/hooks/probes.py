@@ -121,12 +121,14 @@ class GcsProbe:
     def begin_parts(self, name: str) -> bool:
         """Begin and abort an upload in parts; False where the server has none."""
         from transfer.backends.driving import complete
-        from transfer.backends.gcs_sink import GcsSink
+        from transfer.backends.gcs_parts import NO_SUCH_THING, GcsPartsUpload, begin_parts
+        from transfer.backends.gcs_stored import Capabilities
 
-        upload = complete(GcsSink(self._client).begin_parts(name, {}), self._stop)
-        if upload is not None:
-            complete(upload.abort(), self._stop)
-        return upload is not None
+        client, capabilities = self._client, Capabilities()
+        token = complete(begin_parts(client, name, {}, capabilities, no_such_thing=NO_SUCH_THING), self._stop)
+        if token is not None:
+            complete(GcsPartsUpload(client, name, token, capabilities).abort(), self._stop)
+        return token is not None
 
 
 class PubSubProbe:

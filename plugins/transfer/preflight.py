@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Protocol
@@ -26,6 +26,9 @@ TRIED_OBJECTS = 3
 PASSING = (429, 500, 502, 503, 504)
 """Answers of the edge that another try may not meet: it is busy, or its origin is."""
 PUBLISH, ATTACH = "pubsub.topics.publish", "pubsub.topics.attachSubscription"
+
+
+ONE_STREAM = "large objects go in one stream each"
 
 
 class Mark(StrEnum):
@@ -259,11 +262,14 @@ class Preflight:
             if bucket.begin_parts(name):
                 yield _passed(tried)
             else:
-                said = "this server has none: large objects go in one stream each"
+                said = f"this server has none: {ONE_STREAM}"
                 yield Finding(mark=Mark.NOT_MADE, tried=tried, said=said)
         except TransferError as error:
             permissions = "storage.multipartUploads.create and storage.multipartUploads.abort"
-            yield _refused(tried, error, permissions, bucket)
+            refused = _refused(tried, error, permissions, bucket)
+            if error.http_status == 403:  # nothing worse than slower
+                refused = replace(refused, mark=Mark.WARNED, said=f"{refused.said}; until then {ONE_STREAM}")
+            yield refused
         tried = f"delete {place}/{name}"
         try:
             bucket.delete(name)

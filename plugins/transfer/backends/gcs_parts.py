@@ -41,20 +41,29 @@ _FIELD_HEADERS = {
 _UPLOAD_ID = re.compile(r"<UploadId>([^<]+)</UploadId>")
 _HEADER_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-_NO_SUCH_THING = (400, 403, 404, 405, 411, 501)
-"""How servers without the XML API's multipart uploads answer, or without the permission for them
-(`storage.multipartUploads.create`). A bucket that is missing or closed to us shows in every other request."""
+NO_SUCH_THING = (400, 404, 405, 411, 501)
+"""How servers without the XML API's multipart uploads answer. A missing bucket shows in every other request."""
+FORBIDDEN = 403
+"""Such a server too, or the permission for them is missing (`storage.multipartUploads.create`)."""
 
 
 def begin_parts(
-    client: GcsClient, name: str, resource: Mapping[str, object], capabilities: Capabilities
+    client: GcsClient,
+    name: str,
+    resource: Mapping[str, object],
+    capabilities: Capabilities,
+    *,
+    no_such_thing: Sequence[int] = (*NO_SUCH_THING, FORBIDDEN),
 ) -> Step[str | None]:
-    """The id of a new upload; None when the server has none, or when headers cannot carry this metadata unchanged."""
+    """The id of a new upload; None when the server has none, or when headers cannot carry this metadata unchanged.
+
+    `no_such_thing` are the answers that mean that the server has none.
+    """
     headers = _headers(resource)
     if headers is None or not capabilities.takes_parts:
         return None
     answer = yield from client.send(
-        "POST", f"{client.xml_url(name)}?uploads", headers=headers, accept=(200, *_NO_SUCH_THING)
+        "POST", f"{client.xml_url(name)}?uploads", headers=headers, accept=(200, *no_such_thing)
     )
     found = _UPLOAD_ID.search(answer.text) if answer.status == 200 else None
     if found is None:

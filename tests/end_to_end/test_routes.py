@@ -258,6 +258,7 @@ def test_a_person_triggers_a_run_in_the_browser_and_reads_its_result(pipeline: P
         assert form.red_fields() == []
 
         form.fill("What to move", source_prefix="albums/%Y/", destination_prefix="photos/{dag_run_id}/")
+        form.fill("Source", source_bucket="my-photos")
         form.picture(pictures / "form.png")
         form.fill("Source", source_bucket="s3://My_Photos/2026")
         assert "'the name of an S3 bucket alone: 3 to 63 lower-case letters, digits" in form.refusal("source_bucket")

@@ -1,8 +1,12 @@
 """The engine beside its peers on the same servers, interleaved, medians of several rounds.
 
-Without more, fast servers are started on loopback. With AWS_ENDPOINT_URL_S3, STORAGE_EMULATOR_HOST, PUBSUB_EMULATOR_HOST
-and EDGE_URL in the environment those are used, with the buckets EDGEHAUL_BENCH_SOURCE and EDGEHAUL_BENCH_DESTINATION: what
-is missing in the first is uploaded, and what is copied to the second stays there.
+Without more, fast servers are started on loopback. With AWS_ENDPOINT_URL_S3, STORAGE_EMULATOR_HOST and PUBSUB_EMULATOR_HOST in
+the environment those are used, and the edge of EDGE_URL (public) or of the connection AIRFLOW_CONN_CLOUDFRONT_DEFAULT (signed or
+public); with the buckets EDGEHAUL_BENCH_SOURCE and EDGEHAUL_BENCH_DESTINATION: what is missing in the first is uploaded, and
+what is copied to the second stays there.
+
+All of it takes half an hour on a quiet machine. In pieces: --show lists the tables, --only makes some of them, and --write-docs
+replaces only the sections of what was measured.
 """
 
 from __future__ import annotations
@@ -36,7 +40,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rounds = options.rounds or (3 if options.quick else 5)
     part_size_bytes = options.part_mib * MIB
     planned = cases(workloads, options.threads, options.peers, is_quick=options.quick)
+    planned = [case for case in planned if any(text in case.title for text in options.only)]
+    if options.show:
+        print(*(case.title for case in planned), sep="\n")
+        return 0
     given = given_endpoints(os.environ, options.edge)
+    if given is not None and not given.can_be_delayed:
+        planned = [case for case in planned if not case.delay_ms]
+    workloads = [known[name] for name in known if name in {case.workload.name.partition("-")[0] for case in planned}]
     command = shlex.join(["python", "-m", "benchmarks", *(sys.argv[1:] if arguments is None else arguments)])
     report = Report(command=command, rounds=rounds, part_size_bytes=part_size_bytes)
 
@@ -72,7 +83,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--part-mib", type=int, default=32, help="TransferConfig.part_size_bytes; default: %(default)s")
     parser.add_argument("--quick", action="store_true", help="fewer and smaller objects, one number of threads")
     parser.add_argument("--edge", metavar="URL", help="what a key is appended to; also EDGE_URL")
-    parser.add_argument("--write-docs", action="store_true", help="write docs/benchmarks.md")
+    parser.add_argument(
+        "--only", nargs="+", default=[""], metavar="TEXT", help="only tables with one of these in the title"
+    )
+    parser.add_argument("--show", action="store_true", help="list the tables, and measure nothing")
+    parser.add_argument("--write-docs", action="store_true", help="write what is measured into docs/benchmarks.md")
     parser.add_argument("--json", type=Path, default=REPOSITORY / ".local" / "bench.json", help="default: %(default)s")
     return parser
 
@@ -113,7 +128,7 @@ def _run_case(case: Case, endpoints: Endpoints, rounds: int, part_size_bytes: in
                     continue
                 samples[name].append(sample)
                 print(f"  round {number}  {name:20} {told(sample)}", flush=True)
-    return Result(case, {name: taken for name, taken in samples.items() if taken}, failures)
+    return Result(case, {name: taken for name, taken in samples.items() if taken}, failures, endpoints.description)
 
 
 def told(sample: Sample) -> str:

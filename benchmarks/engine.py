@@ -39,7 +39,6 @@ from transfer.backends.pubsub import (
     ensure_topic,
 )
 from transfer.backends.s3_listing import list_objects
-from transfer.backends.signing import PublicUrls
 from transfer.errors import SinkUnavailable, SourceUnavailable, Stage
 from transfer.event_log import NoEventLog
 from transfer.listing import ListingSummary, list_and_publish
@@ -72,6 +71,8 @@ class EngineTask:
     """The source prefix, without its slash: the workload's name."""
     threads: int
     part_size_bytes: int
+    edge_query: str = ""
+    """What a signed edge accepts for all of the folder: one signature, as in the pipeline."""
     source_bucket: str = BUCKET
     destination_bucket: str = DESTINATION
 
@@ -90,6 +91,16 @@ class _TimedMover:
 
     def help(self) -> Step[bool]:
         return self._mover.help()
+
+
+@dataclass(frozen=True, slots=True)
+class _GivenQuery:
+    """A `UrlAuthorizer` by a signature made before."""
+
+    text: str
+
+    def query(self, escaped_prefix: str) -> str:
+        return self.text
 
 
 class Engine:
@@ -224,7 +235,12 @@ class Engine:
         curl = CurlClient(unavailable=SourceUnavailable, stage=Stage.DOWNLOAD, timeouts=self._config.timeouts)
         sink, retrier = GcsSink(self._gcs_client(), self._capabilities), self._retrier()
         return ObjectMover(
-            EdgeSource(curl, base_url=self._task.edge_url, prefix=self._naming.source_prefix, authorizer=PublicUrls()),
+            EdgeSource(
+                curl,
+                base_url=self._task.edge_url,
+                prefix=self._naming.source_prefix,
+                authorizer=_GivenQuery(self._task.edge_query),
+            ),
             sink,
             naming=self._naming,
             retrier=retrier,

@@ -32,6 +32,7 @@ class PeerTask:
     peer: str
     s3_url: str
     edge_url: str
+    edge_query: str
     gcs_url: str
     run_id: str
     folder: str
@@ -116,7 +117,7 @@ def script(task: PeerTask) -> None:
         if not hasattr(local, "curl"):
             local.curl = pycurl.Curl()
         with tempfile.NamedTemporaryFile(dir=_scratch()) as file:
-            local.curl.setopt(pycurl.URL, f"{task.edge_url}/{key}")
+            local.curl.setopt(pycurl.URL, f"{task.edge_url}/{key}?{task.edge_query}".rstrip("?"))
             local.curl.setopt(pycurl.FAILONERROR, 1)
             local.curl.setopt(pycurl.NOSIGNAL, 1)
             local.curl.setopt(pycurl.WRITEDATA, file)

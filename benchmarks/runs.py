@@ -97,6 +97,7 @@ def _python(
     task: dict[str, object] = {
         "s3_url": endpoints.s3_url,
         "edge_url": endpoints.edge_url,
+        "edge_query": endpoints.authorizer.query(f"{workload.name}/"),
         "gcs_url": endpoints.gcs_url,
         "run_id": run_id,
         "folder": workload.name,

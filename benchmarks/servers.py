@@ -13,16 +13,18 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from benchmarks.measure import REPOSITORY
 from benchmarks.source import Content
 from benchmarks.workloads import BUCKET, DESTINATION, Workload, part_hashes, write_content
+from transfer.backends.signing import PublicUrls, UrlAuthorizer
 
 READY_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 10.0
+EDGE_CONNECTION = "AIRFLOW_CONN_CLOUDFRONT_DEFAULT"
 
 NGINX = """
 worker_processes {workers};
@@ -70,9 +72,19 @@ class Endpoints:
     description: str
     pids: tuple[int, ...] = ()
     """The servers started here, for their CPU time."""
+    authorizer: UrlAuthorizer = field(default_factory=PublicUrls)
+    """What the edge lets its readers in by."""
     has_counting_sink: bool = False
     source_bucket: str = BUCKET
     destination_bucket: str = DESTINATION
+
+    @property
+    def can_be_delayed(self) -> bool:
+        """Whether something can be put in front of the edge: on this machine, and no signature names its address."""
+        edge = urlsplit(self.edge_url)
+        return (
+            edge.hostname in ("127.0.0.1", "localhost") and bool(edge.port) and isinstance(self.authorizer, PublicUrls)
+        )
 
 
 class Processes:
@@ -125,20 +137,34 @@ def given_endpoints(environment: Mapping[str, str], edge_url: str | None) -> End
     """The servers the environment names, if it names any. Raises ValueError when it names only some."""
     names = ("AWS_ENDPOINT_URL_S3", "STORAGE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST")
     values = [environment.get(name, "") for name in names]
-    edge = edge_url or environment.get("EDGE_URL", "")
+    edge, authorizer = edge_url or environment.get("EDGE_URL", ""), PublicUrls()
     if not any((*values, edge)):
         return None
+    if not edge and EDGE_CONNECTION in environment:
+        edge, authorizer = _connected_edge()
     if not all((*values, edge)):
-        raise ValueError(f"set all of {', '.join(names)} and EDGE_URL (or --edge), or none of them")
+        raise ValueError(
+            f"set all of {', '.join(names)} and one of EDGE_URL (or --edge) and {EDGE_CONNECTION}, or none of them"
+        )
     return Endpoints(
         s3_url=values[0].rstrip("/"),
         edge_url=edge.rstrip("/"),
         gcs_url=values[1].rstrip("/"),
         pubsub_host=values[2],
         description="the servers named in the environment",
+        authorizer=authorizer,
         source_bucket=environment.get("EDGEHAUL_BENCH_SOURCE", BUCKET),
         destination_bucket=environment.get("EDGEHAUL_BENCH_DESTINATION", DESTINATION),
     )
+
+
+def _connected_edge() -> tuple[str, UrlAuthorizer]:
+    """Where the connection `cloudfront_default` leads, and its signature: as in the pipeline."""
+    os.environ.setdefault("AIRFLOW_HOME", str(REPOSITORY / ".local" / "bench-airflow"))
+    from hooks.cloudfront import CloudfrontHook  # Airflow takes seconds to import
+
+    hook = CloudfrontHook()
+    return hook.base_url, hook.get_signer()
 
 
 @contextlib.contextmanager

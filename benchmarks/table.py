@@ -30,6 +30,11 @@ COLUMNS = (
     "CPU/object",
     "peak RSS",
 )
+HEAD = """# Benchmarks
+
+Written by `python -m benchmarks --write-docs`, which replaces the sections of what it measures. Medians of some rounds, the
+contenders interleaved. Clients, servers and whatever else runs share the machine's cores.
+"""
 NOTES = """
 - Rates and costs are per object copied, so that slow contenders may copy a subset: the column "objects" says how many.
   CPU is user and system time of the process and its children. Peak RSS is the kernel's `VmHWM`.
@@ -37,7 +42,7 @@ NOTES = """
   below 1 are cheaper.
 - "servers' CPU" is how many cores the servers had used in the meantime: near the machine's, they are the limit.
 - engine: one worker, from the first pull to the last ack, ledger included, its listing apart (told below each table).
-  engine data path: the same movers on threads over a list in memory, without queue and ledger.
+  engine data path: the same movers on lanes over a list in memory, without queue and ledger.
 - rclone: `copy` with `--transfers` = threads, one listing (`--fast-list`), no HEAD per object (`--use-server-modtime`),
   `--no-check-dest --ignore-checksum`; the whole process from start to end. "checks on" is without these last two flags.
 - operator: `S3ToGCSOperator.execute`, one object after another. transfer_manager: boto3 to files on tmpfs, then
@@ -57,6 +62,9 @@ class Result:
     case: Case
     samples: dict[str, list[Sample]]
     failures: dict[str, str]
+    servers: str
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    load_average: float = field(default_factory=lambda: os.getloadavg()[1])
 
     def medians(self, contender: str) -> dict[str, float]:
         """The median of each measure over the rounds."""
@@ -109,7 +117,7 @@ class Report:
     results: list[Result] = field(default_factory=list)
 
     def write(self, json_path: Path, docs_path: Path | None) -> None:
-        """Everything as JSON, and the tables as a document."""
+        """Everything as JSON, and the tables as a document, in which sections of what was not measured stay."""
         document = {
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
             "cores": os.cpu_count(),
@@ -123,24 +131,27 @@ class Report:
         json_path.parent.mkdir(parents=True, exist_ok=True)
         json_path.write_text(json.dumps(document, indent=1) + "\n")
         if docs_path is not None:
-            docs_path.write_text(self.markdown())
+            before = docs_path.read_text() if docs_path.exists() else ""
+            docs_path.write_text(self.markdown(before))
 
-    def markdown(self) -> str:
-        """The tables, with the day and the machine they were made on."""
-        lines = [
-            "# Benchmarks",
-            "",
-            f"Written by `{self.command}` on {datetime.now(UTC):%Y-%m-%d}, on a machine with {os.cpu_count()} cores"
-            f" ({platform.machine()}, Python {platform.python_version()}), whose load average was"
-            f" {os.getloadavg()[2]:.1f} over the last 15 minutes. Clients, servers and whatever else runs share the cores.",
-            "",
-            f"Servers: {self.servers}. Medians of {self.rounds} rounds, contenders interleaved."
-            f" Parts of {self.part_size_bytes // MIB} MiB.",
-            NOTES,
-        ]
+    def markdown(self, before: str = "") -> str:
+        """One section a case, in place of that of the same title in the document `before`."""
+        sections = {part.partition("\n")[0]: f"## {part.rstrip()}" for part in before.split("\n## ")[1:]}
         for result in self.results:
-            lines += [f"## {result.case.title}", "", *_table(result), ""]
-        return "\n".join([*lines, *_latency(self.results)]).rstrip() + "\n"
+            lines = [f"## {result.case.title}", "", self._made(result), "", *_table(result)]
+            sections[result.case.title] = "\n".join(lines)
+        last = [result for result in self.results if result.case.delay_ms][-1:]
+        if told := _latency(self.results):
+            sections[last[0].case.title] += f"\n\n{told}"
+        return "\n\n".join([HEAD + NOTES.rstrip(), *sections.values()]) + "\n"
+
+    def _made(self, result: Result) -> str:
+        """When and on what."""
+        return (
+            f"{result.at:%Y-%m-%d}, {os.cpu_count()} cores ({platform.machine()}, Python {platform.python_version()}), load"
+            f" average {result.load_average:.1f} over 5 minutes. {result.servers}. {self.rounds} rounds, parts of"
+            f" {self.part_size_bytes // MIB} MiB."
+        )
 
 
 def _table(result: Result) -> list[str]:
@@ -182,7 +193,7 @@ def _phases(result: Result) -> str:
     return text
 
 
-def _latency(results: Sequence[Result]) -> list[str]:
+def _latency(results: Sequence[Result]) -> str:
     """What threads pay where every request waits, the wait for the last ack left out: it is the same for any number."""
     rates = {
         item.case.threads: item.samples[ENGINE][0].objects / item.medians(ENGINE)["moved_s"]
@@ -190,9 +201,9 @@ def _latency(results: Sequence[Result]) -> list[str]:
         if item.case.delay_ms and ENGINE in item.samples
     }
     if len(rates) < 2:
-        return []
+        return ""
     low, high = min(rates), max(rates)
-    return [
+    return (
         f"With latency, from the first pull to the last object, {high} threads make {rates[high]:,.0f} objects/s:"
         f" {rates[high] / rates[low]:.1f} times the rate of {low}, {rates[low]:,.1f}."
-    ]
+    )

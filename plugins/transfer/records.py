@@ -12,7 +12,6 @@ import json
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 
 from transfer.errors import Stage
 from transfer.messages import object_fields, object_of
@@ -23,31 +22,49 @@ CONTENT_TYPE = "application/x-ndjson"
 SETTLED = "settled-messages"
 FAILURES = "failures"
 LINES_AT_ONCE = 500
-"""What is text before it is packed: a shard of any length takes little memory besides its packed bytes."""
+"""What is text before it is packed."""
 GZIP = 31
 """zlib's `wbits` for a gzip header and the largest window."""
 
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+"""One line as JSON, without its end. Made once: json.dumps makes an encoder for every line."""
+
+
+class _Packed:
+    """Lines of a shard, packed as they come: one of any length takes little memory besides its packed bytes."""
+
+    def __init__(self) -> None:
+        # Level 1: the ledger must not cost more CPU than the copying. zlib writes no time, so the same lines give the same bytes.
+        self._packer = zlib.compressobj(1, wbits=GZIP)
+        self._bytes = bytearray()
+        self._text: list[str] = []
+        self.lines = 0
+
+    def add(self, line: Mapping[str, object]) -> None:
+        """One more."""
+        self._text.append(_encode(line) + "\n")
+        self.lines += 1
+        if len(self._text) >= LINES_AT_ONCE:
+            self._pack()
+
+    def write(self, state: StateStore, name: str, **metadata: str) -> None:
+        """Store all of them as the shard `<name>.jsonl.gz`; nothing can be added then."""
+        self._pack()
+        self._bytes += self._packer.flush()
+        state.write(f"{name}.jsonl.gz", bytes(self._bytes), content_type=CONTENT_TYPE, metadata=metadata)
+
+    def _pack(self) -> None:
+        self._bytes += self._packer.compress("".join(self._text).encode("utf-8", "surrogatepass"))
+        self._text.clear()
+
+
 def write_shard(state: StateStore, name: str, lines: Iterable[Mapping[str, object]], **metadata: str) -> None:
     """Store the lines as one gzip-compressed shard `<name>.jsonl.gz`."""
-    write_lines(state, name, map(encode_line, lines), **metadata)
-
-
-encode_line = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-"""One line as JSON, without its end."""
-
-
-def write_lines(state: StateStore, name: str, lines: Iterable[str], **metadata: str) -> None:
-    """Store encoded lines as one shard."""
-    # Level 1: the ledger must not cost more CPU than the copying. zlib writes no time, so the same lines give the same bytes.
-    packer = zlib.compressobj(1, wbits=GZIP)
-    packed = bytearray()
-    rest = iter(lines)
-    while some := list(islice(rest, LINES_AT_ONCE)):
-        text = "".join(line + "\n" for line in some)
-        packed += packer.compress(text.encode("utf-8", "surrogatepass"))
-    packed += packer.flush()
-    state.write(f"{name}.jsonl.gz", bytes(packed), content_type=CONTENT_TYPE, metadata=metadata)
+    packed = _Packed()
+    for line in lines:
+        packed.add(line)
+    packed.write(state, name, **metadata)
 
 
 def read_shards(state: StateStore, prefix: str) -> Iterator[dict[str, object]]:
@@ -71,21 +88,21 @@ class ShardWriter:
         self._state = state
         self._prefix = prefix
         self._shard_lines = shard_lines
-        self._lines: list[str] = []
+        self._packed = _Packed()
         self._shards = 0
 
     def add(self, line: Mapping[str, object]) -> None:
         """One line; it is stored for certain only after `flush`."""
-        self._lines.append(encode_line(line))
-        if len(self._lines) >= self._shard_lines:
+        self._packed.add(line)
+        if self._packed.lines >= self._shard_lines:
             self.flush()
 
     def flush(self) -> None:
         """Store what has not been stored yet."""
-        if self._lines:
-            write_lines(self._state, f"{self._prefix}{self._shards:06d}", self._lines)
+        if self._packed.lines:
+            self._packed.write(self._state, f"{self._prefix}{self._shards:06d}")
             self._shards += 1
-            self._lines = []
+            self._packed = _Packed()
 
 
 MANIFEST = "manifest"

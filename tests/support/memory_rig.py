@@ -37,11 +37,17 @@ class MemoryRig:
     """Servers with `count` objects of zeros."""
 
     task: EngineTask
+    count: int
     environment: dict[str, str]
 
     def moved(self) -> dict[str, float]:
         """All of them moved by lanes alone; what that took, in bytes and seconds."""
         return run_module("benchmarks.engine", {**asdict(self.task), "is_bare": True}, self.environment, TIMEOUT_S)
+
+    def lister_peak_bytes(self) -> int:
+        """All of them listed and published by a process of its own; its peak."""
+        ensure_topic(pubsub_v1.PublisherClient(), TOPIC)
+        return self._peak_bytes("list", asdict(self.task))
 
     def worker_peak_bytes(self) -> int:
         """All of them listed here and moved by a worker in a process of its own; its peak."""
@@ -50,17 +56,19 @@ class MemoryRig:
             ensure_topic(publisher, topic)
         create_subscription(subscriber, SUBSCRIPTION, topic=TOPIC, run_id=RUN, ack_deadline_s=ACK_DEADLINE_S)
         summary = Engine(self.task)._list(PubSubRequests(publisher, TOPIC, NoEventLog()))
-        spec = json.dumps([asdict(self.task), summary.messages, summary.objects, summary.bytes])
+        return self._peak_bytes("work", asdict(self.task), summary.messages, summary.objects, summary.bytes)
+
+    def _peak_bytes(self, what: str, *spec: object) -> int:
         done = subprocess.run(
-            [sys.executable, __file__, spec],
+            [sys.executable, __file__, what, json.dumps(spec)],
             env=self.environment,
             capture_output=True,
             text=True,
             timeout=TIMEOUT_S,
         )
         assert done.returncode == 0, done.stderr[-3000:]
-        copied, peak_bytes = map(int, done.stdout.split())
-        assert copied == summary.objects
+        objects, peak_bytes = map(int, done.stdout.split())
+        assert objects == self.count
         return peak_bytes
 
 
@@ -98,7 +106,7 @@ def zeros(
         )
         os.environ["PUBSUB_EMULATOR_HOST"] = processes.module("localcloud.pubsub")
         paths = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        yield MemoryRig(task=task, environment=os.environ | paths)
+        yield MemoryRig(task=task, count=count, environment=os.environ | paths)
     finally:
         os.environ.pop("PUBSUB_EMULATOR_HOST", None)
         processes.stop()
@@ -106,8 +114,17 @@ def zeros(
 
 
 def main() -> None:
-    """The worker of `worker_peak_bytes`."""
-    fields, messages, objects, size_bytes = json.loads(sys.argv[1])
+    """One process of `_peak_bytes`: how many objects it did, and its peak."""
+    done = {"list": _list, "work": _work}[sys.argv[1]](*json.loads(sys.argv[2]))
+    print(done, peak_rss_bytes(os.getpid()))
+
+
+def _list(fields: dict[str, object]) -> int:
+    publisher = PubSubRequests(pubsub_v1.PublisherClient(), TOPIC, NoEventLog())
+    return Engine(EngineTask(**fields))._list(publisher).objects
+
+
+def _work(fields: dict[str, object], messages: int, objects: int, size_bytes: int) -> int:
     engine = Engine(EngineTask(**fields))
     engine._config = replace(engine._config, is_ramped=False)
     summary = SimpleNamespace(messages=messages, objects=objects, bytes=size_bytes)
@@ -116,8 +133,7 @@ def main() -> None:
         PubSubQueue(pubsub_v1.SubscriberClient(), SUBSCRIPTION, ack_deadline_s=ACK_DEADLINE_S),
         PubSubFailures(pubsub_v1.PublisherClient(), ERROR_TOPIC, run_id=RUN),
     )
-    copied = worker.run().copied
-    print(copied, peak_rss_bytes(os.getpid()))
+    return worker.run().copied
 
 
 if __name__ == "__main__":

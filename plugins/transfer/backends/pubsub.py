@@ -102,7 +102,8 @@ class _Publisher:
             self._outstanding.append(self._client.publish(self._topic, body, **attributes))
         except (google_exceptions.GoogleAPIError, GoogleAuthError, publisher_exceptions.MessageTooLargeError) as error:
             raise pubsub_error(error, self._topic, self._stage) from error
-        if len(self._outstanding) > MAX_OUTSTANDING:
+        # A future keeps its batch in memory, so those that are done are not kept.
+        while self._outstanding and (len(self._outstanding) > MAX_OUTSTANDING or self._outstanding[0].done()):
             self._await(self._outstanding.popleft())
 
     def flush(self) -> None:

@@ -63,6 +63,8 @@ class Assignment:
     destination_bucket: str
     messages: int
     """How many messages the listing published."""
+    numbers: tuple[range, ...] = ()
+    """Theirs, if not all from 0 on: what a lister published and then died before it counted has others."""
     objects: int
     bytes: int
 
@@ -245,11 +247,10 @@ class Worker:
 
     def _accept(self, delivery: Delivery) -> None:
         """Take the request in, or settle at once what is not for this run or no request at all."""
-        mine = (self._assignment.run_id, self._assignment.listing)
+        mine = self._assignment
         theirs = (delivery.attributes.get(RUN), delivery.attributes.get(LISTING))
-        if (
-            None not in theirs and theirs != mine
-        ):  # their run has its own copy; an older listing has none to wait for it
+        # Their run has its own copy; an older listing has none to wait for it.
+        if None not in theirs and theirs != (mine.run_id, mine.listing):
             self._settlement.add(delivery, (), number=None)
             return
         try:
@@ -259,6 +260,9 @@ class Worker:
             self._tell_failure(outcome.failure)
             self._progress.settled(outcome)
             self._settlement.add(delivery, (outcome,), number=None)
+            return
+        if mine.numbers and not any(request.number in numbers for numbers in mine.numbers):
+            self._settlement.add(delivery, (), number=None)  # its objects were published again
             return
         self._requests += 1
         self._accepted.append(_Work(delivery, request))

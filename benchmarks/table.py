@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.document import write_main
 from benchmarks.plan import Case
 from benchmarks.runs import BARE, ENGINE, Sample
 from benchmarks.workloads import MIB
@@ -123,7 +124,7 @@ class Report:
         json_path.parent.mkdir(parents=True, exist_ok=True)
         json_path.write_text(json.dumps(document, indent=1) + "\n")
         if docs_path is not None:
-            docs_path.write_text(self.markdown())
+            write_main(self.markdown(), docs_path)
 
     def markdown(self) -> str:
         """The tables, with the day and the machine they were made on."""

@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from benchmarks.document import DOCUMENT
 from benchmarks.measure import REPOSITORY, PeerFailed
 from benchmarks.plan import Case, cases
 from benchmarks.populate import populate
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def add(case: Case, endpoints: Endpoints) -> None:
         report.results.append(_run_case(case, endpoints, rounds, part_size_bytes))
-        report.write(options.json, REPOSITORY / "docs" / "benchmarks.md" if options.write_docs else None)
+        report.write(options.json, DOCUMENT if options.write_docs else None)
 
     with _servers(workloads, given, is_faithful=False) as endpoints:
         report.servers = endpoints.description

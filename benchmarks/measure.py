@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 POLL_S = 0.02
@@ -83,16 +84,18 @@ def _children(pid: int) -> list[int]:
         return []
 
 
-def run_program(command: Sequence[str], environment: Mapping[str, str]) -> Usage:
-    """Run a program to its end and measure it. Raises PeerFailed unless it succeeds."""
+def run_program(command: Sequence[str], environment: Mapping[str, str], output: BinaryIO | None = None) -> Usage:
+    """Run a program to its end and measure it; what it prints may go to a file. Raises PeerFailed unless it succeeds."""
     meter = Meter()
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+    stdout, stderr = (subprocess.PIPE, subprocess.STDOUT) if output is None else (output, subprocess.PIPE)
+    with subprocess.Popen(command, env=environment, stdout=stdout, stderr=stderr) as process:
         peak_bytes = 0
         while process.poll() is None:
             peak_bytes = max(peak_bytes, peak_rss_bytes(process.pid))
             time.sleep(POLL_S)
-        assert process.stdout is not None
-        said = process.stdout.read().decode(errors="replace")
+        said_to = process.stdout or process.stderr
+        assert said_to is not None
+        said = said_to.read().decode(errors="replace")
     usage = meter.stop()
     if process.returncode:
         raise PeerFailed(f"{Path(command[0]).name} ended with {process.returncode}: {said[-2000:]}")

@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.document import with_sections
 from benchmarks.plan import Case
 from benchmarks.runs import BARE, ENGINE, Sample
 from benchmarks.workloads import MIB
@@ -136,14 +137,11 @@ class Report:
 
     def markdown(self, before: str = "") -> str:
         """One section a case, in place of that of the same title in the document `before`."""
-        sections = {part.partition("\n")[0]: f"## {part.rstrip()}" for part in before.split("\n## ")[1:]}
-        for result in self.results:
-            lines = [f"## {result.case.title}", "", self._made(result), "", *_table(result)]
-            sections[result.case.title] = "\n".join(lines)
+        sections = {result.case.title: "\n".join([self._made(result), "", *_table(result)]) for result in self.results}
         last = [result for result in self.results if result.case.delay_ms][-1:]
         if told := _latency(self.results):
             sections[last[0].case.title] += f"\n\n{told}"
-        return "\n\n".join([HEAD + NOTES.rstrip(), *sections.values()]) + "\n"
+        return with_sections(before, sections, head=HEAD + NOTES)
 
     def _made(self, result: Result) -> str:
         """When and on what."""

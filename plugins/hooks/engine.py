@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from transfer.retry import Retrier
 
 
-def source_listing(aws_conn_id: str, bucket: str, prefix: str) -> Iterator[ObjectMeta]:
-    """The source bucket's objects under a prefix, in byte order."""
+def source_listing(aws_conn_id: str, bucket: str, prefix: str, *, after: str = "") -> Iterator[ObjectMeta]:
+    """The source bucket's objects under a prefix, behind the key `after` if there is one, in byte order."""
     from transfer.backends.s3_listing import list_objects
 
-    return list_objects(S3SourceHook(aws_conn_id).get_conn(), bucket, prefix)
+    return list_objects(S3SourceHook(aws_conn_id).get_conn(), bucket, prefix, after=after)
 
 
 @dataclass(frozen=True, kw_only=True)

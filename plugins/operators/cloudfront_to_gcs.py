@@ -135,7 +135,7 @@ class CloudfrontToGcsWorker(BaseOperator):
         from hooks.engine import Destination, Messaging
         from transfer.begun import BegunMessages
         from transfer.naming import Naming
-        from transfer.records import Ledger
+        from transfer.records import Ledger, parse_ranges
         from transfer.worker import Assignment, Worker
 
         config = transfer_config(
@@ -180,6 +180,7 @@ class CloudfrontToGcsWorker(BaseOperator):
                 source_bucket=self.source_bucket,
                 destination_bucket=self.destination_bucket,
                 messages=self.slot["messages"],
+                numbers=tuple(parse_ranges(self.slot.get("numbers", ""))),
                 objects=self.slot["objects"],
                 bytes=self.slot["bytes"],
             ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +16,14 @@ from operators.links import DestinationLink, LogsLink, destination_url, logs_url
 from operators.live_progress import LiveProgress
 from operators.run_identity import STATE_PREFIX, RunIdentity, dag_name, run_name
 from operators.run_selection import run_selection
+from operators.stored_cursor import StoredCursor
 from operators.worker_settings import MIB
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from hooks.engine import Destination
+    from transfer.cursor import ListingCursor
     from transfer.listing import ListingSummary
     from transfer.model import ObjectMeta
     from transfer.plan import Plan
@@ -165,9 +167,15 @@ class S3ListToPubSubOperator(BaseOperator):
             },
         )
         conn = connections(aws=self.aws_conn_id, gcp=self.gcp_conn_id)
-        listing = run.listing_name(context["ti"].try_number)
+        stored = StoredCursor(context, self)
+        cursor = stored.load() if self._is_resumable else None
+        listing = cursor.listing if cursor else run.listing_name(context["ti"].try_number)
+        if cursor:
+            self.log.info("an earlier try listed and published %s objects: going on behind them", f"{cursor.listed:,}")
         with engine_errors(self.task_id, conn, events):
-            summary, plan = self._list(run, context["ti"].dag_id, listing, events, LiveProgress(context))
+            summary, plan = self._list(
+                run, context["ti"].dag_id, listing, events, LiveProgress(context), cursor, stored.save
+            )
             if not (summary.listed > summary.left_out or self._earlier or as_bool(self.allow_empty)):
                 raise AirflowFailException(self._why_nothing(summary))
         messages = summary.messages if self.mode == "transfer" else 0
@@ -181,6 +189,7 @@ class S3ListToPubSubOperator(BaseOperator):
             "run": run.to_dict(),
             "listing": listing,
             "messages": messages,
+            "numbers": summary.numbers,
             "objects": summary.objects,
             "bytes": summary.bytes,
         }
@@ -196,6 +205,7 @@ class S3ListToPubSubOperator(BaseOperator):
                 "workers": int(self.workers),
             },
         )
+        stored.forget()
         if plan is not None:
             context["ti"].xcom_push(key=PLAN_KEY, value=plan.to_dict())
         if self.mode != "transfer":
@@ -216,7 +226,14 @@ class S3ListToPubSubOperator(BaseOperator):
         return f"{nothing}: check bucket and prefix, or set allow_empty if that is expected"
 
     def _list(
-        self, run: RunIdentity, dag_id: str, listing: str, events: Any, live: LiveProgress
+        self,
+        run: RunIdentity,
+        dag_id: str,
+        listing: str,
+        events: Any,
+        live: LiveProgress,
+        cursor: ListingCursor | None,
+        on_cursor: Callable[[ListingCursor], None],
     ) -> tuple[ListingSummary, Plan | None]:
         from hooks.engine import Destination, Messaging
         from transfer.listing import list_and_publish
@@ -246,22 +263,30 @@ class S3ListToPubSubOperator(BaseOperator):
         selection = run_selection(self.selection, now_s=run.opened_at_s)
         # Also in the place of the topic, where nothing is to move.
         tally = PlanTally(naming, config, selection and selection.has_name)
+        after = cursor.after if cursor else ""
         summary = list_and_publish(
-            self._source(run, dag_id, destination),
+            self._source(run, dag_id, destination, after=after),
             # A verification compares everything, and only once: the reconciliation does it.
             ()
             if mode is Mode.VERIFY
-            else destination.listing().objects(naming.destination_prefix, leave_out=STATE_PREFIX, is_dated=False),
+            else destination.listing().objects(
+                naming.destination_prefix,
+                leave_out=STATE_PREFIX,
+                is_dated=False,
+                after=naming.name_of(after) if cursor else "",
+            ),
             naming=naming,
             overwrite=Overwrite.ALWAYS if mode is Mode.VERIFY else Overwrite(self.overwrite),
             publisher=messaging.requests(self.topic, events) if mode is Mode.TRANSFER else tally,
-            manifest=Manifest(destination.state(run.state_prefix), listing),
+            manifest=Manifest(destination.state(run.state_prefix), listing, shards=cursor.shards if cursor else 0),
             run_id=run.transfer_id,
             listing=listing,
             progress=Progress(),
             stop=self._stop,
             is_planned=bool(self.plan_run),
             selection=selection,
+            cursor=cursor,
+            on_cursor=on_cursor if self._is_resumable else None,
             on_report=live.show,
             on_pair=tally.take if mode is Mode.PLAN else lambda *pair: None,
         )
@@ -281,7 +306,9 @@ class S3ListToPubSubOperator(BaseOperator):
         write_plan(state, plan)
         self.log.info("the plan, also at %s%s:\n%s", state.uri, PLAN, plan_table(plan))
 
-    def _source(self, run: RunIdentity, dag_id: str, destination: Destination) -> Iterator[ObjectMeta]:
+    def _source(
+        self, run: RunIdentity, dag_id: str, destination: Destination, *, after: str = ""
+    ) -> Iterator[ObjectMeta]:
         """The source's objects, as S3, an inventory, a manifest, or an earlier run has them; this run is put on record first."""
         from hooks.engine import source_listing
         from hooks.source import SourceList
@@ -312,11 +339,16 @@ class S3ListToPubSubOperator(BaseOperator):
             )
             return listed.objects(self.log.info)
         if not self._earlier:
-            return source_listing(self.aws_conn_id, self.source_bucket, self.source_prefix)
+            return source_listing(self.aws_conn_id, self.source_bucket, self.source_prefix, after=after)
         done = "planned" if self.plan_run else "left unfinished"
         self.log.info("not listing S3: taking what the run %s %s", self._earlier, done)
         objects_of = planned_objects if self.plan_run else unfinished_objects
         return objects_of(destination.state(f"{STATE_PREFIX}{earlier}/"), run=self._earlier, now=record)
+
+    @property
+    def _is_resumable(self) -> bool:
+        """A plan's tally is in memory alone, and a run's records or a comparison are read again as quickly."""
+        return self.mode == "transfer" and not self._earlier
 
     @property
     def _earlier(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
@@ -39,6 +39,7 @@ class Intake:
     Args:
         run_id, listing: whose messages are taken; what is another's is settled at once.
         messages: how many the listing published.
+        numbers: theirs, if not all from 0 on; what has another was published again under one of these.
         begun: the notes of what is begun; None where none are kept.
         on_failed: told of what failed without having been begun.
     """
@@ -49,6 +50,7 @@ class Intake:
         listing: str,
         messages: int,
         *,
+        numbers: Sequence[range] = (),
         queue: RequestQueue,
         leases: LeaseKeeper,
         settlement: Settlement,
@@ -58,6 +60,7 @@ class Intake:
     ) -> None:
         self._mine = (run_id, listing)
         self._messages = messages
+        self._numbers = numbers
         self._queue = queue
         self._leases = leases
         self._settlement = settlement
@@ -128,6 +131,9 @@ class Intake:
             outcome = Failed(failure=failure_of(error, key="", attempts=1))
             self._on_failed(outcome)
             self._settlement.add(delivery.ack_id, (outcome,), number=None)
+            return
+        if self._numbers and not any(request.number in numbers for numbers in self._numbers):
+            self._settlement.add(delivery.ack_id, (), number=None)
             return
         self._requests += 1
         self._accepted.append(Work(delivery.ack_id, request))

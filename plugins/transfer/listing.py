@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from threading import Event
 
 from transfer.comparison import holds
+from transfer.cursor import ListingCursor
 from transfer.errors import Stopped
 from transfer.march import march
 from transfer.model import DestinationObject, ObjectMeta, Overwrite, SkipReason, TransferRequest
@@ -47,6 +48,8 @@ class ListingSummary:
     """Objects published: those that have to move."""
     bytes: int
     skipped: int
+    numbers: str = ""
+    """Of the messages, as ranges; only a listing that was broken off and gone on with has gaps."""
     left_out: int = 0
     """Of those skipped, how many the selection left out."""
 
@@ -83,16 +86,33 @@ def decide(
 class Batches:
     """Groups objects into requests and hands these to the publisher. Use from one thread."""
 
-    def __init__(self, publisher: RequestPublisher, *, run_id: str, listing: str, attempt: int = 1) -> None:
+    def __init__(
+        self,
+        publisher: RequestPublisher,
+        *,
+        run_id: str,
+        listing: str,
+        attempt: int = 1,
+        start: ListingCursor | None = None,
+    ) -> None:
+        start = start or ListingCursor(listing=listing)
         self._publisher = publisher
         self._run_id = run_id
         self._listing = listing
         self._attempt = attempt
         self._pending: list[ObjectMeta] = []
         self._pending_bytes = 0
-        self.messages = 0
-        self.objects = 0
-        self.bytes = 0
+        self._first_number = self.next_number = start.next_number
+        self._earlier_numbers = start.numbers
+        self.messages = start.messages
+        self.objects = start.objects
+        self.bytes = start.bytes
+
+    @property
+    def numbers(self) -> str:
+        """Of all messages that count, as ranges."""
+        own = [f"{self._first_number}-{self.next_number - 1}"] if self.next_number > self._first_number else []
+        return ",".join([*filter(None, [self._earlier_numbers]), *own])
 
     def add(self, item: ObjectMeta, *, is_alone: bool = False) -> None:
         """Publish it with others of its size, or in a message of its own."""
@@ -119,11 +139,12 @@ class Batches:
             TransferRequest(
                 run_id=self._run_id,
                 listing=self._listing,
-                number=self.messages,
+                number=self.next_number,
                 objects=objects,
                 attempt=self._attempt,
             )
         )
+        self.next_number += 1
         self.messages += 1
 
 
@@ -141,23 +162,30 @@ def list_and_publish(
     stop: Event,
     is_planned: bool = False,
     selection: Selection | None = None,
+    cursor: ListingCursor | None = None,
+    on_cursor: Callable[[ListingCursor], None] | None = None,
     on_report: Callable[[TransferStats], None] = lambda stats: None,
     on_pair: Callable[[ObjectMeta | None, DestinationObject | None, SkipReason | None], None] = lambda *pair: None,
 ) -> ListingSummary:
     """List, decide, publish and record; returns once Pub/Sub and the manifest hold everything.
 
     `listing` names this very listing: a repeated one must have another name, so that messages of a listing that was
-    broken off can be told apart. `is_planned` is whether the source is a plan's: uploads then stay conditional on the
-    generations that the plan saw, so that nothing is overwritten that it did not know. `selection` is what the run is to
-    move of it; None for all. `on_pair` is told every name of
-    either side, and why its object need not move. Raises ListingOutOfOrder, Stopped, or what the backends raise.
+    broken off can be told apart, unless it goes on from the `cursor` of that one, and then both sides need to be listed
+    from there only. `on_cursor` gets a cursor for each manifest shard, once everything up to there is stored.
+    `is_planned` is whether the source is a plan's: uploads then stay conditional on the generations that the plan saw, so
+    that nothing is overwritten that it did not know. `selection` is what the run is to move of it; None for all. `on_pair`
+    is told every name of either side, and why its object need not move. Raises ListingOutOfOrder, Stopped, or what the
+    backends raise.
     """
     reporter = ProgressReporter(progress, on_report)
-    batches = Batches(publisher, run_id=run_id, listing=listing)
-    listed = listed_bytes = skipped = not_selected = 0
-    told = (0, 0)
+    start = cursor.skipping(manifest.shard_lines) if cursor else ListingCursor(listing=listing)
+    if cursor and on_cursor:
+        on_cursor(start)  # before the first message
+    batches = Batches(publisher, run_id=run_id, listing=listing, start=start)
+    listed, listed_bytes, skipped, left_out = start.listed, start.listed_bytes, start.skipped, start.left_out
+    shards, told = manifest.shards, (0, 0)
     pairs = march(
-        source,
+        (item for item in source if item.key > cursor.after) if cursor else source,
         destination,
         left_name=lambda item: naming.name_of(item.key),
         right_name=lambda stored: stored.name,
@@ -170,17 +198,37 @@ def list_and_publish(
             continue
         listed += 1
         listed_bytes += item.size_bytes
-        left_out = selection.why_not(item, naming.below_source(item.key)) if selection is not None else None
-        reason = decide(item, stored, overwrite, left_out) if naming.name_of(item.key) else SkipReason.PREFIX_ITSELF
+        why_not = selection.why_not(item, naming.below_source(item.key)) if selection is not None else None
+        reason = decide(item, stored, overwrite, why_not) if naming.name_of(item.key) else SkipReason.PREFIX_ITSELF
         generation = item.replaces_generation if is_planned else stored.generation if stored is not None else 0
         on_pair(item, stored, reason)
         manifest.add(item, reason, replaces=generation)
         if reason is not None:
             skipped += 1
-            not_selected += reason is left_out
+            left_out += reason is why_not
         else:
             batches.add(
                 item if item.replaces_generation == generation else replace(item, replaces_generation=generation)
+            )
+        if manifest.shards > shards and on_cursor:
+            shards = manifest.shards
+            batches.flush()
+            publisher.flush()
+            on_cursor(
+                ListingCursor(
+                    listing=listing,
+                    after=item.key,
+                    shards=shards,
+                    next_number=batches.next_number,
+                    numbers=batches.numbers,
+                    messages=batches.messages,
+                    objects=batches.objects,
+                    bytes=batches.bytes,
+                    listed=listed,
+                    listed_bytes=listed_bytes,
+                    skipped=skipped,
+                    left_out=left_out,
+                )
             )
         if listed % REPORT_EVERY == 0:
             told = _tell(progress, told, listed, batches.bytes)
@@ -194,10 +242,11 @@ def list_and_publish(
         listed=listed,
         listed_bytes=listed_bytes,
         messages=batches.messages,
+        numbers=batches.numbers,
         objects=batches.objects,
         bytes=batches.bytes,
         skipped=skipped,
-        left_out=not_selected,
+        left_out=left_out,
     )
 
 

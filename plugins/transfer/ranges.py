@@ -102,6 +102,8 @@ class RangedListing(Generic[A, T]):
         self._key_of = key_of
         self._prefix = prefix
         self._ranges = [_Range[T](after=after, until=None)]
+        self._skipped_to = ""
+        """Where a server that knows no StartAfter would have begun if it did."""
         self._asked: dict[Future[A], Callable[[Future[A]], None]] = {}
         self._can_split = True
         self._pages = 0
@@ -119,7 +121,9 @@ class RangedListing(Generic[A, T]):
                     continue
                 page = head.pages.popleft() if head.pages else None
                 self._ask_ahead(pool)
-                if page is not None:
+                if page is not None and self._skipped_to:
+                    yield from (item for item in page if self._key_of(item) > self._skipped_to)
+                elif page is not None:
                     yield from page
                 else:
                     wait(self._asked, return_when=FIRST_COMPLETED)
@@ -162,7 +166,10 @@ class RangedListing(Generic[A, T]):
 
     def _take(self, asked: _Range[T], future: Future[A]) -> None:
         asked.is_asked = False
-        self._add(asked, self._source.read(future.result()))
+        page = self._source.read(future.result())
+        if not self._pages and page.items and self._key_of(page.items[0]) <= asked.after:
+            self._can_split, self._skipped_to, asked.after = False, asked.after, ""
+        self._add(asked, page)
 
     def _add(self, to: _Range[T], page: Page[T]) -> None:
         """A page to its range, without what is another range's."""

@@ -82,14 +82,24 @@ def _lines(state: StateStore, name: str) -> Iterator[dict[str, object]]:
 
 
 class ShardWriter:
-    """Writes lines under a name prefix, as numbered shards of at most `shard_lines`. Use from one thread; flush it."""
+    """Writes lines under a name prefix, as numbered shards of at most `shard_lines`. Use from one thread; flush it.
 
-    def __init__(self, state: StateStore, prefix: str, *, shard_lines: int = 50_000) -> None:
+    `shards` are those that another try wrote; one more, of which nobody is sure, is removed.
+    """
+
+    def __init__(self, state: StateStore, prefix: str, *, shard_lines: int = 50_000, shards: int = 0) -> None:
         self._state = state
         self._prefix = prefix
         self._shard_lines = shard_lines
         self._packed = _Packed()
-        self._shards = 0
+        self.shards = shards
+        """How many are stored."""
+        if shards:
+            state.delete(f"{self._name}.jsonl.gz")
+
+    @property
+    def _name(self) -> str:
+        return f"{self._prefix}{self.shards:06d}"
 
     def add(self, line: Mapping[str, object]) -> None:
         """One line; it is stored for certain only after `flush`."""
@@ -100,8 +110,8 @@ class ShardWriter:
     def flush(self) -> None:
         """Store what has not been stored yet."""
         if self._packed.lines:
-            self._packed.write(self._state, f"{self._prefix}{self._shards:06d}")
-            self._shards += 1
+            self._packed.write(self._state, self._name)
+            self.shards += 1
             self._packed = _Packed()
 
 
@@ -112,8 +122,16 @@ UNFINISHED = "unfinished"
 class Manifest:
     """Writes objects as they were listed, in listing order: all of a listing, or those that a pass left unfinished."""
 
-    def __init__(self, state: StateStore, listing: str, *, folder: str = MANIFEST, shard_lines: int = 50_000) -> None:
-        self._shards = ShardWriter(state, f"{folder}/{listing}-", shard_lines=shard_lines)
+    def __init__(
+        self, state: StateStore, listing: str, *, folder: str = MANIFEST, shard_lines: int = 50_000, shards: int = 0
+    ) -> None:
+        self.shard_lines = shard_lines
+        self._shards = ShardWriter(state, f"{folder}/{listing}-", shard_lines=shard_lines, shards=shards)
+
+    @property
+    def shards(self) -> int:
+        """How many are stored, those of an earlier try among them."""
+        return self._shards.shards
 
     def add(self, item: ObjectMeta, skipped: SkipReason | None = None, *, replaces: int | None = None) -> None:
         """One listed object, and why it will not be moved, if so. `replaces` is its generation, unless the item knows."""
@@ -220,5 +238,11 @@ def format_numbers(numbers: Iterable[int]) -> str:
 
 def parse_numbers(text: str) -> Iterator[int]:
     """The numbers of `format_numbers`. What has another form is passed over: nothing read is trusted."""
+    for numbers in parse_ranges(text):
+        yield from numbers
+
+
+def parse_ranges(text: str) -> Iterator[range]:
+    """The same as ranges."""
     for first, last in re.findall(r"(\d+)(?:-(\d+))?(?:,|$)", text):
-        yield from range(int(first), int(last or first) + 1)
+        yield range(int(first), int(last or first) + 1)

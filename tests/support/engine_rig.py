@@ -57,7 +57,7 @@ from transfer.passes import Republished, run_pass
 from transfer.plan import Plan, PlanTally
 from transfer.prices import load_prices
 from transfer.progress import Progress, TransferStats
-from transfer.records import Ledger, Manifest
+from transfer.records import Ledger, Manifest, parse_ranges
 from transfer.report import ReconciliationReport
 from transfer.retry import Retrier
 from transfer.selection import Selection
@@ -304,6 +304,7 @@ class EngineRig:
                 source_bucket=SOURCE,
                 destination_bucket=DESTINATION,
                 messages=summary.messages,
+                numbers=tuple(parse_ranges(getattr(summary, "numbers", ""))),
                 objects=summary.objects,
                 bytes=summary.bytes,
             ),

@@ -29,13 +29,17 @@ class GcsListing:
         self._retrier = retrier
         self._stop = stop
 
-    def objects(self, prefix: str, *, leave_out: str, is_dated: bool = True) -> Iterator[DestinationObject]:
-        """The objects under `prefix`, without those under `leave_out` (the state prefix).
+    def objects(
+        self, prefix: str, *, leave_out: str, is_dated: bool = True, after: str = ""
+    ) -> Iterator[DestinationObject]:
+        """The objects under `prefix` behind the name `after`, without those under `leave_out` (the state prefix).
 
         Without `is_dated`, only what tells whether they hold a source object is asked for.
         """
-        for item in self._items(prefix, f"name,size,generation,md5Hash,metadata{',crc32c,timeCreated' * is_dated}"):
-            if not item["name"].startswith(leave_out):
+        for item in self._items(
+            prefix, f"name,size,generation,md5Hash,metadata{',crc32c,timeCreated' * is_dated}", start=after
+        ):
+            if item["name"] > after and not item["name"].startswith(leave_out):
                 yield parse_object(item)
 
     def entries(self, prefix: str) -> Iterator[StateEntry]:
@@ -43,8 +47,10 @@ class GcsListing:
         for item in self._items(prefix, "name,metadata"):
             yield StateEntry(name=item["name"], metadata=item.get("metadata") or {})
 
-    def _items(self, prefix: str, fields: str) -> Iterator[dict[str, Any]]:
+    def _items(self, prefix: str, fields: str, *, start: str = "") -> Iterator[dict[str, Any]]:
         query = {"prefix": prefix, "maxResults": "1000", "fields": f"items({fields}),nextPageToken"}
+        if start:
+            query["startOffset"] = start
         while True:
             url = f"{self._client.objects_url}?{urlencode(query)}"
             page = complete(self._retrier.call(partial(self._page, url)), self._stop)

@@ -1,0 +1,49 @@
+"""How far a listing has come for certain, so that the next try of a lister that was killed goes on from there.
+
+A cursor is taken only when all it counts is stored: a whole manifest shard, and every message of its objects. What was
+published behind it is published again under other numbers, and workers drop what has a number that no cursor counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from urllib.parse import quote, unquote
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListingCursor:
+    """One place in a listing."""
+
+    listing: str
+    """Its name, which every further try keeps."""
+    after: str = ""
+    """The last key that counts."""
+    shards: int = 0
+    """Of the manifest."""
+    next_number: int = 0
+    """No message of any try so far has this number or a higher one."""
+    numbers: str = ""
+    """Those of the messages that count, as ranges: `0-1233,51234-60000`."""
+    messages: int = 0
+    objects: int = 0
+    """Published."""
+    bytes: int = 0
+    listed: int = 0
+    listed_bytes: int = 0
+    skipped: int = 0
+    left_out: int = 0
+
+    def skipping(self, numbers: int) -> ListingCursor:
+        """The same place for another try, when the one before may have used up to so many numbers since."""
+        return replace(self, next_number=self.next_number + numbers)
+
+    def to_dict(self) -> dict[str, str | int]:
+        """As JSON that any store takes: the key in ASCII."""
+        return asdict(self) | {"after": quote(self.after, errors="surrogatepass")}
+
+    @classmethod
+    def of(cls, stored: Mapping[str, object]) -> ListingCursor:
+        """What `to_dict` made. Raises TypeError for anything else."""
+        fields: dict[str, object] = dict(stored)
+        return cls(**fields | {"after": unquote(str(fields.get("after", "")), errors="surrogatepass")})  # type: ignore[arg-type]

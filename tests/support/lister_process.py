@@ -1,0 +1,87 @@
+"""A lister in a process of its own, to be killed: `python lister_process.py SPEC` with a JSON object.
+
+Its cursor is a file, in the place of Airflow's task state store. It prints its summary as the last line when it comes to the end.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from dataclasses import asdict
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def start(**spec: object) -> subprocess.Popen[str]:
+    """`s3_url`, `gcs_url`, `bucket`, `topic`, `listing`, `shard_lines` and `cursor`, the path of its file."""
+    return subprocess.Popen([sys.executable, __file__, json.dumps(spec)], stdout=subprocess.PIPE, text=True)
+
+
+def main() -> None:
+    sys.path[:0] = [str(ROOT), str(ROOT / "plugins"), str(ROOT / "tests/support")]
+    import boto3
+    from google.auth.credentials import AnonymousCredentials
+    from google.cloud import pubsub_v1
+
+    from transfer.backends.curl import CurlClient
+    from transfer.backends.gcs_client import GcsClient
+    from transfer.backends.gcs_state import GcsListing, GcsState
+    from transfer.backends.google_token import GoogleToken
+    from transfer.backends.pubsub import PubSubRequests
+    from transfer.backends.s3_listing import list_objects
+    from transfer.cursor import ListingCursor
+    from transfer.errors import SinkUnavailable, Stage
+    from transfer.event_log import NoEventLog
+    from transfer.listing import list_and_publish
+    from transfer.model import Overwrite, TransferConfig
+    from transfer.naming import Naming
+    from transfer.progress import Progress
+    from transfer.records import Manifest
+    from transfer.retry import Retrier
+
+    spec = json.loads(sys.argv[1])
+    path, config, stop = Path(spec["cursor"]), TransferConfig(), threading.Event()
+    cursor = ListingCursor.of(json.loads(path.read_text())) if path.exists() else None
+    after, listing = (cursor.after, cursor.listing) if cursor else ("", spec["listing"])
+
+    def save(new: ListingCursor) -> None:
+        fresh = path.with_suffix(".new")
+        fresh.write_text(json.dumps(new.to_dict()))
+        fresh.rename(path)
+
+    def client() -> GcsClient:
+        curl = CurlClient(unavailable=SinkUnavailable, stage=Stage.UPLOAD, timeouts=config.timeouts)
+        return GcsClient(
+            curl, base_url=spec["gcs_url"], bucket=spec["bucket"], token=GoogleToken(AnonymousCredentials())
+        )
+
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=spec["s3_url"],
+        aws_access_key_id="any",
+        aws_secret_access_key="any",
+        region_name="us-east-1",
+    )
+    state = GcsState(client(), Retrier(config.retry), threading.Event(), prefix=".edgehaul/run/")
+    summary = list_and_publish(
+        list_objects(s3, "b", "", after=after),
+        GcsListing(client(), Retrier(config.retry), stop).objects("", leave_out=".edgehaul/", after=after),
+        naming=Naming(source_prefix="", destination_prefix="", state_prefix=".edgehaul/"),
+        overwrite=Overwrite.CHANGED,
+        publisher=PubSubRequests(pubsub_v1.PublisherClient(), spec["topic"], NoEventLog()),
+        manifest=Manifest(state, listing, shard_lines=spec["shard_lines"], shards=cursor.shards if cursor else 0),
+        run_id="run",
+        listing=listing,
+        progress=Progress(),
+        stop=stop,
+        cursor=cursor,
+        on_cursor=save,
+    )
+    print(json.dumps(asdict(summary)))
+
+
+if __name__ == "__main__":
+    main()

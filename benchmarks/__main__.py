@@ -5,8 +5,8 @@ the environment those are used, and the edge of EDGE_URL (public) or of the conn
 public); with the buckets EDGEHAUL_BENCH_SOURCE and EDGEHAUL_BENCH_DESTINATION: what is missing in the first is uploaded, and
 what is copied to the second stays there.
 
-All of it takes half an hour on a quiet machine. In pieces: --show lists the tables, --only makes some of them, and --write-docs
-replaces only the sections of what was measured.
+All of it takes long. In pieces: --show lists the tables, --only makes some of them, and --write-docs replaces only the
+sections of what was measured.
 """
 
 from __future__ import annotations

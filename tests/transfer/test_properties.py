@@ -12,7 +12,7 @@ from engine_rig import SOURCE
 from large_objects import MIB, PART, arrived, fresh, listed, put_in_parts
 from transfer.backends.crc32c import combined, crc32c_of
 from transfer.errors import InvalidMessage, RetriesExhausted, SinkUnavailable, Stage
-from transfer.model import MAX_PARTS, MIN_PART_BYTES, ObjectMeta, RetryPolicy, StoredPart
+from transfer.model import MAX_PART_BYTES, MAX_PARTS, MIN_PART_BYTES, ObjectMeta, RetryPolicy, StoredPart
 from transfer.parts import Layout, PartsInHand, layout_of, ranges_to_do
 from transfer.proof import COMMON_PART_SIZES_MIB, likely_part_sizes, source_part_bytes
 from transfer.retry import Retrier
@@ -124,12 +124,12 @@ def test_parts_join_without_a_gap_and_the_last_one_ends_the_object(layout: Layou
     assert 0 < layout.size(layout.count) <= layout.part_bytes
 
 
-@given(SIZES_BYTES, st.integers(MIN_PART_BYTES, 1024 * MIB), st.integers(1, MAX_PARTS))
+@given(SIZES_BYTES, st.integers(MIN_PART_BYTES, 1024 * MIB), st.integers(1, 99_999))
 def test_a_layout_always_fits_cloud_storage(size: int, wanted_bytes: int, parts: int) -> None:
     item = ObjectMeta(key="k", size_bytes=size, etag=f"{'0' * 32}-{parts}", last_modified=0)
     layout = layout_of(item, wanted_bytes)
     assert layout.count <= MAX_PARTS
-    assert layout.part_bytes >= MIN_PART_BYTES
+    assert MIN_PART_BYTES <= layout.part_bytes <= MAX_PART_BYTES
     if layout.is_sources_own:
         assert layout.count == parts
 

@@ -347,8 +347,8 @@ class S3ListToPubSubOperator(BaseOperator):
 
     @property
     def _is_resumable(self) -> bool:
-        """A plan's tally is in memory alone, and a run's records or a comparison are read again as quickly."""
-        return self.mode == "transfer" and not self._earlier
+        """A plan's tally is in memory alone, a list is to be sorted anew, and a run's records are read again as quickly."""
+        return self.mode == "transfer" and not (self._earlier or self.source_listing)
 
     @property
     def _earlier(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,18 +14,17 @@ from airflow.sdk.exceptions import AirflowFailException
 from operators.engine_errors import connections, engine_errors
 from operators.links import DestinationLink, LogsLink, destination_url, logs_url, show_links
 from operators.live_progress import LiveProgress
-from operators.run_identity import STATE_PREFIX, RunIdentity, dag_name, run_name
+from operators.run_identity import STATE_PREFIX, RunIdentity
 from operators.run_selection import run_selection
+from operators.run_source import RunSource
 from operators.stored_cursor import StoredCursor
 from operators.worker_settings import MIB
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from hooks.engine import Destination
     from transfer.cursor import ListingCursor
     from transfer.listing import ListingSummary
-    from transfer.model import ObjectMeta
     from transfer.plan import Plan
     from transfer.ports import StateStore
 
@@ -33,7 +32,6 @@ SUMMARY_KEY = "summary"
 PLAN_KEY = "plan"
 PRICES_VARIABLE = "EDGEHAUL_PRICES"
 """Names a price file of your own, on the machine of the task, in place of the list prices."""
-LAST_RUN = "last"
 
 
 class S3ListToPubSubOperator(BaseOperator):
@@ -148,11 +146,8 @@ class S3ListToPubSubOperator(BaseOperator):
         """List, publish, and return the worker slots."""
         from hooks.cloud_logging import CloudLoggingHook
 
-        named = [name for name in ("only_failed", "plan_run", "source_listing") if getattr(self, name)]
-        if len(named) > 1:
-            raise AirflowFailException(f"{' and '.join(named)} each name what to move: give one of them")
         self._stop = threading.Event()
-        run = RunIdentity(**self.run)
+        source, run = RunSource.of(self), RunIdentity(**self.run)
         events = CloudLoggingHook(self.gcp_conn_id, self.gcp_project or None).get_event_log(
             self.log_name or None, is_verbose=as_bool(self.is_verbose), labels={"run": run.transfer_id}
         )
@@ -168,16 +163,25 @@ class S3ListToPubSubOperator(BaseOperator):
         )
         conn = connections(aws=self.aws_conn_id, gcp=self.gcp_conn_id)
         stored = StoredCursor(context, self)
-        cursor = stored.load() if self._is_resumable else None
+        # A plan's tally is in memory alone, a list is to be sorted anew, and a run's records are read again as quickly.
+        is_resumable = self.mode == "transfer" and source.is_listed_in_s3
+        cursor = stored.load() if is_resumable else None
         listing = cursor.listing if cursor else run.listing_name(context["ti"].try_number)
         if cursor:
             self.log.info("an earlier try listed and published %s objects: going on behind them", f"{cursor.listed:,}")
         with engine_errors(self.task_id, conn, events):
             summary, plan = self._list(
-                run, context["ti"].dag_id, listing, events, LiveProgress(context), cursor, stored.save
+                source,
+                run,
+                context["ti"].dag_id,
+                listing,
+                events=events,
+                live=LiveProgress(context),
+                cursor=cursor,
+                on_cursor=stored.save if is_resumable else None,
             )
-            if not (summary.listed > summary.left_out or self._earlier or as_bool(self.allow_empty)):
-                raise AirflowFailException(self._why_nothing(summary))
+            if not (summary.listed > summary.left_out or source.earlier or as_bool(self.allow_empty)):
+                raise AirflowFailException(source.why_nothing(summary))
         messages = summary.messages if self.mode == "transfer" else 0
         self.log.info(
             "%s objects listed (%s bytes): %s to %s, in %s messages, %s skipped",
@@ -200,8 +204,7 @@ class S3ListToPubSubOperator(BaseOperator):
                 "mode": self.mode,
                 "listed": summary.listed,
                 "skipped": summary.skipped,
-                # Only then is what else the destination has no part of the source.
-                "is_whole_source": not (self._earlier or self.source_listing),
+                "is_whole_source": source.is_listed_in_s3,
                 "workers": int(self.workers),
             },
         )
@@ -213,27 +216,17 @@ class S3ListToPubSubOperator(BaseOperator):
         # One even for nothing: skipping would spread downstream.
         return worker_slots(shared, workers=max(1, min(int(self.workers), messages)))
 
-    def _why_nothing(self, summary: ListingSummary) -> str:
-        place = f"s3://{self.source_bucket}/{self.source_prefix}"
-        if summary.listed:
-            return (
-                f"of the {summary.listed:,} objects of {place} none is selected: check include, exclude and the bounds, or set"
-                " allow_empty if that is expected"
-            )
-        nothing = (
-            f"{self.source_listing} names no objects of {place}" if self.source_listing else f"{place} holds no objects"
-        )
-        return f"{nothing}: check bucket and prefix, or set allow_empty if that is expected"
-
     def _list(
         self,
+        source: RunSource,
         run: RunIdentity,
         dag_id: str,
         listing: str,
+        *,
         events: Any,
         live: LiveProgress,
         cursor: ListingCursor | None,
-        on_cursor: Callable[[ListingCursor], None],
+        on_cursor: Callable[[ListingCursor], None] | None,
     ) -> tuple[ListingSummary, Plan | None]:
         from hooks.engine import Destination, Messaging
         from transfer.listing import list_and_publish
@@ -265,7 +258,7 @@ class S3ListToPubSubOperator(BaseOperator):
         tally = PlanTally(naming, config, selection and selection.has_name)
         after = cursor.after if cursor else ""
         summary = list_and_publish(
-            self._source(run, dag_id, destination, after=after),
+            source.objects(run, dag_id, destination, after=after),
             # A verification compares everything, and only once: the reconciliation does it.
             ()
             if mode is Mode.VERIFY
@@ -286,15 +279,13 @@ class S3ListToPubSubOperator(BaseOperator):
             is_planned=bool(self.plan_run),
             selection=selection,
             cursor=cursor,
-            on_cursor=on_cursor if self._is_resumable else None,
+            on_cursor=on_cursor,
             on_report=live.show,
             on_pair=tally.take if mode is Mode.PLAN else lambda *pair: None,
         )
         if prices is None:
             return summary, None
-        plan = tally.plan(
-            prices, run_id=run.run_id, listing=listing, is_listed_in_s3=not (self._earlier or self.source_listing)
-        )
+        plan = tally.plan(prices, run_id=run.run_id, listing=listing, is_listed_in_s3=source.is_listed_in_s3)
         self._tell(plan, destination.state(run.state_prefix))
         return summary, plan
 
@@ -305,55 +296,6 @@ class S3ListToPubSubOperator(BaseOperator):
 
         write_plan(state, plan)
         self.log.info("the plan, also at %s%s:\n%s", state.uri, PLAN, plan_table(plan))
-
-    def _source(
-        self, run: RunIdentity, dag_id: str, destination: Destination, *, after: str = ""
-    ) -> Iterator[ObjectMeta]:
-        """The source's objects, as S3, an inventory, a manifest, or an earlier run has them; this run is put on record first."""
-        from hooks.engine import source_listing
-        from hooks.source import SourceList
-        from transfer.replay import RunRecord, planned_objects, unfinished_objects
-        from transfer.runs import RunIndex
-
-        record = RunRecord(
-            run_id=run.run_id,
-            source_bucket=self.source_bucket,
-            source_prefix=self.source_prefix,
-            destination_bucket=self.destination_bucket,
-            destination_prefix=self.destination_prefix,
-        )
-        index = RunIndex(destination.state(STATE_PREFIX), dag_name(dag_id))
-        earlier = run_name(dag_id, self._earlier)
-        if self._earlier == LAST_RUN:
-            earlier = index.last_but(run.name) or LAST_RUN
-        index.open(run.name, run.opened_at_s)
-        record.write(destination.state(run.state_prefix))
-        if self.source_listing:
-            listed = SourceList(
-                uri=self.source_listing,
-                aws_conn_id=self.aws_conn_id,
-                gcp_conn_id=self.gcp_conn_id,
-                bucket=self.source_bucket,
-                prefix=self.source_prefix,
-                stop=destination.stop,
-            )
-            return listed.objects(self.log.info)
-        if not self._earlier:
-            return source_listing(self.aws_conn_id, self.source_bucket, self.source_prefix, after=after)
-        done = "planned" if self.plan_run else "left unfinished"
-        self.log.info("not listing S3: taking what the run %s %s", self._earlier, done)
-        objects_of = planned_objects if self.plan_run else unfinished_objects
-        return objects_of(destination.state(f"{STATE_PREFIX}{earlier}/"), run=self._earlier, now=record)
-
-    @property
-    def _is_resumable(self) -> bool:
-        """A plan's tally is in memory alone, a list is to be sorted anew, and a run's records are read again as quickly."""
-        return self.mode == "transfer" and not (self._earlier or self.source_listing)
-
-    @property
-    def _earlier(self) -> str:
-        """The run whose records take the place of a listing of S3; empty for a listing."""
-        return self.only_failed or self.plan_run
 
     def on_kill(self) -> None:
         """Stop listing; what was published belongs to a listing that nobody will wait for."""

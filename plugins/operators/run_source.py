@@ -1,0 +1,109 @@
+"""Where a run's objects come from: S3's listing, what stands in place of one, or an earlier run's records."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.exceptions import AirflowFailException
+
+from operators.run_identity import STATE_PREFIX, RunIdentity, dag_name, run_name
+
+if TYPE_CHECKING:
+    from hooks.engine import Destination
+    from transfer.listing import ListingSummary
+    from transfer.model import ObjectMeta
+
+LAST_RUN = "last"
+ONE_OF = ("only_failed", "plan_run", "source_listing")
+"""Each says what to move, in place of a listing of S3."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSource:
+    """The source of one run, by the parameters of `S3ListToPubSubOperator` of these names."""
+
+    source_bucket: str
+    source_prefix: str
+    source_listing: str
+    only_failed: str
+    plan_run: str
+    destination_bucket: str
+    destination_prefix: str
+    aws_conn_id: str
+    gcp_conn_id: str
+
+    @classmethod
+    def of(cls, operator: Any) -> RunSource:
+        """That of an operator whose templates are rendered. Raises AirflowFailException when two things say what to move."""
+        made = cls(**{name: getattr(operator, name) for name in cls.__dataclass_fields__})
+        named = [name for name in ONE_OF if getattr(made, name)]
+        if len(named) > 1:
+            raise AirflowFailException(f"{' and '.join(named)} each name what to move: give one of them")
+        return made
+
+    @property
+    def earlier(self) -> str:
+        """The run whose records take the place of a listing; empty if none do."""
+        return self.only_failed or self.plan_run
+
+    @property
+    def is_listed_in_s3(self) -> bool:
+        """Whether it is S3's own listing. Only then is what else the destination has no part of the source."""
+        return not (self.earlier or self.source_listing)
+
+    def objects(
+        self, run: RunIdentity, dag_id: str, destination: Destination, *, after: str = ""
+    ) -> Iterator[ObjectMeta]:
+        """In byte order; of S3's own listing those behind the key `after`. This run is put on record first."""
+        from hooks.engine import source_listing
+        from hooks.source import SourceList
+        from transfer.replay import RunRecord, planned_objects, unfinished_objects
+        from transfer.runs import RunIndex
+
+        record = RunRecord(
+            run_id=run.run_id,
+            source_bucket=self.source_bucket,
+            source_prefix=self.source_prefix,
+            destination_bucket=self.destination_bucket,
+            destination_prefix=self.destination_prefix,
+        )
+        index = RunIndex(destination.state(STATE_PREFIX), dag_name(dag_id))
+        earlier = run_name(dag_id, self.earlier)
+        if self.earlier == LAST_RUN:
+            earlier = index.last_but(run.name) or LAST_RUN
+        index.open(run.name, run.opened_at_s)
+        record.write(destination.state(run.state_prefix))
+        if self.source_listing:
+            listed = SourceList(
+                uri=self.source_listing,
+                aws_conn_id=self.aws_conn_id,
+                gcp_conn_id=self.gcp_conn_id,
+                bucket=self.source_bucket,
+                prefix=self.source_prefix,
+                stop=destination.stop,
+            )
+            return listed.objects(log.info)
+        if not self.earlier:
+            return source_listing(self.aws_conn_id, self.source_bucket, self.source_prefix, after=after)
+        done = "planned" if self.plan_run else "left unfinished"
+        log.info("not listing S3: taking what the run %s %s", self.earlier, done)
+        objects_of = planned_objects if self.plan_run else unfinished_objects
+        return objects_of(destination.state(f"{STATE_PREFIX}{earlier}/"), run=self.earlier, now=record)
+
+    def why_nothing(self, summary: ListingSummary) -> str:
+        """What to tell a person when nothing is listed, or nothing of it selected."""
+        place = f"s3://{self.source_bucket}/{self.source_prefix}"
+        if summary.listed:
+            return (
+                f"of the {summary.listed:,} objects of {place} none is selected: check include, exclude and the bounds, or set"
+                " allow_empty if that is expected"
+            )
+        nothing = (
+            f"{self.source_listing} names no objects of {place}" if self.source_listing else f"{place} holds no objects"
+        )
+        return f"{nothing}: check bucket and prefix, or set allow_empty if that is expected"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from transfer.backends.gcs_client import GcsClient
     from transfer.edge_answer import EdgeAnswer
     from transfer.errors import Stage
-    from transfer.preflight import ListedPage
+    from transfer.probes import ListedPage
 
 
 class S3Probe:

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
-from typing import Protocol
 
 from transfer.edge_answer import EdgeAnswer, edge_problem, object_problem
 from transfer.errors import RetryableError, TransferError
 from transfer.listing import ARCHIVE_CLASSES
 from transfer.model import ObjectMeta
+from transfer.probes import BucketProbe, EdgeProbe, SourceListProbe, SourceProbe, TopicProbe
 
 SKEW_WORTH_A_WORD_S = 30.0
 MAX_SKEW_S = 300.0
@@ -53,79 +53,6 @@ class Finding:
 
     def __str__(self) -> str:
         return f"{self.mark} {self.tried}{': ' if self.said else ''}{self.said}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListedPage:
-    """The first page of a listing."""
-
-    objects: Sequence[ObjectMeta]
-    date: str
-    """The server's clock, as its `Date` header has it; "" without one."""
-
-
-class SourceProbe(Protocol):
-    """The source bucket. Every method of every probe raises TransferError and nothing else."""
-
-    bucket: str
-    prefix: str
-    conn_id: str
-
-    def first_page(self) -> ListedPage:
-        """The first objects under the prefix, in one request."""
-
-
-class SourceListProbe(Protocol):
-    """An inventory or a manifest in place of a listing."""
-
-    uri: str
-
-    def check(self) -> None:
-        """Read what says what it is."""
-
-
-class EdgeProbe(Protocol):
-    """The distribution."""
-
-    conn_id: str
-
-    def ask(self, key: str) -> EdgeAnswer:
-        """The first byte of an object, signed as the workers will sign."""
-
-    def signature_life_s(self) -> float:
-        """For how long a signature is good for certain; infinite when nothing is signed."""
-
-
-class BucketProbe(Protocol):
-    """One bucket of Cloud Storage."""
-
-    bucket: str
-    conn_id: str
-
-    def list(self) -> str:
-        """List one object; the server's `Date`."""
-
-    def create(self, name: str) -> None:
-        """Store an empty object."""
-
-    def delete(self, name: str) -> None:
-        """Remove it."""
-
-    def begin_parts(self, name: str) -> bool:
-        """Begin and abort an upload in parts; False where the server has none."""
-
-
-class TopicProbe(Protocol):
-    """One Pub/Sub topic."""
-
-    topic: str
-    conn_id: str
-
-    def granted(self, permissions: Sequence[str]) -> Sequence[str] | None:
-        """Those of the permissions that we have; None where the server does not tell."""
-
-    def exists(self) -> bool | None:
-        """None when we may not know."""
 
 
 class Preflight:

@@ -120,7 +120,7 @@ class RangedListing(Generic[A, T]):
                     self._ranges.pop(0)
                     continue
                 page = head.pages.popleft() if head.pages else None
-                self._ask_ahead(pool)
+                self._ask_ahead(pool, is_waiting=page is None)
                 if page is not None and self._skipped_to:
                     yield from (item for item in page if self._key_of(item) > self._skipped_to)
                 elif page is not None:
@@ -134,16 +134,17 @@ class RangedListing(Generic[A, T]):
         for future in [future for future in self._asked if future.done()]:
             self._asked.pop(future)(future)
 
-    def _ask_ahead(self, pool: ThreadPoolExecutor) -> None:
-        """Keep the threads busy: with pages of what is nearest to the head, and with guesses before there are too many of one."""
+    def _ask_ahead(self, pool: ThreadPoolExecutor, *, is_waiting: bool) -> None:
+        """Keep the threads busy with what is nearest to the head. While nobody waits, a page ahead and no guess is enough."""
         near = self._ranges[:THREADS]
         for each in near:
-            self._ask(each, pool)
-        for each in near:
-            self._guess(each, pool)
+            self._ask(each, pool, pages=PAGES_AHEAD if is_waiting else 1)
+        if is_waiting:
+            for each in near:
+                self._guess(each, pool)
 
-    def _ask(self, each: _Range[T], pool: ThreadPoolExecutor) -> None:
-        if each.is_asked or each.is_done or len(each.pages) >= PAGES_AHEAD or len(self._asked) >= THREADS:
+    def _ask(self, each: _Range[T], pool: ThreadPoolExecutor, *, pages: int) -> None:
+        if each.is_asked or each.is_done or len(each.pages) >= pages or len(self._asked) >= THREADS:
             return
         is_head = each is self._ranges[0]
         if not is_head and sum(len(other.pages) for other in self._ranges) + len(self._asked) >= MAX_PAGES:

@@ -211,6 +211,13 @@ def test_a_worker_drops_what_does_not_count(rig: EngineRig) -> None:
     assert rig.reconcile().is_green
 
 
+def test_the_destination_is_listed_from_there_only(rig: EngineRig) -> None:
+    for name in ("a", "b", "b/1", "c"):
+        rig.storage.bucket(DESTINATION).blob(name).upload_from_string(b"x")
+    found = rig.destination_listing().objects("", leave_out=".edgehaul/", is_dated=False, after="b")
+    assert [(each.name, each.size_bytes, each.crc32c) for each in found] == [("b/1", 1, ""), ("c", 1, "")]
+
+
 class Store(dict):
     """Airflow's task state store, as far as it is used."""
 

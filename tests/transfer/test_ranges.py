@@ -141,6 +141,15 @@ def test_habits_of_servers(habits: dict[str, object], keys: list[str]) -> None:
     assert [item.size_bytes for item in found] == list(range(len(keys)))
 
 
+@pytest.mark.parametrize("knows_start_after", [True, False])
+@pytest.mark.parametrize("after", ["", "000000", "000444", "000444a", "000899", "z"])
+def test_from_a_key_on(after: str, knows_start_after: bool) -> None:
+    keys = numbered(900)
+    with bucket(keys, page_keys=7, knows_start_after=knows_start_after) as (_, client):
+        found = [item.key for item in list_objects(client, "b", "", after=after)]
+    assert found == [key for key in keys if key > after]
+
+
 @pytest.mark.parametrize("count", [0, 1, 999, 1000, 1001, 3000, 3999])
 def test_a_small_bucket_costs_no_request_more_than_it_must(count: int) -> None:
     with bucket(numbered(count)) as (server, client):

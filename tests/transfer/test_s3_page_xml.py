@@ -43,6 +43,8 @@ def document(*entries: str, top: str = "<IsTruncated>false</IsTruncated>", names
         KEY + DATE.replace("00:00:00.000Z", "01:00:00+01:00") + ETAG + SIZE + CLASS,
         KEY + "<LastModified>Sun, 01 Feb 2026 00:00:00 GMT</LastModified>" + ETAG + SIZE + CLASS,
         KEY + DATE + ETAG + SIZE + CLASS + "<Owner><ID>x</ID><Key>trap</Key></Owner><New/><Type>Normal</Type>",
+        "<Owner><ID>x</ID><DisplayName/></Owner><Type>Normal</Type>" + KEY + DATE + ETAG + SIZE + CLASS,
+        "<New><Deep><Size>1</Size><Key>trap</Key></Deep></New>" + KEY + DATE + ETAG + SIZE + CLASS,
         "<!-- <Key>trap</Key> -->" + KEY + DATE + ETAG.replace("&quot;", "&#34;") + SIZE + CLASS,
         "<Key x='1'>a b/ü&amp;&lt;.txt</Key>" + DATE + ETAG + SIZE + CLASS,
     ],
@@ -107,7 +109,7 @@ def test_the_top_of_a_page_wherever_it_stands() -> None:
 
 def test_what_is_a_whole_listing() -> None:
     body = document(KEY + DATE + ETAG + SIZE)
-    assert is_whole(body) and is_whole(body + b"\n")
+    assert is_whole(body) and is_whole(body + b"\n<!-- -->") and is_whole(body[:-1] + b"\n>")
     assert not any(is_whole(body[:end]) for end in range(len(body)))
     assert not is_whole(b"<Error><Code>SlowDown</Code></Error>")
 

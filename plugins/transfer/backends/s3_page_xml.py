@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from sys import intern
 from urllib.parse import unquote_plus
 from xml.etree import ElementTree
 
@@ -32,6 +33,7 @@ _Entry = tuple[str, str, str, str, str, bool]
 
 _KNOWN = "Key|LastModified|ETag|Size|StorageClass"
 _QUOTE = '(?:&quot;|&#34;|")?'
+_LEAF = r"<(\w+)>[^<]*</\7>"
 _PLAIN_ENTRY = re.compile(
     r"<Contents>(?:\s*<(?:"
     r"Key>([^<&\r]+)</Key"
@@ -39,55 +41,70 @@ _PLAIN_ENTRY = re.compile(
     rf'|ETag>{_QUOTE}([^<&"]+){_QUOTE}</ETag'
     r"|Size>(\d+)</Size"
     r"|StorageClass>(\w*)</StorageClass"
-    rf"|(?!(?:{_KNOWN})>)(\w+)>[^<]*</\6"
+    rf"|(?!(?:{_KNOWN}|RestoreStatus)>)(\w+)>(?:[^<]*|(?:\s*{_LEAF})*\s*)</\6"
     r")>)*\s*</Contents>"
 )
-"""An entry as most servers write it: elements in any order, nothing inside them, no references but quotes. It is three times
-as quick as an XML parser, which reads the pages that have any other entry."""
+"""An entry as most servers write it: elements in any order, nothing inside those that count, no references but quotes. It is
+three times as quick as an XML parser, which reads the pages that have any other entry."""
+_END = re.compile(rb"</(?:\w+:)?ListBucketResult\s*>")
 
 
 def is_whole(body: bytes) -> bool:
-    """Whether this looks like a listing, from its beginning to its end."""
-    return b"ListBucketResult" in body[:1024] and body.rstrip().endswith(b"ListBucketResult>")
+    """Whether this is a listing that came to its end."""
+    return _END.search(body, max(0, len(body) - 1024)) is not None
 
 
 def read_page(body: bytes) -> S3Page:
-    """A page from the XML of a whole listing. Raises ElementTree.ParseError for no XML, and EntryIncomplete."""
-    plain, rest = _plain_entries(body)
-    root = ElementTree.fromstring(rest)  # noqa: S314 - as botocore does; expat limits what entities may expand to
-    if plain and root.find("{*}Contents") is not None:
-        plain, root = [], ElementTree.fromstring(body)  # noqa: S314
-    top = {_local(element.tag): element.text or "" for element in root}
-    entries = plain or [_entry(element) for element in root.iterfind("{*}Contents")]
+    """A page from the XML of a whole listing. Raises ElementTree.ParseError for no XML, ValueError for what is no entry."""
+    plain = _plain_page(body)
+    if plain is not None:
+        return plain
+    root = ElementTree.fromstring(body)  # noqa: S314 - as botocore does; expat limits what entities may expand to
+    top = _top(root)
     is_encoded = top.get("EncodingType") == "url"
-    return S3Page(
-        items=list(_objects(entries, is_encoded=is_encoded)),
-        is_last=top.get("IsTruncated", "").strip() != "true",
-        token=top.get("NextContinuationToken", ""),
-    )
+    return _page(top, list(_objects(map(_entry, root.iterfind("{*}Contents")), is_encoded=is_encoded)))
 
 
-def _plain_entries(body: bytes) -> tuple[list[_Entry], bytes | str]:
-    """The plain entries, and what is left of the document without them."""
+def _plain_page(body: bytes) -> S3Page | None:
+    """The same of a page whose entries are plain, else None."""
     if b"<!" in body:  # comments and the like, which may hide anything
-        return [], body
+        return None
     try:
         text = body.decode()
-    except UnicodeDecodeError:
-        return [], body
-    entries: list[_Entry] = []
-    rest, end = [], 0
+        rest: list[str] = []
+        is_encoded = "<EncodingType>url</EncodingType>" in text
+        items = list(_objects(_plain_entries(text, rest), is_encoded=is_encoded))
+    except ValueError:  # the parser will say what is wrong
+        return None
+    root = ElementTree.fromstring("".join(rest))  # noqa: S314
+    top = _top(root)
+    if root.find("{*}Contents") is not None or is_encoded is not (top.get("EncodingType") == "url"):
+        return None
+    return _page(top, items)
+
+
+def _plain_entries(text: str, rest: list[str]) -> Iterator[_Entry]:
+    """The plain entries; what is left of the document without them comes into `rest`."""
+    end = 0
     for match in _PLAIN_ENTRY.finditer(text):
-        key, modified, etag, size, storage_class, _ = match.groups("")
-        if not (key and modified and size):
-            return [], body
         start, stop = match.span()
         if start != end:
             rest.append(text[end:start])
         end = stop
-        entries.append((key, modified, etag, size, storage_class, False))
+        key, modified, etag, size, storage_class, _, _ = match.groups("")
+        if not key:
+            raise EntryIncomplete
+        yield key, modified, etag, size, storage_class, False
     rest.append(text[end:])
-    return entries, "".join(rest).encode()
+
+
+def _top(root: ElementTree.Element) -> dict[str, str]:
+    return {_local(element.tag): element.text or "" for element in root}
+
+
+def _page(top: dict[str, str], items: list[ObjectMeta]) -> S3Page:
+    is_last = top.get("IsTruncated", "").strip() != "true"
+    return S3Page(items=items, is_last=is_last, token=top.get("NextContinuationToken", ""))
 
 
 def _entry(element: ElementTree.Element) -> _Entry:
@@ -105,7 +122,7 @@ def _entry(element: ElementTree.Element) -> _Entry:
     return fields["Key"], fields["LastModified"].strip(), etag, fields["Size"].strip(), storage_class, is_restored
 
 
-def _objects(entries: list[_Entry], *, is_encoded: bool) -> Iterator[ObjectMeta]:
+def _objects(entries: Iterable[_Entry], *, is_encoded: bool) -> Iterator[ObjectMeta]:
     minutes: dict[str, int] = {}
     for key, modified, etag, size, storage_class, is_restored in entries:
         if is_encoded and ("%" in key or "+" in key):
@@ -115,7 +132,7 @@ def _objects(entries: list[_Entry], *, is_encoded: bool) -> Iterator[ObjectMeta]
             size_bytes=int(size),
             etag=etag,
             last_modified=_seconds(modified, minutes),
-            storage_class=storage_class or "STANDARD",
+            storage_class=intern(storage_class or "STANDARD"),
             is_restored=is_restored,
         )
 

@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 from transfer.backends.s3_errors import s3_error
-from transfer.backends.s3_page_xml import EntryIncomplete, S3Page, is_whole, read_page
+from transfer.backends.s3_page_xml import S3Page, is_whole, read_page
 from transfer.errors import EndpointRejected, Stage
 
 _EVENT = "before-parse.*.ListObjectsV2"
@@ -65,7 +65,7 @@ class S3Pages:
         """The page in an answer."""
         try:
             page = read_page(answer.body)
-        except (EntryIncomplete, ElementTree.ParseError) as error:
+        except (ValueError, ElementTree.ParseError) as error:
             raise self._rejected(error) from error
         page.date = answer.date
         return page

@@ -100,6 +100,22 @@ class Batches:
         own = [f"{self._first_number}-{self.next_number - 1}"] if self.next_number > self._first_number else []
         return ",".join([*filter(None, [self._earlier_numbers]), *own])
 
+    def cursor(self, *, after: str, shards: int, listed: int, listed_bytes: int, skipped: int) -> ListingCursor:
+        """Of a listing that has come so far, once everything handed over is stored."""
+        return ListingCursor(
+            listing=self._listing,
+            after=after,
+            shards=shards,
+            next_number=self.next_number,
+            numbers=self.numbers,
+            messages=self.messages,
+            objects=self.objects,
+            bytes=self.bytes,
+            listed=listed,
+            listed_bytes=listed_bytes,
+            skipped=skipped,
+        )
+
     def add(self, item: ObjectMeta, *, is_alone: bool = False) -> None:
         """Publish it with others of its size, or in a message of its own."""
         self.objects += 1
@@ -197,19 +213,7 @@ def list_and_publish(
             batches.flush()
             publisher.flush()
             on_cursor(
-                ListingCursor(
-                    listing=listing,
-                    after=item.key,
-                    shards=shards,
-                    next_number=batches.next_number,
-                    numbers=batches.numbers,
-                    messages=batches.messages,
-                    objects=batches.objects,
-                    bytes=batches.bytes,
-                    listed=listed,
-                    listed_bytes=listed_bytes,
-                    skipped=skipped,
-                )
+                batches.cursor(after=item.key, shards=shards, listed=listed, listed_bytes=listed_bytes, skipped=skipped)
             )
         if listed % REPORT_EVERY == 0:
             told = _tell(progress, told, listed, batches.bytes)

@@ -43,8 +43,8 @@ class ListingSummary:
     listed: int
     listed_bytes: int
     messages: int
-    numbers: str
-    """Of the messages, as ranges; only a listing that was broken off and gone on with has gaps."""
+    strays: str
+    """Numbers, as ranges, of what a try published that died before it could count it: not for workers."""
     objects: int
     """Objects published: those that have to move."""
     bytes: int
@@ -88,17 +88,11 @@ class Batches:
         self._attempt = attempt
         self._pending: list[ObjectMeta] = []
         self._pending_bytes = 0
-        self._first_number = self.next_number = start.next_number
-        self._earlier_numbers = start.numbers
+        self.next_number = start.next_number
+        self.strays = start.strays
         self.messages = start.messages
         self.objects = start.objects
         self.bytes = start.bytes
-
-    @property
-    def numbers(self) -> str:
-        """Of all messages that count, as ranges."""
-        own = [f"{self._first_number}-{self.next_number - 1}"] if self.next_number > self._first_number else []
-        return ",".join([*filter(None, [self._earlier_numbers]), *own])
 
     def cursor(self, *, after: str, shards: int, listed: int, listed_bytes: int, skipped: int) -> ListingCursor:
         """Of a listing that has come so far, once everything handed over is stored."""
@@ -107,7 +101,7 @@ class Batches:
             after=after,
             shards=shards,
             next_number=self.next_number,
-            numbers=self.numbers,
+            strays=self.strays,
             messages=self.messages,
             objects=self.objects,
             bytes=self.bytes,
@@ -227,7 +221,7 @@ def list_and_publish(
         listed=listed,
         listed_bytes=listed_bytes,
         messages=batches.messages,
-        numbers=batches.numbers,
+        strays=batches.strays,
         objects=batches.objects,
         bytes=batches.bytes,
         skipped=skipped,

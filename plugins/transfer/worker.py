@@ -63,8 +63,8 @@ class Assignment:
     destination_bucket: str
     messages: int
     """How many messages the listing published."""
-    numbers: tuple[range, ...] = ()
-    """Theirs, if not all from 0 on: what a lister published and then died before it counted has others."""
+    strays: tuple[range, ...] = ()
+    """Numbers of what a lister published and then died before it could count it; its objects were published again."""
     objects: int
     bytes: int
 
@@ -261,8 +261,8 @@ class Worker:
             self._progress.settled(outcome)
             self._settlement.add(delivery, (outcome,), number=None)
             return
-        if mine.numbers and not any(request.number in numbers for numbers in mine.numbers):
-            self._settlement.add(delivery, (), number=None)  # its objects were published again
+        if any(request.number in numbers for numbers in mine.strays):
+            self._settlement.add(delivery, (), number=None)
             return
         self._requests += 1
         self._accepted.append(_Work(delivery, request))

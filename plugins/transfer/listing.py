@@ -43,12 +43,12 @@ class ListingSummary:
     listed: int
     listed_bytes: int
     messages: int
-    strays: str
-    """Numbers, as ranges, of what a try published that died before it could count it: not for workers."""
     objects: int
     """Objects published: those that have to move."""
     bytes: int
     skipped: int
+    strays: str = ""
+    """Numbers, as ranges, of what a try published that died before it could count it: not for workers."""
 
 
 def decide(item: ObjectMeta, stored: DestinationObject | None, overwrite: Overwrite) -> SkipReason | None:

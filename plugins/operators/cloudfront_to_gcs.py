@@ -180,7 +180,7 @@ class CloudfrontToGcsWorker(BaseOperator):
                 source_bucket=self.source_bucket,
                 destination_bucket=self.destination_bucket,
                 messages=self.slot["messages"],
-                numbers=tuple(parse_ranges(self.slot.get("numbers", ""))),
+                strays=tuple(parse_ranges(self.slot.get("strays", ""))),
                 objects=self.slot["objects"],
                 bytes=self.slot["bytes"],
             ),

@@ -193,7 +193,7 @@ class S3ListToPubSubOperator(BaseOperator):
             "run": run.to_dict(),
             "listing": listing,
             "messages": messages,
-            "numbers": summary.numbers,
+            "strays": summary.strays,
             "objects": summary.objects,
             "bytes": summary.bytes,
         }

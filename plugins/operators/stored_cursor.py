@@ -31,7 +31,10 @@ class StoredCursor:
         stored = self._store.get(CURSOR_KEY) if self._store is not None else None
         if not isinstance(stored, dict) or stored.get("settings") != self._settings:
             return None
-        return ListingCursor.of(stored["cursor"])
+        try:
+            return ListingCursor.of(stored["cursor"])
+        except TypeError:  # another version's
+            return None
 
     def save(self, cursor: ListingCursor) -> None:
         """In place of the one before; about 9 ms."""

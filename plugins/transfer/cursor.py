@@ -1,7 +1,7 @@
 """How far a listing has come for certain, so that the next try of a lister that was killed goes on from there.
 
 A cursor is taken only when all it counts is stored: a whole manifest shard, and every message of its objects. What was
-published behind it is published again under other numbers, and workers drop what has a number that no cursor counts.
+published behind it is published again under other numbers, and workers drop what has one of those skipped.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class ListingCursor:
     """Of the manifest."""
     next_number: int = 0
     """No message of any try so far has this number or a higher one."""
-    numbers: str = ""
-    """Those of the messages that count, as ranges: `0-1233,51234-60000`."""
+    strays: str = ""
+    """Numbers that no message has which counts, as ranges: `1234-51233`."""
     messages: int = 0
     objects: int = 0
     """Published."""
@@ -36,7 +36,9 @@ class ListingCursor:
 
     def skipping(self, numbers: int) -> ListingCursor:
         """The same place for another try, when the one before may have used up to so many numbers since."""
-        return replace(self, next_number=self.next_number + numbers)
+        next_number = self.next_number + numbers
+        strays = [*filter(None, [self.strays]), f"{self.next_number}-{next_number - 1}"]
+        return replace(self, next_number=next_number, strays=",".join(strays))
 
     def to_dict(self) -> dict[str, str | int]:
         """As JSON that any store takes: the key in ASCII."""

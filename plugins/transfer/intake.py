@@ -39,7 +39,7 @@ class Intake:
     Args:
         run_id, listing: whose messages are taken; what is another's is settled at once.
         messages: how many the listing published.
-        numbers: theirs, if not all from 0 on; what has another was published again under one of these.
+        strays: numbers of what a lister published and then died before it counted it: published again under others.
         begun: the notes of what is begun; None where none are kept.
         on_failed: told of what failed without having been begun.
     """
@@ -50,7 +50,7 @@ class Intake:
         listing: str,
         messages: int,
         *,
-        numbers: Sequence[range] = (),
+        strays: Sequence[range] = (),
         queue: RequestQueue,
         leases: LeaseKeeper,
         settlement: Settlement,
@@ -60,7 +60,7 @@ class Intake:
     ) -> None:
         self._mine = (run_id, listing)
         self._messages = messages
-        self._numbers = numbers
+        self._strays = strays
         self._queue = queue
         self._leases = leases
         self._settlement = settlement
@@ -132,7 +132,7 @@ class Intake:
             self._on_failed(outcome)
             self._settlement.add(delivery.ack_id, (outcome,), number=None)
             return
-        if self._numbers and not any(request.number in numbers for numbers in self._numbers):
+        if any(request.number in strays for strays in self._strays):
             self._settlement.add(delivery.ack_id, (), number=None)
             return
         self._requests += 1

@@ -48,10 +48,10 @@ class ListingSummary:
     """Objects published: those that have to move."""
     bytes: int
     skipped: int
-    numbers: str = ""
-    """Of the messages, as ranges; only a listing that was broken off and gone on with has gaps."""
     left_out: int = 0
     """Of those skipped, how many the selection left out."""
+    strays: str = ""
+    """Numbers, as ranges, of what a try published that died before it could count it: not for workers."""
 
 
 def decide(
@@ -102,17 +102,30 @@ class Batches:
         self._attempt = attempt
         self._pending: list[ObjectMeta] = []
         self._pending_bytes = 0
-        self._first_number = self.next_number = start.next_number
-        self._earlier_numbers = start.numbers
+        self.next_number = start.next_number
+        self.strays = start.strays
         self.messages = start.messages
         self.objects = start.objects
         self.bytes = start.bytes
 
-    @property
-    def numbers(self) -> str:
-        """Of all messages that count, as ranges."""
-        own = [f"{self._first_number}-{self.next_number - 1}"] if self.next_number > self._first_number else []
-        return ",".join([*filter(None, [self._earlier_numbers]), *own])
+    def cursor(
+        self, *, after: str, shards: int, listed: int, listed_bytes: int, skipped: int, left_out: int
+    ) -> ListingCursor:
+        """Of a listing that has come so far, once everything handed over is stored."""
+        return ListingCursor(
+            listing=self._listing,
+            after=after,
+            shards=shards,
+            next_number=self.next_number,
+            strays=self.strays,
+            messages=self.messages,
+            objects=self.objects,
+            bytes=self.bytes,
+            listed=listed,
+            listed_bytes=listed_bytes,
+            skipped=skipped,
+            left_out=left_out,
+        )
 
     def add(self, item: ObjectMeta, *, is_alone: bool = False) -> None:
         """Publish it with others of its size, or in a message of its own."""
@@ -215,15 +228,9 @@ def list_and_publish(
             batches.flush()
             publisher.flush()
             on_cursor(
-                ListingCursor(
-                    listing=listing,
+                batches.cursor(
                     after=item.key,
                     shards=shards,
-                    next_number=batches.next_number,
-                    numbers=batches.numbers,
-                    messages=batches.messages,
-                    objects=batches.objects,
-                    bytes=batches.bytes,
                     listed=listed,
                     listed_bytes=listed_bytes,
                     skipped=skipped,
@@ -242,7 +249,7 @@ def list_and_publish(
         listed=listed,
         listed_bytes=listed_bytes,
         messages=batches.messages,
-        numbers=batches.numbers,
+        strays=batches.strays,
         objects=batches.objects,
         bytes=batches.bytes,
         skipped=skipped,

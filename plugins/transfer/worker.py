@@ -56,8 +56,8 @@ class Assignment:
     destination_bucket: str
     messages: int
     """How many messages the listing published."""
-    numbers: tuple[range, ...] = ()
-    """Theirs, if not all from 0 on: what a lister published and then died before it counted has others."""
+    strays: tuple[range, ...] = ()
+    """Numbers of what a lister published and then died before it could count it; its objects were published again."""
     objects: int
     bytes: int
 
@@ -108,7 +108,7 @@ class Worker:
             assignment.run_id,
             assignment.listing,
             assignment.messages,
-            numbers=assignment.numbers,
+            strays=assignment.strays,
             queue=queue,
             leases=self._leases,
             settlement=self._settlement,

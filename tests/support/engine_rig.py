@@ -304,7 +304,7 @@ class EngineRig:
                 source_bucket=SOURCE,
                 destination_bucket=DESTINATION,
                 messages=summary.messages,
-                numbers=tuple(parse_ranges(getattr(summary, "numbers", ""))),
+                strays=tuple(parse_ranges(getattr(summary, "strays", ""))),
                 objects=summary.objects,
                 bytes=summary.bytes,
             ),

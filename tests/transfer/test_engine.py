@@ -247,7 +247,7 @@ def test_a_forged_message_can_reach_no_other_name(rig: EngineRig) -> None:
     rig.open()
     summary = rig.list()
     forged = ObjectMeta(key="outside", size_bytes=7, etag="9a0364b9e99bb480dd25e1f0284c8555", last_modified=0)
-    body, attributes = encode_request(TransferRequest(run_id=rig.run_id, listing="1", number=0, objects=(forged,)))
+    body, attributes = encode_request(TransferRequest(run_id=rig.run_id, listing="1", number=9, objects=(forged,)))
     rig.publisher.publish(TOPIC, body, **attributes).result(timeout=10)
     stats = rig.worker(summary).run()
     assert (stats.copied, stats.failed) == (1, 2)

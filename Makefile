@@ -33,7 +33,7 @@ pictures: setup  ## the pictures of the UI in docs/images, by the test of the fo
 	EDGEHAUL_PICTURES=$(CURDIR)/docs/images $(BIN)/python -m pytest tests/end_to_end/test_routes.py -k in_the_browser
 
 chaos: setup  ## kills and faults of every kind, for longer than in the test suite (SEEDS="1 2 3 4 5", OBJECTS=5000)
-	CHAOS_SEEDS="$(or $(SEEDS),1 2 3 4 5)" CHAOS_OBJECTS=$(or $(OBJECTS),5000) $(BIN)/python -m pytest tests/chaos $(ARGS)
+	CHAOS_SEEDS="$(or $(SEEDS),1 2 3 4 5)" CHAOS_OBJECTS=$(or $(OBJECTS),5000) $(BIN)/python -m pytest --slow tests/chaos $(ARGS)
 
 check: setup  ## style, types, import contracts, lock file
 	$(BIN)/ruff check .

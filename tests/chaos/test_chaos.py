@@ -155,6 +155,7 @@ def test_a_run_that_is_marked_failed_and_one_whose_airflow_goes_away(pipeline: P
     assert subscriptions(pipeline) == []
 
 
+@pytest.mark.slow  # it waits four times for a dead worker's leases to end
 def test_an_object_that_kills_its_workers(pipeline: Pipeline, chaos: Chaos) -> None:
     """Whoever fetches it dies at once: twice in each pass, and then it is given up, while all others arrive."""
     prefix, edge = f"deadly-{chaos.seed}/", pipeline.cloud.edge_url

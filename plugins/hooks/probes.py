@@ -40,7 +40,7 @@ class S3Probe:
 
 
 class SourceListProbe:
-    """A `SourceListProbe` of `transfer.preflight`."""
+    """A `SourceListProbe` of `transfer.probes`."""
 
     def __init__(self, source_list: SourceList) -> None:
         self.uri = source_list.uri

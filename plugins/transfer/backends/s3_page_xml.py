@@ -1,4 +1,4 @@
-"""The XML of ListObjectsV2's answers (S3 API Reference), read some ten times as quickly as botocore does it."""
+"""The XML of ListObjectsV2's answers (S3 API Reference), read many times as quickly as botocore does it."""
 
 from __future__ import annotations
 

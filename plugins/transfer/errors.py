@@ -5,10 +5,12 @@
     │ ├ SourceUnavailable     the edge did not answer, or answered 5xx
     │ ├ SinkUnavailable       Cloud Storage did not answer, or answered 5xx
     │ ├ Throttled             429, 503 SlowDown: carries `retry_after_s`
+    │ ├ EdgeBlocked           the edge's own 403 (firewall, rate rule, country): slow down and try again
     │ └ CorruptTransfer       bytes arrived or were stored otherwise than announced
     ├ ObjectError             this object cannot be moved: to the error topic, then ack
-    │ ├ SourceNotFound · SourceForbidden · SourceChanged · SourceArchived
-    │ ├ InvalidName · TooLarge · DestinationConflict · InvalidMessage · PoisonMessage
+    │ ├ SourceNotFound · SourceForbidden · SourceEncrypted · SourceChanged · SourceArchived · SourceUnproven
+    │ ├ DestinationConflict · DestinationHeld · DestinationForbidden · DestinationRefused
+    │ ├ InvalidName · TooLarge · InvalidMessage · PoisonMessage
     │ └ RetriesExhausted      carries `last`, the retryable error that would not go away
     └ FatalError              nothing can be moved: stop, nack, fail the task
       ├ CredentialsRejected · SignatureRejected · EndpointRejected
@@ -88,6 +90,15 @@ class Throttled(RetryableError):
         return True
 
 
+class EdgeBlocked(RetryableError):
+    """CloudFront itself refused the request, not S3 behind it: a firewall's rule, its rate limit, or a country."""
+
+    @property
+    def asks_to_slow_down(self) -> bool:
+        """A rate rule of a firewall answers like any other of its rules."""
+        return True
+
+
 class CorruptTransfer(RetryableError):
     """A length or checksum did not agree. Nothing wrong was left behind."""
 
@@ -108,6 +119,14 @@ class SourceChanged(ObjectError):
     """What the edge serves is not what was listed: replaced since, or a stale copy at the edge."""
 
 
+class SourceEncrypted(ObjectError):
+    """S3 cannot decrypt this object for the distribution: a customer's key (SSE-C), or a KMS key that is denied or disabled."""
+
+
+class SourceUnproven(ObjectError):
+    """Nothing shows that what the edge serves is what was listed: it sent no ETag, and the bytes give no proof."""
+
+
 class SourceArchived(ObjectError):
     """In an archive storage class: it needs a restore before it can be read."""
 
@@ -122,6 +141,18 @@ class TooLarge(ObjectError):
 
 class DestinationConflict(ObjectError):
     """The destination changed after it was listed, and not by this run."""
+
+
+class DestinationHeld(ObjectError):
+    """What is at the destination may not be replaced or deleted: a hold, or a retention period that has not ended."""
+
+
+class DestinationForbidden(ObjectError):
+    """Cloud Storage refuses this object to the Google connection."""
+
+
+class DestinationRefused(ObjectError):
+    """Cloud Storage refuses this object for a reason of its own, which the message quotes."""
 
 
 class InvalidMessage(ObjectError):

@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from operators.engine_errors import connections, engine_errors
-from operators.run_identity import STATE_PREFIX, RunIdentity
+from operators.run_identity import OPEN_TASK, STATE_PREFIX, RunIdentity
 from operators.run_selection import run_globs
 from operators.s3_list_to_pubsub import SUMMARY_KEY
+from operators.siblings import sibling
+from operators.verdict import why_not_green
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -25,16 +27,20 @@ class DeleteExtraneousOperator(BaseOperator):
 
     Returns `extraneous, extraneous_bytes, percent, new, protected, deleted, changed, list_uri`; report.json gets `deleted`, or
     `why_not_deleted`. Skips itself when nothing is wanted, or nothing may be done: see `transfer.deletion.permission`.
+    Whatever is wanted, it fails first of all when this opening of the run has no green verdict on record: as the last task
+    besides the teardown it keeps a run from ending well without one.
 
     :param wish: `off`, `list` or `delete`.
     :param max_delete_percent: of the objects under the destination prefix; if more would go, nothing is deleted.
     :param selection: as the listing had it: what its globs leave out at the destination stays.
     :param list_task: the task id of `S3ListToPubSubOperator`.
     :param open_task: the task id of `OpenTransferRunOperator`.
+    :param reconcile_task: the task id of the first pass of `ReconcileTransferOperator`.
+    :param verify_task: that of its final pass.
     :param source_prefix: as the listing had it.
     :param destination_bucket: the Cloud Storage bucket.
     :param destination_prefix: as the listing had it.
-    :raises AirflowFailException: more than `max_delete_percent` would go, or the manifest is not complete.
+    :raises AirflowFailException: no green verdict, more than `max_delete_percent` would go, or the manifest is not complete.
     """
 
     template_fields: Sequence[str] = (
@@ -58,7 +64,9 @@ class DeleteExtraneousOperator(BaseOperator):
         max_delete_percent: float | str = 10,
         selection: Mapping[str, str] | None = None,
         list_task: str = "list",
-        open_task: str = "open_run",
+        open_task: str = OPEN_TASK,
+        reconcile_task: str = "reconcile",
+        verify_task: str = "verify",
         source_prefix: str = "",
         destination_prefix: str = "",
         gcp_conn_id: str = "google_cloud_default",
@@ -70,6 +78,8 @@ class DeleteExtraneousOperator(BaseOperator):
         self.selection = selection or {}
         self.list_task = list_task
         self.open_task = open_task
+        self.reconcile_task = reconcile_task
+        self.verify_task = verify_task
         self.source_prefix = source_prefix
         self.destination_bucket = destination_bucket
         self.destination_prefix = destination_prefix
@@ -81,15 +91,28 @@ class DeleteExtraneousOperator(BaseOperator):
         from transfer.deletion import DeleteExtraneous
         from transfer.event_log import NoEventLog
 
-        wish = DeleteExtraneous(self.wish)
-        if wish is DeleteExtraneous.OFF:
-            raise AirflowSkipException("delete_extraneous is off")
         task = context["ti"]
-        run = RunIdentity(**task.xcom_pull(task_ids=self.open_task))
-        listing = task.xcom_pull(task_ids=self.list_task, key=SUMMARY_KEY)
+        open_task = sibling(task, self.open_task)
+        run = RunIdentity.of(task.xcom_pull(task_ids=open_task), open_task)
         destination = Destination.of_records(self.gcp_conn_id, self.destination_bucket, run.state_bucket)
         self._stop = destination.stop
         with engine_errors(self.task_id, connections(gcp=self.gcp_conn_id), NoEventLog()):
+            why_not = why_not_green(
+                task,
+                run,
+                destination.state(run.state_prefix),
+                list_task=self.list_task,
+                reconcile_task=self.reconcile_task,
+                verify_task=self.verify_task,
+            )
+            if why_not:
+                raise AirflowFailException(f"nothing was deleted: {why_not}")
+            wish = DeleteExtraneous(self.wish or DeleteExtraneous.OFF)
+            if wish is DeleteExtraneous.OFF:
+                raise AirflowSkipException("delete_extraneous is off")
+            listing = task.xcom_pull(task_ids=sibling(task, self.list_task), key=SUMMARY_KEY)
+            if listing["mode"] == "plan":
+                raise AirflowSkipException("a plan deletes nothing; it counts what a run would delete")
             return self._execute(wish, run, listing, destination, attempt=task.try_number)
 
     def _execute(

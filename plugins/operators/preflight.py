@@ -164,5 +164,5 @@ class PreflightOperator(BaseOperator):
             edge=CloudfrontProbe(self.cloudfront_conn_id, self.source_prefix),
             buckets=[GcsProbe(self.gcp_conn_id, bucket) for bucket in buckets],
             topics=[PubSubProbe(self.gcp_conn_id, topic, self.gcp_project) for topic in (self.topic, self.error_topic)],
-            object_name=f"{STATE_PREFIX}preflight/{run_name(task.dag_id, task.run_id)}",
+            object_name=f"{STATE_PREFIX}preflight/{run_name(task.dag_id, task.run_id, task.task_id)}",
         )

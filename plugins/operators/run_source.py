@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException
 
-from operators.run_identity import STATE_PREFIX, RunIdentity, dag_name, run_name
+from operators.run_identity import STATE_PREFIX, RunIdentity, copy_name, run_name
 
 if TYPE_CHECKING:
     from hooks.engine import Destination
     from transfer.listing import ListingSummary
     from transfer.model import ObjectMeta
+    from transfer.replay import RunRecord
 
 LAST_RUN = "last"
 ONE_OF = ("only_failed", "plan_run", "source_listing")
@@ -56,27 +57,39 @@ class RunSource:
         """Whether it is S3's own listing. Only then is what else the destination has no part of the source."""
         return not (self.earlier or self.source_listing)
 
+    def record_of(self, run_id: str) -> RunRecord:
+        """From where to where a run with this source copies."""
+        from transfer.replay import RunRecord
+
+        return RunRecord(
+            run_id=run_id,
+            source_bucket=self.source_bucket,
+            source_prefix=self.source_prefix,
+            destination_bucket=self.destination_bucket,
+            destination_prefix=self.destination_prefix,
+        )
+
+    def earlier_objects(
+        self, dag_id: str, open_task: str, destination: Destination, *, run: str, now: RunRecord
+    ) -> Iterator[ObjectMeta]:
+        """What the earlier run left unfinished, or planned. `run` is the name of this one. Raises RunUnknown."""
+        from transfer.replay import planned_objects, unfinished_objects
+        from transfer.runs import RunIndex
+
+        earlier = run_name(dag_id, self.earlier, open_task)
+        if self.earlier == LAST_RUN:
+            earlier = RunIndex(destination.state(STATE_PREFIX), copy_name(dag_id, open_task)).last_but(run) or LAST_RUN
+        objects_of = planned_objects if self.plan_run else unfinished_objects
+        return objects_of(destination.state(f"{STATE_PREFIX}{earlier}/"), run=self.earlier, now=now)
+
     def objects(
         self, run: RunIdentity, dag_id: str, destination: Destination, *, after: str = ""
     ) -> Iterator[ObjectMeta]:
         """In byte order; of S3's own listing those behind the key `after`. This run is put on record first."""
         from hooks.engine import source_listing
         from hooks.source import SourceList
-        from transfer.replay import RunRecord, planned_objects, unfinished_objects
-        from transfer.runs import RunIndex
 
-        record = RunRecord(
-            run_id=run.run_id,
-            source_bucket=self.source_bucket,
-            source_prefix=self.source_prefix,
-            destination_bucket=self.destination_bucket,
-            destination_prefix=self.destination_prefix,
-        )
-        index = RunIndex(destination.state(STATE_PREFIX), dag_name(dag_id))
-        earlier = run_name(dag_id, self.earlier)
-        if self.earlier == LAST_RUN:
-            earlier = index.last_but(run.name) or LAST_RUN
-        index.open(run.name, run.opened_at_s)
+        record = self.record_of(run.run_id)
         record.write(destination.state(run.state_prefix))
         if self.source_listing:
             listed = SourceList(
@@ -92,8 +105,7 @@ class RunSource:
             return source_listing(self.aws_conn_id, self.source_bucket, self.source_prefix, after=after)
         done = "planned" if self.plan_run else "left unfinished"
         log.info("not listing S3: taking what the run %s %s", self.earlier, done)
-        objects_of = planned_objects if self.plan_run else unfinished_objects
-        return objects_of(destination.state(f"{STATE_PREFIX}{earlier}/"), run=self.earlier, now=record)
+        return self.earlier_objects(dag_id, run.open_task, destination, run=run.name, now=record)
 
     def why_nothing(self, summary: ListingSummary) -> str:
         """What to tell a person when nothing is listed, or nothing of it selected."""

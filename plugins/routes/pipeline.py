@@ -98,6 +98,7 @@ def _tasks(arrived: Asset | AssetAlias, max_open_runs: int | None) -> None:
         task_id="open_run",
         topic=param("topic"),
         error_topic=param("error_topic"),
+        destination_bucket=param("destination_bucket"),
         state_bucket=param("state_bucket"),
         way=f"s3://{param('source_bucket')}/{prefix('source_prefix')} to "
         f"gs://{param('destination_bucket')}/{prefix('destination_prefix')}",
@@ -164,23 +165,25 @@ def _tasks(arrived: Asset | AssetAlias, max_open_runs: int | None) -> None:
         task_id="verify", reviews="reconcile", trigger_rule=TriggerRule.ALL_DONE, outlets=[arrived], **judge
     )
 
-    # Only after a green verdict.
+    # Airflow judges a run by the tasks that nothing follows: these two. Both fail without a green verdict of this opening, so
+    # where a person marks one of them, or what it depends on, the other still judges (docs/decisions/0063-two-judges.md).
     delete_extraneous = DeleteExtraneousOperator(
         task_id="delete_extraneous",
+        # A plan skips verify.
+        trigger_rule=TriggerRule.NONE_FAILED,
         wish=param("delete_extraneous"),
         max_delete_percent=param("max_delete_percent"),
         selection=selection,
         **names,
         gcp_conn_id=param("gcp_conn_id"),
     )
-
     close_run = CloseTransferRunOperator(
         task_id="close_run",
         run=open_run.output,
         destination_bucket=param("destination_bucket"),
         keep_runs=param("keep_runs"),
         **google,
-    ).as_teardown(setups=open_run)
+    ).as_teardown(setups=open_run, on_failure_fail_dagrun=True)
 
-    preflight >> open_run >> list_objects >> transfer >> reconcile >> retry >> verify >> delete_extraneous >> close_run
+    preflight >> open_run >> list_objects >> transfer >> reconcile >> retry >> verify >> [delete_extraneous, close_run]
     list_objects >> reconcile >> verify

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from urllib.parse import quote, unquote
 
 from transfer.ports import StateStore
 
 ABANDONED_S = 7 * 24 * 3600
 """A run that was opened this long ago and never closed will not go on: Pub/Sub keeps its messages no longer."""
-CLOSED = "closed"
+CLOSED, RUN_ID, OPENING = "closed", "run-id", "opening"
+"""Metadata of an entry."""
+MAX_OPENINGS = 200
 _ENTRY = re.compile(r"runs/[^/]+/(?P<opened_at_s>\d{12})-(?P<run>.+)")
 
 
@@ -28,6 +31,10 @@ class RunEntry:
     """The name of its folder."""
     opened_at_s: int
     is_closed: bool
+    run_id: str = ""
+    """Airflow's."""
+    opening: int = 1
+    """Which opening of the run this is."""
 
 
 class RunIndex:
@@ -38,13 +45,13 @@ class RunIndex:
         self._prefix = f"runs/{dag}/"
         self._clock = clock
 
-    def open(self, run: str, opened_at_s: float) -> None:
-        """Put a run on record."""
-        self._write(run, int(opened_at_s), is_closed=False)
+    def open(self, run: str, opened_at_s: float, *, run_id: str = "", opening: int = 1) -> None:
+        """Put an opening of a run on record."""
+        self._write(run, int(opened_at_s), {CLOSED: "no", RUN_ID: quote(run_id), OPENING: str(opening)})
 
     def close(self, run: str, opened_at_s: float) -> None:
         """Its tasks have ended."""
-        self._write(run, int(opened_at_s), is_closed=True)
+        self._write(run, int(opened_at_s), {CLOSED: "yes"})
 
     def entries(self) -> Iterator[RunEntry]:
         """The runs, oldest first."""
@@ -55,6 +62,8 @@ class RunIndex:
                     run=match["run"],
                     opened_at_s=int(match["opened_at_s"]),
                     is_closed=entry.metadata.get(CLOSED) == "yes",
+                    run_id=unquote(entry.metadata.get(RUN_ID, "")),
+                    opening=_count(entry.metadata.get(OPENING, "")),
                 )
 
     def last_but(self, run: str) -> str | None:
@@ -87,6 +96,11 @@ class RunIndex:
             if entry.run == run:
                 self._state.delete(entry.name)
 
-    def _write(self, run: str, opened_at_s: int, *, is_closed: bool) -> None:
+    def _write(self, run: str, opened_at_s: int, metadata: Mapping[str, str]) -> None:
         name = f"{self._prefix}{opened_at_s:012d}-{run}"
-        self._state.write(name, b"", content_type="text/plain", metadata={CLOSED: "yes" if is_closed else "no"})
+        self._state.write(name, b"", content_type="text/plain", metadata=metadata)
+
+
+def _count(text: str) -> int:
+    """Nothing read is trusted: no more openings than a person would make."""
+    return min(int(text), MAX_OPENINGS) if re.fullmatch(r"[0-9]{1,4}", text) else 1

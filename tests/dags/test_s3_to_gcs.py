@@ -41,8 +41,8 @@ def test_the_chain_of_tasks(dag) -> None:
         "transfer": ["reconcile"],
         "reconcile": ["retry", "verify"],
         "retry": ["verify"],
-        "verify": ["delete_extraneous"],
-        "delete_extraneous": ["close_run"],
+        "verify": ["close_run", "delete_extraneous"],
+        "delete_extraneous": [],
         "close_run": [],
     }
     assert dag.get_task("open_run").is_setup

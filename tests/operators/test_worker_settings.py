@@ -9,6 +9,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from operators.cloudfront_to_gcs import CloudfrontToGcsWorker
 from operators.worker_settings import MIB, transfer_config
+from task_stub import TaskStub
 
 RENDERED = {
     "threads": "16",
@@ -87,4 +88,4 @@ def test_a_worker_refuses_it_before_it_connects_anywhere(parameter: str) -> None
         **{parameter: "-7"},
     )
     with pytest.raises(AirflowFailException, match=f"^{parameter} is .*-7.*: choose "):
-        worker.execute({})
+        worker.execute({"ti": TaskStub("transfer")})

@@ -206,6 +206,7 @@ class EngineRig:
         overwrite: Overwrite = Overwrite.CHANGED,
         listing: str = "1",
         planned: Iterable[ObjectMeta] | None = None,
+        is_planned: bool = True,
     ) -> ListingSummary:
         summary = list_and_publish(
             list_objects(self.client, SOURCE, self.naming.source_prefix) if planned is None else planned,
@@ -218,7 +219,7 @@ class EngineRig:
             listing=listing,
             progress=Progress(),
             stop=self.stop,
-            is_planned=planned is not None,
+            is_planned=planned is not None and is_planned,
             selection=self.selection,
         )
         self.listed = summary.listed

@@ -40,8 +40,12 @@ _PASSES = if_exception_type(
     google_exceptions.Aborted,
     google_exceptions.ResourceExhausted,
 )
-MIN_RETENTION_S = 24 * 3600
-"""The least expiration Pub/Sub allows: what a run that never closed leaves behind is gone after a day unused."""
+RETENTION_S = 31 * 24 * 3600
+"""The most Pub/Sub takes (pubsub.proto, Subscription.message_retention_duration): a long run finds its messages to the last."""
+EXPIRATION_S = 31 * 24 * 3600
+"""For how long nobody may pull before a subscription is gone. Pub/Sub refuses less than the retention ("Subscription
+properties"), and the error topic's is not pulled before all transfers are over."""
+LABELS = {"created-by": "edgehaul"}
 
 
 class PubSubQueue:
@@ -195,20 +199,26 @@ def topic_exists(client: PublisherClient, topic: str) -> bool | None:
 def create_subscription(
     client: SubscriberClient, subscription: str, *, topic: str, run_id: str, ack_deadline_s: int
 ) -> None:
-    """A subscription that sees one run's messages only and expires after a day unused."""
+    """A subscription that sees one run's messages only, and goes by itself when it was long unused."""
     try:
         client.create_subscription(
             request={
                 "name": subscription,
                 "topic": topic,
                 "ack_deadline_seconds": ack_deadline_s,
-                "filter": f'attributes.{RUN} = "{run_id}"',
-                "expiration_policy": {"ttl": {"seconds": MIN_RETENTION_S}},
-                "labels": {"created-by": "edgehaul"},
+                "message_retention_duration": {"seconds": RETENTION_S},
+                "expiration_policy": {"ttl": {"seconds": EXPIRATION_S}},
+                "filter": run_filter(run_id),
+                "labels": LABELS,
             }
         )
     except (google_exceptions.GoogleAPIError, GoogleAuthError) as error:
         raise pubsub_error(error, topic, Stage.LIST) from error
+
+
+def run_filter(run_id: str) -> str:
+    """The filter that lets one run's messages through."""
+    return f'attributes.{RUN} = "{run_id}"'
 
 
 def delete_subscription(client: SubscriberClient, subscription: str) -> None:

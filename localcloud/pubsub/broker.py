@@ -27,6 +27,8 @@ from localcloud.pubsub.store import AcknowledgeRequest, Kind, PublishRequest, Se
 MAX_PULL_MESSAGES = 1_000
 MAX_PULL_BYTES = 3_500_000
 """Less than the 4 MiB a Python client takes from an emulator, framing included."""
+SERVICES_ACK_ID_BYTES = 200
+"""About what one of the service's own takes; those given here are shorter."""
 REORDER_WINDOW = 100
 RETENTION_CHECK_S = 1.0
 
@@ -293,6 +295,8 @@ def _checked(ack_ids: Iterable[str]) -> list[str]:
     ack_ids = list(ack_ids)
     if not ack_ids:
         raise invalid("No ack ids specified.")
+    if len(ack_ids) * SERVICES_ACK_ID_BYTES > rules.MAX_ACK_BYTES:
+        raise invalid(f"Request payload size exceeds the limit: {rules.MAX_ACK_BYTES} bytes.")
     for ack_id in ack_ids:
         if not _ACK_ID.fullmatch(ack_id):
             raise invalid(f"You have passed an invalid ack ID to the service (ack_id={ack_id}).")

@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote
 
 from transfer.ports import StateStore
 
-ABANDONED_S = 7 * 24 * 3600
+ABANDONED_S = 31 * 24 * 3600
 """A run that was opened this long ago and never closed will not go on: Pub/Sub keeps its messages no longer."""
 CLOSED, RUN_ID, OPENING = "closed", "run-id", "opening"
 """Metadata of an entry."""

@@ -19,8 +19,8 @@ from operators.links import (
     show_links,
 )
 from operators.live_progress import LiveProgress
+from operators.parameters import as_bool
 from operators.run_identity import STATE_PREFIX, RunIdentity
-from operators.s3_list_to_pubsub import as_bool
 from operators.siblings import refuse_when_closed
 from operators.transfer_run import ACK_DEADLINE_S
 from operators.worker_settings import transfer_config

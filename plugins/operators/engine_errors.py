@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from operators.parameters import InvalidParameter
 from transfer.errors import FatalError, Stage, Stopped, TransferError
 from transfer.event_log import EventLog, redact
 
@@ -40,6 +41,8 @@ def engine_errors(program: str, connection_of: Mapping[Stage, str], events: Even
         where = f" [Airflow connection {connection!r}]" if connection else ""
         kind = AirflowFailException if isinstance(error, FatalError) else AirflowException
         raise kind(f"{error.code}: {redact(error.message)}{where}") from error
+    except InvalidParameter as error:
+        raise AirflowFailException(str(error)) from error
     except Exception:  # told, and raised again as it is
         events.main_program_error(program, traceback.format_exc())
         raise

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException
 
+from operators.parameters import WHAT_TO_COPY
 from operators.run_identity import STATE_PREFIX, RunIdentity, copy_name, run_name
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from transfer.replay import RunRecord
 
 LAST_RUN = "last"
-ONE_OF = ("only_failed", "plan_run", "source_listing")
-"""Each says what to move, in place of a listing of S3."""
 
 log = logging.getLogger(__name__)
 
@@ -40,11 +39,11 @@ class RunSource:
 
     @classmethod
     def of(cls, operator: Any) -> RunSource:
-        """That of an operator whose templates are rendered. Raises AirflowFailException when two things say what to move."""
+        """That of an operator whose templates are rendered. Raises AirflowFailException when two things say what to copy."""
         made = cls(**{name: getattr(operator, name) for name in cls.__dataclass_fields__})
-        named = [name for name in ONE_OF if getattr(made, name)]
+        named = [name for name in WHAT_TO_COPY if getattr(made, name)]
         if len(named) > 1:
-            raise AirflowFailException(f"{' and '.join(named)} each name what to move: give one of them")
+            raise AirflowFailException(f"{' and '.join(named)} each name what to copy: give one of them")
         return made
 
     @property

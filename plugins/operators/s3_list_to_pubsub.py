@@ -15,6 +15,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from operators.engine_errors import connections, engine_errors
 from operators.links import DestinationLink, LogsLink, destination_url, logs_url, show_links
 from operators.live_progress import LiveProgress
+from operators.parameters import as_bool, choice, whole
 from operators.run_identity import OPEN_TASK, STATE_PREFIX, RunIdentity
 from operators.run_selection import run_selection
 from operators.run_source import RunSource
@@ -59,7 +60,7 @@ class S3ListToPubSubOperator(BaseOperator):
     :param destination_bucket: the Cloud Storage bucket.
     :param destination_prefix: takes the place of the source prefix in names; empty keeps keys as they are.
     :param topic: the topic to publish to.
-    :param workers: the most worker slots, 1 to 1,024.
+    :param workers: the most worker slots, 1 to 64.
     :param overwrite: what to do with an object that is there: `changed`, `never` or `always`.
     :param selection: which objects are to move, by the fields of `hooks.selection`; it applies to what an earlier run left, too.
     :param only_failed: the run id of an earlier run of this DAG, or `last`: what that run left unfinished is published,
@@ -174,8 +175,9 @@ class S3ListToPubSubOperator(BaseOperator):
         )
         conn = connections(aws=self.aws_conn_id, gcp=self.gcp_conn_id)
         with engine_errors(self.task_id, conn, events):
+            workers = whole("workers", self.workers)
             found, plan = self._found(context, source, run, events)
-        return self._told(context, source, run, found, plan)
+        return self._told(context, source, run, found, plan, workers=workers)
 
     def _found(
         self, context: Context, source: RunSource, run: RunIdentity, events: Any
@@ -239,7 +241,14 @@ class S3ListToPubSubOperator(BaseOperator):
         return found, None if plan is None else plan.to_dict()
 
     def _told(
-        self, context: Context, source: RunSource, run: RunIdentity, found: ListingRecord, plan: dict[str, Any] | None
+        self,
+        context: Context,
+        source: RunSource,
+        run: RunIdentity,
+        found: ListingRecord,
+        plan: dict[str, Any] | None,
+        *,
+        workers: int,
     ) -> list[dict[str, Any]]:
         """The XComs, and one slot for each worker."""
         shared = {
@@ -258,7 +267,7 @@ class S3ListToPubSubOperator(BaseOperator):
                 "listed": found.listed,
                 "skipped": found.skipped,
                 "is_whole_source": source.is_listed_in_s3,
-                "workers": int(self.workers),
+                "workers": workers,
             },
         )
         if plan is not None:
@@ -266,7 +275,7 @@ class S3ListToPubSubOperator(BaseOperator):
         if self.mode != "transfer":
             return []
         # One even for nothing: skipping would spread downstream.
-        return worker_slots(shared, workers=max(1, min(int(self.workers), found.messages)))
+        return worker_slots(shared, workers=max(1, min(workers, found.messages)))
 
     def _list(
         self,
@@ -289,9 +298,9 @@ class S3ListToPubSubOperator(BaseOperator):
         from transfer.progress import Progress
         from transfer.records import Manifest
 
-        mode = Mode(self.mode)
+        mode = Mode(choice("mode", self.mode))
         prices = load_prices(Path(os.environ.get(PRICES_VARIABLE) or LIST_PRICES)) if mode is Mode.PLAN else None
-        config = TransferConfig(part_size_bytes=int(self.part_size_mib) * MIB)
+        config = TransferConfig(part_size_bytes=whole("part_size_mib", self.part_size_mib) * MIB)
         naming = Naming(
             source_prefix=self.source_prefix,
             destination_prefix=self.destination_prefix or self.source_prefix,
@@ -321,7 +330,7 @@ class S3ListToPubSubOperator(BaseOperator):
                 after=naming.name_of(after) if cursor else "",
             ),
             naming=naming,
-            overwrite=Overwrite.ALWAYS if mode is Mode.VERIFY else Overwrite(self.overwrite),
+            overwrite=Overwrite.ALWAYS if mode is Mode.VERIFY else Overwrite(choice("overwrite", self.overwrite)),
             publisher=messaging.requests(self.topic, events) if mode is Mode.TRANSFER else tally,
             manifest=Manifest(destination.state(run.state_prefix), listing, shards=cursor.shards if cursor else 0),
             run_id=run.transfer_id,
@@ -360,8 +369,3 @@ class S3ListToPubSubOperator(BaseOperator):
 def worker_slots(shared: Mapping[str, Any], *, workers: int) -> list[dict[str, Any]]:
     """One dict for each worker, for `CloudfrontToGcsWorker.expand(slot=…)`."""
     return [{**shared, "workers": workers, "label": f"worker {index + 1} of {workers}"} for index in range(workers)]
-
-
-def as_bool(value: bool | str) -> bool:
-    """A flag as a template renders it: `True`, `true`, `False`, ``."""
-    return value if isinstance(value, bool) else value.strip().lower() in ("true", "1", "yes")

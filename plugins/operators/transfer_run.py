@@ -10,6 +10,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from operators.engine_errors import connections, engine_errors
+from operators.parameters import whole
 from operators.run_identity import (
     OPEN_TASK,
     STATE_PREFIX,
@@ -240,7 +241,7 @@ class CloseTransferRunOperator(BaseOperator):
                     destination.give_up_uploads(f"{STATE_PREFIX}{entry.run}/")
                     index.close(entry.run, entry.opened_at_s)
                     self.log.info("the run %s, which nobody had closed, is closed", entry.run)
-            for name in index.old(int(self.keep_runs)):
+            for name in index.old(whole("keep_runs", self.keep_runs)):
                 if name == run.name:
                     continue
                 destination.give_up_uploads(f"{STATE_PREFIX}{name}/")

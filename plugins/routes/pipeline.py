@@ -11,6 +11,7 @@ from airflow.sdk import DAG, Asset, AssetAlias, Param, TriggerRule
 from hooks.selection import BOUNDS, LISTS
 from operators.cloudfront_to_gcs import CloudfrontToGcsWorker
 from operators.delete_extraneous import DeleteExtraneousOperator
+from operators.parameters import CHECKED, PREFIXES
 from operators.preflight import PreflightOperator
 from operators.reconcile_transfer import ReconcileTransferOperator
 from operators.run_date import RunDates
@@ -83,14 +84,15 @@ def _tasks(arrived: Asset | AssetAlias, max_open_runs: int | None) -> None:
         source_bucket=param("source_bucket"),
         topic=param("topic"),
         error_topic=param("error_topic"),
+        destination_bucket=param("destination_bucket"),
         state_bucket=param("state_bucket"),
-        source_listing=source_listing,
-        delete_extraneous=param("delete_extraneous"),
+        **{name: f"{{{{ dated_if_sound(params.{name}, dag_run) }}}}" for name in PREFIXES},
         selection=selection,
+        settings={name: param(name) for name in CHECKED},
         only_failed=param("only_failed"),
+        plan_run=param("plan_run"),
         aws_conn_id=param("aws_conn_id"),
         cloudfront_conn_id=param("cloudfront_conn_id"),
-        **names,
         **google,
     )
 

@@ -95,7 +95,7 @@ WAVES: list[list[Case]] = [
         marked("close_run", "skipped"),
     ],
     [
-        marked("open_run", "skipped", advice="", then="open_run"),
+        marked("open_run", "skipped"),
         marked("preflight", "failed", **GREEN),
         marked("list", "failed", **GREEN),
         marked("list", "skipped", **GREEN),

@@ -43,10 +43,10 @@ def test_limits_come_in_the_engines_units() -> None:
     ("name", "value", "sentence"),
     [
         ("threads", "257", "threads is 257: choose 1 to 256"),
-        ("threads", "many", "threads is 'many': choose a whole number"),
+        ("threads", "many", "threads is 'many': choose a whole number, 1 to 256"),
         ("part_size_mib", "4", "part_size_mib is 4: choose 5 to 1,024 MiB"),
         ("part_size_mib", 1025, "part_size_mib is 1025: choose 5 to 1,024 MiB"),
-        ("part_size_mib", "8.5", "part_size_mib is '8.5': choose a whole number"),
+        ("part_size_mib", "8.5", "part_size_mib is '8.5': choose a whole number, 5 to 1,024 MiB"),
         (
             "bandwidth_limit_mib_s",
             "fast",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -95,6 +96,7 @@ class OpenTransferRunOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, str | float]:
         """Open the run."""
         from hooks.engine import Messaging
+        from transfer.errors import TransferError
         from transfer.event_log import NoEventLog
 
         task = context["ti"]
@@ -121,15 +123,23 @@ class OpenTransferRunOperator(BaseOperator):
             _index_of(run, task.dag_id, self.gcp_conn_id, self.destination_bucket).open(
                 run.name, run.opened_at_s, run_id=run.run_id, opening=run.opening
             )
-            for subscription, topic in ((run.subscription, self.topic), (run.error_subscription, self.error_topic)):
-                messaging.open(subscription, topic=topic, run_id=run.transfer_id, ack_deadline_s=ACK_DEADLINE_S)
-                self.log.info("subscription %s on topic %s is open", subscription, topic)
+            try:
+                self._open(messaging, run)
+            except TransferError:  # a teardown follows a setup that succeeded, and no other
+                with suppress(TransferError):
+                    _close_subscriptions(messaging, run.name, run.opening)
+                raise
             if state_of(task, task.task_id) == "failed":  # by hand, so the teardown does not run
                 _close_subscriptions(messaging, run.name, run.opening)
                 raise AirflowFailException(
                     "this task was marked as failed while it opened the run, and has closed it again"
                 )
         return run.to_dict()
+
+    def _open(self, messaging: Messaging, run: RunIdentity) -> None:
+        for subscription, topic in ((run.subscription, self.topic), (run.error_subscription, self.error_topic)):
+            messaging.open(subscription, topic=topic, run_id=run.transfer_id, ack_deadline_s=ACK_DEADLINE_S)
+            self.log.info("subscription %s on topic %s is open", subscription, topic)
 
 
 class CloseTransferRunOperator(BaseOperator):

@@ -82,6 +82,8 @@ class EngineRig:
     gcs: GcsServer
     pubsub_host: str
     run_id: str = "run-1"
+    opening: str = ""
+    """Which opening of the run its workers belong to; none for a run that nobody closes."""
     authorizer: UrlAuthorizer = field(default_factory=PublicUrls)
     config: TransferConfig = field(
         default_factory=lambda: TransferConfig(
@@ -99,6 +101,7 @@ class EngineRig:
     selection: Selection | None = None
     listed: int = 0
     """How many objects the last listing found."""
+    user_project: str = ""
     token: GoogleToken = field(default_factory=lambda: GoogleToken(AnonymousCredentials()))
     progress: Progress = field(default_factory=Progress)
     """Of the last `move`."""
@@ -144,7 +147,9 @@ class EngineRig:
 
     def gcs_client(self) -> GcsClient:
         curl = CurlClient(unavailable=SinkUnavailable, stage=Stage.UPLOAD, timeouts=self.config.timeouts)
-        return GcsClient(curl, base_url=self.gcs.url, bucket=DESTINATION, token=self.token)
+        return GcsClient(
+            curl, base_url=self.gcs.url, bucket=DESTINATION, token=self.token, user_project=self.user_project
+        )
 
     def retrier(self) -> Retrier:
         return Retrier(self.config.retry)
@@ -178,7 +183,7 @@ class EngineRig:
             naming=self.naming,
             retrier=retrier,
             config=self.config,
-            records=UploadRecords(sink, f"{STATE_PREFIX}{self.run_id}/", retrier),
+            records=UploadRecords(sink, f"{STATE_PREFIX}{self.run_id}/", retrier, opening=self.opening),
             share=share,
         )
 

@@ -276,7 +276,7 @@ class S3ListToPubSubOperator(BaseOperator):
             listing=listing,
             progress=Progress(),
             stop=self._stop,
-            is_planned=bool(self.plan_run),
+            is_planned=bool(self.plan_run) and mode is not Mode.VERIFY,  # which asks for no new generation
             selection=selection,
             cursor=cursor,
             on_cursor=on_cursor,

@@ -209,18 +209,24 @@ class ReconcileTransferOperator(BaseOperator):
         summary = _summary(run, report, state.uri)
         if not report.is_green:
             context["ti"].xcom_push(key="return_value", value=summary)
-            unfinished = report.listed - report.matched - report.skipped
-            said = "are missing or differ" if is_compared else "did not arrive"
             raise AirflowFailException(
-                f"{unfinished:,} of {report.listed:,} objects {said}; report: {summary['report_uri']}, and each"
+                f"{report.why_red(was_moved=not is_compared)}; report: {summary['report_uri']}, and each"
                 f" object in failures.csv beside it\n{reason_table(report.unfinished_reasons)}"
             )
         return summary
 
     def _tell(self, run: RunIdentity, report: ReconciliationReport) -> None:
-        from transfer.report import reason_table
+        from transfer.report import evidence_line, reason_table
 
         self.log.info("%s", json.dumps(_summary(run, report, self._state(run).uri)))
+        if report.evidence:
+            self.log.info("what that rests on: %s", evidence_line(report.evidence))
+        if report.unbound:
+            self.log.warning(
+                "%s copies bear no proof of their own, which Cloud Storage refused (storage.objects.update?): this run's ledger"
+                " shows what they hold, and a later run will copy them again",
+                f"{report.unbound:,}",
+            )
         if report.reasons:
             self.log.info("not copied, by reason:\n%s", reason_table(report.reasons))
 
@@ -256,6 +262,7 @@ class ReconcileTransferOperator(BaseOperator):
             may_replace=Overwrite(self.overwrite) is not Overwrite.NEVER,
             has_extras=listing["is_whole_source"],
             has_name=run_globs(self.selection),
+            allows_empty=bool(listing.get("allow_empty")),
         )
 
     def _report_uri(self, run: RunIdentity) -> str:

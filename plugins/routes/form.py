@@ -265,7 +265,7 @@ PARAMS = {
         False,
         type=["null", "boolean"],
         section="When it fails",
-        description="Whether finding or selecting no objects at all is a success.",
+        description="Whether it is a success that no objects are found, or none that can be copied.",
     ),
     "topic": Param(
         "edgehaul-requests",

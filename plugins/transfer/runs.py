@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from transfer.ports import StateStore
 
-ABANDONED_S = 7 * 24 * 3600
+ABANDONED_S = 31 * 24 * 3600
 """A run that was opened this long ago and never closed will not go on: Pub/Sub keeps its messages no longer."""
 CLOSED = "closed"
 _ENTRY = re.compile(r"runs/[^/]+/(?P<opened_at_s>\d{12})-(?P<run>.+)")

@@ -80,7 +80,8 @@ class EngineRig:
     s3: S3Server
     edge: EdgeServer
     gcs: GcsServer
-    pubsub_host: str
+    pubsub: PubSubServer | None = None
+    """None where it is in another process, or not needed."""
     run_id: str = "run-1"
     authorizer: UrlAuthorizer = field(default_factory=PublicUrls)
     config: TransferConfig = field(
@@ -382,7 +383,7 @@ def engine_rig(folder: Path, set_variable: Callable[[str, str], None], **fields:
     edge.start()
     set_variable("PUBSUB_EMULATOR_HOST", pubsub.url)
     try:
-        yield EngineRig(s3=s3, edge=edge, gcs=gcs, pubsub_host=pubsub.url, **fields)  # type: ignore[arg-type]
+        yield EngineRig(s3=s3, edge=edge, gcs=gcs, pubsub=pubsub, **fields)  # type: ignore[arg-type]
     finally:
         for server in (edge, pubsub, gcs, s3):
             server.stop()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from transfer.backends.gcs_sink import GcsSink
     from transfer.backends.gcs_state import GcsListing, GcsState
     from transfer.backends.pubsub import PubSubFailures, PubSubQueue, PubSubRequests
+    from transfer.backends.sample_readers import SampleReaders
     from transfer.event_log import EventLog
     from transfer.model import ObjectMeta, TransferConfig
     from transfer.mover import ObjectMover, WorkerShare
@@ -33,6 +34,15 @@ def source_listing(aws_conn_id: str, bucket: str, prefix: str, *, after: str = "
     from transfer.backends.s3_listing import list_objects
 
     return list_objects(S3SourceHook(aws_conn_id).get_conn(), bucket, prefix, after=after)
+
+
+def sample_reader(aws_conn_id: str, source_bucket: str, gcp_conn_id: str, destination_bucket: str) -> SampleReaders:
+    """Reads both sides for a sample, by other means than those that copy."""
+    from transfer.backends.sample_readers import SampleReaders
+    from transfer.sampling import LANES
+
+    s3 = S3SourceHook(aws_conn_id).get_conn(connections=LANES)
+    return SampleReaders(s3, source_bucket, lambda: GCSSinkHook(gcp_conn_id).get_conn(), destination_bucket)
 
 
 @dataclass(frozen=True, kw_only=True)

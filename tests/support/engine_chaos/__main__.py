@@ -13,6 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
+SHOWN = 5
 _lock = threading.Lock()
 
 
@@ -101,8 +102,10 @@ class _Sums:
             print(
                 f"seed {outcome['seed']} ({outcome['story']}), {outcome['seconds']:.1f} s, {outcome['cpu_s']:.1f} s CPU:"
             )
-            for said in outcome["violations"]:
-                print(f"    {said[:600]}")
+            for said in outcome["violations"][:SHOWN]:
+                print(f"    {said[:400]}")
+            if (more := len(outcome["violations"]) - SHOWN) > 0:
+                print(f"    and {more} more")
             print(
                 f"    records: {outcome['folder']}; again: make chaos-engine SEED={outcome['seed']}{flags}", flush=True
             )

@@ -35,15 +35,15 @@ from transfer.backends.pubsub import PubSubQueue, delete_subscription
 from transfer.cursor import ListingCursor
 from transfer.deletion import DeleteExtraneous, permission
 from transfer.errors import FatalError, Stopped, TransferError
+from transfer.left_uploads import close_uploads, end_left_uploads
 from transfer.model import Mode, Overwrite, RetryPolicy, Timeouts, TransferConfig
 from transfer.naming import Naming
 from transfer.passes import round_name
 from transfer.plan import write_plan
 from transfer.replay import RunRecord, planned_objects, unfinished_objects
 from transfer.report import ReconciliationReport
-from transfer.runs import RunIndex
+from transfer.runs import RunIndex, open_runs
 from transfer.sweep import tell_why_not
-from transfer.uploads import give_up_all
 from transfer.verdicts import Pass
 
 DAG = "chaos"
@@ -61,8 +61,6 @@ class _QuickQueue(PubSubQueue):
 @dataclass
 class _ActorRig(EngineRig):
     """The rig of one opening of one run."""
-
-    opening: int = 1
 
     @cached_property
     def client(self) -> Any:
@@ -132,7 +130,7 @@ def _rig(spec: dict[str, Any], stop: threading.Event) -> _ActorRig:
         pubsub_host=spec["pubsub"],
         run_id=f"{spec['run']}-{spec['opening']}",
         stop=stop,
-        opening=spec["opening"],
+        opening=f"{spec['run']}-{spec['opening']}",
         config=replace(
             TransferConfig(),
             threads=spec["threads"],
@@ -265,12 +263,14 @@ def _close(rig: _ActorRig, spec: dict[str, Any]) -> dict[str, Any]:
         name = f"projects/{rig.subscription.split('/')[1]}/subscriptions/{spec['run']}-{opening}"
         delete_subscription(rig.subscriber, name)
         delete_subscription(rig.subscriber, f"{name}-errors")
-    sink, retrier = GcsSink(rig.gcs_client(), rig.capabilities), rig.retrier()
+    state, sink, retrier = rig.whole_state(), GcsSink(rig.gcs_client(), rig.capabilities), rig.retrier()
     said = ""
     with contextlib.suppress(FatalError):
         try:
-            give_up_all(rig.state(), sink, lambda step: complete(retrier.call(step), rig.stop))
-            RunIndex(rig.whole_state(), DAG).close(spec["run"], spec["opened_at_s"])
+            close_uploads(state, spec["run"], rig.opening)
+            others = open_runs(state) - {spec["run"]}
+            end_left_uploads(state, sink, lambda step: complete(retrier.call(step), rig.stop), open_runs=others)
+            RunIndex(state, DAG).close(spec["run"], spec["opened_at_s"])
         except TransferError as error:  # as the operator does: what stays goes with a later run
             said = f"{error.code}: {error.message}"
     return {"not_cleaned": said}

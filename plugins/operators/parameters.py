@@ -50,6 +50,7 @@ class Number:
 
 NUMBERS: Mapping[str, Number] = {
     "max_delete_percent": Number(low=0, high=100, is_whole=False),
+    "verify_sample": Number(low=0, high=100, is_whole=False),
     "workers": Number(low=1, high=64),
     "threads": Number(low=1, high=256),
     # The least part that S3 and Cloud Storage take, and as much as one broken GET should cost.

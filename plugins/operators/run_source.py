@@ -106,9 +106,26 @@ class RunSource:
         log.info("not listing S3: taking what the run %s %s", self.earlier, done)
         return self.earlier_objects(dag_id, run.open_task, destination, run=run.name, now=record)
 
+    def is_nothing(self, summary: ListingSummary, mode: str) -> bool:
+        """Whether this source has nothing to copy, which is more likely a mistake than a success.
+
+        listed           mode              nothing
+        none             any               yes, unless an earlier run simply left nothing
+        some, none of    transfer          yes
+        them to copy     plan, verify      no: a plan says it, a verification has a verdict of its own
+        any other        any               no
+        """
+        if not summary.listed:
+            return not self.earlier
+        return summary.is_empty and mode == "transfer"
+
     def why_nothing(self, summary: ListingSummary) -> str:
-        """What to tell a person when nothing is listed, or nothing of it selected."""
+        """What to tell a person when nothing is listed, or nothing of it can be copied."""
+        from transfer.report import nothing_to_copy
+
         place = f"s3://{self.source_bucket}/{self.source_prefix}"
+        if summary.listed > summary.left_out:
+            return f"{place}: {nothing_to_copy(summary.listed)}; archived.csv of such a run names what is archived"
         if summary.listed:
             return (
                 f"of the {summary.listed:,} objects of {place} none is selected: check include, exclude and the bounds, or set"

@@ -242,19 +242,17 @@ class CloseTransferRunOperator(BaseOperator):
         destination = _records_of(run, self.gcp_conn_id, self.destination_bucket)
         index = _index_of(run, task.dag_id, self.gcp_conn_id, self.destination_bucket)
         try:
-            if given_up := destination.give_up_uploads(run.state_prefix):
-                self.log.info("%d unfinished uploads of this run were given up", given_up)
-            index.close(run.name, run.opened_at_s)
             for entry in list(index.entries()):
                 if not entry.is_closed and entry.run != run.name and _is_over(task, entry.run_id):
                     _close_subscriptions(messaging, entry.run, entry.opening)
-                    destination.give_up_uploads(f"{STATE_PREFIX}{entry.run}/")
                     index.close(entry.run, entry.opened_at_s)
                     self.log.info("the run %s, which nobody had closed, is closed", entry.run)
+            if ended := destination.end_uploads(STATE_PREFIX, run.name, run.transfer_id):
+                self.log.info("%d unfinished uploads, of this run and of earlier ones, were ended", ended)
+            index.close(run.name, run.opened_at_s)
             for name in index.old(whole("keep_runs", self.keep_runs)):
                 if name == run.name:
                     continue
-                destination.give_up_uploads(f"{STATE_PREFIX}{name}/")
                 index.remove(name)
                 self.log.info("the records of the run %s are gone", name)
         except TransferError as error:

@@ -56,7 +56,7 @@ class SourceList:
         return head_all(S3SourceHook(self.aws_conn_id).get_conn(connections=LANES), self.bucket, keys)
 
     def check(self) -> None:
-        """Read a manifest.json; of a manifest, its first line, and see whether its keys can be asked for. Raises TransferError."""
+        """Read a manifest.json, or a manifest's first line, and see whether its keys can be asked for. Raises TransferError."""
         from transfer.backends.s3_files import head_all
         from transfer.inventory import read_inventory
         from transfer.key_manifest import HEAD_BYTES, check_header

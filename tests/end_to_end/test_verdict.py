@@ -115,6 +115,36 @@ WAVES: list[list[Case]] = [
 ]
 
 
+TWO_COPIES = """
+from airflow.sdk import DAG, TaskGroup, TriggerRule
+from operators.cloudfront_to_gcs import CloudfrontToGcsWorker
+from operators.reconcile_transfer import ReconcileTransferOperator
+from operators.s3_list_to_pubsub import S3ListToPubSubOperator
+from operators.transfer_run import CloseTransferRunOperator, OpenTransferRunOperator
+
+with DAG("two_copies", schedule=None):
+    for group in ("left", "right"):
+        with TaskGroup(group):
+            to = {"destination_bucket": "%(destination)s"}
+            way = {"source_prefix": f"two/{group}/", **to}
+            requests, failures = {"topic": "two-requests"}, {"error_topic": "two-failures"}
+            opened = OpenTransferRunOperator(task_id="open_run", **to, **requests, **failures).as_setup()
+            listed = S3ListToPubSubOperator(
+                task_id="list", run=opened.output, source_bucket="%(source)s", workers=1, **way, **requests
+            )
+            transfer = CloudfrontToGcsWorker.partial(
+                task_id="transfer", source_bucket="%(source)s", **way, **failures
+            ).expand(slot=listed.output)
+            always = {"trigger_rule": TriggerRule.ALL_DONE}
+            reconcile = ReconcileTransferOperator(task_id="reconcile", **way, **requests, **always)
+            verify = ReconcileTransferOperator(task_id="verify", reviews="reconcile", **way, **requests, **always)
+            closed = CloseTransferRunOperator(task_id="close_run", run=opened.output, **to)
+            closed.as_teardown(setups=opened, on_failure_fail_dagrun=True)
+            opened >> listed >> transfer >> reconcile >> verify >> closed
+"""
+"""A user's own DAG, without parameters."""
+
+
 @dataclass
 class Bench:
     """The stack, and what this file does with it."""
@@ -264,9 +294,14 @@ def test_what_a_person_clears_afterwards(bench: Bench) -> None:
     assert bench.wait(run) == "success"
     for task_id in TASKS:
         bench.pipeline.airflow.clear_task(run, task_id, is_alone=True)
-        assert bench.wait(run) == "success", (task_id, states(bench, run))
+        state = bench.wait(run)
+        if task_id == "open_run":  # Airflow clears the teardown with its setup, and nobody has verified the new opening
+            assert (state, bench.advice(run)) == ("failed", "reconcile")
+            bench.pipeline.airflow.clear_task(run, "reconcile")
+            state = bench.wait(run)
+        assert state == "success", (task_id, states(bench, run))
         assert "failed" not in states(bench, run), (task_id, states(bench, run))
-        bench.check_green(run, "after/") if task_id != "open_run" else None
+        bench.check_green(run, "after/")
         assert bench.left_behind(run, "after/") == []
     for task_id in ("list", "transfer", "verify"):
         blob = bench.pipeline.gcs.bucket(bench.pipeline.cloud.destination_bucket).blob("after/03")
@@ -281,3 +316,16 @@ def test_what_a_person_clears_afterwards(bench: Bench) -> None:
             assert bench.wait(run) == "success"
         bench.check_green(run, "after/")
         assert bench.left_behind(run, "after/") == []
+
+
+def test_two_copies_in_one_dag(bench: Bench) -> None:
+    """Two task groups, each with a queue, records and a verdict of its own."""
+    bodies = {f"two/{group}/{index:02d}": os.urandom(300) for group in ("left", "right") for index in range(30)}
+    for key, body in bodies.items():
+        bench.pipeline.put(key, body)
+    run = bench.pipeline.airflow.trigger("two_copies", {"a user's own": "conf"})
+    assert bench.wait(run) == "success", bench.pipeline.logs(run)[-6000:]
+    assert bench.pipeline.stored("two/") == bodies
+    for group in ("left", "right"):
+        assert bench.pipeline.airflow.xcom(run, f"{group}.verify")["matched"] == 30
+    assert bench.left_behind(run, "two/") == []

@@ -28,11 +28,16 @@ if TYPE_CHECKING:
     from transfer.retry import Retrier
 
 
-def source_listing(aws_conn_id: str, bucket: str, prefix: str, *, after: str = "") -> Iterator[ObjectMeta]:
-    """The source bucket's objects under a prefix, behind the key `after` if there is one, in byte order."""
+def source_listing(
+    aws_conn_id: str, bucket: str, prefix: str, *, after: str = "", before: str = ""
+) -> Iterator[ObjectMeta]:
+    """The source bucket's objects under a prefix, behind the key `after` if there is one, in byte order.
+
+    `before` is the key that a listing had just before that one.
+    """
     from transfer.backends.s3_listing import list_objects
 
-    return list_objects(S3SourceHook(aws_conn_id).get_conn(), bucket, prefix, after=after)
+    return list_objects(S3SourceHook(aws_conn_id).get_conn(), bucket, prefix, after=after, before=before)
 
 
 @dataclass(frozen=True, kw_only=True)

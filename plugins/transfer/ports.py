@@ -220,6 +220,8 @@ class StateEntry:
 
     name: str
     metadata: Mapping[str, str]
+    created_at_s: float = 0.0
+    """By Cloud Storage's clock; 0 where it does not say."""
 
 
 class StateStore(Protocol):
@@ -232,6 +234,9 @@ class StateStore(Protocol):
 
     def read(self, name: str) -> bytes:
         """A record's bytes."""
+
+    def created_at_s(self, name: str) -> float:
+        """When a record was stored, by Cloud Storage's clock; 0 where it does not say."""
 
     def entries(self, prefix: str) -> Iterator[StateEntry]:
         """The records whose relative names begin with the prefix, in byte order."""

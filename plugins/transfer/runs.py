@@ -7,8 +7,7 @@
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from transfer.ports import StateStore
@@ -27,16 +26,18 @@ class RunEntry:
     run: str
     """The name of its folder."""
     opened_at_s: int
+    """By the clock of the machine that opened it. It only puts runs in order: preflight refuses a clock 5 minutes off."""
+    written_at_s: float
+    """By Cloud Storage's clock; 0 where it does not say."""
     is_closed: bool
 
 
 class RunIndex:
     """The runs of one DAG. `state` is the store of the whole state prefix. Use from one thread."""
 
-    def __init__(self, state: StateStore, dag: str, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, state: StateStore, dag: str) -> None:
         self._state = state
         self._prefix = f"runs/{dag}/"
-        self._clock = clock
 
     def open(self, run: str, opened_at_s: float) -> None:
         """Put a run on record."""
@@ -54,6 +55,7 @@ class RunIndex:
                     name=entry.name,
                     run=match["run"],
                     opened_at_s=int(match["opened_at_s"]),
+                    written_at_s=entry.created_at_s,
                     is_closed=entry.metadata.get(CLOSED) == "yes",
                 )
 
@@ -67,16 +69,18 @@ class RunIndex:
     def old(self, keep: int) -> list[str]:
         """The folders of all but the newest `keep` runs, oldest first.
 
-        A run that has not been closed is not among them, unless it is older than ABANDONED_S.
+        A run that has not been closed is not among them, unless its entry is older by ABANDONED_S than the newest of all: no
+        machine's clock makes a living run look dead.
         """
         newest: dict[str, RunEntry] = {}
         for entry in self.entries():  # a run that was opened again has several
             newest.pop(entry.run, None)
             newest[entry.run] = entry
+        now_s = max((entry.written_at_s for entry in newest.values()), default=0.0)
         return [
             entry.run
             for entry in list(newest.values())[: max(0, len(newest) - keep)]
-            if entry.is_closed or self._clock() - entry.opened_at_s > ABANDONED_S
+            if entry.is_closed or (entry.written_at_s and now_s - entry.written_at_s > ABANDONED_S)
         ]
 
     def remove(self, run: str) -> None:

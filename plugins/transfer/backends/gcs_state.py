@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -10,9 +11,10 @@ from typing import Any
 from urllib.parse import urlencode
 
 from transfer.backends.driving import complete
-from transfer.backends.gcs_client import GcsClient, parse_object
+from transfer.backends.gcs_client import GcsClient, parse_object, stored_object
 from transfer.backends.gcs_sink import GcsSink
-from transfer.errors import InvalidMessage, Stage
+from transfer.errors import EndpointRejected, InvalidMessage, Stage
+from transfer.march import out_of_order
 from transfer.model import DestinationObject
 from transfer.ports import GenerationMismatch, StateEntry
 from transfer.retry import Retrier
@@ -44,20 +46,37 @@ class GcsListing:
 
     def entries(self, prefix: str) -> Iterator[StateEntry]:
         """Names and custom metadata under `prefix`."""
-        for item in self._items(prefix, "name,metadata"):
-            yield StateEntry(name=item["name"], metadata=item.get("metadata") or {})
+        for item in self._items(prefix, "name,metadata,timeCreated"):
+            yield StateEntry(
+                name=item["name"], metadata=item.get("metadata") or {}, created_at_s=_told_s(parse_object(item))
+            )
 
     def _items(self, prefix: str, fields: str, *, start: str = "") -> Iterator[dict[str, Any]]:
+        last, seen = "", set[str]()
         query = {"prefix": prefix, "maxResults": "1000", "fields": f"items({fields}),nextPageToken"}
         if start:
             query["startOffset"] = start
         while True:
             url = f"{self._client.objects_url}?{urlencode(query)}"
             page = complete(self._retrier.call(partial(self._page, url)), self._stop)
-            yield from page.get("items", [])
+            items = page.get("items", [])
+            for item in items:
+                name = item["name"]
+                if not name.startswith(prefix):
+                    raise self._rejected(f"it gave {name!r}, which is not under the prefix {prefix!r}")
+                if name <= last:
+                    raise out_of_order("destination listing", name, last)
+                last = name
+                yield item
             if not (token := page.get("nextPageToken")):
                 return
+            if token in seen:  # pages without items may follow each other, but not go round in a circle
+                raise self._rejected("it goes on, it says, but not where")
+            seen = {token} if items else {*seen, token}
             query["pageToken"] = token
+
+    def _rejected(self, why: str) -> EndpointRejected:
+        return EndpointRejected(f"listing gs://{self._client.bucket}: {why}", stage=Stage.RECONCILE)
 
     def _page(self, url: str) -> Step[dict[str, Any]]:
         answer = yield from self._client.send("GET", url)
@@ -111,12 +130,23 @@ class GcsState:
             raise InvalidMessage(f"the record gs://{self._client.bucket}/{name} is gone", stage=Stage.RECONCILE)
         return bytes(answer.body)
 
+    def created_at_s(self, name: str) -> float:
+        """When a record was stored, by Cloud Storage's clock; 0 where it does not say."""
+        with self._lock:
+            return complete(self._retrier.call(lambda: self._created_at_s(self._prefix + name)), self._stop)
+
+    def _created_at_s(self, name: str) -> Step[float]:
+        answer = yield from self._client.send("GET", f"{self._client.object_url(name)}?fields=name,timeCreated")
+        return _told_s(stored_object(answer))
+
     def entries(self, prefix: str) -> Iterator[StateEntry]:
         """The records whose names, relative to the run's prefix, begin with `prefix`."""
         with self._lock:
             found = list(self._listing.entries(self._prefix + prefix))
         for entry in found:
-            yield StateEntry(name=entry.name.removeprefix(self._prefix), metadata=entry.metadata)
+            yield StateEntry(
+                name=entry.name.removeprefix(self._prefix), metadata=entry.metadata, created_at_s=entry.created_at_s
+            )
 
     def delete(self, name: str) -> None:
         """Remove a record; one that is gone already is no error."""
@@ -125,3 +155,8 @@ class GcsState:
 
     def _delete(self, name: str) -> Step[None]:
         yield from self._client.send("DELETE", self._client.object_url(name), accept=(200, 204, 404))
+
+
+def _told_s(stored: DestinationObject) -> float:
+    """Its time of creation; 0 where the server gives none, so that nothing counts as older."""
+    return stored.created_at_s if math.isfinite(stored.created_at_s) else 0.0

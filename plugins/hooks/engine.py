@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from transfer.backends.gcs_sink import GcsSink
     from transfer.backends.gcs_state import GcsListing, GcsState
     from transfer.backends.pubsub import PubSubFailures, PubSubQueue, PubSubRequests
+    from transfer.backends.s3_keys import S3Keys
     from transfer.event_log import EventLog
     from transfer.model import ObjectMeta, TransferConfig
     from transfer.mover import ObjectMover, WorkerShare
@@ -38,6 +39,14 @@ def source_listing(
     from transfer.backends.s3_listing import list_objects
 
     return list_objects(S3SourceHook(aws_conn_id).get_conn(), bucket, prefix, after=after, before=before)
+
+
+def source_keys(aws_conn_id: str, bucket: str) -> S3Keys:
+    """Asks the source bucket for single keys."""
+    from transfer.backends.s3_files import LANES
+    from transfer.backends.s3_keys import S3Keys
+
+    return S3Keys(S3SourceHook(aws_conn_id).get_conn(connections=LANES), bucket)
 
 
 @dataclass(frozen=True, kw_only=True)

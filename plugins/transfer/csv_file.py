@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from transfer.ports import StateStore
 
@@ -37,6 +37,16 @@ class CsvFile:
             if entry.name not in names:
                 self._state.delete(entry.name)
 
+    def save(self, provisional: Iterable[Sequence[object]] = ()) -> None:
+        """Store all rows so far; further ones come behind them. Those `provisional` are stored with them, and then forgotten."""
+        self._text.flush()
+        end = self._bytes.tell()
+        self._csv.writerows(provisional)
+        self._text.flush()
+        self._write(self._files + 1)
+        self._bytes.seek(end)
+        self._bytes.truncate()
+
     def rows(self) -> Iterator[list[str]]:
         """What was written, once it is closed. One file at a time is in memory."""
         for number in range(1, self._files + 1):
@@ -55,10 +65,12 @@ class CsvFile:
     def _store(self) -> None:
         self._files += 1
         self._text.flush()
-        self._state.write(
-            _name(self._base, self._files), self._bytes.getvalue(), content_type="text/csv; charset=utf-8"
-        )
+        self._write(self._files)
         self._begin()
+
+    def _write(self, number: int) -> None:
+        name = _name(self._base, number)
+        self._state.write(name, self._bytes.getvalue(), content_type="text/csv; charset=utf-8")
 
 
 def _name(base: str, number: int) -> str:

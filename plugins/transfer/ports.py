@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, Protocol
 
+from transfer.errors import TransferError
 from transfer.model import DestinationObject, ObjectMeta, StoredPart, TransferFailure, TransferRequest
 from transfer.steps import Step
 
@@ -93,6 +95,13 @@ class PartsUpload(Protocol):
         """Give it up, and free its parts."""
 
 
+class Removed(Enum):
+    """Whether a delete found something to delete."""
+
+    NOW = "now"
+    BEFORE = "before"
+
+
 class ObjectSink(Protocol):
     """Writes objects to the destination bucket. One instance a lane, for one step at a time."""
 
@@ -134,7 +143,7 @@ class ObjectSink(Protocol):
     def read(self, name: str) -> Step[bytes | None]:
         """The bytes of a small object, or None."""
 
-    def delete(self, name: str, generation: int | None = None) -> Step[None]:
+    def delete(self, name: str, generation: int | None = None) -> Step[Removed]:
         """Remove an object, if it is at this generation (None: any); one that is gone already is no error.
 
         Raises GenerationMismatch when something else is there.
@@ -222,6 +231,33 @@ class StateEntry:
     metadata: Mapping[str, str]
     created_at_s: float = 0.0
     """By Cloud Storage's clock; 0 where it does not say."""
+
+
+class KeyState(Enum):
+    """What S3 says of one key."""
+
+    THERE = "there"
+    GONE = "gone"
+    UNSURE = "unsure"
+    """It was refused, or no answer came."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceKey:
+    """One key, asked for."""
+
+    state: KeyState
+    last_modified_s: float = 0.0
+    """Of one that is there, by S3's clock."""
+    error: TransferError | None = None
+    """Of one of which nothing can be told, why."""
+
+
+class SourceKeys(Protocol):
+    """Single keys of the source bucket."""
+
+    def ask(self, keys: Sequence[str]) -> Sequence[SourceKey]:
+        """Of each key, whether the bucket has it now. Raises nothing."""
 
 
 class StateStore(Protocol):

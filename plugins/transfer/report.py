@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from transfer.advice import advice_for
@@ -54,6 +54,8 @@ class ReconciliationReport:
     """At the destination only, like those extra, but left out by the run's globs: they are never deleted."""
     deleted: int = 0
     """Of those extra; `extra` is as it was before."""
+    deletion: Mapping[str, int] = field(default_factory=dict)
+    """What became of those that were to be deleted, as deleted.csv names it, over all tries of the task."""
     why_not_deleted: str = ""
     """Why nothing was deleted though the run was asked to."""
     republished: int = 0

@@ -19,6 +19,7 @@ from transfer.backends.gcs_stored import Capabilities, remove, verified, verifie
 from transfer.backends.streams import Download
 from transfer.errors import CorruptTransfer, Stage
 from transfer.model import DestinationObject
+from transfer.ports import Removed
 from transfer.steps import Step
 
 CREATED = (200, 201)
@@ -143,10 +144,12 @@ class GcsSink:
         )
         return bytes(answer.body) if answer.status == 200 else None
 
-    def delete(self, name: str, generation: int | None = None) -> Step[None]:
+    def delete(self, name: str, generation: int | None = None) -> Step[Removed]:
         """Remove an object, if the generation (None: any) is there; one that is gone already is no error."""
         condition = "" if generation is None else f"?ifGenerationMatch={generation}"
-        yield from self._client.send("DELETE", f"{self._client.object_url(name)}{condition}", accept=(200, 204, 404))
+        url = f"{self._client.object_url(name)}{condition}"
+        answer = yield from self._client.send("DELETE", url, accept=(200, 204, 404))
+        return Removed.BEFORE if answer.status == 404 else Removed.NOW
 
     def remove(self, stored: DestinationObject, why: str) -> Step[DestinationObject]:
         """Remove an object that is not what it should be, by its generation, and raise CorruptTransfer."""

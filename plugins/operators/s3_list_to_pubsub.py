@@ -280,7 +280,7 @@ class S3ListToPubSubOperator(BaseOperator):
             progress=Progress(),
             stop=self._stop,
             began_at_s=began_at_s,
-            is_planned=bool(self.plan_run),
+            is_planned=bool(self.plan_run) and mode is not Mode.VERIFY,  # which asks for no new generation
             selection=selection,
             cursor=cursor,
             on_cursor=on_cursor,

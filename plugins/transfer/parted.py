@@ -10,7 +10,9 @@ import logging
 from collections.abc import Mapping
 from functools import partial
 
+from transfer.binding import as_announced
 from transfer.errors import CorruptTransfer, ObjectError, RetriesExhausted, SinkUnavailable, Stage, TransferError
+from transfer.labels import bound_crc32c
 from transfer.metadata import resource_of
 from transfer.model import DestinationObject, ObjectMeta, Proof, StoredPart
 from transfer.pacing import Pacer
@@ -163,7 +165,8 @@ class PartsLane:
         stored = yield from self._retrier.call(lambda: self._complete(parts))
         yield from self._records.forget(parts.name)
         self._progress.part(-parts.stored_bytes)  # from here on the object itself counts
-        proof = Proof.ETAG_MULTIPART if is_proven else Proof.CRC32C
+        other = Proof.S3_CRC32C if bound_crc32c(stored.proof) or parts.source_crc32c else Proof.CRC32C
+        proof = Proof.ETAG_MULTIPART if is_proven else other
         return Moved(stored=stored, proof=proof, edge_request_id=parts.edge_request_id)
 
     def _check_generation(self, item: ObjectMeta, name: str) -> Step[None]:
@@ -215,7 +218,9 @@ class PartsLane:
     def _complete(self, parts: PartsInHand) -> Step[DestinationObject]:
         upload = self._sink.parts_upload(parts.name, parts.token)
         try:
-            return (yield from upload.complete(parts.parts(), parts.source_crc32c))
+            stored = yield from upload.complete(parts.parts(), parts.source_crc32c)
+            yield from as_announced(stored, self._sink)  # another worker began it, and knew what S3 says
+            return stored
         except CorruptTransfer as error:
             raise _Anew(error) from error
 

@@ -14,7 +14,7 @@ from transfer.model import DestinationObject
 from transfer.naming import Naming
 from transfer.ports import RequestPublisher, RequestQueue, StateStore
 from transfer.reconcile import judge_all, reconcile
-from transfer.records import read_manifest
+from transfer.records import ledger_unbound, read_manifest
 from transfer.report import ReconciliationReport, write_report
 from transfer.verdicts import Pass
 
@@ -56,6 +56,7 @@ def run_pass(
     may_replace: bool,
     has_extras: bool,
     has_name: Callable[[str], bool] | None = None,
+    allows_empty: bool = False,
 ) -> tuple[ReconciliationReport, Republished]:
     """Judge every key of a listing, publish again what is worth it, and store the report, once all else is stored.
 
@@ -75,7 +76,14 @@ def run_pass(
         if errors is not None:
             drain_failures(errors, state, failures, run_id=transfer_id, listing=earlier[-1], reader=this)
         report = reconcile(
-            judge_all(read_manifest(state, listing), destination, failures.sorted(), naming=naming, has_name=has_name),
+            judge_all(
+                read_manifest(state, listing),
+                destination,
+                failures.sorted(),
+                ledger_unbound(state, earlier),
+                naming=naming,
+                has_name=has_name,
+            ),
             state,
             which=which,
             run_id=run_id,
@@ -86,6 +94,7 @@ def run_pass(
             invalid_messages=failures.invalid_messages,
             why_missing=fatal,
             republisher=batches,
+            allows_empty=allows_empty,
         )
     if report.listed != listed:
         raise RunUnknown(

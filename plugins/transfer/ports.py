@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Any, Protocol
 
 from transfer.errors import TransferError
-from transfer.model import DestinationObject, ObjectMeta, StoredPart, TransferFailure, TransferRequest
+from transfer.model import DestinationObject, ObjectMeta, Proof, StoredPart, TransferFailure, TransferRequest
 from transfer.steps import Step
 
 
@@ -110,11 +110,24 @@ class ObjectSink(Protocol):
         """False once it is known that the server has no uploads in parts."""
 
     def put(
-        self, name: str, body: bytes | memoryview, resource: Mapping[str, object], generation: int | None
+        self,
+        name: str,
+        body: bytes | memoryview,
+        resource: Mapping[str, object],
+        generation: int | None,
+        *,
+        proof: Proof | None = None,
     ) -> Step[DestinationObject]:
         """Store a small object in one request, on condition that the destination's generation is the one given.
 
-        None is no condition. Raises GenerationMismatch when it is not.
+        None is no condition. `proof` binds the label in its metadata to the bytes. Raises GenerationMismatch when another
+        generation is there.
+        """
+
+    def set_proof(self, stored: DestinationObject, text: str) -> Step[DestinationObject]:
+        """Bind the label of an object, as it is stored, to its bytes (`transfer/labels.py`): nothing else of it changes.
+
+        Safe to call again after an answer that was lost. Raises GenerationMismatch when another generation is there.
         """
 
     @property

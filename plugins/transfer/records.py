@@ -12,15 +12,18 @@ import json
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from transfer.errors import Stage
 from transfer.messages import object_fields, object_of
-from transfer.model import Copied, Failed, ObjectMeta, Skipped, SkipReason, TransferFailure, TransferOutcome
+from transfer.model import Copied, Failed, ObjectMeta, Proof, Skipped, SkipReason, TransferFailure, TransferOutcome
 from transfer.ports import StateStore
+from transfer.sorting import sorted_on_disk
 
 CONTENT_TYPE = "application/x-ndjson"
 SETTLED = "settled-messages"
 FAILURES = "failures"
+UNBOUND = "unbound"
 LINES_AT_ONCE = 500
 """What is text before it is packed."""
 GZIP = 31
@@ -171,6 +174,8 @@ class Ledger:
         name = f"{self._listing_prefix}{self._worker}-{self._shards:06d}"
         failures = sum(isinstance(item, Failed) for item in outcomes)
         told = {SETTLED: format_numbers(settled), FAILURES: str(failures)}
+        if unbound := sum(isinstance(item, Copied) and not item.is_bound for item in outcomes):
+            told[UNBOUND] = str(unbound)
         write_shard(self._state, name, map(outcome_line, outcomes), **told)
         self._shards += 1
 
@@ -198,6 +203,31 @@ def ledger_failures(state: StateStore, listing: str) -> Iterator[TransferFailure
                     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnboundCopy:
+    """A copy of which only the ledger shows what it holds."""
+
+    key: str
+    crc32c: str
+    generation: int
+    proof: Proof
+
+
+def ledger_unbound(state: StateStore, listings: Iterable[str]) -> Iterator[UnboundCopy]:
+    """The copies in the ledgers of these listings whose label could not be bound to their bytes, in byte order of their keys."""
+    for key, generation, crc32c, proof in sorted_on_disk(_unbound_rows(state, listings)):
+        yield UnboundCopy(key=key, crc32c=crc32c, generation=generation, proof=Proof(proof))
+
+
+def _unbound_rows(state: StateStore, listings: Iterable[str]) -> Iterator[list[object]]:
+    for listing in listings:
+        for entry in state.entries(f"ledger/{listing}-"):
+            if entry.metadata.get(UNBOUND, "0") != "0":
+                for line in _lines(state, entry.name):
+                    if line["outcome"] == "copied" and not line.get("is_bound", True):
+                        yield [line["key"], line["generation"], line["crc32c"], line["proof"]]
+
+
 def outcome_line(outcome: TransferOutcome) -> dict[str, object]:
     """One line of the ledger."""
     match outcome:
@@ -212,6 +242,7 @@ def outcome_line(outcome: TransferOutcome) -> dict[str, object]:
                 "attempts": outcome.attempts,
                 "seconds": round(outcome.seconds, 6),
                 "edge_request_id": outcome.edge_request_id,
+                **({} if outcome.is_bound else {"is_bound": False}),
             }
         case Skipped():
             return {"key": outcome.key, "outcome": "skipped", "reason": outcome.reason, "bytes": outcome.size_bytes}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
+from transfer.binding import as_announced
 from transfer.errors import CorruptTransfer, RetriesExhausted, SinkUnavailable, Stage, TransferError
 from transfer.metadata import resource_of
 from transfer.model import DestinationObject, ObjectMeta, Proof
@@ -43,6 +44,7 @@ def proven(
 
     Raises CorruptTransfer when it is not the source's; it is removed then.
     """
+    yield from as_announced(stored, sink)
     if digest is None:
         return Proof.ETAG_MD5
     try:

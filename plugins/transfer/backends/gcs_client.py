@@ -32,12 +32,12 @@ from transfer.errors import (
     TooLarge,
     TransferError,
 )
-from transfer.metadata import SOURCE_ETAG_KEY
+from transfer.labels import MTIME_KEY, PROOF_KEY, SOURCE_ETAG_KEY
 from transfer.model import DestinationObject
 from transfer.ports import GenerationMismatch
 from transfer.steps import Step
 
-OBJECT_FIELDS = "name,size,generation,crc32c,md5Hash,metadata"
+OBJECT_FIELDS = "name,size,generation,metageneration,crc32c,md5Hash,metadata"
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 
 _XML_CODE = re.compile(r"<Code>([A-Za-z0-9]{1,64})</Code>")
@@ -138,16 +138,24 @@ def stored_object(answer: Answer) -> DestinationObject:
 
 def parse_object(resource: Mapping[str, Any]) -> DestinationObject:
     """An object resource of the JSON API."""
-    md5, created = resource.get("md5Hash", ""), resource.get("timeCreated", "")
+    md5, created, kept = resource.get("md5Hash", ""), resource.get("timeCreated", ""), resource.get("metadata") or {}
     return DestinationObject(
         name=resource["name"],
         size_bytes=int(resource.get("size", 0)),
         generation=int(resource.get("generation", 0)),
         crc32c=resource.get("crc32c", ""),
         md5=a2b_base64(md5).hex() if md5 else "",
-        source_etag=(resource.get("metadata") or {}).get(SOURCE_ETAG_KEY, ""),
+        source_etag=_text(kept, SOURCE_ETAG_KEY),
+        source_mtime=_text(kept, MTIME_KEY),
+        proof=_text(kept, PROOF_KEY),
+        metageneration=int(resource.get("metageneration", 0)),
         created_at_s=datetime.fromisoformat(created).timestamp() if created else math.inf,
     )
+
+
+def _text(metadata: Mapping[str, Any], key: str) -> str:
+    value = metadata.get(key, "")
+    return value if isinstance(value, str) else ""
 
 
 def gcs_error(answer: Answer, *, bucket: str) -> TransferError:

@@ -18,12 +18,15 @@ from transfer.backends.gcs_session import GcsStreamUpload, begin_session
 from transfer.backends.gcs_stored import Capabilities, remove, verified, verified_md5
 from transfer.backends.streams import Download
 from transfer.errors import CorruptTransfer, Stage
-from transfer.model import DestinationObject
-from transfer.ports import Removed
+from transfer.labels import PROOF_KEY, with_proof
+from transfer.model import DestinationObject, Proof
+from transfer.ports import GenerationMismatch, Removed
 from transfer.steps import Step
 
 CREATED = (200, 201)
 """Cloud Storage says 200; what HTTP has for it is 201."""
+MAX_LABELLINGS = 3
+"""How often the metadata of an object just written may be changed by somebody else before its label is given up."""
 
 
 class GcsSink:
@@ -46,9 +49,17 @@ class GcsSink:
         return self._capabilities.hashes_md5
 
     def put(
-        self, name: str, body: bytes | memoryview, resource: Mapping[str, object], generation: int | None
+        self,
+        name: str,
+        body: bytes | memoryview,
+        resource: Mapping[str, object],
+        generation: int | None,
+        *,
+        proof: Proof | None = None,
     ) -> Step[DestinationObject]:
         """Store a small object in one request, if the generation (None: any) is there.
+
+        `proof` binds the label in its metadata to the bytes.
 
         Raises GenerationMismatch, CorruptTransfer, or another TransferError.
         """
@@ -58,6 +69,8 @@ class GcsSink:
             raise CorruptTransfer(
                 f"the bytes read have CRC32C {crc32c}, and S3 says {expected}; nothing was stored", stage=Stage.DOWNLOAD
             )
+        if proof is not None:
+            resource = with_proof(resource, crc32c, proof)
         head, tail = self._envelope({**resource, "name": name, "crc32c": crc32c})
         answer = yield from self._client.send(
             "POST",
@@ -136,6 +149,34 @@ class GcsSink:
             "GET", f"{self._client.object_url(name)}?fields={OBJECT_FIELDS}", accept=(200, 404)
         )
         return stored_object(answer) if answer.status == 200 else None
+
+    def set_proof(self, stored: DestinationObject, text: str) -> Step[DestinationObject]:
+        """Add the entry that binds a label to its bytes to the metadata of this very generation.
+
+        Cloud Storage, "Objects: patch": entries of the metadata that are not named stay. Raises GenerationMismatch when
+        another generation is there.
+        """
+        body = json.dumps({"metadata": {PROOF_KEY: text}}).encode()
+        for _ in range(MAX_LABELLINGS):
+            if stored.proof == text:
+                return stored
+            condition = f"ifGenerationMatch={stored.generation}"
+            if stored.metageneration:  # a server of another make may name none
+                condition += f"&ifMetagenerationMatch={stored.metageneration}"
+            try:
+                answer = yield from self._client.send(
+                    "PATCH",
+                    f"{self._client.object_url(stored.name)}?{condition}&fields={OBJECT_FIELDS}",
+                    headers=["Content-Type: application/json; charset=UTF-8"],
+                    body=body,
+                )
+                return stored_object(answer)
+            except GenerationMismatch:  # its metadata was changed: by a try whose answer was lost, or by somebody else
+                found = yield from self.stat(stored.name)
+                if found is None or found.generation != stored.generation:
+                    raise
+                stored = found
+        raise GenerationMismatch
 
     def read(self, name: str) -> Step[bytes | None]:
         """The bytes of a small object, or None."""

@@ -36,10 +36,10 @@ class GcsListing:
     ) -> Iterator[DestinationObject]:
         """The objects under `prefix` behind the name `after`, without those under `leave_out` (the state prefix).
 
-        Without `is_dated`, only what tells whether they hold a source object is asked for.
+        Without `is_dated`, only what tells whether they hold a source object is asked for, and not when they were written.
         """
         for item in self._items(
-            prefix, f"name,size,generation,md5Hash,metadata{',crc32c,timeCreated' * is_dated}", start=after
+            prefix, f"name,size,generation,crc32c,md5Hash,metadata{',timeCreated' * is_dated}", start=after
         ):
             if item["name"] > after and not item["name"].startswith(leave_out):
                 yield parse_object(item)

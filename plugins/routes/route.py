@@ -89,12 +89,10 @@ def route_problems(entry: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, 
             "an inventory or a manifest (source.listing) may not name all that the source has, so nothing can be deleted:"
             " choose off",
         )
-    if problem := prefix_problem(
-        entry["source"].get("prefix") or "",
-        entry["destination"].get("prefix") or "",
-        deletes=entry.get("parameters", {}).get("delete_extraneous", "off") != "off",
-    ):
-        yield ("destination", "prefix"), problem
+    written = entry["destination"].get("prefix") or ""
+    deletes = entry.get("parameters", {}).get("delete_extraneous", "off") != "off"
+    if problem := prefix_problem(entry["source"].get("prefix") or "", written, deletes=deletes):
+        yield ("destination" if written else "source", "prefix"), problem
     for name, value in entry.get("parameters", {}).items():
         if isinstance(value, float) and not math.isfinite(value):
             yield (

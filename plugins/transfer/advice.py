@@ -35,6 +35,14 @@ FAILURES = {
     "InvalidName": Remedy("rename it at the source, or choose another destination prefix, and run again"),
     "TooLarge": Remedy("Cloud Storage holds 5 TiB an object: split it at the source"),
     "DestinationConflict": Remedy(f"somebody else wrote it during the run; to copy over it, {_AGAIN}"),
+    "DestinationHeld": Remedy(
+        f"a hold or a retention period keeps what is at the destination: release it, or wait for its end; then {_AGAIN}"
+    ),
+    "DestinationForbidden": Remedy(
+        "Cloud Storage refuses this name to the Google connection: look for a condition in the IAM policies of bucket and"
+        f" folders; then {_AGAIN}"
+    ),
+    "DestinationRefused": Remedy(f"the failure quotes Cloud Storage's reason: change what it names, then {_AGAIN}"),
     "InvalidMessage": Remedy("something else publishes to the topic of the transfer requests: give it another topic"),
     "PoisonMessage": Remedy(
         f"its worker died each time: see the logs of the transfer and retry tasks (memory?), then {_AGAIN}",
@@ -42,6 +50,7 @@ FAILURES = {
     ),
     "SourceUnavailable": Remedy(f"the edge or its origin had trouble; {_AGAIN}", has_second_try=True),
     "SinkUnavailable": Remedy(f"Cloud Storage had trouble; {_AGAIN}", has_second_try=True),
+    "TokenRefused": Remedy(f"Cloud Storage took no access token for a while; {_AGAIN}", has_second_try=True),
     "Throttled": Remedy("run with fewer workers or threads and only_failed", has_second_try=True),
     "CorruptTransfer": Remedy(
         f"bytes kept arriving damaged; {_AGAIN}, and if it stays, check the object at the source, and that the edge passes"

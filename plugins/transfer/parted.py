@@ -136,6 +136,7 @@ class PartsLane:
             name,
             layout,
             token,
+            bucket=self._sink.bucket,
             fetch_bytes=self._fetch_bytes,
             stored=stored,
             wants_md5=layout.is_sources_own and not is_encrypted(headers),
@@ -150,8 +151,12 @@ class PartsLane:
 
     def _new_upload(self, item: ObjectMeta, name: str, headers: Mapping[str, str]) -> Step[str | None]:
         resource = resource_of(item, headers)
+        yield from self._records.about_to_begin(self._sink.bucket, name)
         upload = yield from self._retrier.call(lambda: self._sink.begin_parts(name, resource))
-        return upload.token if upload is not None else None
+        if upload is not None:
+            return upload.token
+        yield from self._records.forget(name)
+        return None
 
     def _finish(self, parts: PartsInHand, stream: _Stream) -> Step[Moved]:
         """Send all parts, look once more, join them."""

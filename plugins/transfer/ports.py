@@ -51,7 +51,7 @@ class StreamUpload(Protocol):
     """An upload that takes one object's bytes in order. Nothing is visible before the last of them is accepted."""
 
     token: str
-    """What another worker needs to go on with it."""
+    """What another worker needs to go on with it; empty where no other worker can."""
     needs_md5: bool
     """Whether what proves the bytes has to be computed here."""
 
@@ -102,8 +102,21 @@ class Removed(Enum):
     BEFORE = "before"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenParts:
+    """An upload in parts that was neither completed nor ended."""
+
+    token: str
+    begun_at_s: float
+    """By the server's clock."""
+
+
 class ObjectSink(Protocol):
     """Writes objects to the destination bucket. One instance a lane, for one step at a time."""
+
+    @property
+    def bucket(self) -> str:
+        """The bucket's name."""
 
     @property
     def takes_parts(self) -> bool:
@@ -170,14 +183,17 @@ class ObjectSink(Protocol):
     ) -> Step[StreamUpload]:
         """Begin an upload in order, under the same condition. `md5` (hexadecimal) is checked by the server at the end."""
 
-    def stream_upload(self, token: str, size_bytes: int, *, md5: str) -> StreamUpload | None:
-        """One begun earlier; None when its token is no upload of this server's."""
+    def stream_upload(self, name: str, token: str, size_bytes: int, *, md5: str) -> StreamUpload:
+        """One begun earlier, to this name, by its token."""
 
     def begin_parts(self, name: str, resource: Mapping[str, object]) -> Step[PartsUpload | None]:
         """Begin an upload in parts; None where there is no such thing, or not for this metadata."""
 
     def parts_upload(self, name: str, token: str) -> PartsUpload:
         """One begun earlier."""
+
+    def open_parts(self, name: str) -> Step[Sequence[OpenParts]]:
+        """The uploads in parts of exactly this name that are open, whoever began them."""
 
 
 class TransferLoop(Protocol):

@@ -138,8 +138,8 @@ class StreamedObject:
             return
         found = yield from take_up(self._records, self._sink, self._item, self._name, UploadKind.STREAM)
         if found is not None:
-            upload = self._sink.stream_upload(found.token, self._item.size_bytes, md5=md5)
-            if upload is not None and not upload.needs_md5:
+            upload = self._sink.stream_upload(self._name, found.token, self._item.size_bytes, md5=md5)
+            if not upload.needs_md5:
                 self._upload, self._is_fresh = upload, False
                 log.info("going on with the upload of %r that another worker began", self._name)
 
@@ -197,6 +197,7 @@ class StreamedObject:
             yield from self._records.save(
                 OpenUpload(
                     kind=UploadKind.STREAM,
+                    bucket=self._sink.bucket,
                     name=self._name,
                     token=upload.token,
                     etag=item.etag,

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from engine_rig import DESTINATION, SOURCE, EngineRig, fault
+from hooks.selection import selection_of
 from large_objects import MIB, fresh, large_rig, left_behind, listed, put_in_parts
 from transfer.comparison import difference, evidence_of
 from transfer.model import Copied, Evidence, Failed, Overwrite, SkipReason
@@ -304,3 +305,26 @@ def test_metadata_that_alone_changed_is_copied_again(rig: EngineRig) -> None:
     assert run(rig, listing="3").copied == 2
     assert blob(rig, "k").metadata["colour"] == "blue"
     assert rig.compare(listing="4").is_green
+
+
+# Nothing to copy
+
+
+def test_nothing_but_what_no_run_copies_is_no_success(rig: EngineRig) -> None:
+    for key in ("a", "b", "c"):
+        rig.put(key, StorageClass="DEEP_ARCHIVE")
+    rig.put("d.tmp")
+    rig.selection = selection_of({"exclude": '["*.tmp"]'}, now_s=0)
+    try:
+        summary = rig.list()
+        assert (summary.listed, summary.left_out, summary.passed_over, summary.is_empty) == (4, 1, 4, True)
+        report = rig.compare(listing="2")
+        assert (report.skipped, report.is_green) == (4, False)
+        assert "none of the 4 objects listed can be copied" in report.why_red(was_moved=False)
+        assert replace(report, allows_empty=True).is_green
+        rig.put("e")
+        assert not rig.list(listing="3").is_empty
+        assert run(rig, listing="4").is_green
+        assert rig.compare(listing="5").is_green, "mixed with what is there already"
+    finally:
+        rig.selection = None

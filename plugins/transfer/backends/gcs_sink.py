@@ -18,11 +18,12 @@ from transfer.backends.gcs_fields import RefusedFields, media_type_of
 from transfer.backends.gcs_parts import GcsPartsUpload, begin_parts, open_parts
 from transfer.backends.gcs_session import GcsStreamUpload, begin_session, session_url
 from transfer.backends.gcs_stored import Capabilities, remove, verified, verified_md5
+from transfer.backends.gcs_versions import replaced_versions
 from transfer.backends.streams import Download
 from transfer.errors import CorruptTransfer, DestinationRefused, Stage
 from transfer.labels import PROOF_KEY, with_proof
 from transfer.model import DestinationObject, Proof
-from transfer.ports import GenerationMismatch, OpenParts, Removed
+from transfer.ports import GenerationMismatch, OpenParts, Removed, ReplacedVersion
 from transfer.steps import Step
 
 CREATED = (200, 201)
@@ -247,6 +248,10 @@ class GcsSink:
     def parts_upload(self, name: str, token: str) -> GcsPartsUpload:
         """One begun earlier, perhaps on another lane, by its token."""
         return GcsPartsUpload(self._client, name, token, self._capabilities)
+
+    def replaced_versions(self, name: str) -> Step[list[ReplacedVersion]]:
+        """What was the object of a name once, as far as the bucket keeps that; perhaps with what is there now."""
+        return replaced_versions(self._client, name)
 
     def open_parts(self, name: str) -> Step[list[OpenParts]]:
         """The uploads in parts of exactly this name that are open, whoever began them."""

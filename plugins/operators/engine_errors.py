@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from transfer.errors import FatalError, Stage, Stopped, TransferError
-from transfer.event_log import EventLog, redact
+from transfer.event_log import EventLog
+from transfer.plain_text import redact
 
 
 def connections(*, aws: str = "", gcp: str = "", cloudfront: str = "") -> Mapping[Stage, str]:

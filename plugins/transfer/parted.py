@@ -10,7 +10,8 @@ import logging
 from collections.abc import Mapping
 from functools import partial
 
-from transfer.errors import CorruptTransfer, ObjectError, RetriesExhausted, SinkUnavailable, Stage, TransferError
+from transfer.containment import EVERYBODYS, of_one_object
+from transfer.errors import CorruptTransfer, RetriesExhausted, SinkUnavailable, Stage, Stopped, TransferError
 from transfer.metadata import resource_of
 from transfer.model import DestinationObject, ObjectMeta, Proof, StoredPart
 from transfer.pacing import Pacer
@@ -67,7 +68,7 @@ class PartsLane:
         self._fetch_bytes = fetch_bytes
 
     def help(self) -> Step[bool]:
-        """Take one range of some object in hand, if there is one; whether there was. Raises FatalError only."""
+        """Take one range of some object in hand, if there is one; whether there was. Raises EVERYBODYS only."""
         taken = self._board.take()
         if taken is None:
             return False
@@ -95,7 +96,9 @@ class PartsLane:
                     last = error.error if isinstance(error, _Anew) else _gone()
                     raise RetriesExhausted(last, restart) from error
                 self._retrier.attempts += 1
-            except (TransferError, GenerationMismatch):
+            except Stopped:
+                raise
+            except Exception:
                 yield from self._give_up(parts)
                 raise
         raise AssertionError("the last restart returns or raises")
@@ -234,8 +237,12 @@ class PartsLane:
         error: Exception | None = None
         try:
             yield from self._send(parts, numbers, stream)
-        except (ObjectError, UploadGone, GenerationMismatch) as caught:
+        except EVERYBODYS:
+            raise
+        except (UploadGone, GenerationMismatch) as caught:
             error = caught
+        except Exception as caught:  # noqa: BLE001 - the outermost frame of work for an object of another lane
+            error = of_one_object(caught)
         finally:
             parts.release(error)
 

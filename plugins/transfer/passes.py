@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from transfer.begun import fatal_end
+from transfer.begun import fatal_end, last_words
 from transfer.errors import RunUnknown, Stage
 from transfer.failures import FailureTable, drain_failures, load_failures
 from transfer.listing import Batches
@@ -84,7 +84,7 @@ def run_pass(
             may_overwrite=may_replace and which is Pass.REPLAY,
             has_extras=has_extras,
             invalid_messages=failures.invalid_messages,
-            why_missing=fatal,
+            why_missing=fatal or last_words(state, earlier[-1]),
             republisher=batches,
         )
     if report.listed != listed:

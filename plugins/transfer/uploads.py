@@ -15,6 +15,7 @@ from enum import StrEnum
 from functools import partial
 
 from transfer.errors import InvalidMessage, ObjectError, RetryableError, Stage, TransferError
+from transfer.messages import UNREADABLE, why_unreadable
 from transfer.model import ObjectMeta, StoredPart
 from transfer.ports import GenerationMismatch, ObjectSink, StateStore
 from transfer.retry import Retrier
@@ -69,8 +70,8 @@ class OpenUpload:
                 for number, size, crc32c, md5, tag in fields["parts"]
             )
             return cls(**fields)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InvalidMessage(f"not a record of an upload: {error}", stage=Stage.UPLOAD) from error
+        except UNREADABLE as error:
+            raise InvalidMessage(f"not a record of an upload: {why_unreadable(error)}", stage=Stage.UPLOAD) from error
 
 
 class UploadRecords:
@@ -104,6 +105,15 @@ class UploadRecords:
             yield from self._sink.delete(self._record(name))
         except (RetryableError, ObjectError) as error:
             log.info("the record of the upload of %r stays for now: %s", name, error)
+
+    def try_out(self) -> Step[None]:
+        """Write a record of nothing and remove it, to see whether any object can be written. Raises what writing raises."""
+        name = f"{self._prefix}control"
+        yield from self._retrier.call(lambda: self._sink.put(name, b"", {"contentType": "text/plain"}, None))
+        try:
+            yield from self._sink.delete(name)
+        except (RetryableError, ObjectError) as error:  # a hold or a retention period keeps it: it was written
+            log.info("a record stays for now: %s", error)
 
     def _record(self, name: str) -> str:
         return f"{self._prefix}{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:40]}.json"

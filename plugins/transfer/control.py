@@ -106,9 +106,9 @@ class Refusals:
         with self._lock:
             if isinstance(outcome, Copied):
                 self.proven = item
-                for side in Side:
-                    self._refused[side].clear()
-                    self._allowed[side] = STREAK
+                for either in Side:
+                    self._refused[either].clear()
+                    self._allowed[either] = STREAK
             elif isinstance(outcome, Failed) and (side := REFUSALS.get(outcome.failure.error_code)):
                 if side is Side.DESTINATION:  # it had been read
                     self.proven = item

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable, Iterator
 from typing import AnyStr, Generic, Protocol, TypeVar
 
@@ -50,3 +51,10 @@ class Lines(Generic[AnyStr]):
                 )
             self._left -= len(line)
             yield line
+
+
+def rows_of(lines: Lines[str], *, strict: bool = False) -> Iterator[list[str]]:
+    """The rows of CSV in them. Raises csv.Error, which it also does for a field of more than 128 KiB."""
+    for row in csv.reader(lines, strict=strict):
+        lines.row()
+        yield row

@@ -186,6 +186,14 @@ class GrpcServer:
         _shared_loop.call(stop())
         _shared_loop.release()
 
+    def run(self, job: Callable[[], None]) -> None:
+        """Call it on the loop, and wait until it has returned."""
+
+        async def run() -> None:
+            job()
+
+        _shared_loop.call(run())
+
     def requests(self) -> dict[str, int]:
         """How many answers were given, by `MethodName STATUS`."""
         return dict(self._counts)

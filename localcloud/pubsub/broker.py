@@ -27,6 +27,8 @@ from localcloud.pubsub.store import AcknowledgeRequest, Kind, PublishRequest, Se
 MAX_PULL_MESSAGES = 1_000
 MAX_PULL_BYTES = 3_500_000
 """Less than the 4 MiB a Python client takes from an emulator, framing included."""
+SERVICES_ACK_ID_BYTES = 200
+"""About what one of the service's own takes; those given here are shorter."""
 REORDER_WINDOW = 100
 RETENTION_CHECK_S = 1.0
 
@@ -49,11 +51,12 @@ class Broker:
 
     def __init__(self, store: Store, *, chaos: Chaos | None = None, clock: Callable[[], float] = time.time) -> None:
         self.store = store
-        self._clock = clock
+        self.ahead_s = 0.0
+        self._clock: Callable[[], float] = lambda: clock() + self.ahead_s
         self._serial = itertools.count(1)
-        self._epoch = f"{int(clock() * 1e6):x}"  # ack ids of an earlier run mean nothing
+        self._epoch = f"{int(self._clock() * 1e6):x}"  # ack ids of an earlier run mean nothing
         self._retention_due_s = 0.0
-        self._queues = {name: Queue(backlog) for name, backlog in store.backlogs.items()}
+        self._queues = {name: Queue(backlog, used_s=self._clock()) for name, backlog in store.backlogs.items()}
         for queue in self._queues.values():
             queue.ready.extend(map(Delivery, queue.backlog.unacked.values()))
         self.set_chaos(chaos or Chaos())
@@ -62,6 +65,12 @@ class Broker:
         """Replace the chaos, its random draws begun anew."""
         self.chaos = chaos
         self._random = random.Random(chaos.seed)
+
+    def set_ahead(self, seconds: float) -> None:
+        """Set its clock so far ahead of the one it was given: leases, messages and subscriptions age."""
+        self.ahead_s = seconds
+        self._retention_due_s = 0.0
+        self.tick()
 
     def topic(self, name: str) -> Any:
         """The topic. NOT_FOUND without it."""
@@ -74,6 +83,12 @@ class Broker:
         if name not in self._queues:
             raise not_found(name)
         return self._queues[name]
+
+    def _used(self, name: str) -> Queue:
+        """The subscription, which somebody consumes from or changes at this moment. NOT_FOUND without it."""
+        queue = self.queue(name)
+        queue.used_s = self._clock()
+        return queue
 
     def create_topic(self, topic: Any) -> Any:
         """ALREADY_EXISTS, or INVALID_ARGUMENT for its name or retention."""
@@ -102,12 +117,12 @@ class Broker:
         self.topic(settings.topic)
         self._check_dead_letter_topic(settings)
         self.store.record(Kind.SUBSCRIPTION, settings)
-        self._queues[settings.name] = Queue(self.store.backlogs[settings.name])
+        self._queues[settings.name] = Queue(self.store.backlogs[settings.name], used_s=self._clock())
         return settings
 
     def update_subscription(self, new: Any, paths: Iterable[str]) -> Any:
         """Change the masked fields; the filter, the topic and ordering cannot be changed."""
-        settings = rules.merge(self.queue(new.name).backlog.settings, new, paths)
+        settings = rules.merge(self._used(new.name).backlog.settings, new, paths)
         rules.check_subscription(settings)
         self._check_dead_letter_topic(settings)
         self.store.record(Kind.SUBSCRIPTION, settings)
@@ -147,7 +162,7 @@ class Broker:
 
     def take(self, name: str, max_messages: int, stream: Stream | None = None) -> list[Delivery]:
         """Lease up to `max_messages` waiting messages, `MAX_PULL_BYTES` in all but at least one."""
-        queue = self.queue(name)
+        queue = self._used(name)
         now_s = self._clock()
         deadline_s = now_s + (stream.ack_deadline_s if stream else queue.backlog.settings.ack_deadline_seconds)
         taken: list[Delivery] = []
@@ -188,7 +203,7 @@ class Broker:
 
     def acknowledge(self, name: str, ack_ids: Iterable[str]) -> None:
         """The messages are done with. Ids of leases that ended are ignored; INVALID_ARGUMENT for what is no ack id."""
-        queue = self.queue(name)
+        queue = self._used(name)
         deliveries = filter(None, map(queue.end_lease, _checked(ack_ids)))
         done = [str(delivery.message.id) for delivery in deliveries]
         if done:
@@ -198,7 +213,7 @@ class Broker:
         """Let the leases end `seconds` (0–600) from now; 0 gives the messages back at once."""
         if not 0 <= seconds <= rules.MAX_ACK_DEADLINE_S:
             raise invalid(f"Invalid ack deadline given (ack_deadline_seconds={seconds}).")
-        queue = self.queue(name)
+        queue = self._used(name)
         deadline_s = self._clock() + seconds
         for ack_id in _checked(ack_ids):
             if seconds == 0:
@@ -209,7 +224,7 @@ class Broker:
 
     def seek(self, name: str, timestamp: Any) -> None:
         """Everything published before the time is acknowledged, everything kept since is not; leases end."""
-        queue = self.queue(name)
+        queue = self._used(name)
         self.store.record(Kind.SEEK, SeekRequest(subscription=name, time=timestamp))
         for ack_id in list(queue.leases):
             queue.end_lease(ack_id)
@@ -218,8 +233,14 @@ class Broker:
         queue.wake.set()
 
     def tick(self) -> None:
-        """End the leases that have run out and the backoffs that are over; now and then, drop what is too old."""
+        """End the leases that have run out and the backoffs that are over; drop what is too old or long unused."""
         now_s = self._clock()
+        for name, queue in list(self._queues.items()):
+            policy = queue.backlog.settings.expiration_policy
+            if queue.streams:
+                queue.used_s = now_s
+            elif policy.HasField("ttl") and now_s - queue.used_s >= policy.ttl.seconds:
+                self.delete_subscription(name)
         for queue in list(self._queues.values()):
             while queue.expiries and queue.expiries[0][0] <= now_s:
                 _, ack_id = heapq.heappop(queue.expiries)
@@ -274,6 +295,8 @@ def _checked(ack_ids: Iterable[str]) -> list[str]:
     ack_ids = list(ack_ids)
     if not ack_ids:
         raise invalid("No ack ids specified.")
+    if len(ack_ids) * SERVICES_ACK_ID_BYTES > rules.MAX_ACK_BYTES:
+        raise invalid(f"Request payload size exceeds the limit: {rules.MAX_ACK_BYTES} bytes.")
     for ack_id in ack_ids:
         if not _ACK_ID.fullmatch(ack_id):
             raise invalid(f"You have passed an invalid ack ID to the service (ack_id={ack_id}).")

@@ -53,6 +53,10 @@ class Queue:
     """A heap of backoffs."""
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when a message may have become ready, or a stream may have room again."""
+    streams: int = 0
+    """Streaming pulls that are open."""
+    used_s: float = 0.0
+    """When somebody last consumed from it or changed it: it expires when that is long ago."""
 
     def end_lease(self, ack_id: str) -> Delivery | None:
         """Take the lease away from its holder."""

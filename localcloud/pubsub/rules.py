@@ -15,6 +15,7 @@ from localcloud.pubsub.filters import FilterError, compile_filter
 
 MAX_PUBLISH_MESSAGES = 1_000
 MAX_PUBLISH_BYTES = 10_000_000
+MAX_ACK_BYTES = 512 * 1024
 MAX_ATTRIBUTES = 100
 MAX_ATTRIBUTE_KEY_BYTES = 256
 MAX_ATTRIBUTE_VALUE_BYTES = 1_024
@@ -25,9 +26,15 @@ MAX_DELIVERY_ATTEMPTS = 100
 MIN_RETENTION_S = 600
 MAX_RETENTION_S = 31 * 86_400
 DEFAULT_RETENTION_S = 7 * 86_400
+DEFAULT_EXPIRATION_S = 31 * 86_400
+MIN_EXPIRATION_S = 86_400
 DEFAULT_MIN_BACKOFF_S = 10
 DEFAULT_MAX_BACKOFF_S = 600
 
+MAX_LABELS = 64
+
+_LABEL_KEY = re.compile(r"[^\W\d_][\w-]{0,62}")
+_LABEL_VALUE = re.compile(r"[\w-]{0,63}")
 _ID = re.compile(r"[A-Za-z][A-Za-z0-9._~+%-]{2,254}")
 _MUTABLE = {
     "topic": {"labels", "message_retention_duration", "message_storage_policy", "kms_key_name", "schema_settings"},
@@ -52,6 +59,7 @@ def check_name(name: str, collection: str) -> None:
 def check_topic(topic: Any) -> None:
     """Refuse a topic with a bad name or retention."""
     check_name(topic.name, "topics")
+    _check_labels(topic.labels)
     if topic.HasField("message_retention_duration"):
         _check_retention(topic.message_retention_duration.seconds)
 
@@ -59,6 +67,7 @@ def check_topic(topic: Any) -> None:
 def check_subscription(settings: Any) -> None:
     """Refuse bad settings, and fill in the service's defaults."""
     check_name(settings.name, "subscriptions")
+    _check_labels(settings.labels)
     if settings.push_config.push_endpoint:
         raise unimplemented("push delivery is not part of the local cloud")
     settings.ack_deadline_seconds = settings.ack_deadline_seconds or MIN_ACK_DEADLINE_S
@@ -70,6 +79,7 @@ def check_subscription(settings: Any) -> None:
     if not settings.HasField("message_retention_duration"):
         settings.message_retention_duration.seconds = DEFAULT_RETENTION_S
     _check_retention(settings.message_retention_duration.seconds)
+    _check_expiration(settings)
     if settings.filter:
         try:
             compile_filter(settings.filter)
@@ -87,6 +97,31 @@ def _check_retention(seconds: int) -> None:
             f"Invalid message retention duration given: {seconds} s. "
             f"It must be between {MIN_RETENTION_S} s and {MAX_RETENTION_S} s."
         )
+
+
+def _check_expiration(settings: Any) -> None:
+    """A policy without a time to live means that the subscription never expires."""
+    if not settings.HasField("expiration_policy"):
+        settings.expiration_policy.ttl.seconds = DEFAULT_EXPIRATION_S
+    if not settings.expiration_policy.HasField("ttl"):
+        return
+    expiration_s, retention_s = settings.expiration_policy.ttl.seconds, settings.message_retention_duration.seconds
+    if expiration_s < MIN_EXPIRATION_S:
+        raise invalid(f"Invalid expiration ttl given: {expiration_s} s. It must be at least {MIN_EXPIRATION_S} s.")
+    if expiration_s < retention_s:
+        raise invalid(
+            f"Invalid expiration ttl given: {expiration_s} s. "
+            f"It must be at least as long as the message retention duration, {retention_s} s."
+        )
+
+
+def _check_labels(labels: Any) -> None:
+    if len(labels) > MAX_LABELS:
+        raise invalid(f"Too many labels: {len(labels)}. A resource has {MAX_LABELS} at most.")
+    for key, value in labels.items():
+        is_lower = key == key.lower() and value == value.lower()
+        if not (is_lower and _LABEL_KEY.fullmatch(key) and _LABEL_VALUE.fullmatch(value)):
+            raise invalid(f"Invalid label: {key!r} = {value!r}.")
 
 
 def _check_dead_letters(policy: Any) -> None:

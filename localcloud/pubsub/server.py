@@ -18,7 +18,8 @@ class PubSubServer:
     """Pub/Sub on loopback, with its own event loop in a thread; `start` and `stop` may be called from any thread.
 
     Control methods besides those of grpc_control.py: `/localcloud.Control/Chaos`, JSON in and out, with the fields of
-    Chaos; an empty request reads them.
+    Chaos; an empty request reads them. `/localcloud.Control/Clock`: the same with `ahead_s`, by how many seconds this
+    server's clock is ahead of the real one.
     """
 
     def __init__(
@@ -37,7 +38,7 @@ class PubSubServer:
         """`127.0.0.1:PORT`, what `PUBSUB_EMULATOR_HOST` wants."""
         self.faults = self._server.faults
         PubSubService(self._broker).register(self._server)
-        self._server.add_raw_service("localcloud.Control", {"Chaos": self._control_chaos})
+        self._server.add_raw_service("localcloud.Control", {"Chaos": self._control_chaos, "Clock": self._control_clock})
 
     def start(self) -> None:
         """Begin to answer."""
@@ -51,6 +52,15 @@ class PubSubServer:
     def requests(self) -> dict[str, int]:
         """How many answers were given, by `MethodName STATUS`."""
         return self._server.requests()
+
+    def set_ahead(self, seconds: float) -> None:
+        """Set the clock ahead of the real one: leases, messages and unused subscriptions age by so much, at once."""
+        self._server.run(lambda: self._broker.set_ahead(seconds))
+
+    def _control_clock(self, request: bytes) -> str:
+        if request:
+            self._broker.set_ahead(float(decode_json_object(request, ["ahead_s"])["ahead_s"]))
+        return json.dumps({"ahead_s": self._broker.ahead_s})
 
     def _control_chaos(self, request: bytes) -> str:
         if request:

@@ -1,7 +1,7 @@
 """The methods of google.pubsub.v1.Publisher and Subscriber over the broker.
 
 Not served, and so UNIMPLEMENTED: snapshots, schemas, push delivery, detaching. Accepted without effect: message
-ordering, exactly-once delivery, expiration.
+ordering, exactly-once delivery.
 """
 
 from __future__ import annotations
@@ -210,6 +210,8 @@ class PubSubService:
         self._settle(name, stream, first)
         reader = asyncio.ensure_future(self._read_stream(name, stream, context))
         reader.add_done_callback(lambda _: wake.set())
+        queue = self._broker.queue(name)
+        queue.streams += 1
         try:
             while not reader.done():
                 deliveries = self._broker.take(name, MAX_PULL_MESSAGES, stream)
@@ -221,6 +223,7 @@ class PubSubService:
                 await context.write(self._fill(_raw_type("StreamingPullResponse")(), name, deliveries))
             await reader
         finally:
+            queue.streams -= 1
             reader.cancel()
 
     async def _read_stream(self, name: str, stream: Stream, context: Any) -> None:

@@ -95,9 +95,26 @@ class RunSource:
         objects_of = planned_objects if self.plan_run else unfinished_objects
         return objects_of(destination.state(f"{STATE_PREFIX}{earlier}/"), run=self.earlier, now=record)
 
+    def is_nothing(self, summary: ListingSummary, mode: str) -> bool:
+        """Whether this source has nothing to copy, which is more likely a mistake than a success.
+
+        listed           mode              nothing
+        none             any               yes, unless an earlier run simply left nothing
+        some, none of    transfer          yes
+        them to copy     plan, verify      no: a plan says it, a verification has a verdict of its own
+        any other        any               no
+        """
+        if not summary.listed:
+            return not self.earlier
+        return summary.is_empty and mode == "transfer"
+
     def why_nothing(self, summary: ListingSummary) -> str:
-        """What to tell a person when nothing is listed, or nothing of it selected."""
+        """What to tell a person when nothing is listed, or nothing of it can be copied."""
+        from transfer.report import nothing_to_copy
+
         place = f"s3://{self.source_bucket}/{self.source_prefix}"
+        if summary.listed > summary.left_out:
+            return f"{place}: {nothing_to_copy(summary.listed)}; archived.csv of such a run names what is archived"
         if summary.listed:
             return (
                 f"of the {summary.listed:,} objects of {place} none is selected: check include, exclude and the bounds, or set"

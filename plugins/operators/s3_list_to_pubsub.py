@@ -60,7 +60,8 @@ class S3ListToPubSubOperator(BaseOperator):
     :param plan_run: the run id of an earlier run with `mode=plan`, or `last`: what it planned to move is published, and S3
         is not listed. What somebody else wrote to the destination since is not overwritten. Empty for a listing.
     :param part_size_mib: as the workers have it; a plan counts requests by it.
-    :param allow_empty: whether a prefix with no objects, or none selected, is a success; it is an error otherwise.
+    :param allow_empty: whether it is a success that there are no objects, or none that can be copied (not selected, archived);
+        it is an error otherwise.
     :param gcp_project: the project of the topic; the connection's when empty.
     :param log_name: the Cloud Logging log for events; empty for none.
     :param is_verbose: whether each published message is an event.
@@ -180,7 +181,7 @@ class S3ListToPubSubOperator(BaseOperator):
                 cursor=cursor,
                 on_cursor=stored.save if is_resumable else None,
             )
-            if not (summary.listed > summary.left_out or source.earlier or as_bool(self.allow_empty)):
+            if source.is_nothing(summary, self.mode) and not as_bool(self.allow_empty):
                 raise AirflowFailException(source.why_nothing(summary))
         messages = summary.messages if self.mode == "transfer" else 0
         self.log.info(
@@ -205,6 +206,7 @@ class S3ListToPubSubOperator(BaseOperator):
                 "listed": summary.listed,
                 "skipped": summary.skipped,
                 "is_whole_source": source.is_listed_in_s3,
+                "allow_empty": as_bool(self.allow_empty),
                 "workers": int(self.workers),
             },
         )
@@ -276,7 +278,7 @@ class S3ListToPubSubOperator(BaseOperator):
             listing=listing,
             progress=Progress(),
             stop=self._stop,
-            is_planned=bool(self.plan_run),
+            is_planned=bool(self.plan_run) and mode is not Mode.VERIFY,  # which asks for no new generation
             selection=selection,
             cursor=cursor,
             on_cursor=on_cursor,

@@ -201,6 +201,14 @@ PARAMS = {
         section="What to move",
         description="A plan and a verification move nothing, and write nothing but their own records.",
     ),
+    "verify_sample": Param(
+        0,
+        type=["null", "number"],
+        minimum=0,
+        maximum=100,
+        section="What to move",
+        description="Read so many percent of the matched objects back from both sides and compare each byte.",
+    ),
     "plan_run": Param(
         None,
         expected="the run id of an earlier run of this DAG with mode plan, or last",
@@ -265,7 +273,7 @@ PARAMS = {
         False,
         type=["null", "boolean"],
         section="When it fails",
-        description="Whether finding or selecting no objects at all is a success.",
+        description="Whether it is a success that no objects are found, or none that can be copied.",
     ),
     "topic": Param(
         "edgehaul-requests",

@@ -161,7 +161,14 @@ def _tasks(arrived: Asset | AssetAlias, max_open_runs: int | None) -> None:
 
     # Also after retries that were skipped, since there was nothing to try again. Fails when there was no first pass.
     verify = ReconcileTransferOperator(
-        task_id="verify", reviews="reconcile", trigger_rule=TriggerRule.ALL_DONE, outlets=[arrived], **judge
+        task_id="verify",
+        reviews="reconcile",
+        trigger_rule=TriggerRule.ALL_DONE,
+        outlets=[arrived],
+        source_bucket=param("source_bucket"),
+        verify_sample=param("verify_sample"),
+        aws_conn_id=param("aws_conn_id"),
+        **judge,
     )
 
     # Only after a green verdict.

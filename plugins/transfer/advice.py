@@ -44,16 +44,13 @@ FAILURES = {
     "TooLarge": Remedy("Cloud Storage holds 5 TiB an object: split it at the source"),
     "DestinationConflict": Remedy(f"somebody else wrote it during the run; to copy over it, {_AGAIN}"),
     "DestinationHeld": Remedy(
-        "a hold or a retention period keeps what is there: release the hold, or wait until the period has ended, then"
-        f" {_AGAIN}; or leave it as it is with overwrite=never"
+        f"a hold or a retention period keeps what is at the destination: release it, or wait for its end; then {_AGAIN}"
     ),
     "DestinationForbidden": Remedy(
-        "give the Google connection's account roles/storage.objectUser on the destination bucket, or on the folder that"
-        f" refuses it, then {_AGAIN}"
+        "Cloud Storage refuses this name to the Google connection: look for a condition in the IAM policies of bucket and"
+        f" folders; then {_AGAIN}"
     ),
-    "DestinationRefused": Remedy(
-        f"see what Cloud Storage said, change that at the source or the bucket, then {_AGAIN}"
-    ),
+    "DestinationRefused": Remedy(f"the failure quotes Cloud Storage's reason: change what it names, then {_AGAIN}"),
     "InvalidMessage": Remedy("something else publishes to the topic of the transfer requests: give it another topic"),
     "UnexpectedError": Remedy(
         f"a defect of Edgehaul: please report it with the traceback in the logs of the transfer tasks; {_AGAIN}",
@@ -65,6 +62,7 @@ FAILURES = {
     ),
     "SourceUnavailable": Remedy(f"the edge or its origin had trouble; {_AGAIN}", has_second_try=True),
     "SinkUnavailable": Remedy(f"Cloud Storage had trouble; {_AGAIN}", has_second_try=True),
+    "TokenRefused": Remedy(f"Cloud Storage took no access token for a while; {_AGAIN}", has_second_try=True),
     "Throttled": Remedy(
         "start a run with only_failed and this run's id, and with fewer workers or threads", has_second_try=True
     ),

@@ -33,6 +33,7 @@ class ListingCursor:
     listed_bytes: int = 0
     skipped: int = 0
     left_out: int = 0
+    passed_over: int = 0
 
     def skipping(self, numbers: int) -> ListingCursor:
         """The same place for another try, when the one before may have used up to so many numbers since."""

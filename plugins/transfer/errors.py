@@ -4,6 +4,7 @@
     ├ RetryableError          back off and try again in place
     │ ├ SourceUnavailable     the edge did not answer, or answered 5xx
     │ ├ SinkUnavailable       Cloud Storage did not answer, or answered 5xx
+    │ ├ TokenRefused          401: bursts of it pass; one that lasts becomes CredentialsRejected
     │ ├ Throttled             429, 503 SlowDown: carries `retry_after_s`
     │ ├ EdgeBlocked           the edge's own 403 (firewall, rate rule, country): slow down and try again
     │ └ CorruptTransfer       bytes arrived or were stored otherwise than announced
@@ -14,7 +15,7 @@
     │ └ RetriesExhausted      carries `last`, the retryable error that would not go away
     └ FatalError              nothing can be moved: stop, nack, fail the task
       ├ CredentialsRejected · SignatureRejected · EndpointRejected
-      ├ BucketMissing · RunClosed · RunUnknown · SourceListInvalid · PricesInvalid
+      ├ BucketMissing · BucketRefused · RunClosed · RunUnknown · SourceListInvalid · PricesInvalid
       ├ DeletionRefused · RecordDamaged
       └ ListingOutOfOrder     a listing that must be sorted is not
 
@@ -75,6 +76,10 @@ class RetryableError(TransferError):
         """Whether fewer requests at a time are called for: 429, 503 (S3 sends it for SlowDown), or no answer in time."""
         return self.is_timeout or self.http_status in (429, 503)
 
+    def exhausted(self, attempts: int) -> TransferError:
+        """What it becomes once it has outlasted the retries: by default the failure of one object."""
+        return RetriesExhausted(self, attempts)
+
 
 class SourceUnavailable(RetryableError):
     """The edge could not be reached, broke off, or answered 5xx."""
@@ -82,6 +87,15 @@ class SourceUnavailable(RetryableError):
 
 class SinkUnavailable(RetryableError):
     """Cloud Storage could not be reached, broke off, or answered 5xx."""
+
+
+class TokenRefused(RetryableError):
+    """Cloud Storage took no access token for this request: one that ended early, or a burst of trouble at its side."""
+
+    def exhausted(self, attempts: int) -> TransferError:
+        """Every object needs a token."""
+        said = f"{self.message} ({attempts} attempts, with a new token where one could be had)"
+        return CredentialsRejected(said, stage=self.stage, http_status=self.http_status)
 
 
 class Throttled(RetryableError):
@@ -204,6 +218,10 @@ class EndpointRejected(FatalError):
 
 class BucketMissing(FatalError):
     """The bucket does not exist, or not for these credentials."""
+
+
+class BucketRefused(FatalError):
+    """The bucket, its encryption key, or the project that pays refuses every request of this kind."""
 
 
 class RunClosed(FatalError):

@@ -10,16 +10,19 @@ its failure without a message. A pass of the reconciliation that is killed finds
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 
-from transfer.errors import InvalidMessage
+from transfer.errors import InvalidMessage, RunClosed
 from transfer.messages import RUN, decode_failure, encode_failure, failure_of_fields
 from transfer.model import TransferFailure
 from transfer.ports import Delivery, RequestQueue, StateStore
 from transfer.records import ledger_failures, read_records, write_shard
+
+log = logging.getLogger(__name__)
 
 PULL_WAIT_S = 2.0
 PATIENCE_S = 20.0
@@ -120,7 +123,8 @@ def drain_failures(
     """Read this run's failures from the error topic until the table has the message of each.
 
     Each pull is stored under `failures/<listing>-<reader>-…` before it is acked, so `reader` must be unique among the
-    tries of all passes. What does not come in PATIENCE_S is stored without its message.
+    tries of all passes. What does not come in PATIENCE_S is stored without its message, and so is everything that has not
+    come when the subscription is found gone.
     """
     shards = 0
 
@@ -132,16 +136,19 @@ def drain_failures(
             shards += 1
 
     deadline = clock() + PATIENCE_S
-    while table.has_untold() and clock() < deadline:
-        deliveries = queue.pull(MAX_PULL, PULL_WAIT_S)
-        if not deliveries:
-            continue
-        deadline = clock() + PATIENCE_S
-        mine = [failure for item in deliveries if (failure := _failure_in(item, run_id))]
-        store(mine)
-        queue.ack([delivery.ack_id for delivery in deliveries])
-        for failure in mine:
-            table.tell(failure)
+    try:
+        while table.has_untold() and clock() < deadline:
+            deliveries = queue.pull(MAX_PULL, PULL_WAIT_S)
+            if not deliveries:
+                continue
+            deadline = clock() + PATIENCE_S
+            mine = [failure for item in deliveries if (failure := _failure_in(item, run_id))]
+            store(mine)
+            for failure in mine:
+                table.tell(failure)
+            queue.ack([delivery.ack_id for delivery in deliveries])
+    except RunClosed as error:
+        log.warning("failures stand as the ledger has them, without their messages: %s", error.message)
     silent: list[TransferFailure] = []
     for failure in table.untold():
         silent.append(failure)

@@ -1,8 +1,8 @@
 """A manifest that a person gives in place of a listing: CSV or JSON lines with a key and, if wanted, a version id.
 
-CSV with a header      key,version_id        keys as they are; further columns are not looked at
+CSV with a header      key,version_id        keys as they are; other columns as `transfer/manifest_columns.py` knows them
 S3 Batch Operations'   bucket,key,version    no header; keys URL-encoded, as S3 wants them there
-JSON lines             {"key": …, "version_id": …}
+JSON lines             {"key": …, "version_id": …}   likewise
 archived.csv           as a run wrote it: the apostrophe in front of what a spreadsheet would run is taken off again
 """
 
@@ -22,10 +22,17 @@ from urllib.parse import unquote_plus
 from transfer.bounded import Lines, rows_of
 from transfer.csv_file import as_it_was
 from transfer.errors import SourceListInvalid, Stage, Stopped
+from transfer.manifest_columns import meant_key, normal, positions, values_of
 from transfer.messages import MAX_TEXT_CHARACTERS, UNREADABLE, why_unreadable
 from transfer.report import ArchivedFile
 from transfer.sorting import sorted_on_disk
 from transfer.source_list import FileStore, Kind, SourceUri, is_gzip, on_disk
+
+HEAD_BYTES = 64 * 1024
+"""Of a manifest, what `check_header` wants to see."""
+GZIP = 31
+"""zlib's `wbits` for a gzip header and the largest window."""
+GZIP_MAGIC = b"\x1f\x8b"
 
 KeyVersion = tuple[str, str]
 """A key, and a version id; empty for the current version."""
@@ -83,6 +90,23 @@ def _rows(path: Path, uri: SourceUri, source_bucket: str, stop: Event) -> Iterat
         raise _invalid(f"{uri} cannot be read at or after line {line:,}: {why_unreadable(error)}") from error
 
 
+def check_header(head: bytes, uri: SourceUri, source_bucket: str) -> None:
+    """Look at the first line of a manifest, given its first HEAD_BYTES, packed or not. Raises SourceListInvalid.
+
+    It is what reading all of it would refuse at once; a line that is longer than this is left to the reading.
+    """
+    text = zlib.decompressobj(wbits=GZIP).decompress(head, HEAD_BYTES) if head.startswith(GZIP_MAGIC) else head
+    line, end, _ = text.partition(b"\n")
+    if not end and len(text) >= HEAD_BYTES:
+        return
+    read: Callable[..., Iterator[tuple[int, Any, Any]]] = _csv_rows if uri.kind is Kind.CSV else _json_rows
+    try:
+        for _ in read(io.BytesIO(line), uri, source_bucket, lambda: None):
+            return
+    except (csv.Error, zlib.error, *UNREADABLE) as error:
+        raise _invalid(f"{uri} cannot be read: {why_unreadable(error)}") from error
+
+
 def _csv_rows(
     file: IO[bytes], uri: SourceUri, source_bucket: str, check: Callable[[], None]
 ) -> Iterator[tuple[int, Any, Any]]:
@@ -94,19 +118,28 @@ def _csv_rows(
         for row in _chain(first, rows):
             if row[0] != source_bucket or len(row) < 2:
                 raise ValueError(f"line {lines.number:,} names no key of {source_bucket!r}, which the first line does")
+            if len(row) > 3:
+                raise ValueError(f"line {lines.number:,} names more than a bucket, a key and a version")
             yield lines.number, unquote_plus(row[1], errors="strict"), row[2] if len(row) > 2 else ""
         return
-    header = [name.strip().lower() for name in first]
-    if "key" not in header:
+    names = tuple(first)
+    if "key" not in map(normal, names):
+        meant = f" (did you mean it by {meant_key(names)!r}?)" if meant_key(names) else ""
         raise _invalid(
-            f"{uri} has no column key: write key, or key,version_id, on its first line (a manifest of S3 Batch Operations,"
-            f" without a header, names {source_bucket!r} first on each line)"
+            f"{uri} has no column key{meant}: write key, or key,version_id, on its first line (a manifest of S3 Batch"
+            f" Operations, without a header, names {source_bucket!r} first on each line)"
         )
-    is_our_own = tuple(first) == ArchivedFile.COLUMNS
+    positions(names)
+    is_our_own = names == ArchivedFile.COLUMNS
     for row in rows:
+        if len(row) > len(names):
+            raise ValueError(
+                f"line {lines.number:,} has {len(row)} values for {len(names)} columns: put a key with commas in quotes"
+            )
         if row:
-            fields = dict(zip(header, map(as_it_was, row) if is_our_own else row, strict=False))
-            yield lines.number, fields.get("key"), fields.get("version_id", "")
+            values = [as_it_was(value) for value in row] if is_our_own else row
+            key, version_id = values_of(names, values, source_bucket)
+            yield lines.number, key, "" if version_id is None else version_id
 
 
 def _chain(first: list[str], rows: Iterator[list[str]]) -> Iterator[list[str]]:
@@ -124,11 +157,20 @@ def _json_rows(
         lines.row()
         if line.strip():
             try:
-                fields = json.loads(line)
-                row = fields["key"], fields.get("version_id") or ""
+                pairs = json.loads(line, object_pairs_hook=tuple)
+                if not isinstance(pairs, tuple):
+                    raise TypeError
+                names = tuple(name for name, _ in pairs)
+                has_key = "key" in map(normal, names)
             except UNREADABLE as error:
                 raise ValueError(f"line {number:,} is no JSON object with a key") from error
-            yield number, *row
+            if not has_key:
+                raise ValueError(f"line {number:,} is no JSON object with a key")
+            try:
+                key, version_id = values_of(names, [value for _, value in pairs], source_bucket)
+            except ValueError as error:
+                raise ValueError(f"line {number:,}: {error}") from error
+            yield number, key, "" if version_id is None else version_id
 
 
 def _invalid(message: str) -> SourceListInvalid:

@@ -14,7 +14,7 @@ from transfer.comparison import holds
 from transfer.cursor import ListingCursor
 from transfer.errors import Stopped
 from transfer.march import march
-from transfer.model import DestinationObject, ObjectMeta, Overwrite, SkipReason, TransferRequest
+from transfer.model import NEVER_TO_MOVE, DestinationObject, ObjectMeta, Overwrite, SkipReason, TransferRequest
 from transfer.naming import Naming
 from transfer.ports import RequestPublisher
 from transfer.progress import Progress, ProgressReporter, TransferStats
@@ -50,8 +50,15 @@ class ListingSummary:
     skipped: int
     left_out: int = 0
     """Of those skipped, how many the selection left out."""
+    passed_over: int = 0
+    """Of those skipped, how many no run copies as they are: left out, archived, or the prefix itself."""
     strays: str = ""
     """Numbers, as ranges, of what a try published that died before it could count it: not for workers."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there was nothing, or nothing of it can be copied: more likely a mistake than a success."""
+        return self.listed == self.passed_over
 
 
 def decide(
@@ -109,7 +116,7 @@ class Batches:
         self.bytes = start.bytes
 
     def cursor(
-        self, *, after: str, shards: int, listed: int, listed_bytes: int, skipped: int, left_out: int
+        self, *, after: str, shards: int, listed: int, listed_bytes: int, skipped: int, left_out: int, passed_over: int
     ) -> ListingCursor:
         """Of a listing that has come so far, once everything handed over is stored."""
         return ListingCursor(
@@ -125,6 +132,7 @@ class Batches:
             listed_bytes=listed_bytes,
             skipped=skipped,
             left_out=left_out,
+            passed_over=passed_over,
         )
 
     def add(self, item: ObjectMeta, *, is_alone: bool = False) -> None:
@@ -195,7 +203,8 @@ def list_and_publish(
     if cursor and on_cursor:
         on_cursor(start)  # before the first message
     batches = Batches(publisher, run_id=run_id, listing=listing, start=start)
-    listed, listed_bytes, skipped, left_out = start.listed, start.listed_bytes, start.skipped, start.left_out
+    listed, listed_bytes, skipped = start.listed, start.listed_bytes, start.skipped
+    left_out, passed_over = start.left_out, start.passed_over
     shards, told = manifest.shards, (0, 0)
     pairs = march(
         (item for item in source if item.key > cursor.after) if cursor else source,
@@ -219,6 +228,7 @@ def list_and_publish(
         if reason is not None:
             skipped += 1
             left_out += reason is why_not
+            passed_over += reason in NEVER_TO_MOVE
         else:
             batches.add(
                 item if item.replaces_generation == generation else replace(item, replaces_generation=generation)
@@ -235,6 +245,7 @@ def list_and_publish(
                     listed_bytes=listed_bytes,
                     skipped=skipped,
                     left_out=left_out,
+                    passed_over=passed_over,
                 )
             )
         if listed % REPORT_EVERY == 0:
@@ -254,6 +265,7 @@ def list_and_publish(
         bytes=batches.bytes,
         skipped=skipped,
         left_out=left_out,
+        passed_over=passed_over,
     )
 
 

@@ -7,13 +7,10 @@ import re
 from collections.abc import Mapping
 
 from transfer.errors import DestinationRefused, SourceForbidden, Stage
-from transfer.model import ObjectMeta
+from transfer.labels import MTIME_KEY, PROOF_KEY, SOURCE_ETAG_KEY, proof_text
+from transfer.model import ObjectMeta, Proof
 from transfer.proof import source_crc32c
 
-MTIME_KEY = "goog-reserved-file-mtime"
-"""Seconds since the epoch; what gcloud storage and Storage Transfer Service keep a source's modification time under."""
-SOURCE_ETAG_KEY = "x-goog-source-etag"
-"""What Storage Transfer Service keeps a source's ETag under."""
 STORAGE_CLASS_KEY = "s3-storage-class"
 
 CONTENT_FIELDS = {
@@ -67,12 +64,14 @@ def resource_of(item: ObjectMeta, headers: Mapping[str, str]) -> dict[str, objec
     }
     if encoding := _without_chunking(headers.get("content-encoding", "")):
         resource["contentEncoding"] = encoding
-    if crc32c := source_crc32c(headers):
-        resource["crc32c"] = crc32c  # the sink compares it with the bytes, and Cloud Storage with what it stores
     resource["storageClass"] = STORAGE_CLASSES.get(item.storage_class, "STANDARD")
     user = {
         name[len(USER_PREFIX) :]: _decoded(value) for name, value in headers.items() if name.startswith(USER_PREFIX)
     }
+    user.pop(PROOF_KEY, None)  # of a source that was itself a copy: it says nothing of this one
+    if crc32c := source_crc32c(headers):
+        resource["crc32c"] = crc32c  # the sink compares it with the bytes, and Cloud Storage with what it stores
+        user[PROOF_KEY] = proof_text(crc32c, Proof.S3_CRC32C)
     user[MTIME_KEY] = str(item.last_modified)
     user[SOURCE_ETAG_KEY] = item.etag
     if item.storage_class != "STANDARD":

@@ -10,8 +10,10 @@ import logging
 from collections.abc import Mapping
 from functools import partial
 
+from transfer.binding import as_announced
 from transfer.containment import EVERYBODYS, of_one_object
 from transfer.errors import CorruptTransfer, RetriesExhausted, SinkUnavailable, Stage, Stopped, TransferError
+from transfer.labels import bound_crc32c
 from transfer.metadata import resource_of
 from transfer.model import DestinationObject, ObjectMeta, Proof, StoredPart
 from transfer.pacing import Pacer
@@ -137,6 +139,7 @@ class PartsLane:
             name,
             layout,
             token,
+            bucket=self._sink.bucket,
             fetch_bytes=self._fetch_bytes,
             stored=stored,
             wants_md5=layout.is_sources_own and not is_encrypted(headers),
@@ -151,8 +154,12 @@ class PartsLane:
 
     def _new_upload(self, item: ObjectMeta, name: str, headers: Mapping[str, str]) -> Step[str | None]:
         resource = resource_of(item, headers)
+        yield from self._records.about_to_begin(self._sink.bucket, name)
         upload = yield from self._retrier.call(lambda: self._sink.begin_parts(name, resource))
-        return upload.token if upload is not None else None
+        if upload is not None:
+            return upload.token
+        yield from self._records.forget(name)
+        return None
 
     def _finish(self, parts: PartsInHand, stream: _Stream) -> Step[Moved]:
         """Send all parts, look once more, join them."""
@@ -166,7 +173,8 @@ class PartsLane:
         stored = yield from self._retrier.call(lambda: self._complete(parts))
         yield from self._records.forget(parts.name)
         self._progress.part(-parts.stored_bytes)  # from here on the object itself counts
-        proof = Proof.ETAG_MULTIPART if is_proven else Proof.CRC32C
+        other = Proof.S3_CRC32C if bound_crc32c(stored.proof) or parts.source_crc32c else Proof.CRC32C
+        proof = Proof.ETAG_MULTIPART if is_proven else other
         return Moved(stored=stored, proof=proof, edge_request_id=parts.edge_request_id)
 
     def _check_generation(self, item: ObjectMeta, name: str) -> Step[None]:
@@ -218,7 +226,9 @@ class PartsLane:
     def _complete(self, parts: PartsInHand) -> Step[DestinationObject]:
         upload = self._sink.parts_upload(parts.name, parts.token)
         try:
-            return (yield from upload.complete(parts.parts(), parts.source_crc32c))
+            stored = yield from upload.complete(parts.parts(), parts.source_crc32c)
+            yield from as_announced(stored, self._sink)  # another worker began it, and knew what S3 says
+            return stored
         except CorruptTransfer as error:
             raise _Anew(error) from error
 

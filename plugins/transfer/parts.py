@@ -64,6 +64,7 @@ class PartsInHand:
         layout: Layout,
         token: str,
         *,
+        bucket: str,
         fetch_bytes: int,
         wants_md5: bool,
         source_crc32c: str,
@@ -75,6 +76,7 @@ class PartsInHand:
         self.name = name
         self.layout = layout
         self.token = token
+        self.bucket = bucket
         self.wants_md5 = wants_md5
         self.source_crc32c = source_crc32c
         self.edge_request_id = edge_request_id
@@ -140,6 +142,7 @@ class PartsInHand:
         """As it stands, for another worker to go on with."""
         return OpenUpload(
             kind=UploadKind.PARTS,
+            bucket=self.bucket,
             name=self.name,
             token=self.token,
             etag=self.item.etag,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from transfer.model import DestinationObject, ObjectMeta, StoredPart, TransferFailure, TransferRequest
+from transfer.model import DestinationObject, ObjectMeta, Proof, StoredPart, TransferFailure, TransferRequest
 from transfer.steps import Step
 
 
@@ -49,7 +49,7 @@ class StreamUpload(Protocol):
     """An upload that takes one object's bytes in order. Nothing is visible before the last of them is accepted."""
 
     token: str
-    """What another worker needs to go on with it."""
+    """What another worker needs to go on with it; empty where no other worker can."""
     needs_md5: bool
     """Whether what proves the bytes has to be computed here."""
 
@@ -93,19 +93,45 @@ class PartsUpload(Protocol):
         """Give it up, and free its parts."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenParts:
+    """An upload in parts that was neither completed nor ended."""
+
+    token: str
+    begun_at_s: float
+    """By the server's clock."""
+
+
 class ObjectSink(Protocol):
     """Writes objects to the destination bucket. One instance a lane, for one step at a time."""
+
+    @property
+    def bucket(self) -> str:
+        """The bucket's name."""
 
     @property
     def takes_parts(self) -> bool:
         """False once it is known that the server has no uploads in parts."""
 
     def put(
-        self, name: str, body: bytes | memoryview, resource: Mapping[str, object], generation: int | None
+        self,
+        name: str,
+        body: bytes | memoryview,
+        resource: Mapping[str, object],
+        generation: int | None,
+        *,
+        proof: Proof | None = None,
     ) -> Step[DestinationObject]:
         """Store a small object in one request, on condition that the destination's generation is the one given.
 
-        None is no condition. Raises GenerationMismatch when it is not.
+        None is no condition. `proof` binds the label in its metadata to the bytes. Raises GenerationMismatch when another
+        generation is there.
+        """
+
+    def set_proof(self, stored: DestinationObject, text: str) -> Step[DestinationObject]:
+        """Bind the label of an object, as it is stored, to its bytes (`transfer/labels.py`): nothing else of it changes.
+
+        Safe to call again after an answer that was lost. Raises GenerationMismatch when another generation is there.
         """
 
     @property
@@ -148,14 +174,17 @@ class ObjectSink(Protocol):
     ) -> Step[StreamUpload]:
         """Begin an upload in order, under the same condition. `md5` (hexadecimal) is checked by the server at the end."""
 
-    def stream_upload(self, token: str, size_bytes: int, *, md5: str) -> StreamUpload | None:
-        """One begun earlier; None when its token is no upload of this server's."""
+    def stream_upload(self, name: str, token: str, size_bytes: int, *, md5: str) -> StreamUpload:
+        """One begun earlier, to this name, by its token."""
 
     def begin_parts(self, name: str, resource: Mapping[str, object]) -> Step[PartsUpload | None]:
         """Begin an upload in parts; None where there is no such thing, or not for this metadata."""
 
     def parts_upload(self, name: str, token: str) -> PartsUpload:
         """One begun earlier."""
+
+    def open_parts(self, name: str) -> Step[Sequence[OpenParts]]:
+        """The uploads in parts of exactly this name that are open, whoever began them."""
 
 
 class TransferLoop(Protocol):
@@ -220,6 +249,8 @@ class StateEntry:
 
     name: str
     metadata: Mapping[str, str]
+    created_at_s: float = 0.0
+    """By the server's clock; 0 where it is not known."""
 
 
 class StateStore(Protocol):

@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 from enum import StrEnum
 
 from transfer.edge_answer import EdgeAnswer, edge_problem, object_problem
-from transfer.errors import RetryableError, TransferError
+from transfer.errors import RetryableError, TokenRefused, TransferError
 from transfer.listing import ARCHIVE_CLASSES
 from transfer.model import ObjectMeta
 from transfer.probes import BucketProbe, EdgeProbe, SourceListProbe, SourceProbe, TopicProbe
@@ -268,7 +268,8 @@ def _passed(tried: str) -> Finding:
 
 
 def _failed(tried: str, error: TransferError) -> Finding:
-    return Finding(mark=Mark.FAILED, tried=tried, said=error.message, is_passing=isinstance(error, RetryableError))
+    is_passing = isinstance(error, RetryableError) and not isinstance(error, TokenRefused)
+    return Finding(mark=Mark.FAILED, tried=tried, said=error.message, is_passing=is_passing)
 
 
 def _refused(tried: str, error: TransferError, permission: str, bucket: BucketProbe) -> Finding:

@@ -12,20 +12,23 @@ import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeVar
 
 from transfer.bounded import Lines
 from transfer.errors import RecordDamaged, Stage
 from transfer.messages import MAX_COUNT, UNREADABLE, failure_of_fields, object_fields, object_of, why_unreadable
-from transfer.model import Copied, Failed, ObjectMeta, Skipped, SkipReason, TransferFailure, TransferOutcome
+from transfer.model import Copied, Failed, ObjectMeta, Proof, Skipped, SkipReason, TransferFailure, TransferOutcome
 from transfer.ports import StateStore
+from transfer.sorting import sorted_on_disk
 
 T = TypeVar("T")
 
 CONTENT_TYPE = "application/x-ndjson"
 SETTLED = "settled-messages"
 FAILURES = "failures"
+UNBOUND = "unbound"
 LINES_AT_ONCE = 500
 """What is text before it is packed."""
 MAX_NUMBERS = 1_000_000
@@ -209,6 +212,8 @@ class Ledger:
         name = f"{self._listing_prefix}{self._worker}-{self._shards:06d}"
         failures = sum(isinstance(item, Failed) for item in outcomes)
         told = {SETTLED: format_numbers(settled), FAILURES: str(failures)}
+        if unbound := sum(isinstance(item, Copied) and not item.is_bound for item in outcomes):
+            told[UNBOUND] = str(unbound)
         write_shard(self.state, name, map(outcome_line, outcomes), **told)
         self._shards += 1
 
@@ -233,6 +238,35 @@ def _failure_in_ledger(line: Mapping[str, Any]) -> TransferFailure | None:
     return failure_of_fields({**line, "error_code": line["reason"], "http_status": None, "message": ""})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnboundCopy:
+    """A copy of which only the ledger shows what it holds."""
+
+    key: str
+    crc32c: str
+    generation: int
+    proof: Proof
+
+
+def ledger_unbound(state: StateStore, listings: Iterable[str]) -> Iterator[UnboundCopy]:
+    """The copies in the ledgers of these listings whose label could not be bound to their bytes, in byte order of their keys."""
+    for key, generation, crc32c, proof in sorted_on_disk(_unbound_rows(state, listings)):
+        yield UnboundCopy(key=key, crc32c=crc32c, generation=generation, proof=Proof(proof))
+
+
+def _unbound_rows(state: StateStore, listings: Iterable[str]) -> Iterator[list[object]]:
+    for listing in listings:
+        for entry in state.entries(f"ledger/{listing}-"):
+            if entry.metadata.get(UNBOUND, "0") != "0":
+                yield from filter(None, _lines(state, entry.name, _unbound_row))
+
+
+def _unbound_row(line: Mapping[str, Any]) -> list[object] | None:
+    if line["outcome"] != "copied" or line.get("is_bound", True):
+        return None
+    return [str(line["key"]), int(line["generation"]), str(line["crc32c"]), str(Proof(line["proof"]))]
+
+
 def outcome_line(outcome: TransferOutcome) -> dict[str, object]:
     """One line of the ledger."""
     match outcome:
@@ -247,6 +281,7 @@ def outcome_line(outcome: TransferOutcome) -> dict[str, object]:
                 "attempts": outcome.attempts,
                 "seconds": round(outcome.seconds, 6),
                 "edge_request_id": outcome.edge_request_id,
+                **({} if outcome.is_bound else {"is_bound": False}),
             }
         case Skipped():
             return {"key": outcome.key, "outcome": "skipped", "reason": outcome.reason, "bytes": outcome.size_bytes}

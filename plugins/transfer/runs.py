@@ -2,6 +2,7 @@
 
 <state prefix>/runs/<DAG>/<opened at>-<run>     one small entry a run, so that one listing request has them in order
 <state prefix>/<run>/…                          its records
+<state prefix>/uploads/<run>/…                  its unfinished uploads
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from transfer.ports import StateStore
+from transfer.uploads import CLOSED as CLOSED_UPLOADS
+from transfer.uploads import UPLOADS
 
-ABANDONED_S = 7 * 24 * 3600
+ABANDONED_S = 31 * 24 * 3600
 """A run that was opened this long ago and never closed will not go on: Pub/Sub keeps its messages no longer."""
 CLOSED = "closed"
 _ENTRY = re.compile(r"runs/[^/]+/(?P<opened_at_s>\d{12})-(?P<run>.+)")
@@ -48,14 +51,7 @@ class RunIndex:
 
     def entries(self) -> Iterator[RunEntry]:
         """The runs, oldest first."""
-        for entry in self._state.entries(self._prefix):
-            if match := _ENTRY.fullmatch(entry.name):
-                yield RunEntry(
-                    name=entry.name,
-                    run=match["run"],
-                    opened_at_s=int(match["opened_at_s"]),
-                    is_closed=entry.metadata.get(CLOSED) == "yes",
-                )
+        return _entries(self._state, self._prefix)
 
     def last_but(self, run: str) -> str | None:
         """The folder of the run opened last, other than this one."""
@@ -81,8 +77,9 @@ class RunIndex:
 
     def remove(self, run: str) -> None:
         """Delete the records of a run, and then its entries."""
-        for record in list(self._state.entries(f"{run}/")):
-            self._state.delete(record.name)
+        for folder in (f"{run}/", f"{UPLOADS}{run}/{CLOSED_UPLOADS}"):
+            for record in list(self._state.entries(folder)):
+                self._state.delete(record.name)
         for entry in list(self.entries()):
             if entry.run == run:
                 self._state.delete(entry.name)
@@ -90,3 +87,23 @@ class RunIndex:
     def _write(self, run: str, opened_at_s: int, *, is_closed: bool) -> None:
         name = f"{self._prefix}{opened_at_s:012d}-{run}"
         self._state.write(name, b"", content_type="text/plain", metadata={CLOSED: "yes" if is_closed else "no"})
+
+
+def open_runs(state: StateStore, *, clock: Callable[[], float] = time.time) -> set[str]:
+    """The folders of the runs of all DAGs that may still go on: opened, and neither closed nor abandoned."""
+    last: dict[str, RunEntry] = {}
+    for entry in _entries(state, "runs/"):
+        last[entry.run] = max(last.get(entry.run, entry), entry, key=lambda known: known.opened_at_s)
+    now_s = clock()
+    return {entry.run for entry in last.values() if not entry.is_closed and now_s - entry.opened_at_s <= ABANDONED_S}
+
+
+def _entries(state: StateStore, prefix: str) -> Iterator[RunEntry]:
+    for entry in state.entries(prefix):
+        if match := _ENTRY.fullmatch(entry.name):
+            yield RunEntry(
+                name=entry.name,
+                run=match["run"],
+                opened_at_s=int(match["opened_at_s"]),
+                is_closed=entry.metadata.get(CLOSED) == "yes",
+            )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
+from transfer.binding import as_announced
 from transfer.errors import CorruptTransfer, RetriesExhausted, SinkUnavailable, Stage, Stopped, TransferError
 from transfer.metadata import resource_of
 from transfer.model import DestinationObject, ObjectMeta, Proof
@@ -43,6 +44,7 @@ def proven(
 
     Raises CorruptTransfer when it is not the source's; it is removed then.
     """
+    yield from as_announced(stored, sink)
     if digest is None:
         return Proof.ETAG_MD5
     try:
@@ -138,8 +140,8 @@ class StreamedObject:
             return
         found = yield from take_up(self._records, self._sink, self._item, self._name, UploadKind.STREAM)
         if found is not None:
-            upload = self._sink.stream_upload(found.token, self._item.size_bytes, md5=md5)
-            if upload is not None and not upload.needs_md5:
+            upload = self._sink.stream_upload(self._name, found.token, self._item.size_bytes, md5=md5)
+            if not upload.needs_md5:
                 self._upload, self._is_fresh = upload, False
                 log.info("going on with the upload of %r that another worker began", self._name)
 
@@ -197,6 +199,7 @@ class StreamedObject:
             yield from self._records.save(
                 OpenUpload(
                     kind=UploadKind.STREAM,
+                    bucket=self._sink.bucket,
                     name=self._name,
                     token=upload.token,
                     etag=item.etag,

@@ -85,6 +85,7 @@ def test_the_form_has_sections_and_a_line_of_help_for_each_field(dag) -> None:
             "delete_extraneous",
             "max_delete_percent",
             "mode",
+            "verify_sample",
             "plan_run",
         ],
         "How fast": [
@@ -146,6 +147,8 @@ EXPECTED_GCS = "the name of a Cloud Storage bucket alone: lower-case letters"
         ("mode", "guess", "is not one of ['transfer', 'plan', 'verify']"),
         ("plan_run", "", "should be non-empty"),
         ("delete_extraneous", "yes", "is not one of ['off', 'list', 'delete']"),
+        ("verify_sample", 101, "greater than the maximum of 100"),
+        ("verify_sample", -0.1, "less than the minimum of 0"),
         ("max_delete_percent", 101, "greater than the maximum of 100"),
         ("max_delete_percent", -1, "less than the minimum of 0"),
         ("topic", "1", "a Pub/Sub topic: a letter first, and 3 to 255 letters"),

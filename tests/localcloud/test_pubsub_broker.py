@@ -157,6 +157,61 @@ def test_messages_older_than_the_retention_are_dropped(tmp_path):
     assert ids(bench.take()) == [young]
 
 
+DAY_S = 86_400
+
+
+def test_a_subscription_that_nobody_uses_expires_and_one_that_is_pulled_does_not(tmp_path):
+    bench = Bench(tmp_path)  # 31 days, the default
+    bench.broker.create_subscription(
+        types.Subscription.pb()(
+            name=f"{SUBSCRIPTION}-brief",
+            topic=TOPIC,
+            message_retention_duration={"seconds": 600},
+            expiration_policy={"ttl": {"seconds": DAY_S}},
+        )
+    )
+    bench.broker.create_subscription(
+        types.Subscription.pb()(name=f"{SUBSCRIPTION}-eternal", topic=TOPIC, expiration_policy={})
+    )
+    for _ in range(3):
+        bench.advance(DAY_S - 1)
+        bench.publish(b"what is only published to is not used")
+        bench.take(name=f"{SUBSCRIPTION}-brief")
+    bench.advance(DAY_S)
+    assert set(bench.broker.store.backlogs) == {SUBSCRIPTION, GRAVEYARD, f"{SUBSCRIPTION}-eternal"}
+    bench.take()
+    bench.advance(30 * DAY_S)
+    assert set(bench.broker.store.backlogs) == {SUBSCRIPTION, f"{SUBSCRIPTION}-eternal"}
+    bench.restart()
+    with pytest.raises(RefusedError):
+        bench.take(name=GRAVEYARD)
+
+
+@pytest.mark.parametrize(
+    ("settings", "refused"),
+    [
+        pytest.param({"expiration_policy": {"ttl": {"seconds": DAY_S}}}, "retention", id="shorter-than-7-days"),
+        pytest.param(
+            {
+                "expiration_policy": {"ttl": {"seconds": DAY_S - 1}},
+                "message_retention_duration": {"seconds": 600},
+            },
+            "at least 86400",
+            id="less-than-a-day",
+        ),
+        pytest.param({"message_retention_duration": {"seconds": 599}}, "retention", id="retention-too-short"),
+        pytest.param({"message_retention_duration": {"seconds": 31 * DAY_S + 1}}, "retention", id="retention-too-long"),
+        pytest.param({"labels": {"Created-By": "x"}}, "label", id="label-in-capitals"),
+        pytest.param({"labels": {"1by": "x"}}, "label", id="label-begins-with-a-digit"),
+        pytest.param({"labels": {"by": "x" * 64}}, "label", id="label-value-too-long"),
+        pytest.param({"labels": {f"n{number}": "" for number in range(65)}}, "labels", id="too-many-labels"),
+    ],
+)
+def test_settings_that_the_service_does_not_take_are_refused(tmp_path, settings, refused):
+    with pytest.raises(RefusedError, match=refused):
+        Bench(tmp_path, **settings)
+
+
 def test_a_pull_stays_under_the_response_limit_but_never_starves(bench):
     bench.publish(*[b"x" * 1_500_000] * 5)
     bench.publish(b"y" * 9_000_000)

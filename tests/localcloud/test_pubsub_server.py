@@ -22,6 +22,7 @@ from google.pubsub_v1 import types
 
 from localcloud.faults import Fault
 from localcloud.pubsub import PubSubServer
+from transfer.backends.pubsub import PubSubQueue
 
 TOPIC = "projects/p/topics/work"
 SUBSCRIPTION = "projects/p/subscriptions/workers"
@@ -99,6 +100,15 @@ def test_limits_of_a_publish(clients):
     ]:
         with pytest.raises(exceptions.InvalidArgument):
             publish(publisher, *bodies_, **attributes)
+
+
+def test_a_request_settles_no_more_than_its_size_allows(clients):
+    _, subscriber = clients
+    create(subscriber)
+    many = [f"1-{number:x}" for number in range(3_000)]
+    PubSubQueue(subscriber, SUBSCRIPTION, ack_deadline_s=10).ack(many)
+    with pytest.raises(exceptions.InvalidArgument, match="size exceeds"):
+        subscriber.acknowledge(subscription=SUBSCRIPTION, ack_ids=many)
 
 
 def test_refusals_use_the_words_of_the_service(clients):

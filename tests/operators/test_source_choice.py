@@ -8,7 +8,9 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from operators.preflight import PreflightOperator
+from operators.run_source import RunSource
 from operators.s3_list_to_pubsub import S3ListToPubSubOperator
+from transfer.listing import ListingSummary
 
 LIST = "s3://lists/keys.csv"
 BOTH = {"source_bucket": "from-here", "destination_bucket": "to-there", "topic": "t"}
@@ -41,3 +43,28 @@ def test_one_thing_says_what_to_move(named: dict[str, str], said: str) -> None:
     operator = S3ListToPubSubOperator(task_id="list", run={}, **BOTH, **named)
     with pytest.raises(AirflowFailException, match=re.escape(said)):
         operator.execute({})
+
+
+@pytest.mark.parametrize(
+    ("mode", "earlier", "listed", "passed_over", "expected"),
+    [
+        ("transfer", "", 0, 0, True),
+        ("plan", "", 0, 0, True),
+        ("verify", "", 0, 0, True),
+        ("transfer", "last", 0, 0, False),  # an earlier run left nothing
+        ("transfer", "", 4, 4, True),
+        ("transfer", "last", 4, 4, True),
+        ("transfer", "", 4, 3, False),
+        ("plan", "", 4, 4, False),
+        ("verify", "", 4, 4, False),  # its verdict says so, and archived.csv is there then
+    ],
+)
+def test_nothing_to_copy_is_no_success(mode: str, earlier: str, listed: int, passed_over: int, expected: bool) -> None:
+    source = RunSource.of(S3ListToPubSubOperator(task_id="list", run={}, only_failed=earlier, **BOTH))
+    summary = ListingSummary(
+        listed=listed, listed_bytes=0, messages=0, objects=0, bytes=0, skipped=passed_over, passed_over=passed_over
+    )
+    assert source.is_nothing(summary, mode) is expected
+    if listed:
+        assert "archived" in source.why_nothing(summary)
+        assert "allow_empty" in source.why_nothing(summary)

@@ -24,6 +24,7 @@ RECORDS = {
     "manifest.json",
     "plan.json",
     "run.json",
+    "sample.csv",
     "prices.json",
 }
 VALUES = {f"{name}={value}" for name, param in PARAMS.items() for value in param.schema.get("enum", [])}
@@ -39,7 +40,11 @@ def sentences() -> Iterator[tuple[str, str]]:
     for reason, text in {**_OTHERS, **_COMPARED, **_ADVICE}.items():
         yield f"advice for {reason}", text
     for path in sorted(PLUGINS.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
+        tree = ast.parse(path.read_text())
+        documents = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            if id(node) in documents:
+                continue
             texts = [node] if isinstance(node, ast.Constant) else getattr(node, "values", [])
             text = "".join(
                 part.value if isinstance(part, ast.Constant) and isinstance(part.value, str) else "…"

@@ -38,7 +38,6 @@ if __name__ == "__main__":
         s3=nowhere,  # type: ignore[arg-type]
         edge=SimpleNamespace(url=told["edge"]),  # type: ignore[arg-type]
         gcs=SimpleNamespace(url=told["gcs"]),  # type: ignore[arg-type]
-        pubsub_host=os.environ["PUBSUB_EMULATOR_HOST"],
         run_id=told["run_id"],
     )
     summary = ListingSummary(

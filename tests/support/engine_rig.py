@@ -80,8 +80,11 @@ class EngineRig:
     s3: S3Server
     edge: EdgeServer
     gcs: GcsServer
-    pubsub_host: str
+    pubsub: PubSubServer | None = None
+    """None where it is in another process, or not needed."""
     run_id: str = "run-1"
+    opening: str = ""
+    """Which opening of the run its workers belong to; none for a run that nobody closes."""
     authorizer: UrlAuthorizer = field(default_factory=PublicUrls)
     config: TransferConfig = field(
         default_factory=lambda: TransferConfig(
@@ -99,6 +102,7 @@ class EngineRig:
     selection: Selection | None = None
     listed: int = 0
     """How many objects the last listing found."""
+    user_project: str = ""
     token: GoogleToken = field(default_factory=lambda: GoogleToken(AnonymousCredentials()))
     progress: Progress = field(default_factory=Progress)
     """Of the last `move`."""
@@ -144,7 +148,9 @@ class EngineRig:
 
     def gcs_client(self) -> GcsClient:
         curl = CurlClient(unavailable=SinkUnavailable, stage=Stage.UPLOAD, timeouts=self.config.timeouts)
-        return GcsClient(curl, base_url=self.gcs.url, bucket=DESTINATION, token=self.token)
+        return GcsClient(
+            curl, base_url=self.gcs.url, bucket=DESTINATION, token=self.token, user_project=self.user_project
+        )
 
     def retrier(self) -> Retrier:
         return Retrier(self.config.retry)
@@ -178,7 +184,7 @@ class EngineRig:
             naming=self.naming,
             retrier=retrier,
             config=self.config,
-            records=UploadRecords(sink, f"{STATE_PREFIX}{self.run_id}/", retrier),
+            records=UploadRecords(sink, f"{STATE_PREFIX}{self.run_id}/", retrier, opening=self.opening),
             share=share,
         )
 
@@ -382,7 +388,7 @@ def engine_rig(folder: Path, set_variable: Callable[[str, str], None], **fields:
     edge.start()
     set_variable("PUBSUB_EMULATOR_HOST", pubsub.url)
     try:
-        yield EngineRig(s3=s3, edge=edge, gcs=gcs, pubsub_host=pubsub.url, **fields)  # type: ignore[arg-type]
+        yield EngineRig(s3=s3, edge=edge, gcs=gcs, pubsub=pubsub, **fields)  # type: ignore[arg-type]
     finally:
         for server in (edge, pubsub, gcs, s3):
             server.stop()

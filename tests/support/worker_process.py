@@ -50,7 +50,7 @@ def main() -> None:
 
     spec = json.loads(sys.argv[1])
     servers = {name: SimpleNamespace(**spec[name]) for name in ("s3", "edge", "gcs")}
-    rig = EngineRig(**servers, pubsub_host="", run_id=spec["run_id"], stop=threading.Event())
+    rig = EngineRig(**servers, run_id=spec["run_id"], stop=threading.Event())
     rig.config = replace(rig.config, **{name: spec[name] for name in ("threads", "part_size_bytes", "parallel_bytes")})
     kept = {name: spec[name] for name in ("name", "attempt", "ack_deadline_s")}
     worker = rig.worker(SimpleNamespace(**spec["summary"]), **kept)

@@ -107,6 +107,7 @@ def test_metadata_and_headers_are_kept(rig: EngineRig) -> None:
         "empty": "",
         "goog-reserved-file-mtime": str(int(listed["LastModified"].timestamp())),
         "x-goog-source-etag": listed["ETag"].strip('"'),
+        "edgehaul-proof": f"crc32c={blob.crc32c}; proof=etag-md5",
         "s3-storage-class": "STANDARD_IA",
     }
     assert rig.stored("page.html.gz") == packed

@@ -46,7 +46,7 @@ def rig():
     nowhere = SimpleNamespace(url="http://127.0.0.1:1", access_key_id="a", secret_access_key="b", region="us-east-1")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PUBSUB_EMULATOR_HOST", "127.0.0.1:1")
-        made = EngineRig(s3=nowhere, edge=nowhere, gcs=nowhere, pubsub_host="")
+        made = EngineRig(s3=nowhere, edge=nowhere, gcs=nowhere)
         made.config = replace(made.config, parallel_bytes=2 * MIB, part_size_bytes=10 * MIB)
         yield made
 

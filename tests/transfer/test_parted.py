@@ -119,6 +119,7 @@ def test_metadata_and_headers_go_with_the_parts(large: EngineRig) -> None:
         "owner": "data team",
         "goog-reserved-file-mtime": str(item.last_modified),
         "x-goog-source-etag": item.etag,
+        "edgehaul-proof": f"crc32c={blob.crc32c}; proof=etag-multipart",
         "s3-storage-class": "STANDARD_IA",
     }
 

@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from engine_rig import DESTINATION, ERROR_TOPIC, STATE_PREFIX, TOPIC, EngineRig, engine_rig, fault
+from engine_rig import DESTINATION, ERROR_TOPIC, PROJECT, SOURCE, STATE_PREFIX, EngineRig, engine_rig, fault
 from memory_state import MemoryState
 from transfer.backends.gcs_state import GcsState
 from transfer.backends.pubsub import PubSubQueue
@@ -295,10 +295,32 @@ def test_a_record_is_replaced_and_removed(rig: EngineRig) -> None:
     assert [entry.name for entry in root.entries("")] == [f"{rig.run_id}/r"]
 
 
-def test_a_runs_subscriptions_expire_by_themselves(rig: EngineRig) -> None:
-    """What a run leaves that was killed before its teardown; a day is the least that Pub/Sub takes."""
+DAY_S = 24 * 3600
+
+
+def test_a_run_of_weeks_finds_its_messages_and_its_subscriptions_expire_in_the_end(rig: EngineRig) -> None:
+    """A pool that is full over the holidays; and what a run leaves that was killed before its teardown."""
+    rig.put("a")
     rig.open()
-    for name in (rig.subscription, rig.error_subscription):
-        settings = rig.subscriber.get_subscription(subscription=name)
-        assert settings.expiration_policy.ttl.total_seconds() == 24 * 3600
-        assert settings.topic in (TOPIC, ERROR_TOPIC)
+    summary = rig.list()
+    rig.pubsub.set_ahead(30 * DAY_S)
+    rig.worker(summary).run()
+    assert rig.reconcile().matched == 1
+    rig.pubsub.set_ahead(62 * DAY_S)
+    assert not list(rig.subscriber.list_subscriptions(project=f"projects/{PROJECT}"))
+
+
+def test_a_pass_without_the_error_subscription_takes_the_failures_from_the_ledger(
+    rig: EngineRig, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig.put("a")
+    rig.put("b")
+    rig.open()
+    summary = rig.list()
+    rig.client.delete_object(Bucket=SOURCE, Key="b")
+    rig.worker(summary).run()
+    rig.subscriber.delete_subscription(subscription=rig.error_subscription)
+    report = rig.reconcile()
+    assert (report.matched, report.failed) == (1, 1)
+    assert [(reason.reason, reason.message) for reason in report.unfinished_reasons] == [("SourceNotFound", "")]
+    assert "without their messages" in caplog.text

@@ -199,6 +199,8 @@ stored_objects = st.none() | st.builds(
     size_bytes=st.integers(0, 4),
     generation=st.just(3),
     source_etag=st.sampled_from(["e", "f"]),
+    crc32c=st.just("AAAAAA=="),
+    proof=st.just("crc32c=AAAAAA==; proof=crc32c"),
 )
 
 

@@ -31,6 +31,7 @@ from transfer.model import ObjectMeta
 from transfer.naming import escape_key
 from transfer.ports import Fetched
 from transfer.steps import Pause, Step
+from transfer.streamed import MAX_GET_BYTES
 
 MAX_URL_BYTES = 8192
 """CloudFront, "Quotas": request length."""
@@ -90,19 +91,21 @@ class EdgeSource:
         return stream
 
     def checksum(self, item: ObjectMeta, start: int, count: int) -> Step[str]:
-        """The CRC32C (base64) of these bytes, read once more."""
-        stream = yield from self.open(item, start, count)
+        """The CRC32C (base64) of these bytes, read once more, in as many answers as it takes."""
         checksum = Crc32c()
-        try:
-            while left := count - checksum.size_bytes:
-                if data := stream.take(min(left, BUFFER_BYTES)):
-                    checksum.update(data)
-                elif stream.is_over:
-                    raise stream.error()
-                else:
-                    yield Pause(READING_PAUSE_S)
-        finally:
-            stream.close()
+        while (done := checksum.size_bytes) < count:
+            end = min(count, done + MAX_GET_BYTES)
+            stream = yield from self.open(item, start + done, end - done)
+            try:
+                while left := end - checksum.size_bytes:
+                    if data := stream.take(min(left, BUFFER_BYTES)):
+                        checksum.update(data)
+                    elif stream.is_over:
+                        raise stream.error()
+                    else:
+                        yield Pause(READING_PAUSE_S)
+            finally:
+                stream.close()
         return checksum.text
 
     def _url(self, item: ObjectMeta) -> str:

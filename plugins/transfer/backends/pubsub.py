@@ -6,7 +6,7 @@ Retries of publish, pull and acknowledge are the client library's own.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
@@ -34,14 +34,22 @@ from transfer.ports import Delivery
 PUBLISH_TIMEOUT_S = 120.0
 QUESTION_TIMEOUT_S = 20.0
 MAX_OUTSTANDING = 5_000
+MAX_PULL = 1_000
+"""Messages in one pull."""
+MAX_ACK_IDS = 1_000
+"""In one request: the service takes 512 KiB ("Quotas and limits"), and its ids are some 200 bytes long."""
 _PASSES = if_exception_type(
     google_exceptions.ServiceUnavailable,
     google_exceptions.InternalServerError,
     google_exceptions.Aborted,
     google_exceptions.ResourceExhausted,
 )
-MIN_RETENTION_S = 24 * 3600
-"""The least expiration Pub/Sub allows: what a run that never closed leaves behind is gone after a day unused."""
+RETENTION_S = 31 * 24 * 3600
+"""The most Pub/Sub takes (pubsub.proto, Subscription.message_retention_duration): a long run finds its messages to the last."""
+EXPIRATION_S = 31 * 24 * 3600
+"""For how long nobody may pull before a subscription is gone. Pub/Sub refuses less than the retention ("Subscription
+properties"), and the error topic's is not pulled before all transfers are over."""
+LABELS = {"created-by": "edgehaul"}
 
 
 class PubSubQueue:
@@ -53,11 +61,11 @@ class PubSubQueue:
         self._subscription = subscription
 
     def pull(self, max_messages: int, wait_s: float) -> Sequence[Delivery]:
-        """Up to `max_messages` (1,000 at most), or none after about `wait_s`."""
+        """Up to `max_messages` (MAX_PULL at most), or none after about `wait_s`."""
         try:
             answer = self._client.pull(
                 subscription=self._subscription,
-                max_messages=min(max_messages, 1_000),
+                max_messages=min(max_messages, MAX_PULL),
                 timeout=wait_s,
                 retry=Retry(predicate=_PASSES, initial=0.1, maximum=1.0, timeout=wait_s),
             )
@@ -72,17 +80,21 @@ class PubSubQueue:
 
     def ack(self, ack_ids: Sequence[str]) -> None:
         """Acknowledge them."""
-        try:
-            self._client.acknowledge(subscription=self._subscription, ack_ids=ack_ids)
-        except (google_exceptions.GoogleAPIError, GoogleAuthError) as error:
-            raise pubsub_error(error, self._subscription, Stage.SETTLE) from error
+        self._settle(ack_ids, lambda some: self._client.acknowledge(subscription=self._subscription, ack_ids=some))
 
     def extend(self, ack_ids: Sequence[str], seconds: int) -> None:
         """Set their ack deadline to so many seconds from now."""
+        self._settle(
+            ack_ids,
+            lambda some: self._client.modify_ack_deadline(
+                subscription=self._subscription, ack_ids=some, ack_deadline_seconds=seconds, timeout=5.0
+            ),
+        )
+
+    def _settle(self, ack_ids: Sequence[str], request: Callable[[Sequence[str]], object]) -> None:
         try:
-            self._client.modify_ack_deadline(
-                subscription=self._subscription, ack_ids=ack_ids, ack_deadline_seconds=seconds, timeout=5.0
-            )
+            for start in range(0, len(ack_ids), MAX_ACK_IDS):
+                request(ack_ids[start : start + MAX_ACK_IDS])
         except (google_exceptions.GoogleAPIError, GoogleAuthError) as error:
             raise pubsub_error(error, self._subscription, Stage.SETTLE) from error
 
@@ -195,20 +207,26 @@ def topic_exists(client: PublisherClient, topic: str) -> bool | None:
 def create_subscription(
     client: SubscriberClient, subscription: str, *, topic: str, run_id: str, ack_deadline_s: int
 ) -> None:
-    """A subscription that sees one run's messages only and expires after a day unused."""
+    """A subscription that sees one run's messages only, and goes by itself when it was long unused."""
     try:
         client.create_subscription(
             request={
                 "name": subscription,
                 "topic": topic,
                 "ack_deadline_seconds": ack_deadline_s,
-                "filter": f'attributes.{RUN} = "{run_id}"',
-                "expiration_policy": {"ttl": {"seconds": MIN_RETENTION_S}},
-                "labels": {"created-by": "edgehaul"},
+                "message_retention_duration": {"seconds": RETENTION_S},
+                "expiration_policy": {"ttl": {"seconds": EXPIRATION_S}},
+                "filter": run_filter(run_id),
+                "labels": LABELS,
             }
         )
     except (google_exceptions.GoogleAPIError, GoogleAuthError) as error:
         raise pubsub_error(error, topic, Stage.LIST) from error
+
+
+def run_filter(run_id: str) -> str:
+    """The filter that lets one run's messages through."""
+    return f'attributes.{RUN} = "{run_id}"'
 
 
 def delete_subscription(client: SubscriberClient, subscription: str) -> None:

@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 
+from transfer.containment import EVERYBODYS, of_one_object
 from transfer.errors import (
     CorruptTransfer,
     DestinationConflict,
-    ObjectError,
     RetriesExhausted,
     SinkUnavailable,
     Stage,
+    Stopped,
     TransferError,
 )
 from transfer.labels import bound_crc32c
@@ -81,7 +82,7 @@ class PartsLane:
         self._fetch_bytes = fetch_bytes
 
     def help(self) -> Step[bool]:
-        """Take one range of some object in hand, if there is one; whether there was. Raises FatalError only."""
+        """Take one range of some object in hand, if there is one; whether there was. Raises EVERYBODYS only."""
         taken = self._board.take()
         if taken is None:
             return False
@@ -109,7 +110,9 @@ class PartsLane:
                     last = error.error if isinstance(error, _Anew) else _gone()
                     raise RetriesExhausted(last, restart) from error
                 self._retrier.attempts += 1
-            except (TransferError, GenerationMismatch):
+            except Stopped:
+                raise
+            except Exception:
                 yield from self._give_up(parts)
                 raise
         raise AssertionError("the last restart returns or raises")
@@ -293,8 +296,12 @@ class PartsLane:
         error: Exception | None = None
         try:
             yield from self._send(parts, numbers, stream)
-        except (ObjectError, UploadGone, GenerationMismatch) as caught:
+        except EVERYBODYS:
+            raise
+        except (UploadGone, GenerationMismatch) as caught:
             error = caught
+        except Exception as caught:  # noqa: BLE001 - the outermost frame of work for an object of another lane
+            error = of_one_object(caught)
         finally:
             parts.release(error)
 

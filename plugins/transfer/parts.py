@@ -92,7 +92,7 @@ class PartsInHand:
 
     @property
     def error(self) -> Exception | None:
-        """What ended the work early: an ObjectError, UploadGone or GenerationMismatch."""
+        """What ended the work early: a TransferError, UploadGone or GenerationMismatch."""
         return self._error
 
     @property

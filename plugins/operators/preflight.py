@@ -102,7 +102,7 @@ class PreflightOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Make all checks, show them as a table, and fail if one did."""
-        from transfer.event_log import redact
+        from transfer.plain_text import redact
         from transfer.prefixes import prefix_problem
         from transfer.preflight import Mark, table
 

@@ -91,6 +91,9 @@ class PartsUpload(Protocol):
         is somebody else's, UploadGone.
         """
 
+    def is_open(self) -> Step[bool]:
+        """Whether it was neither completed nor ended."""
+
     def abort(self) -> Step[None]:
         """Give it up, and free its parts."""
 
@@ -109,6 +112,19 @@ class OpenParts:
     token: str
     begun_at_s: float
     """By the server's clock."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplacedVersion:
+    """What was the object of a name once, and can be brought back."""
+
+    generation: int
+    size_bytes: int
+    crc32c: str
+    source_etag: str
+    """Of what it was copied from; empty where it says nothing."""
+    restored_by: str
+    """A command that brings it back."""
 
 
 class ObjectSink(Protocol):
@@ -191,6 +207,9 @@ class ObjectSink(Protocol):
 
     def parts_upload(self, name: str, token: str) -> PartsUpload:
         """One begun earlier."""
+
+    def replaced_versions(self, name: str) -> Step[Sequence[ReplacedVersion]]:
+        """What was the object of a name once, as far as the bucket keeps that; perhaps with what is there now."""
 
     def open_parts(self, name: str) -> Step[Sequence[OpenParts]]:
         """The uploads in parts of exactly this name that are open, whoever began them."""

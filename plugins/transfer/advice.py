@@ -31,6 +31,18 @@ FAILURES = {
         " distribution",
         has_second_try=True,  # a stale copy leaves the edge
     ),
+    "SourceEncrypted": Remedy(
+        "allow kms:Decrypt on its key to the distribution; an object with a customer's own key (SSE-C) has to be copied onto"
+        f" itself with another encryption first; then {_AGAIN}"
+    ),
+    "SourceUnproven": Remedy(
+        f"let the distribution's response headers policy pass ETag on (and x-amz-server-side-encryption), then {_AGAIN}"
+    ),
+    "EdgeBlocked": Remedy(
+        "let the rules of the distribution's web ACL count signed requests instead of blocking them, or raise its rate"
+        f" limit, then {_AGAIN}",
+        has_second_try=True,  # a rate rule lets go after some minutes
+    ),
     "SourceArchived": Remedy(f"restore it in S3 (Intelligent-Tiering's archive tiers need it, too), then {_AGAIN}"),
     "InvalidName": Remedy("rename it at the source, or choose another destination prefix, and run again"),
     "TooLarge": Remedy("Cloud Storage holds 5 TiB an object: split it at the source"),

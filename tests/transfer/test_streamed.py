@@ -175,8 +175,7 @@ def test_a_signature_that_ran_out_unnoticed_is_made_anew_once(large: EngineRig, 
         signer._steady = lambda: 0.0
         stale = signer.query("")
         clock.now_s += 3600
-        outcome = rig.move(listed(rig, "stream"))
-        assert isinstance(outcome, Copied)
+        arrived(rig, "stream", bodies["stream"], rig.move(listed(rig, "stream")))
         assert signer.query("") != stale
         clock.now_s += 3600
         signer._clock = lambda: clock.now_s - 7200

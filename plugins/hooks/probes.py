@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from google.cloud.pubsub_v1 import PublisherClient
 
     from transfer.backends.gcs_client import GcsClient
-    from transfer.edge_answer import EdgeAnswer
+    from transfer.edge_answers import EdgeAnswer
     from transfer.errors import Stage
     from transfer.ports import SourceKey
     from transfer.probes import ListedPage

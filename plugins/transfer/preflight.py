@@ -12,12 +12,14 @@ from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 
-from transfer.edge_answer import EdgeAnswer, edge_problem, object_problem
+from transfer.edge_answers import EdgeAnswer, edge_problem, object_problem
 from transfer.errors import RetryableError, TokenRefused, TransferError
 from transfer.listing import ARCHIVE_CLASSES
 from transfer.model import ObjectMeta
+from transfer.odd_keys import odd_keys_problem
 from transfer.ports import KeyState, SourceKey
 from transfer.probes import BucketProbe, EdgeProbe, SourceListProbe, SourceProbe, TopicProbe
+from transfer.proof import is_named
 
 SKEW_WORTH_A_WORD_S = 30.0
 MAX_SKEW_S = 300.0
@@ -173,13 +175,29 @@ class Preflight:
                     )
                     return
                 if not (problem := object_problem(answer, bucket)):
-                    yield Finding(mark=Mark.PASSED, tried=tried, said=f"{item.key!r}, bytes 0-0")
+                    yield self._was_read(tried, item, answer)
                     yield self._ask_again(item, answer)
+                    yield self._ask_for_odd_keys()
                     return
                 said = said or f"{item.key!r}: HTTP {answer.status} {answer.error_code}: {problem}"
             yield Finding(mark=Mark.FAILED, tried=tried, said=said)
         except TransferError as error:
             yield _failed(tried, error)
+
+    def _was_read(self, tried: str, item: ObjectMeta, answer: EdgeAnswer) -> Finding:
+        if is_named(answer.headers):
+            return Finding(mark=Mark.PASSED, tried=tried, said=f"{item.key!r}, bytes 0-0")
+        said = (
+            f"{item.key!r} came without its ETag: let the distribution's response headers policy pass ETag on; until then"
+            " objects whose bytes are no proof of themselves fail as SourceUnproven"
+        )
+        return Finding(mark=Mark.WARNED, tried=tried, said=said)
+
+    def _ask_for_odd_keys(self) -> Finding:
+        tried = "does the edge let odd names through"
+        if problem := odd_keys_problem(self._edge.ask, self._object_name):
+            return Finding(mark=Mark.WARNED, tried=tried, said=problem)
+        return _passed(tried)
 
     def _ask_again(self, item: ObjectMeta, first: EdgeAnswer) -> Finding:
         tried = "does the edge cache"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from transfer.edge_answer import EdgeAnswer
+from transfer.edge_answers import EdgeAnswer
 from transfer.model import ObjectMeta
 from transfer.ports import SourceKey
 

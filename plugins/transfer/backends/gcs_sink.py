@@ -19,7 +19,7 @@ from transfer.backends.gcs_session import GcsStreamUpload, begin_session
 from transfer.backends.gcs_stored import Capabilities, remove, verified, verified_md5
 from transfer.backends.streams import Download
 from transfer.errors import CorruptTransfer, Stage
-from transfer.labels import PROOF_KEY, with_proof
+from transfer.labels import PROOF_KEY, proof_text
 from transfer.model import DestinationObject, Proof
 from transfer.ports import GenerationMismatch
 from transfer.steps import Step
@@ -74,9 +74,10 @@ class GcsSink:
             raise CorruptTransfer(
                 f"the bytes read have CRC32C {crc32c}, and S3 says {expected}; nothing was stored", stage=Stage.DOWNLOAD
             )
+        described = {**resource, "name": name, "crc32c": crc32c}
         if proof is not None:
-            resource = with_proof(resource, crc32c, proof)
-        head, tail = self._envelope({**resource, "name": name, "crc32c": crc32c})
+            described["metadata"] = {**_metadata_of(resource), PROOF_KEY: proof_text(crc32c, proof)}
+        head, tail = self._envelope(described)
         answer = yield from self._client.send(
             "POST",
             self._insert_url(generation),
@@ -236,3 +237,8 @@ class GcsSink:
     def parts_upload(self, name: str, token: str) -> GcsPartsUpload:
         """One begun earlier, perhaps on another lane, by its token."""
         return GcsPartsUpload(self._client, name, token, self._capabilities)
+
+
+def _metadata_of(resource: Mapping[str, object]) -> Mapping[str, object]:
+    metadata = resource.get("metadata")
+    return metadata if isinstance(metadata, dict) else {}

@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 
 from transfer.backends.gcs_client import GcsClient
-from transfer.errors import CorruptTransfer, Stage
+from transfer.errors import CorruptTransfer, DestinationHeld, Stage
 from transfer.model import DestinationObject
 from transfer.steps import Step
 
@@ -61,5 +61,9 @@ def remove(client: GcsClient, stored: DestinationObject, why: str) -> Step[Desti
     """Remove an object that is not what it should be, by its generation, and raise CorruptTransfer."""
     log.error("%r was stored wrongly (generation %d) and is removed: %s", stored.name, stored.generation, why)
     which = f"?generation={stored.generation}" if stored.generation else ""  # a server that names none has but one
-    yield from client.send("DELETE", f"{client.object_url(stored.name)}{which}", accept=(200, 204, 404))
+    try:
+        yield from client.send("DELETE", f"{client.object_url(stored.name)}{which}", accept=(200, 204, 404))
+    except DestinationHeld as error:
+        said = f"{why}; it is there and cannot be removed: {error.message}"
+        raise DestinationHeld(said, stage=Stage.UPLOAD, http_status=error.http_status) from error
     raise CorruptTransfer(f"{why}; the object was removed", stage=Stage.UPLOAD)

@@ -87,7 +87,7 @@ names = st.text(st.sampled_from("aab/c.ü* "), min_size=1, max_size=10)
 
 
 @given(patterns, st.lists(names, min_size=10, max_size=30))
-@settings(max_examples=400)
+@settings(max_examples=150)
 def test_globs_are_those_of_pathspec_and_take_the_name_or_the_folder_as_it_does(pattern: str, found: list[str]) -> None:
     """But for a class, which takes a slash there and does not here, nor in git."""
     try:

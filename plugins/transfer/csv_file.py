@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from transfer.ports import StateStore
 
@@ -43,8 +43,11 @@ class CsvFile:
         """One row, as many values as columns."""
         if self._rows >= MAX_ROWS:
             self._store()
-        self._csv.writerow([harmless(value) for value in row])
+        self._put(row)
         self._rows += 1
+
+    def _put(self, row: Sequence[object]) -> None:
+        self._csv.writerow([harmless(value) for value in row])
 
     def close(self) -> None:
         """Store the last rows, in the place of earlier files of that name."""
@@ -53,6 +56,17 @@ class CsvFile:
         for entry in list(self._state.entries(f"{self._base}-")):
             if entry.name not in names:
                 self._state.delete(entry.name)
+
+    def save(self, provisional: Iterable[Sequence[object]] = ()) -> None:
+        """Store all rows so far; further ones come behind them. Those `provisional` are stored with them, and then forgotten."""
+        self._text.flush()
+        end = self._bytes.tell()
+        for row in provisional:
+            self._put(row)
+        self._text.flush()
+        self._write(self._files + 1)
+        self._bytes.seek(end)
+        self._bytes.truncate()
 
     def rows(self) -> Iterator[list[str]]:
         """What was written, once it is closed. One file at a time is in memory."""
@@ -72,10 +86,12 @@ class CsvFile:
     def _store(self) -> None:
         self._files += 1
         self._text.flush()
-        self._state.write(
-            _name(self._base, self._files), self._bytes.getvalue(), content_type="text/csv; charset=utf-8"
-        )
+        self._write(self._files)
         self._begin()
+
+    def _write(self, number: int) -> None:
+        name = _name(self._base, number)
+        self._state.write(name, self._bytes.getvalue(), content_type="text/csv; charset=utf-8")
 
 
 def _name(base: str, number: int) -> str:

@@ -16,7 +16,7 @@
     └ FatalError              nothing can be moved: stop, nack, fail the task
       ├ CredentialsRejected · SignatureRejected · EndpointRejected
       ├ BucketMissing · BucketRefused · RunClosed · RunUnknown · SourceListInvalid · PricesInvalid
-      ├ DeletionRefused · RecordDamaged
+      ├ DeletionRefused · DeletionIncomplete · RecordDamaged
       └ ListingOutOfOrder     a listing that must be sorted is not
 
 `Stopped` is no error: it carries a stop request out of a transfer in flight.
@@ -246,6 +246,10 @@ class PricesInvalid(FatalError):
 
 class DeletionRefused(FatalError):
     """What would be deleted is more than was allowed, or cannot be told for certain. Nothing was deleted."""
+
+
+class DeletionIncomplete(FatalError):
+    """What may be deleted is, and something is left that a person has to see to."""
 
 
 class ListingOutOfOrder(FatalError):

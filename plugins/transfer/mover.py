@@ -40,7 +40,7 @@ from transfer.parted import PartsLane
 from transfer.parts import PartsBoard
 from transfer.ports import GenerationMismatch, ObjectSink, ObjectSource
 from transfer.progress import Progress
-from transfer.proof import SourceDigest, server_md5
+from transfer.proof import SourceDigest, require_identity, server_md5
 from transfer.retry import Retrier
 from transfer.steps import Pause, Step
 from transfer.streamed import Moved, StreamedObject, move_at_once
@@ -163,6 +163,7 @@ class ObjectMover:
         digest = SourceDigest(item, fetched.headers)
         digest.update(fetched.body)
         proof = digest.prove()
+        require_identity(proof, fetched.headers)
         if digest.is_doubtful and (yield from self._source.fetch(item)).body != fetched.body:
             raise CorruptTransfer("read twice, it was not the same", stage=Stage.DOWNLOAD)
         resource = resource_of(item, fetched.headers)

@@ -127,7 +127,6 @@ def _rig(spec: dict[str, Any], stop: threading.Event) -> _ActorRig:
         s3=SimpleNamespace(**spec["s3"]),
         edge=SimpleNamespace(url=spec["edge"]),
         gcs=SimpleNamespace(url=spec["gcs"]),
-        pubsub_host=spec["pubsub"],
         run_id=f"{spec['run']}-{spec['opening']}",
         stop=stop,
         opening=f"{spec['run']}-{spec['opening']}",

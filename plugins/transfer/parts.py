@@ -80,6 +80,8 @@ class PartsInHand:
         self.wants_md5 = wants_md5
         self.source_crc32c = source_crc32c
         self.edge_request_id = edge_request_id
+        self.known_generations: frozenset[int] | None = None
+        """Of what was replaced before the last look at the destination; None before there was one."""
         self._clock = clock
         self._lock = threading.Lock()
         self._stored = dict(stored)
@@ -90,7 +92,7 @@ class PartsInHand:
 
     @property
     def error(self) -> Exception | None:
-        """What ended the work early: an ObjectError, UploadGone or GenerationMismatch."""
+        """What ended the work early: a TransferError, UploadGone or GenerationMismatch."""
         return self._error
 
     @property

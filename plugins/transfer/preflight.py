@@ -16,6 +16,7 @@ from transfer.edge_answer import EdgeAnswer, edge_problem, object_problem
 from transfer.errors import RetryableError, TokenRefused, TransferError
 from transfer.listing import ARCHIVE_CLASSES
 from transfer.model import ObjectMeta
+from transfer.ports import KeyState, SourceKey
 from transfer.probes import BucketProbe, EdgeProbe, SourceListProbe, SourceProbe, TopicProbe
 
 SKEW_WORTH_A_WORD_S = 30.0
@@ -65,6 +66,7 @@ class Preflight:
         buckets: the destination bucket, and the state bucket if it is another one.
         topics: for requests and for failures.
         object_name: a name under the state prefix that nobody else uses.
+        deletes: whether what the source does not have is to be deleted, which S3 is asked about key by key.
         clock: Unix time in seconds.
     """
 
@@ -77,10 +79,12 @@ class Preflight:
         topics: Sequence[TopicProbe],
         object_name: str,
         source_list: SourceListProbe | None = None,
+        deletes: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._source = source
         self._source_list = source_list
+        self._deletes = deletes
         self._edge = edge
         self._buckets = buckets
         self._topics = topics
@@ -98,6 +102,8 @@ class Preflight:
         else:
             finding, objects = self._list_source(self._source)
             yield finding
+            if self._deletes and finding.mark is Mark.PASSED:
+                yield self._ask_source(self._source, objects)
         if self._source_list is not None:
             yield self._read_list(self._source_list)
         yield from self._read(objects)
@@ -124,6 +130,26 @@ class Preflight:
         self._note_clock("S3", page.date)
         said = "" if page.objects else "nothing there"
         return Finding(mark=Mark.PASSED, tried=tried, said=said), page.objects
+
+    def _ask_source(self, source: SourceProbe, objects: Sequence[ObjectMeta]) -> Finding:
+        """Keys that are listed and one that is not: only who gets both answers can tell what is gone."""
+        tried = f"ask s3://{source.bucket} for single keys, as is done before a copy is deleted"
+        listed = [item.key for item in objects[:TRIED_OBJECTS]]
+        try:
+            *answers, absent = source.ask([*listed, f"{source.prefix}{self._object_name}"])
+        except TransferError as error:
+            return _failed(tried, error)
+        there = any(answer.state is KeyState.THERE for answer in answers)
+        if listed and not there:
+            said = f"{listed[0]!r} was listed, and S3 does not give it back when it is asked for it"
+            return _doubted(tried, said, answers)
+        if absent.state is KeyState.THERE:
+            said = "it says that it has a key which nobody has written, so nothing could ever be deleted: check the endpoint"
+            return Finding(mark=Mark.FAILED, tried=tried, said=said)
+        if absent.state is KeyState.UNSURE:
+            said = "of a key that is not there S3 says so only to who may also list (s3:ListBucket on the bucket)"
+            return _doubted(tried, said, [absent])
+        return _passed(tried)
 
     def _read(self, objects: Sequence[ObjectMeta]) -> Iterator[Finding]:
         """One byte of a listed object, and where there is none, of one that is not there: the edge then still answers."""
@@ -270,6 +296,13 @@ def _passed(tried: str) -> Finding:
 def _failed(tried: str, error: TransferError) -> Finding:
     is_passing = isinstance(error, RetryableError) and not isinstance(error, TokenRefused)
     return Finding(mark=Mark.FAILED, tried=tried, said=error.message, is_passing=is_passing)
+
+
+def _doubted(tried: str, said: str, answers: Iterable[SourceKey]) -> Finding:
+    errors = [answer.error for answer in answers if answer.error]
+    is_passing = bool(errors) and all(isinstance(error, RetryableError) for error in errors)
+    why = f" ({errors[0].message})" if errors else ""
+    return Finding(mark=Mark.FAILED, tried=tried, said=f"{said}{why}", is_passing=is_passing)
 
 
 def _refused(tried: str, error: TransferError, permission: str, bucket: BucketProbe) -> Finding:

@@ -10,10 +10,10 @@ import logging
 from dataclasses import dataclass
 
 from transfer.binding import as_announced
-from transfer.errors import CorruptTransfer, RetriesExhausted, SinkUnavailable, Stage, TransferError
+from transfer.errors import CorruptTransfer, RetriesExhausted, SinkUnavailable, Stage, Stopped, TransferError
 from transfer.metadata import resource_of
 from transfer.model import DestinationObject, ObjectMeta, Proof
-from transfer.ports import ByteStream, GenerationMismatch, ObjectSink, ObjectSource, StreamUpload, UploadGone
+from transfer.ports import ByteStream, ObjectSink, ObjectSource, StreamUpload, UploadGone
 from transfer.progress import Progress
 from transfer.proof import SourceDigest, server_md5
 from transfer.retry import Retrier
@@ -124,7 +124,9 @@ class StreamedObject:
         try:
             yield from self._take_up()
             moved = yield from self._retrier.call(self._attempt, lambda: self._furthest_bytes)
-        except (TransferError, GenerationMismatch):
+        except Stopped:
+            raise
+        except Exception:
             yield from self._give_up()
             raise
         finally:

@@ -66,10 +66,13 @@ class Rig:
         fields = {"host": self.edge.url, "login": KEY_PAIR_ID, "password": self.private_key} | fields
         self.connect("c", conn_type="cloudfront", **fields)
 
-    def check(self, *, source: S3Probe | None = None, has_source: bool = True, source_list: str = "") -> list[Finding]:
+    def check(
+        self, *, source: S3Probe | None = None, has_source: bool = True, source_list: str = "", deletes: bool = False
+    ) -> list[Finding]:
         preflight = Preflight(
             source=(source or S3Probe("a", SOURCE, self.prefix)) if has_source else None,
             source_list=SourceListProbe(self.source_list(source_list)) if source_list else None,
+            deletes=deletes,
             edge=CloudfrontProbe("c", self.prefix),
             buckets=[GcsProbe("g", bucket) for bucket in self.buckets],
             topics=[PubSubProbe("g", topic, None) for topic in self.topics],
@@ -141,6 +144,38 @@ def rig(servers, start_edge, connect, monkeypatch: pytest.MonkeyPatch) -> Rig:
 
 def refuse(server: S3Server | GcsServer | PubSubServer | EdgeServer, match: str, status: int, body: str = "") -> None:
     server.faults.replace([Fault(match=match, action="status", status=status, body=body)])
+
+
+def asking(findings: list[Finding]) -> Finding:
+    (finding,) = [finding for finding in findings if "single keys" in finding.tried]
+    return finding
+
+
+def test_deleting_needs_an_answer_of_what_is_there_and_of_what_is_not(rig: Rig) -> None:
+    assert asking(rig.check(deletes=True)).mark is Mark.PASSED
+    assert not any("single keys" in finding.tried for finding in rig.check())
+
+
+@pytest.mark.parametrize(
+    ("match", "status", "said"),
+    [
+        ("HEAD .*/a/", 403, "'a/b c' was listed, and S3 does not give it back .*allow s3:GetObject on arn:aws:s3:::"),
+        ("HEAD ", 404, "'a/b c' was listed, and S3 does not give it back when it is asked for it"),
+        ("HEAD .*edgehaul", 403, r"who may also list \(s3:ListBucket on the bucket\)"),
+        ("HEAD .*edgehaul", 200, "it says that it has a key which nobody has written"),
+    ],
+)
+def test_an_answer_that_tells_nothing(rig: Rig, match: str, status: int, said: str) -> None:
+    refuse(rig.s3, match, status)
+    finding = asking(rig.check(deletes=True))
+    assert finding.mark is Mark.FAILED
+    assert re.search(said, finding.said)
+
+
+def test_an_answer_that_may_come_later(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
+    refuse(rig.s3, "HEAD .*/a/", 503)
+    assert asking(rig.check(deletes=True)).is_passing
 
 
 def marks(findings: list[Finding]) -> str:

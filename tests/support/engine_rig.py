@@ -247,6 +247,7 @@ class EngineRig:
         cursor: ListingCursor | None = None,
         on_cursor: Callable[[ListingCursor], None] | None = None,
         shard_lines: int = 50_000,
+        began_at_s: float = 0.0,
     ) -> ListingSummary:
         after = cursor.after if cursor else ""
         summary = list_and_publish(
@@ -268,6 +269,7 @@ class EngineRig:
             selection=self.selection,
             cursor=cursor,
             on_cursor=on_cursor,
+            began_at_s=began_at_s,
         )
         self.listed = summary.listed
         return summary

@@ -271,6 +271,7 @@ class EngineRig:
             selection=self.selection,
             cursor=cursor,
             on_cursor=on_cursor,
+            began_at_s=began_at_s,
         )
         self.listed = summary.listed
         return summary

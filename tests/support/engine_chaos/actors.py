@@ -127,7 +127,6 @@ def _rig(spec: dict[str, Any], stop: threading.Event) -> _ActorRig:
         s3=SimpleNamespace(**spec["s3"]),
         edge=SimpleNamespace(url=spec["edge"]),
         gcs=SimpleNamespace(url=spec["gcs"]),
-        pubsub_host=spec["pubsub"],
         run_id=f"{spec['run']}-{spec['opening']}",
         stop=stop,
         opening=f"{spec['run']}-{spec['opening']}",
@@ -169,8 +168,9 @@ def _list(rig: _ActorRig, spec: dict[str, Any]) -> dict[str, Any]:
         destination_prefix=spec["destination_prefix"],
     )
     RunIndex(rig.whole_state(), DAG).open(spec["run"], spec["opened_at_s"])
-    record.write(rig.state())
-    began_at_s = rig.state().created_at_s(RECORD)
+    state = rig.state()
+    record.write(state)
+    began_at_s = state.created_at_s(RECORD)
     is_resumable = mode is Mode.TRANSFER and not earlier
     cursor = ListingCursor.of(json.loads(path.read_text())) if is_resumable and path.exists() else None
     listing = cursor.listing if cursor else f"{spec['opening']}-{spec['attempt']}"
@@ -254,7 +254,7 @@ def _sweep(rig: _ActorRig, spec: dict[str, Any]) -> dict[str, Any]:
         may,
         listed=listing["listed"],
         listing=listing["listing"],
-        began_at_s=listing.get("began_at_s", 0.0),
+        began_at_s=listing["began_at_s"],
         max_percent=50,
         attempt=spec["attempt"],
     ).to_dict()

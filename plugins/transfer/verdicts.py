@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from transfer.advice import has_second_try
 from transfer.comparison import holds
-from transfer.model import NOT_SELECTED, DestinationObject, ObjectMeta, SkipReason, TransferFailure
+from transfer.model import NOT_SELECTED, UNTOLD, DestinationObject, ObjectMeta, SkipReason, TransferFailure
 
 
 class Verdict(StrEnum):
@@ -43,7 +43,8 @@ def judge(
     no      –                          something, not chosen  –         PROTECTED
     yes     archived, prefix-itself,   –                      –         SKIPPED
             not-selected-…
-    yes     absent                     –                      –         FAILED, as SourceNotFound
+    yes     absent, forbidden,         –                      –         FAILED, as SourceNotFound, …
+            encrypted
     yes     exists                     something              –         SKIPPED
     yes     unchanged                  holds it               –         SKIPPED
     yes     no                         holds it               –         MATCHED
@@ -55,7 +56,7 @@ def judge(
         return Verdict.EXTRA if is_chosen else Verdict.PROTECTED
     if skipped in NEVER_TO_MOVE:
         return Verdict.SKIPPED
-    if skipped is SkipReason.ABSENT:
+    if skipped in UNTOLD:
         return Verdict.FAILED
     if stored is not None and (skipped is SkipReason.EXISTS or holds(stored, item)):
         return Verdict.SKIPPED if skipped else Verdict.MATCHED

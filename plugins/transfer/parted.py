@@ -164,7 +164,13 @@ class PartsLane:
     def _new_upload(self, item: ObjectMeta, name: str, headers: Mapping[str, str]) -> Step[str | None]:
         resource = resource_of(item, headers)
         yield from self._records.about_to_begin(self._sink.bucket, name)
-        upload = yield from self._retrier.call(lambda: self._sink.begin_parts(name, resource))
+        try:
+            upload = yield from self._retrier.call(lambda: self._sink.begin_parts(name, resource))
+        except RetriesExhausted:  # it may have been begun all the same, with its answer lost: the note stays
+            raise
+        except ObjectError:
+            yield from self._records.forget(name)
+            raise
         if upload is not None:
             return upload.token
         yield from self._records.forget(name)

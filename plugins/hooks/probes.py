@@ -112,11 +112,12 @@ class GcsProbe:
 
         bucket_url = self._client.objects_url.removesuffix("/o")
         objects = urlencode({"maxResults": "1", "fields": "items(name,retentionExpirationTime,eventBasedHold)"})
-        for url, accept in (
-            (f"{bucket_url}?fields=retentionPolicy,defaultEventBasedHold", (200, 400, 403, 404, 405, 501)),
-            (f"{self._client.objects_url}?{objects}", (200, 400)),
+        may_not_look = (400, 403, 404, 405, 501)
+        for url in (
+            f"{bucket_url}?fields=retentionPolicy,defaultEventBasedHold",
+            f"{self._client.objects_url}?{objects}",
         ):
-            answer = complete(self._client.send("GET", url, accept=accept), self._stop)
+            answer = complete(self._client.send("GET", url, accept=(200, *may_not_look)), self._stop)
             try:
                 found = json.loads(bytes(answer.body)) if answer.status == 200 else None
             except ValueError:

@@ -16,6 +16,7 @@ from transfer.containment import EVERYBODYS, of_one_object
 from transfer.errors import (
     CorruptTransfer,
     DestinationConflict,
+    ObjectError,
     RetriesExhausted,
     SinkUnavailable,
     Stage,
@@ -177,7 +178,13 @@ class PartsLane:
             yield from self._records.about_to_begin(self._sink.bucket, name)
             return (yield from self._sink.begin_parts(name, resource))
 
-        upload = yield from self._retrier.call(begin)
+        try:
+            upload = yield from self._retrier.call(begin)
+        except RetriesExhausted:  # it may have been begun all the same, with its answer lost: the note stays
+            raise
+        except ObjectError:
+            yield from self._records.forget(name)
+            raise
         if upload is not None:
             return upload.token
         yield from self._records.forget(name)

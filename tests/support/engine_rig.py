@@ -271,7 +271,6 @@ class EngineRig:
             selection=self.selection,
             cursor=cursor,
             on_cursor=on_cursor,
-            began_at_s=began_at_s,
         )
         self.listed = summary.listed
         return summary

@@ -14,7 +14,7 @@ from typing import Any
 from hooks.selection import BOUNDS, LISTS, selection_of
 from transfer.deletion import DeleteExtraneous
 from transfer.model import Mode, Overwrite
-from transfer.prefixes import DatedPrefix, InvalidPrefix
+from transfer.prefixes import DatedPrefix, InvalidPrefix, prefix_problem
 from transfer.selection import InvalidSelection
 
 
@@ -31,13 +31,17 @@ class Number:
     """None for no end."""
     unit: str = ""
     is_whole: bool = True
+    has_none: bool = False
+    """Whether nothing, and 0, stand for no limit."""
 
     @property
     def choice(self) -> str:
-        """What to choose, in words; where there is no end, nothing is a choice, too."""
+        """What to choose, in words."""
         unit = f" {self.unit}" if self.unit else ""
-        if self.high is None:
+        if self.has_none:
             return f"how many{unit} a second, or nothing for no limit"
+        if self.high is None:
+            return f"{self.low:,} or more"
         return f"{self.low:,} to {self.high:,}{unit}"
 
     @property
@@ -50,13 +54,14 @@ class Number:
 
 NUMBERS: Mapping[str, Number] = {
     "max_delete_percent": Number(low=0, high=100, is_whole=False),
+    "max_delete_objects": Number(low=0),
     "verify_sample": Number(low=0, high=100, is_whole=False),
     "workers": Number(low=1, high=64),
     "threads": Number(low=1, high=256),
     # The least part that S3 and Cloud Storage take, and as much as one broken GET should cost.
     "part_size_mib": Number(low=5, high=1024, unit="MiB"),
-    "bandwidth_limit_mib_s": Number(low=0, unit="MiB", is_whole=False),
-    "max_requests_per_s": Number(low=0, unit="requests", is_whole=False),
+    "bandwidth_limit_mib_s": Number(low=0, unit="MiB", is_whole=False, has_none=True),
+    "max_requests_per_s": Number(low=0, unit="requests", is_whole=False, has_none=True),
     "keep_runs": Number(low=1, high=10_000),
 }
 CHOICES: Mapping[str, Sequence[str]] = {
@@ -88,7 +93,7 @@ CHECKED = (*NUMBERS, *CHOICES, *FLAGS, *PREFIXES, "only_failed", "plan_run")
 def number(name: str, value: float | str | None) -> float | None:
     """A number as a template renders it; None for no limit. Raises InvalidParameter."""
     rule = NUMBERS[name]
-    if rule.high is None and value in (None, "", 0):
+    if rule.has_none and value in (None, "", 0):
         return None
     try:
         found = int(str(value)) if rule.is_whole else float(str(value))
@@ -98,7 +103,7 @@ def number(name: str, value: float | str | None) -> float | None:
         found = math.nan
     if not rule.low <= found <= (math.inf if rule.high is None else rule.high) or math.isinf(found):
         raise InvalidParameter(f"{name} is {found if rule.is_whole else repr(value)}: choose {rule.choice}")
-    return None if rule.high is None and not found else found
+    return None if rule.has_none and not found else found
 
 
 def whole(name: str, value: int | str) -> int:
@@ -143,6 +148,10 @@ def value_problems(
             f"delete_extraneous is {wish!r} and source_listing {values['source_listing']!r}: an inventory or a manifest may"
             " not name all that the source has, so choose off, or leave source_listing empty",
         )
+    if problem := prefix_problem(
+        values.get("source_prefix") or "", values.get("destination_prefix") or "", deletes=wish != DeleteExtraneous.OFF
+    ):
+        yield "source_prefix", problem
     if values.get("mode") == Mode.VERIFY and wish == DeleteExtraneous.DELETE:
         yield (
             "delete_extraneous",
@@ -158,11 +167,15 @@ def _check(name: str, value: Any) -> None:
         choice(name, value)
     elif name in FLAGS and not isinstance(value, bool) and value.strip().lower() not in TRUE | FALSE:
         raise InvalidParameter(f"{name} is {value!r}: choose true or false")
-    elif name in PREFIXES:
+
+
+def code_problems(templates: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Everything wrong with the date codes and placeholders of prefixes as they were written."""
+    for name in PREFIXES:
         try:
-            DatedPrefix.parse(value or "")
+            DatedPrefix.parse(templates.get(name) or "")
         except InvalidPrefix as error:
-            raise InvalidParameter(f"{name}: {error}") from None
+            yield name, f"{name}: {error}"
 
 
 def selection_problems(wanted: Mapping[str, str], *, now_s: float) -> Iterator[tuple[str, str]]:

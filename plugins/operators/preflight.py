@@ -12,7 +12,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from operators.links import DestinationLink, DistributionLink, destination_url, distribution_url, show_links
-from operators.parameters import WHAT_TO_COPY, name_problems, value_problems
+from operators.parameters import WHAT_TO_COPY, code_problems, name_problems, value_problems
 from operators.run_identity import OPEN_TASK, STATE_PREFIX, run_name
 from operators.run_source import RunSource
 from operators.siblings import sibling
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from transfer.preflight import Finding, Preflight
 
 
+OWN = ("delete_extraneous", "source_prefix", "destination_prefix", *WHAT_TO_COPY)
+"""What it has itself of the values to check."""
+
+
 class PreflightOperator(BaseOperator):
     """Tries every permission, connection and clock that a run needs, and says all that has to change, before anything moves.
 
@@ -32,7 +36,8 @@ class PreflightOperator(BaseOperator):
     :param source_bucket: the S3 bucket.
     :param source_prefix: only keys under it are read; empty for all.
     :param source_listing: an inventory or a manifest in place of a listing of S3: whether it can be read is tried, too.
-    :param delete_extraneous: must be `off` together with `source_listing`, which may not name all of the source.
+    :param delete_extraneous: must be `off` together with `source_listing`, which may not name all of the source, and where
+        the destination prefix is no folder. With `delete`, whether S3 tells of single keys is tried, too.
     :param destination_bucket: the Cloud Storage bucket.
     :param destination_prefix: takes the place of the source prefix in names; empty keeps keys as they are.
     :param state_bucket: the bucket for the run's records; the destination bucket when empty.
@@ -115,7 +120,7 @@ class PreflightOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Make all checks, show them as a table, and fail if one did."""
-        from transfer.event_log import redact
+        from transfer.plain_text import redact
         from transfer.preflight import Mark, table
 
         self._check_parameters(context)
@@ -148,9 +153,10 @@ class PreflightOperator(BaseOperator):
         for name in ("source_bucket", "destination_bucket"):
             if not getattr(self, name):
                 problems.append(f"{name} is empty: give the bucket's name")
-        own = {name: getattr(self, name) for name in ("delete_extraneous", *WHAT_TO_COPY) if getattr(self, name)}
-        now_s = time.time()
-        problems += [said for _, said in value_problems({**own, **self.settings}, self.selection, now_s=now_s)]
+        own = {name: getattr(self, name) for name in OWN if getattr(self, name)}
+        values = {**own, **self.settings}
+        problems += [said for _, said in code_problems(self.settings)]
+        problems += [said for _, said in value_problems(values, self.selection, now_s=time.time())]
         if problems:
             count = "one parameter is" if len(problems) == 1 else f"{len(problems)} parameters are"
             raise AirflowFailException("\n".join([f"{count} wrong; nothing was copied", *problems]))
@@ -207,9 +213,8 @@ class PreflightOperator(BaseOperator):
         task = context["ti"]
         buckets = dict.fromkeys([self.destination_bucket, self.state_bucket or self.destination_bucket])
         return Preflight(
-            source=None
-            if self.only_failed or self.plan_run
-            else S3Probe(self.aws_conn_id, self.source_bucket, self.source_prefix),
+            source=None if self.only_failed else S3Probe(self.aws_conn_id, self.source_bucket, self.source_prefix),
+            deletes=self.delete_extraneous == "delete",
             source_list=self._source_list(),
             edge=CloudfrontProbe(self.cloudfront_conn_id, self.source_prefix),
             buckets=[GcsProbe(self.gcp_conn_id, bucket) for bucket in buckets],

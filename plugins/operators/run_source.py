@@ -56,6 +56,14 @@ class RunSource:
         """Whether it is S3's own listing. Only then is what else the destination has no part of the source."""
         return not (self.earlier or self.source_listing)
 
+    def begin(self, run: RunIdentity, destination: Destination) -> float:
+        """Put on record from where to where, before anything is listed; when that was, by Cloud Storage's own clock."""
+        from transfer.replay import RECORD
+
+        state = destination.state(run.state_prefix)
+        self.record_of(run.run_id).write(state)
+        return state.created_at_s(RECORD)
+
     def record_of(self, run_id: str) -> RunRecord:
         """From where to where a run with this source copies."""
         from transfer.replay import RunRecord
@@ -82,14 +90,12 @@ class RunSource:
         return objects_of(destination.state(f"{STATE_PREFIX}{earlier}/"), run=self.earlier, now=now)
 
     def objects(
-        self, run: RunIdentity, dag_id: str, destination: Destination, *, after: str = ""
+        self, run: RunIdentity, dag_id: str, destination: Destination, *, after: str = "", before: str = ""
     ) -> Iterator[ObjectMeta]:
-        """In byte order; of S3's own listing those behind the key `after`. This run is put on record first."""
+        """In byte order; of S3's own listing those behind the key `after`, which came behind `before`."""
         from hooks.engine import source_listing
         from hooks.source import SourceList
 
-        record = self.record_of(run.run_id)
-        record.write(destination.state(run.state_prefix))
         if self.source_listing:
             listed = SourceList(
                 uri=self.source_listing,
@@ -101,10 +107,10 @@ class RunSource:
             )
             return listed.objects(log.info)
         if not self.earlier:
-            return source_listing(self.aws_conn_id, self.source_bucket, self.source_prefix, after=after)
+            return source_listing(self.aws_conn_id, self.source_bucket, self.source_prefix, after=after, before=before)
         done = "planned" if self.plan_run else "left unfinished"
         log.info("not listing S3: taking what the run %s %s", self.earlier, done)
-        return self.earlier_objects(dag_id, run.open_task, destination, run=run.name, now=record)
+        return self.earlier_objects(dag_id, run.open_task, destination, run=run.name, now=self.record_of(run.run_id))
 
     def is_nothing(self, summary: ListingSummary, mode: str) -> bool:
         """Whether this source has nothing to copy, which is more likely a mistake than a success.

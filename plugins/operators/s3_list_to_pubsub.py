@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -205,16 +206,17 @@ class S3ListToPubSubOperator(BaseOperator):
         if cursor:
             self.log.info("an earlier try listed and published %s objects: going on behind them", f"{cursor.listed:,}")
         ListingRecord(transfer_id=run.transfer_id, mode=self.mode, listing=listing).write(state)
-        summary, plan = self._list(
-            source,
-            run,
-            task.dag_id,
-            listing,
-            events=events,
-            live=LiveProgress(context),
-            cursor=cursor,
-            on_cursor=stored.save if is_resumable else None,
-        )
+        with _forgetting(stored):
+            summary, plan = self._list(
+                source,
+                run,
+                task.dag_id,
+                listing,
+                events=events,
+                live=LiveProgress(context),
+                cursor=cursor,
+                on_cursor=stored.save if is_resumable else None,
+            )
         if source.is_nothing(summary, self.mode) and not as_bool(self.allow_empty):
             raise AirflowFailException(source.why_nothing(summary))
         found = ListingRecord(
@@ -228,6 +230,7 @@ class S3ListToPubSubOperator(BaseOperator):
             strays=summary.strays,
             listed=summary.listed,
             skipped=summary.skipped,
+            began_at_s=summary.began_at_s,
         )
         self.log.info(
             "%s objects listed (%s bytes): %s to %s, in %s messages, %s skipped",
@@ -267,6 +270,7 @@ class S3ListToPubSubOperator(BaseOperator):
                 "mode": self.mode,
                 "listed": found.listed,
                 "skipped": found.skipped,
+                "began_at_s": found.began_at_s,
                 "is_whole_source": source.is_listed_in_s3,
                 "allow_empty": as_bool(self.allow_empty),
                 "workers": workers,
@@ -319,9 +323,10 @@ class S3ListToPubSubOperator(BaseOperator):
         selection = run_selection(self.selection, now_s=run.opened_at_s)
         # Also in the place of the topic, where nothing is to move.
         tally = PlanTally(naming, config, selection and selection.has_name)
-        after = cursor.after if cursor else ""
+        after, before = (cursor.after, cursor.before) if cursor else ("", "")
+        began_at_s = source.begin(run, destination)
         summary = list_and_publish(
-            source.objects(run, dag_id, destination, after=after),
+            source.objects(run, dag_id, destination, after=after, before=before),
             # A verification compares everything, and only once: the reconciliation does it.
             ()
             if mode is Mode.VERIFY
@@ -339,6 +344,7 @@ class S3ListToPubSubOperator(BaseOperator):
             listing=listing,
             progress=Progress(),
             stop=self._stop,
+            began_at_s=began_at_s,
             is_planned=bool(self.plan_run) and mode is not Mode.VERIFY,  # which asks for no new generation
             selection=selection,
             cursor=cursor,
@@ -371,3 +377,15 @@ class S3ListToPubSubOperator(BaseOperator):
 def worker_slots(shared: Mapping[str, Any], *, workers: int) -> list[dict[str, Any]]:
     """One dict for each worker, for `CloudfrontToGcsWorker.expand(slot=…)`."""
     return [{**shared, "workers": workers, "label": f"worker {index + 1} of {workers}"} for index in range(workers)]
+
+
+@contextmanager
+def _forgetting(stored: StoredCursor) -> Iterator[None]:
+    """What was listed before a refusal is as doubtful as what came then: the next try begins anew."""
+    from transfer.errors import EndpointRejected, ListingOutOfOrder
+
+    try:
+        yield
+    except (EndpointRejected, ListingOutOfOrder):
+        stored.forget()
+        raise

@@ -237,7 +237,7 @@ class CloseTransferRunOperator(BaseOperator):
     def _clean_up(self, task: Any, run: RunIdentity, messaging: Messaging) -> None:
         """What stays because of an error goes with a later run."""
         from transfer.errors import TransferError
-        from transfer.event_log import redact
+        from transfer.plain_text import redact
 
         destination = _records_of(run, self.gcp_conn_id, self.destination_bucket)
         index = _index_of(run, task.dag_id, self.gcp_conn_id, self.destination_bucket)

@@ -177,6 +177,12 @@ PARAMS = {
         section="What to move",
         description="If more than this share of the destination would go, nothing does and the run fails.",
     ),
+    "max_delete_objects": Param(
+        10_000,
+        **NUMBERS["max_delete_objects"].schema,
+        section="What to move",
+        description="If more objects than this would go, nothing does and the run fails.",
+    ),
     "mode": Param(
         "transfer",
         type=["null", "string"],

@@ -182,7 +182,10 @@ def _tasks(arrived: Asset | AssetAlias, max_open_runs: int | None) -> None:
         trigger_rule=TriggerRule.NONE_FAILED,
         wish=param("delete_extraneous"),
         max_delete_percent=param("max_delete_percent"),
+        max_delete_objects=param("max_delete_objects"),
         selection=selection,
+        source_bucket=param("source_bucket"),
+        aws_conn_id=param("aws_conn_id"),
         **names,
         gcp_conn_id=param("gcp_conn_id"),
     )

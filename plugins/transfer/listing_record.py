@@ -28,6 +28,8 @@ class ListingRecord:
     strays: str = ""
     listed: int = 0
     skipped: int = 0
+    began_at_s: float = 0.0
+    """When it began, by Cloud Storage's clock."""
 
     def write(self, state: StateStore) -> None:
         """Store it, in the place of an earlier one."""

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from transfer.begun import fatal_end
+from transfer.begun import fatal_end, last_words
 from transfer.csv_file import CsvFile
 from transfer.errors import RunUnknown, Stage
 from transfer.failures import FailureTable, drain_failures, load_failures
@@ -95,7 +95,7 @@ def run_pass(
             may_overwrite=may_replace and which is Pass.REPLAY,
             has_extras=has_extras,
             invalid_messages=failures.invalid_messages,
-            why_missing=fatal,
+            why_missing=fatal or last_words(state, earlier[-1]),
             republisher=batches,
             allows_empty=allows_empty,
         )

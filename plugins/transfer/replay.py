@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, replace
 
 from transfer.errors import InvalidMessage, RunUnknown, Stage
 from transfer.listing_record import ListingRecord, read_listing
-from transfer.model import NO_ETAG, Mode, ObjectMeta, SkipReason
+from transfer.model import UNTOLD, Mode, ObjectMeta, SkipReason
 from transfer.plan import PLAN
 from transfer.ports import StateStore
-from transfer.records import MANIFEST, UNFINISHED, read_manifest
+from transfer.records import MANIFEST, UNFINISHED, read_manifest, readable
 from transfer.report import REPORT, ReconciliationReport
 
 RECORD = "run.json"
@@ -85,9 +85,9 @@ def planned_objects(state: StateStore, *, run: str, now: RunRecord) -> Iterator[
     )
     _check_way(state, has_none, names, now)
     try:
-        plan = json.loads(state.read(PLAN))
-        listing = str(plan["listing"])
-    except (InvalidMessage, ValueError, TypeError, KeyError) as error:
+        with readable(state, PLAN):
+            listing = str(json.loads(state.read(PLAN))["listing"])
+    except InvalidMessage as error:
         raise RunUnknown(has_none, stage=Stage.LIST) from error
     return _to_move(state, listing, MANIFEST)
 
@@ -95,8 +95,9 @@ def planned_objects(state: StateStore, *, run: str, now: RunRecord) -> Iterator[
 def _check_way(state: StateStore, has_none: str, names_run: str, now: RunRecord) -> None:
     """Raises RunUnknown unless the run copied the same way."""
     try:
-        earlier = RunRecord(**json.loads(state.read(RECORD)))
-    except (InvalidMessage, ValueError, TypeError) as error:
+        with readable(state, RECORD):
+            earlier = RunRecord(**json.loads(state.read(RECORD)))
+    except InvalidMessage as error:
         raise RunUnknown(has_none, stage=Stage.LIST) from error
     if earlier.way != now.way:
         raise RunUnknown(
@@ -107,20 +108,21 @@ def _check_way(state: StateStore, has_none: str, names_run: str, now: RunRecord)
 
 def _report(state: StateStore) -> ReconciliationReport | None:
     try:
-        return ReconciliationReport.decode(state.read(REPORT))
+        with readable(state, REPORT):
+            return ReconciliationReport.decode(state.read(REPORT))
     except InvalidMessage:
         return None
 
 
 def _listed_to_move(state: StateStore, listing: ListingRecord, names_run: str) -> Iterator[ObjectMeta]:
-    """What a listing did not skip, and what its manifest's keys named and was not there, which the run owes too.
+    """What a listing did not skip, and the keys of its manifest of which S3 told nothing, which the run owes too.
 
     Raises RunUnknown at the end when the manifest does not name all that was listed.
     """
     named = 0
     for item, skipped in read_manifest(state, listing.listing):
         named += 1
-        if skipped in (None, SkipReason.ABSENT):
+        if skipped is None or skipped in UNTOLD:
             yield _as_left(item)
     if named != listing.listed:
         raise RunUnknown(
@@ -138,4 +140,4 @@ def _to_move(state: StateStore, listing: str, folder: str) -> Iterator[ObjectMet
 
 def _as_left(item: ObjectMeta) -> ObjectMeta:
     # Records do not say that an archived object was restored; it would not have been to move otherwise.
-    return replace(item, is_restored=True, unreadable=SkipReason.ABSENT if item.etag == NO_ETAG else None)
+    return replace(item, is_restored=True, unreadable=SkipReason(item.etag) if item.etag in UNTOLD else None)

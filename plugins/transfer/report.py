@@ -55,6 +55,8 @@ class ReconciliationReport:
     """At the destination only, like those extra, but left out by the run's globs: they are never deleted."""
     deleted: int = 0
     """Of those extra; `extra` is as it was before."""
+    deletion: Mapping[str, int] = field(default_factory=dict)
+    """What became of those that were to be deleted, as deleted.csv names it, over all tries of the task."""
     why_not_deleted: str = ""
     """Why nothing was deleted though the run was asked to."""
     republished: int = 0

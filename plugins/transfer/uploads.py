@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 
 from transfer.errors import InvalidMessage, ObjectError, RetryableError, RunClosed, Stage, TransferError
+from transfer.messages import UNREADABLE, why_unreadable
 from transfer.model import ObjectMeta, StoredPart
 from transfer.ports import GenerationMismatch, ObjectSink
 from transfer.retry import Retrier
@@ -90,8 +91,8 @@ class OpenUpload:
             if not all(type(text) is str for text in texts) or not all(type(number) is int for number in numbers):
                 raise ValueError("a field of another kind")
             return upload
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise InvalidMessage(f"not a record of an upload: {error}", stage=Stage.UPLOAD) from error
+        except UNREADABLE as error:
+            raise InvalidMessage(f"not a record of an upload: {why_unreadable(error)}", stage=Stage.UPLOAD) from error
 
 
 class UploadRecords:

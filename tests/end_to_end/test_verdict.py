@@ -205,7 +205,11 @@ class Bench:
             found = [subscription for subscription in self._subscriptions() if f"-{name}-" in subscription]
             found += self.pipeline.open_uploads(prefix)
             blobs = self.pipeline.gcs.list_blobs(self.pipeline.cloud.destination_bucket, prefix=".edgehaul/")
-            found += [blob.name for blob in blobs if f"-{name}-" in blob.name and "/uploads/" in blob.name]
+            found += [
+                blob.name
+                for blob in blobs
+                if f"-{name}-" in blob.name and "/uploads/" in blob.name and "/closed-" not in blob.name
+            ]
             if not found or time.monotonic() > deadline:
                 return found
             time.sleep(0.5)

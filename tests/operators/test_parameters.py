@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
-from operators.parameters import CHECKED, FLAGS, name_problems, selection_problems, value_problems
+from operators.parameters import CHECKED, FLAGS, code_problems, name_problems, selection_problems, value_problems
 from operators.preflight import PreflightOperator
 from routes.form import PARAMS
 from task_stub import TaskStub
@@ -48,8 +48,11 @@ def test_what_the_form_begins_with_is_sound() -> None:
         ({"overwrite": "sometimes"}, "overwrite is 'sometimes': choose changed, never or always"),
         ({"delete_extraneous": "yes"}, "delete_extraneous is 'yes': choose off, list or delete"),
         ({"allow_empty": "ture"}, "allow_empty is 'ture': choose true or false"),
-        ({"source_prefix": "a/%q/"}, "source_prefix: 'a/%q/' has '%q', which is no date code here"),
-        ({"destination_prefix": "{day}/"}, "destination_prefix: '{day}/' has '{day}', which is no placeholder"),
+        ({"max_delete_objects": "-1"}, "max_delete_objects is -1: choose 0 or more"),
+        (
+            {"source_prefix": "a", "delete_extraneous": "list"},
+            "delete_extraneous needs a folder, and source_prefix 'a'",
+        ),
         ({"only_failed": "a", "plan_run": "b"}, "only_failed and plan_run each name what to copy: give one of them"),
         ({"mode": "verify", "delete_extraneous": "delete"}, "delete_extraneous is 'delete' and mode 'verify'"),
         (
@@ -61,6 +64,13 @@ def test_what_the_form_begins_with_is_sound() -> None:
 def test_each_refusal_names_parameter_value_and_choice(values: dict[str, str], said: str) -> None:
     (found,) = problems(**values)
     assert found.startswith(said)
+
+
+def test_codes_in_prefixes_as_they_were_written() -> None:
+    found = dict(code_problems({"source_prefix": "a/%q/", "destination_prefix": "{day}/", "source_listing": "100%%"}))
+    assert found["source_prefix"].startswith("source_prefix: 'a/%q/' has '%q', which is no date code here")
+    assert found["destination_prefix"].startswith("destination_prefix: '{day}/' has '{day}', which is no placeholder")
+    assert len(found) == 2
 
 
 def test_a_selection_says_all_that_is_wrong_with_it() -> None:

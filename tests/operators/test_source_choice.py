@@ -7,6 +7,7 @@ import re
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
+from operators.delete_extraneous import DeleteExtraneousOperator
 from operators.preflight import PreflightOperator
 from operators.run_source import RunSource
 from operators.s3_list_to_pubsub import S3ListToPubSubOperator
@@ -22,6 +23,32 @@ def test_a_part_of_the_source_deletes_nothing(wish: str) -> None:
         task_id="preflight", error_topic="e", source_listing=LIST, delete_extraneous=wish, **BOTH
     )
     with pytest.raises(AirflowFailException, match=f"delete_extraneous is '{wish}' and source_listing '{LIST}'"):
+        operator.execute({})
+
+
+@pytest.mark.parametrize(
+    ("prefixes", "said"),
+    [
+        (
+            {"source_prefix": "team", "delete_extraneous": "delete"},
+            "delete_extraneous needs a folder, and source_prefix 'team'",
+        ),
+        ({"source_prefix": "team", "delete_extraneous": "list"}, "delete_extraneous needs a folder"),
+        ({"source_prefix": "data/", "destination_prefix": "backup"}, "'data/a.txt' would become 'backupa.txt'"),
+    ],
+)
+def test_a_prefix_is_not_taken_for_a_folder(prefixes: dict[str, str], said: str) -> None:
+    with pytest.raises(AirflowFailException, match=said):
+        PreflightOperator(task_id="preflight", error_topic="e", **BOTH, **prefixes).execute({})
+
+
+def test_nothing_is_deleted_below_the_beginning_of_a_name() -> None:
+    """Whoever chains the task himself, without preflight."""
+    operator = DeleteExtraneousOperator(
+        task_id="delete_extraneous", source_bucket="from-here", destination_bucket="to-there", wish="delete",
+        source_prefix="team",
+    )  # fmt: skip
+    with pytest.raises(AirflowFailException, match="nothing is deleted: delete_extraneous needs a folder"):
         operator.execute({})
 
 

@@ -35,6 +35,7 @@ from transfer.backends.pubsub import (
     create_subscription,
     ensure_topic,
 )
+from transfer.backends.s3_keys import S3Keys
 from transfer.backends.s3_listing import list_objects
 from transfer.backends.signing import PublicUrls, UrlAuthorizer
 from transfer.begun import BegunMessages
@@ -58,6 +59,7 @@ from transfer.pacing import Pacer
 from transfer.parts import PartsBoard
 from transfer.passes import Republished, run_pass
 from transfer.plan import Plan, PlanTally
+from transfer.ports import SourceKeys
 from transfer.prices import load_prices
 from transfer.progress import Progress, TransferStats
 from transfer.records import Ledger, Manifest, parse_ranges
@@ -245,10 +247,12 @@ class EngineRig:
         cursor: ListingCursor | None = None,
         on_cursor: Callable[[ListingCursor], None] | None = None,
         shard_lines: int = 50_000,
+        began_at_s: float = 0.0,
     ) -> ListingSummary:
-        after = cursor.after if cursor else ""
+        after, before = (cursor.after, cursor.before) if cursor else ("", "")
+        source = list_objects(self.client, SOURCE, self.naming.source_prefix, after=after, before=before)
         summary = list_and_publish(
-            list_objects(self.client, SOURCE, self.naming.source_prefix, after=after) if planned is None else planned,
+            source if planned is None else planned,
             self.destination_listing().objects(
                 self.naming.destination_prefix,
                 leave_out=STATE_PREFIX,
@@ -262,6 +266,7 @@ class EngineRig:
             listing=listing,
             progress=Progress(),
             stop=self.stop,
+            began_at_s=began_at_s,
             is_planned=planned is not None if is_planned is None else is_planned,
             selection=self.selection,
             cursor=cursor,
@@ -300,6 +305,8 @@ class EngineRig:
         listing: str = "1",
         began_at_s: float = math.inf,
         max_percent: float = 100,
+        max_objects: int = 10_000,
+        source: SourceKeys | None = None,
         attempt: int = 1,
         destination: Iterable[DestinationObject] | None = None,
     ) -> Swept:
@@ -309,14 +316,16 @@ class EngineRig:
             may,
             state=self.state(),
             destination=listed_there if destination is None else destination,
+            source=source or S3Keys(self.client, SOURCE),
             naming=self.naming,
             listing=listing,
             listed=listed,
             began_at_s=began_at_s,
             max_percent=max_percent,
+            max_objects=max_objects,
             attempt=attempt,
             lanes=[(GcsSink(self.gcs_client()), self.retrier()) for _ in range(3)],
-            loop=CurlLoop(self.stop),
+            new_loop=lambda: CurlLoop(self.stop),
             has_name=self.has_name,
         )
 

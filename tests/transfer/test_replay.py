@@ -10,7 +10,7 @@ from engine_rig import EngineRig, engine_rig, fault
 from memory_state import MemoryState
 from transfer.errors import RunUnknown
 from transfer.listing_record import LISTING, ListingRecord, read_listing
-from transfer.model import NO_ETAG, Mode, ObjectMeta, Overwrite, SkipReason
+from transfer.model import Mode, ObjectMeta, Overwrite, SkipReason
 from transfer.records import Manifest
 from transfer.replay import RunRecord, unfinished_objects
 from transfer.run_verdict import VERDICT, RunVerdict, read_verdict
@@ -71,7 +71,7 @@ def test_what_the_source_did_not_have_is_owed_too_and_a_manifest_that_lacks_some
     manifest = Manifest(state, "1")
     manifest.add(OBJECT)
     manifest.add(replace(OBJECT, key="b"), SkipReason.UNCHANGED)
-    manifest.add(replace(OBJECT, key="c", etag=NO_ETAG), SkipReason.ABSENT)
+    manifest.add(replace(OBJECT, key="c", etag=SkipReason.ABSENT), SkipReason.ABSENT)
     manifest.flush()
     replace(RECORD, is_complete=True, listed=3, skipped=2).write(state)
     assert left(state) == ["a", "c"]

@@ -71,7 +71,7 @@ def begin_parts(
     ):
         return None
     answer = yield from client.send(
-        "POST", f"{client.xml_url(name)}?uploads", headers=headers, accept=(200, *no_such_thing)
+        "POST", f"{client.xml_url(name)}?uploads", headers=headers, accept=(200, *no_such_thing), is_sent_once=True
     )
     found = _UPLOAD_ID.search(answer.text) if answer.status == 200 else None
     if found is None:
@@ -204,10 +204,14 @@ class GcsPartsUpload:
 
         Asked first whether it is one: where uploads in parts are not known, this DELETE would be the object's.
         """
-        answer = yield from self._client.send("GET", self._url, accept=(200, FORBIDDEN, 404))
-        found = _UPLOAD_ID.search(answer.text) if answer.status == 200 else None
-        if answer.status == FORBIDDEN or (found and unescape(found[1]) == self.token):
+        if (yield from self.is_open()):
             yield from self._client.send("DELETE", self._url, accept=(200, 204, 404))
+
+    def is_open(self) -> Step[bool]:
+        """Whether it was neither completed nor ended; who may not look (`storage.multipartUploads.listParts`) takes it to be."""
+        answer = yield from self._client.send("GET", f"{self._url}&max-parts=1", accept=(200, FORBIDDEN, 404))
+        found = _UPLOAD_ID.search(answer.text) if answer.status == 200 else None
+        return answer.status == FORBIDDEN or (found is not None and unescape(found[1]) == self.token)
 
     def _stat(self) -> Step[DestinationObject | None]:
         url = f"{self._client.object_url(self._name)}?fields={OBJECT_FIELDS}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import secrets
 from collections.abc import Callable, Mapping
 
@@ -18,17 +19,22 @@ from transfer.backends.gcs_fields import RefusedFields, media_type_of
 from transfer.backends.gcs_parts import GcsPartsUpload, begin_parts, open_parts
 from transfer.backends.gcs_session import GcsStreamUpload, begin_session, session_url
 from transfer.backends.gcs_stored import Capabilities, remove, verified, verified_md5
+from transfer.backends.gcs_versions import replaced_versions
 from transfer.backends.streams import Download
 from transfer.errors import CorruptTransfer, DestinationRefused, Stage
-from transfer.labels import PROOF_KEY, with_proof
+from transfer.labels import PROOF_KEY, proof_text
 from transfer.model import DestinationObject, Proof
-from transfer.ports import GenerationMismatch, OpenParts
+from transfer.ports import GenerationMismatch, OpenParts, Removed, ReplacedVersion
 from transfer.steps import Step
 
 CREATED = (200, 201)
 """Cloud Storage says 200; what HTTP has for it is 201."""
+NO_SUCH_METHOD = (405, 501)
+"""RFC 9110, sections 15.5.6 and 15.6.2: how a server of another make says that it has no PATCH."""
 MAX_LABELLINGS = 3
 """How often the metadata of an object just written may be changed by somebody else before its label is given up."""
+
+log = logging.getLogger(__name__)
 
 
 class GcsSink:
@@ -77,10 +83,11 @@ class GcsSink:
             raise CorruptTransfer(
                 f"the bytes read have CRC32C {crc32c}, and S3 says {expected}; nothing was stored", stage=Stage.DOWNLOAD
             )
-        if proof is not None:
-            resource = with_proof(resource, crc32c, proof)
         resource = self._refused.kept(name, resource)
-        head, tail = self._envelope({**resource, "name": name, "crc32c": crc32c})
+        described = {**resource, "name": name, "crc32c": crc32c}
+        if proof is not None:
+            described["metadata"] = {**_metadata_of(resource), PROOF_KEY: proof_text(crc32c, proof)}
+        head, tail = self._envelope(described)
         try:
             answer = yield from self._client.send(
                 "POST",
@@ -175,11 +182,11 @@ class GcsSink:
         """Add the entry that binds a label to its bytes to the metadata of this very generation.
 
         Cloud Storage, "Objects: patch": entries of the metadata that are not named stay. Raises GenerationMismatch when
-        another generation is there.
+        another generation is there. As it is, from a server that cannot do that.
         """
         body = json.dumps({"metadata": {PROOF_KEY: text}}).encode()
         for _ in range(MAX_LABELLINGS):
-            if stored.proof == text:
+            if stored.proof == text or not self._capabilities.patches_metadata:
                 return stored
             condition = f"ifGenerationMatch={stored.generation}"
             if stored.metageneration:  # a server of another make may name none
@@ -190,13 +197,24 @@ class GcsSink:
                     f"{self._client.object_url(stored.name)}?{condition}&fields={OBJECT_FIELDS}",
                     headers=["Content-Type: application/json; charset=UTF-8"],
                     body=body,
+                    accept=(200, 404, *NO_SUCH_METHOD),
                 )
-                return self._described(answer, stored.name)
             except GenerationMismatch:  # its metadata was changed: by a try whose answer was lost, or by somebody else
                 found = yield from self.stat(stored.name)
                 if found is None or found.generation != stored.generation:
                     raise
                 stored = found
+                continue
+            if answer.status == 404:
+                raise GenerationMismatch
+            if answer.status == 200:
+                return self._described(answer, stored.name)
+            self._capabilities.patches_metadata = False
+            log.warning(
+                "this Cloud Storage endpoint changes no metadata (it answered %d): nothing binds the labels of large objects to"
+                " their bytes, and a later run will copy them again",
+                answer.status,
+            )
         raise GenerationMismatch
 
     def read(self, name: str) -> Step[bytes | None]:
@@ -206,10 +224,12 @@ class GcsSink:
         )
         return bytes(answer.body) if answer.status == 200 else None
 
-    def delete(self, name: str, generation: int | None = None) -> Step[None]:
+    def delete(self, name: str, generation: int | None = None) -> Step[Removed]:
         """Remove an object, if the generation (None: any) is there; one that is gone already is no error."""
         condition = "" if generation is None else f"?ifGenerationMatch={generation}"
-        yield from self._client.send("DELETE", f"{self._client.object_url(name)}{condition}", accept=(200, 204, 404))
+        url = f"{self._client.object_url(name)}{condition}"
+        answer = yield from self._client.send("DELETE", url, accept=(200, 204, 404))
+        return Removed.BEFORE if answer.status == 404 else Removed.NOW
 
     def remove(self, stored: DestinationObject, why: str) -> Step[DestinationObject]:
         """Remove an object that is not what it should be, by its generation, and raise CorruptTransfer."""
@@ -246,6 +266,15 @@ class GcsSink:
         """One begun earlier, perhaps on another lane, by its token."""
         return GcsPartsUpload(self._client, name, token, self._capabilities)
 
+    def replaced_versions(self, name: str) -> Step[list[ReplacedVersion]]:
+        """What was the object of a name once, as far as the bucket keeps that; perhaps with what is there now."""
+        return replaced_versions(self._client, name)
+
     def open_parts(self, name: str) -> Step[list[OpenParts]]:
         """The uploads in parts of exactly this name that are open, whoever began them."""
         return open_parts(self._client, name)
+
+
+def _metadata_of(resource: Mapping[str, object]) -> Mapping[str, object]:
+    metadata = resource.get("metadata")
+    return metadata if isinstance(metadata, dict) else {}

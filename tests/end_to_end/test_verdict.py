@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ import pytest
 from google.cloud import pubsub_v1
 
 from demo.airflow_api import Run
-from demo.airflow_stack import AirflowStack
+from demo.airflow_stack import REPOSITORY, AirflowStack
 from localcloud.supervisor import LocalCloud
 from pipeline import Pipeline, control
 
@@ -241,11 +242,14 @@ class Bench:
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    with (
-        LocalCloud(tmp_path_factory.mktemp("cloud")) as cloud,
-        AirflowStack(tmp_path_factory.mktemp("airflow"), environment=cloud.environment(), parallelism=16) as airflow,
-    ):
-        yield Bench(Pipeline(cloud, airflow))
+    dags = tmp_path_factory.mktemp("dags")
+    shutil.copy(REPOSITORY / "dags" / "s3_to_gcs.py", dags)
+    with LocalCloud(tmp_path_factory.mktemp("cloud")) as cloud:
+        buckets = {"source": cloud.source_bucket, "destination": cloud.destination_bucket}
+        (dags / "two_copies.py").write_text(TWO_COPIES % buckets)
+        home, environment = tmp_path_factory.mktemp("airflow"), cloud.environment()
+        with AirflowStack(home, environment=environment, parallelism=16, dags_folder=dags) as airflow:
+            yield Bench(Pipeline(cloud, airflow))
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def test_cloud_storage(rig: EngineRig, parrot: Parrot, status: int, fields: dict
     other = replace(rig, gcs=SimpleNamespace(url=parrot.url))  # type: ignore[arg-type]
     outcome_of(other, ITEM)
     for read in (
-        lambda: list(other.destination_listing().objects("")),
+        lambda: list(other.destination_listing().objects("", leave_out=".edgehaul/")),
         lambda: list(other.state().entries("ledger/")),
         lambda: other.state().read("report.json"),
     ):

@@ -36,8 +36,12 @@ FAILURES = {
         has_second_try=True,  # a stale copy leaves the edge
     ),
     "SourceUnproven": Remedy(
-        "have the edge pass on S3's ETag: take it out of the headers that the distribution's response headers policy"
-        f" removes, then {_AGAIN}"
+        f"let the distribution's response headers policy pass ETag on (and x-amz-server-side-encryption), then {_AGAIN}"
+    ),
+    "EdgeBlocked": Remedy(
+        "let the rules of the distribution's web ACL count signed requests instead of blocking them, or raise its rate"
+        f" limit, then {_AGAIN}",
+        has_second_try=True,  # a rate rule lets go after some minutes
     ),
     "SourceArchived": Remedy(f"restore it in S3 (Intelligent-Tiering's archive tiers need it, too), then {_AGAIN}"),
     "InvalidName": Remedy("rename it at the source, or choose another destination prefix, and run again"),
@@ -65,11 +69,6 @@ FAILURES = {
     "TokenRefused": Remedy(f"Cloud Storage took no access token for a while; {_AGAIN}", has_second_try=True),
     "Throttled": Remedy(
         "start a run with only_failed and this run's id, and with fewer workers or threads", has_second_try=True
-    ),
-    "EdgeBlocked": Remedy(
-        "a rule of the distribution's web ACL blocks it: see the rule in its log, let this name through, and"
-        f" {_AGAIN}; a rate rule lets it pass later",
-        has_second_try=True,
     ),
     "CorruptTransfer": Remedy(
         f"bytes kept arriving damaged; {_AGAIN}, and if it stays, check the object at the source, and that the edge passes"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ from transfer.parted import PartsLane
 from transfer.parts import PartsBoard
 from transfer.ports import GenerationMismatch, ObjectSink, ObjectSource
 from transfer.progress import Progress
-from transfer.proof import SourceDigest, server_md5
+from transfer.proof import SourceDigest, require_identity, server_md5
 from transfer.retry import Retrier
 from transfer.steps import Pause, Step
 from transfer.streamed import Moved, StreamedObject, move_at_once
@@ -124,9 +125,14 @@ class ObjectMover:
         yield from self._retrier.call(read) if has_patience else read()
 
     def try_sink(self) -> Step[None]:
-        """Write a record and remove it. Raises what writing an object would."""
+        """Write an empty object among the records and remove it. Raises what writing an object would."""
         self._retrier.reset()
-        yield from self._records.try_out()
+        name = f"{self._naming.state_prefix}control/{secrets.token_hex(8)}"
+        stored = yield from self._retrier.call(lambda: self._sink.put(name, b"", {"contentType": "text/plain"}, 0))
+        try:
+            yield from self._sink.delete(name, stored.generation)
+        except (TransferError, GenerationMismatch) as error:  # a hold or a retention period keeps it: it was written
+            log.info("%r stays where it is: %s", name, error)
 
     def _move(self, item: ObjectMeta, begun: float) -> Step[TransferOutcome]:
         if item.size_bytes > MAX_OBJECT_BYTES:
@@ -141,8 +147,11 @@ class ObjectMover:
         except GenerationMismatch:
             return (yield from self._already_there(item, name, begun))
         self._pacer.succeeded()
-        stored = yield from bind(moved.stored, item, moved.proof, sink=self._sink, retrier=self._retrier)
-        return self._copied(item, stored, moved.proof, begun, edge_request_id=moved.edge_request_id)
+        stored, is_bound = moved.stored, holds(moved.stored, item)
+        if not is_bound:
+            stored = yield from bind(stored, moved.proof, sink=self._sink, retrier=self._retrier)
+            is_bound = holds(stored, item)
+        return self._copied(item, stored, moved.proof, begun, is_bound=is_bound, edge_request_id=moved.edge_request_id)
 
     def _move_by_size(self, item: ObjectMeta, name: str) -> Step[Moved]:
         if item.size_bytes <= self._config.whole_bytes:
@@ -157,6 +166,7 @@ class ObjectMover:
         digest = SourceDigest(item, fetched.headers)
         digest.update(fetched.body)
         proof = digest.prove()
+        require_identity(proof, fetched.headers)
         if digest.is_doubtful and (yield from self._source.fetch(item)).body != fetched.body:
             raise CorruptTransfer("read twice, it was not the same", stage=Stage.DOWNLOAD)
         resource = resource_of(item, fetched.headers)
@@ -198,11 +208,11 @@ class ObjectMover:
             log.info("%r is there without a proof of its bytes: the source is read once more to compare", name)
             again = yield from self._retrier.call(lambda: self._source.checksum(item, 0, item.size_bytes))
             if again == stored.crc32c:
-                stored = yield from bind(stored, item, Proof.CRC32C, sink=self._sink, retrier=self._retrier)
-                return self._copied(item, stored, Proof.CRC32C, begun)
+                stored = yield from bind(stored, Proof.CRC32C, sink=self._sink, retrier=self._retrier)
+                return self._copied(item, stored, Proof.CRC32C, begun, is_bound=holds(stored, item))
         if stored is not None and (evidence := evidence_of(stored, item)):
             if tries > 1 and item.size_bytes < self._config.parallel_bytes:
-                return self._copied(item, stored, PROOF_OF[evidence], begun)
+                return self._copied(item, stored, PROOF_OF[evidence], begun, is_bound=True)
             return Skipped(key=item.key, size_bytes=item.size_bytes, reason=SkipReason.IDENTICAL)
         raise DestinationConflict(
             f"{name!r} changed at the destination after it was listed (generation {item.replaces_generation} then,"
@@ -212,7 +222,14 @@ class ObjectMover:
         )
 
     def _copied(
-        self, item: ObjectMeta, stored: DestinationObject, proof: Proof, begun: float, *, edge_request_id: str = ""
+        self,
+        item: ObjectMeta,
+        stored: DestinationObject,
+        proof: Proof,
+        begun: float,
+        *,
+        is_bound: bool,
+        edge_request_id: str = "",
     ) -> Copied:
         return Copied(
             key=item.key,
@@ -223,7 +240,7 @@ class ObjectMover:
             attempts=self._retrier.attempts,
             seconds=self._clock() - begun,
             edge_request_id=edge_request_id,
-            is_bound=holds(stored, item),
+            is_bound=is_bound,
         )
 
 

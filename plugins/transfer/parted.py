@@ -11,10 +11,12 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 
+from transfer.binding import as_announced
 from transfer.containment import EVERYBODYS, of_one_object
 from transfer.errors import (
     CorruptTransfer,
     DestinationConflict,
+    ObjectError,
     RetriesExhausted,
     SinkUnavailable,
     Stage,
@@ -28,7 +30,7 @@ from transfer.pacing import Pacer
 from transfer.parts import PartsBoard, PartsInHand, layout_of, ranges_to_do
 from transfer.ports import ByteStream, GenerationMismatch, ObjectSink, ObjectSource, PartsUpload, UploadGone
 from transfer.progress import Progress
-from transfer.proof import is_encrypted, multipart_etag, source_crc32c
+from transfer.proof import is_encrypted, is_named, multipart_etag, require_identity, source_crc32c
 from transfer.retry import Retrier
 from transfer.steps import Pause, Step
 from transfer.streamed import MAX_RESTARTS, Moved
@@ -137,6 +139,8 @@ class PartsLane:
                 stream.close()  # this edge knows no ranges, and would send all of it for each of them
                 return None
         try:
+            if stream is not None and not (layout.is_sources_own and not is_encrypted(headers)):
+                require_identity(Proof.CRC32C, headers)  # now and not at the end: these parts cannot make up its ETag
             token = found.token if found else (yield from self._new_upload(item, name, headers))
         except BaseException:
             if stream is not None:
@@ -157,6 +161,7 @@ class PartsLane:
             wants_md5=layout.is_sources_own and not is_encrypted(headers),
             source_crc32c=source_crc32c(headers),
             edge_request_id=headers.get("x-amz-cf-id", ""),
+            is_named=stream is None or is_named(headers),
         )
         if stored:
             log.info("going on with %r: %d of %d parts are stored", name, len(stored), layout.count)
@@ -173,7 +178,13 @@ class PartsLane:
             yield from self._records.about_to_begin(self._sink.bucket, name)
             return (yield from self._sink.begin_parts(name, resource))
 
-        upload = yield from self._retrier.call(begin)
+        try:
+            upload = yield from self._retrier.call(begin)
+        except RetriesExhausted:  # it may have been begun all the same, with its answer lost: the note stays
+            raise
+        except ObjectError:
+            yield from self._records.forget(name)
+            raise
         if upload is not None:
             return upload.token
         yield from self._records.forget(name)
@@ -183,6 +194,8 @@ class PartsLane:
         """Send all parts, look once more, join them."""
         yield from self._send_all(parts, stream)
         is_proven = _has_the_etag(parts)
+        if not is_proven and not parts.is_named:
+            require_identity(Proof.CRC32C, {})
         if parts.wants_md5 and not is_proven:
             yield from self._read_again(parts)
             is_proven = _has_the_etag(parts)
@@ -253,7 +266,9 @@ class PartsLane:
         if (age_s := self._clock() - asked_at_s) > MAX_LOOK_AGE_S:
             raise SinkUnavailable(f"what is at the destination was looked at {age_s:.0f} s ago", stage=Stage.UPLOAD)
         try:
-            return (yield from upload.complete(parts.parts(), parts.source_crc32c))
+            stored = yield from upload.complete(parts.parts(), parts.source_crc32c)
+            yield from as_announced(stored, self._sink)  # another worker began it, and knew what S3 says
+            return stored
         except CorruptTransfer as error:
             raise _Anew(error) from error
 
@@ -320,6 +335,8 @@ class PartsLane:
             nonlocal stream
             if stream is None:
                 stream = yield from self._source.open(parts.item, layout.start(number), end - layout.start(number))
+                if not is_named(stream.headers):
+                    parts.is_named = False
             try:
                 part = yield from upload.put(number, stream, layout.size(number), wants_md5=parts.wants_md5)
             except BaseException:

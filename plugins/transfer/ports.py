@@ -44,7 +44,12 @@ class ObjectSource(Protocol):
         """Exactly `count` bytes from `start` as a stream, likewise checked. The caller closes it."""
 
     def checksum(self, item: ObjectMeta, start: int, count: int) -> Step[str]:
-        """The CRC32C (base64) of those bytes, read once more."""
+        """The CRC32C (base64) of those bytes, read once more. Raises SourceUnproven when nothing says of what they are."""
+
+    def read(
+        self, item: ObjectMeta, start: int, count: int, observe: Callable[[bytes], None]
+    ) -> Step[Mapping[str, str]]:
+        """Read those bytes for `observe` alone; the headers that they came with."""
 
 
 class StreamUpload(Protocol):

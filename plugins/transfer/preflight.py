@@ -12,12 +12,14 @@ from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 
-from transfer.edge_answer import EdgeAnswer, edge_problem, object_problem
-from transfer.errors import RetryableError, TokenRefused, TransferError
+from transfer.edge_answers import EdgeAnswer, edge_problem, object_problem
+from transfer.errors import DestinationHeld, RetryableError, TokenRefused, TransferError
 from transfer.listing import ARCHIVE_CLASSES
 from transfer.model import ObjectMeta
+from transfer.odd_keys import odd_keys_problem
 from transfer.ports import KeyState, SourceKey
 from transfer.probes import BucketProbe, EdgeProbe, SourceListProbe, SourceProbe, TopicProbe
+from transfer.proof import is_named
 
 SKEW_WORTH_A_WORD_S = 30.0
 MAX_SKEW_S = 300.0
@@ -29,6 +31,7 @@ PASSING = (429, 500, 502, 503, 504)
 PUBLISH, ATTACH = "pubsub.topics.publish", "pubsub.topics.attachSubscription"
 
 
+ANOTHER_BUCKET = "name a bucket without one as state_bucket"
 ONE_STREAM = "large objects go in one stream each"
 
 
@@ -173,13 +176,29 @@ class Preflight:
                     )
                     return
                 if not (problem := object_problem(answer, bucket)):
-                    yield Finding(mark=Mark.PASSED, tried=tried, said=f"{item.key!r}, bytes 0-0")
+                    yield self._was_read(tried, item, answer)
                     yield self._ask_again(item, answer)
+                    yield self._ask_for_odd_keys()
                     return
                 said = said or f"{item.key!r}: HTTP {answer.status} {answer.error_code}: {problem}"
             yield Finding(mark=Mark.FAILED, tried=tried, said=said)
         except TransferError as error:
             yield _failed(tried, error)
+
+    def _was_read(self, tried: str, item: ObjectMeta, answer: EdgeAnswer) -> Finding:
+        if is_named(answer.headers):
+            return Finding(mark=Mark.PASSED, tried=tried, said=f"{item.key!r}, bytes 0-0")
+        said = (
+            f"{item.key!r} came without its ETag: let the distribution's response headers policy pass ETag on; until then"
+            " objects whose bytes are no proof of themselves fail as SourceUnproven"
+        )
+        return Finding(mark=Mark.WARNED, tried=tried, said=said)
+
+    def _ask_for_odd_keys(self) -> Finding:
+        tried = "does the edge let odd names through"
+        if problem := odd_keys_problem(self._edge.ask, self._object_name):
+            return Finding(mark=Mark.WARNED, tried=tried, said=problem)
+        return _passed(tried)
 
     def _ask_again(self, item: ObjectMeta, first: EdgeAnswer) -> Finding:
         tried = "does the edge cache"
@@ -203,10 +222,15 @@ class Preflight:
             yield _refused(f"list {place}", error, "storage.objects.list", bucket)
             if error.http_status != 403:  # no such bucket, no credentials: what follows would only say it again
                 return
+        if (kept := self._kept(bucket)) is not None:
+            yield kept
+            if kept.mark is Mark.FAILED:
+                return
         tried = f"create {place}/{name}"
         try:
-            bucket.create(name)
-            yield _passed(tried)
+            if kept is None:
+                bucket.create(name)
+                yield _passed(tried)
         except TransferError as error:
             yield _refused(tried, error, "storage.objects.create", bucket)
             return
@@ -225,10 +249,32 @@ class Preflight:
             yield refused
         tried = f"delete {place}/{name}"
         try:
-            bucket.delete(name)
-            yield _passed(tried)
+            if kept is None:
+                bucket.delete(name)
+                yield _passed(tried)
+        except DestinationHeld as error:
+            said = f"{error.message}: {ANOTHER_BUCKET}; {name} stays there until then"
+            yield Finding(mark=Mark.FAILED, tried=tried, said=said)
         except TransferError as error:
             yield _refused(tried, error, "storage.objects.delete", bucket)
+
+    def _kept(self, bucket: BucketProbe) -> Finding | None:
+        """What keeps objects from being replaced and deleted: fatal for a run's records, and for objects a thing to know.
+
+        Asked before anything is created, since that would stay. None where nothing keeps them.
+        """
+        try:
+            kept_by = bucket.kept_by()
+        except TransferError as error:
+            return _failed(f"look at gs://{bucket.bucket}", error)
+        if not kept_by:
+            return None
+        tried = f"replace and delete in gs://{bucket.bucket}"
+        if bucket is self._buckets[-1]:  # where the records are
+            said = f"{kept_by} keeps a run's own records from being replaced and deleted: {ANOTHER_BUCKET}"
+            return Finding(mark=Mark.FAILED, tried=tried, said=said)
+        said = f"{kept_by}: what is there already can be neither replaced nor deleted; creating was not tried, it would stay"
+        return Finding(mark=Mark.WARNED, tried=tried, said=said)
 
     def _publish(self, topic: TopicProbe) -> Finding:
         """Asked, not tried: a message that was published would be there."""

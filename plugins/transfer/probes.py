@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from transfer.edge_answer import EdgeAnswer
+from transfer.edge_answers import EdgeAnswer
 from transfer.model import ObjectMeta
 from transfer.ports import SourceKey
 
@@ -63,6 +63,9 @@ class BucketProbe(Protocol):
 
     def list(self) -> str:
         """List one object; the server's `Date`."""
+
+    def kept_by(self) -> str:
+        """What keeps its objects from being replaced or deleted, in words; empty where nothing shows that anything does."""
 
     def create(self, name: str) -> None:
         """Store an empty object."""

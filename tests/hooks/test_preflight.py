@@ -18,7 +18,7 @@ from google.cloud import pubsub_v1, storage
 from hooks.probes import CloudfrontProbe, GcsProbe, PubSubProbe, S3Probe, SourceListProbe
 from hooks.source import SourceList
 from inventories import Row, put_inventory
-from localcloud.edge import EdgeServer
+from localcloud.edge import EdgeServer, ErrorPage, Settings
 from localcloud.faults import Fault
 from localcloud.gcs import GcsServer
 from localcloud.pubsub import PubSubServer
@@ -190,7 +190,7 @@ def only(findings: list[Finding], mark: Mark) -> Finding:
 def test_all_is_well(rig: Rig) -> None:
     before = rig.pubsub.requests().get("Publish OK", 0)
     findings = rig.check()
-    assert marks(findings) == "✓" * 10
+    assert marks(findings) == "✓" * 11
     assert [str(finding) for finding in findings][
         1
     ] == "✓ read through the edge with connection 'c': 'a/b c', bytes 0-0"
@@ -222,7 +222,7 @@ def test_what_stands_in_place_of_a_listing_is_tried_too(rig: Rig) -> None:
     rig.storage.bucket(RECORDS).blob("keys.csv").upload_from_string("key\na/b c\na/gone\n")
     for uri in (inventory, f"gs://{RECORDS}/keys.csv"):
         findings = rig.check(source_list=uri)
-        assert marks(findings) == "✓" * 11
+        assert marks(findings) == "✓" * 12
         assert findings[1].tried == f"read {uri}"
     for uri, said in (
         (other, "is an inventory of 'other', and source_bucket is 'preflight-source': name its own"),
@@ -251,8 +251,53 @@ def test_what_stands_in_place_of_a_listing_is_tried_too(rig: Rig) -> None:
 def test_another_bucket_for_the_records_is_tried_too(rig: Rig) -> None:
     rig.buckets = (DESTINATION, RECORDS)
     findings = rig.check()
-    assert marks(findings) == "✓" * 14
+    assert marks(findings) == "✓" * 15
     assert sum(RECORDS in str(finding) for finding in findings) == 4
+
+
+def keep(rig: Rig, bucket: str, changes: dict) -> None:
+    rig.storage._connection.api_request(method="PATCH", path=f"/b/{bucket}", data=changes)
+
+
+@pytest.mark.parametrize("is_shown", [True, False])
+@pytest.mark.parametrize(
+    "policy",
+    [{"retentionPolicy": {"retentionPeriod": "3600"}}, {"defaultEventBasedHold": True}],
+    ids=["policy", "hold"],
+)
+def test_a_bucket_that_keeps_what_it_has_can_have_no_records(rig: Rig, policy: dict, is_shown: bool) -> None:
+    """Where the account may not look at the bucket, an object of it shows the same."""
+    rig.buckets = (DESTINATION, RECORDS)
+    if not is_shown:
+        refuse(rig.gcs, r"GET /storage/v1/b/[^/]*\?fields", 403)
+    keep(rig, RECORDS, policy)
+    blob = rig.storage.bucket(RECORDS).blob("there")
+    blob.upload_from_string(b"x")
+    try:
+        finding = only(rig.check(), Mark.FAILED)
+        assert finding.tried == f"replace and delete in gs://{RECORDS}"
+        assert "name a bucket without one as state_bucket" in finding.said
+        assert rig.left_behind() == ["there"]
+        keep(rig, DESTINATION, policy)
+        keep(rig, RECORDS, dict.fromkeys(policy))
+        if is_shown:
+            assert "neither replaced nor deleted" in only(rig.check(), Mark.WARNED).said
+            assert rig.left_behind() == ["there"]
+    finally:
+        rig.gcs.faults.replace([])
+        for bucket in (DESTINATION, RECORDS):
+            keep(rig, bucket, dict.fromkeys(policy))
+        blob.event_based_hold = False
+        blob.patch()
+        blob.delete()
+
+
+def test_an_object_that_nobody_knew_would_stay_is_named(rig: Rig) -> None:
+    held = '{"error": {"message": "held", "errors": [{"reason": "retentionPolicyNotMet"}]}}'
+    refuse(rig.gcs, "DELETE /storage", 403, held)
+    finding = only(rig.check(), Mark.FAILED)
+    assert finding.said.endswith(f"{NAME} stays there until then")
+    assert "state_bucket" in finding.said
 
 
 def test_an_edge_that_caches_is_a_warning_and_a_stale_copy_is_named(rig: Rig, start_edge) -> None:
@@ -263,6 +308,32 @@ def test_an_edge_that_caches_is_a_warning_and_a_stale_copy_is_named(rig: Rig, st
     assert "CachingDisabled" in finding.said
     rig.client.put_object(Bucket=SOURCE, Key="a/b c", Body=b"replaced")
     assert "its copy of 'a/b c' is stale" in only(rig.check(), Mark.WARNED).said
+
+
+@pytest.mark.parametrize(
+    ("settings", "tried", "said"),
+    [
+        (Settings(blocked=r"\.log$"), "odd names", "not names with '.log'"),
+        (Settings(blocked="<script|union select"), "odd names", "count signed requests instead of blocking"),
+        (Settings(error_pages={404: ErrorPage(status=200, body=b"sorry")}), "odd names", "custom error responses"),
+        (Settings(removed_headers=frozenset({"etag"})), "read through the edge", "came without its ETag"),
+    ],
+)
+def test_what_an_owner_set_on_the_distribution_is_a_warning(
+    rig: Rig, start_edge, settings: Settings, tried: str, said: str
+) -> None:
+    rig.edge = start_edge(settings=settings)
+    rig.cloudfront()
+    found = only(rig.check(), Mark.WARNED)
+    assert tried in found.tried
+    assert said in found.said
+
+
+def test_a_firewall_that_blocks_everything_is_a_failure(rig: Rig, start_edge) -> None:
+    rig.edge = start_edge(settings=Settings(blocked="a"))
+    rig.cloudfront()
+    found = only(rig.check(), Mark.FAILED)
+    assert "web ACL" in found.said
 
 
 @pytest.mark.parametrize(
@@ -279,7 +350,7 @@ def test_the_clock(rig: Rig, ahead_s: float, lifetime_s: int, mark: Mark | None,
     rig.clock_ahead_s = ahead_s + 0.5
     rig.cloudfront(extra={"url_lifetime_s": lifetime_s})
     findings = rig.check()
-    assert marks(findings) == "✓" * 9 + (mark or "✓")
+    assert marks(findings) == "✓" * 10 + (mark or "✓")
     assert re.sub(r"\b(39|41)\b", "40", findings[-1].said).replace("401", "400").find(said) >= 0
     assert not said or findings[-1].said.endswith(": set it by NTP")
 
@@ -323,7 +394,7 @@ FAILURES: list[tuple[str, Callable[[Rig], object], str, str]] = [
         "origin",
         lambda rig: refuse(rig.edge, "GET", 403, "<Error><Code>AccessDenied</Code></Error>"),
         "connection 'c'",
-        "CloudFront refused the signature (AccessDenied)",
+        "HTTP 403 AccessDenied: CloudFront refused the signature",
     ),
     (
         "object forbidden",
@@ -339,7 +410,7 @@ FAILURES: list[tuple[str, Callable[[Rig], object], str, str]] = [
             ]
         ),
         "connection 'c'",
-        "allow s3:GetObject to the distribution in the policy of s3://preflight-source",
+        "allow s3:GetObject to the distribution in the policy of the bucket",
     ),
     (
         "another origin",
@@ -419,7 +490,7 @@ def test_one_object_that_is_refused_does_not_stop_a_run(rig: Rig) -> None:
         rig.client.put_object(Bucket=SOURCE, Key=f"a/x{number}", Body=b"x")
     refuse(rig.s3, f"GET /{SOURCE}/a/b", 404, "<Error><Code>NoSuchKey</Code></Error>")
     findings = rig.check()
-    assert marks(findings) == "✓" * 10
+    assert marks(findings) == "✓" * 11
     assert "'a/x" in findings[1].said
 
 

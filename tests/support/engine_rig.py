@@ -249,9 +249,10 @@ class EngineRig:
         shard_lines: int = 50_000,
         began_at_s: float = 0.0,
     ) -> ListingSummary:
-        after = cursor.after if cursor else ""
+        after, before = (cursor.after, cursor.before) if cursor else ("", "")
+        source = list_objects(self.client, SOURCE, self.naming.source_prefix, after=after, before=before)
         summary = list_and_publish(
-            list_objects(self.client, SOURCE, self.naming.source_prefix, after=after) if planned is None else planned,
+            source if planned is None else planned,
             self.destination_listing().objects(
                 self.naming.destination_prefix,
                 leave_out=STATE_PREFIX,
@@ -265,11 +266,11 @@ class EngineRig:
             listing=listing,
             progress=Progress(),
             stop=self.stop,
+            began_at_s=began_at_s,
             is_planned=planned is not None if is_planned is None else is_planned,
             selection=self.selection,
             cursor=cursor,
             on_cursor=on_cursor,
-            began_at_s=began_at_s,
         )
         self.listed = summary.listed
         return summary

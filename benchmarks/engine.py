@@ -102,6 +102,9 @@ class _GivenQuery:
     def query(self, escaped_prefix: str) -> str:
         return self.text
 
+    def renew(self, escaped_prefix: str, refused: str) -> bool:
+        return False
+
 
 class Engine:
     """Makes the parts of a run as `tests/support/engine_rig.py` and the hooks do."""

@@ -19,6 +19,7 @@ from localcloud.edge.cache import CACHED_ERRORS, Cache, Entry, ttl_s
 from localcloud.edge.conditions import Selection, select
 from localcloud.edge.origin import Origin, OriginAnswer, OriginUnreachable
 from localcloud.edge.policy import Verifier, split_signature
+from localcloud.edge.settings import RateRule, Settings
 from localcloud.faults import FaultPlan
 from localcloud.http1 import ConnectionBroken, Exchange, HttpServer
 
@@ -54,7 +55,8 @@ class EdgeServer:
     caching "optimized" is the managed policy CachingOptimized: no query string reaches the origin or the cache key, and
     objects stay for 24 h or as Cache-Control says, overwritten or not. "disabled" is CachingDisabled with an origin
     request policy that forwards query strings and `x-amz-checksum-mode`. In both, errors of the origin stay for
-    `error_ttl_s` seconds. With `restrict` every request needs a signature by one of `key_pairs` (id to public key PEM).
+    `error_ttl_s` seconds. `settings`, which may be replaced at any time, are its firewall, its error pages and its response
+    headers policy. With `restrict` every request needs a signature by one of `key_pairs` (id to public key PEM).
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class EdgeServer:
         caching: Caching = "disabled",
         error_ttl_s: float = 10,
         faults: FaultPlan | None = None,
+        settings: Settings | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Bind the port. Raises ValueError for a host off loopback, a bad key pair, or restriction without any."""
@@ -80,7 +83,9 @@ class EdgeServer:
         self._verifier = Verifier(key_pairs or {}) if restrict else None
         self._cached = caching == "optimized"
         self._error_ttl_s = error_ttl_s
+        self.settings = settings or Settings()
         self._clock = clock
+        self._rate = RateRule(clock)
         self._via = f"1.1 {secrets.token_hex(16)}.cloudfront.net (CloudFront)"
         self._http = HttpServer(self._handle, host=host, port=port, faults=faults, name="edge")
         self._origin = Origin(
@@ -111,10 +116,22 @@ class EdgeServer:
             request = self._admit(exchange, request_id)
             self._serve(request)
         except errors.EdgeError as error:
-            headers = [*error.headers(), *self._own_headers(request_id, "Error from cloudfront")]
-            exchange.send(error.status, headers, error.body)
+            self._refuse(exchange, error, request_id)
             if error.status == 413:
                 raise ConnectionBroken from error
+
+    def _refuse(self, exchange: Exchange, error: errors.EdgeError, request_id: str) -> None:
+        if not self._send_page(exchange, error.status, request_id):
+            own = self._own_headers(request_id, "Error from cloudfront")
+            exchange.send(error.status, [*self.settings.kept(error.headers()), *own], error.body)
+
+    def _send_page(self, exchange: Exchange, status: int, request_id: str) -> bool:
+        """Answer an error of this status by a page of the owner's; whether there is one."""
+        page = self.settings.error_pages.get(status)
+        if page is not None:
+            own = self._own_headers(request_id, "Error from cloudfront")
+            exchange.send(page.status, [*self.settings.kept(page.headers), *own], page.body)
+        return page is not None
 
     def _own_headers(self, request_id: str, x_cache: str) -> list[tuple[str, str]]:
         return [("X-Cache", x_cache), ("Via", self._via), ("X-Amz-Cf-Pop", POP), ("X-Amz-Cf-Id", request_id)]
@@ -126,6 +143,9 @@ class EdgeServer:
         if len(url) + len(exchange.query) > MAX_URL_BYTES or head_bytes > MAX_REQUEST_BYTES:
             # "Request and response behavior for Amazon S3 origins": 413 for either, then the connection is closed.
             raise errors.page(413, "Bad request.", "Request header fields too large.", request_id)
+        if self._rate.blocks(exchange.client_ip, self.settings) or self.settings.blocks(exchange.target):
+            said = "We can't connect to the server for this app or website at this time."
+            raise errors.page(403, "Request blocked.", said, request_id)
         if not _TARGET.fullmatch(exchange.target):
             raise errors.page(400, "Bad request.", "The URL is not a path of visible ASCII characters.", request_id)
         if exchange.method not in ("GET", "HEAD"):
@@ -196,7 +216,8 @@ class EdgeServer:
             self._send_answer(request, answer)
 
     def _send_answer(self, request: _Request, answer: OriginAnswer) -> None:
-        headers = [*answer.headers, *self._own_headers(request.request_id, "Miss from cloudfront")]
+        own = self._own_headers(request.request_id, "Miss from cloudfront")
+        headers = [*self.settings.kept(answer.headers), *own]
         pieces = answer.chunks()
         if self._cached and answer.status == 200 and request.exchange.method == "GET":
             life_s = ttl_s(answer.header("cache-control"))
@@ -227,11 +248,14 @@ class EdgeServer:
     def _send_entry(self, request: _Request, entry: Entry, x_cache: str) -> None:
         """Answer from an entry: the whole of it, a range, or what its conditions call for."""
         exchange = request.exchange
+        if self._send_page(exchange, entry.status, request.request_id):
+            return
         whole = Selection(entry.status, 0, entry.length_bytes)
         selection = select(exchange.headers, entry) if entry.status == 200 else whole
         if selection.status >= 400:
             x_cache = "Error from cloudfront"
-        headers = [*entry.headers, *selection.headers, *self._own_headers(request.request_id, x_cache)]
+        own = self._own_headers(request.request_id, x_cache)
+        headers = [*self.settings.kept([*entry.headers, *selection.headers]), *own]
         if age_s := self._cache.age_s(entry):
             headers.append(("Age", str(age_s)))
         if isinstance(entry.body, Path):

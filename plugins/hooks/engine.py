@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from transfer.backends.gcs_sink import GcsSink
     from transfer.backends.gcs_state import GcsListing, GcsState
     from transfer.backends.pubsub import PubSubFailures, PubSubQueue, PubSubRequests
+    from transfer.backends.s3_keys import S3Keys
+    from transfer.backends.sample_readers import SampleReaders
     from transfer.event_log import EventLog
     from transfer.model import ObjectMeta, TransferConfig
     from transfer.mover import ObjectMover, WorkerShare
@@ -28,11 +30,33 @@ if TYPE_CHECKING:
     from transfer.retry import Retrier
 
 
-def source_listing(aws_conn_id: str, bucket: str, prefix: str, *, after: str = "") -> Iterator[ObjectMeta]:
-    """The source bucket's objects under a prefix, behind the key `after` if there is one, in byte order."""
+def source_listing(
+    aws_conn_id: str, bucket: str, prefix: str, *, after: str = "", before: str = ""
+) -> Iterator[ObjectMeta]:
+    """The source bucket's objects under a prefix, behind the key `after` if there is one, in byte order.
+
+    `before` is the key that a listing had just before that one.
+    """
     from transfer.backends.s3_listing import list_objects
 
-    return list_objects(S3SourceHook(aws_conn_id).get_conn(), bucket, prefix, after=after)
+    return list_objects(S3SourceHook(aws_conn_id).get_conn(), bucket, prefix, after=after, before=before)
+
+
+def source_keys(aws_conn_id: str, bucket: str) -> S3Keys:
+    """Asks the source bucket for single keys."""
+    from transfer.backends.s3_files import LANES
+    from transfer.backends.s3_keys import S3Keys
+
+    return S3Keys(S3SourceHook(aws_conn_id).get_conn(connections=LANES), bucket)
+
+
+def sample_reader(aws_conn_id: str, source_bucket: str, gcp_conn_id: str, destination_bucket: str) -> SampleReaders:
+    """Reads both sides for a sample, by other means than those that copy."""
+    from transfer.backends.sample_readers import SampleReaders
+    from transfer.sampling import LANES
+
+    s3 = S3SourceHook(aws_conn_id).get_conn(connections=LANES)
+    return SampleReaders(s3, source_bucket, lambda: GCSSinkHook(gcp_conn_id).get_conn(), destination_bucket)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from hooks.cloudfront import CloudfrontHook
-from hooks.engine import Destination, Messaging
+from hooks.engine import Destination, Messaging, source_keys
 from hooks.pubsub import PubSubQueueHook
 from hooks.s3 import S3SourceHook
 from hooks.source import SourceList
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from google.cloud.pubsub_v1 import PublisherClient
 
     from transfer.backends.gcs_client import GcsClient
-    from transfer.edge_answer import EdgeAnswer
+    from transfer.edge_answers import EdgeAnswer
     from transfer.errors import Stage
+    from transfer.ports import SourceKey
     from transfer.probes import ListedPage
 
 
@@ -37,6 +38,13 @@ class S3Probe:
 
         with _engine_errors(self.conn_id, Stage.LIST):
             return first_page(S3SourceHook(self.conn_id).get_conn(), self.bucket, self.prefix)
+
+    def ask(self, keys: Sequence[str]) -> Sequence[SourceKey]:
+        """Of each key, whether the bucket has it."""
+        from transfer.errors import Stage
+
+        with _engine_errors(self.conn_id, Stage.LIST):
+            return source_keys(self.conn_id, self.bucket).ask(keys)
 
 
 class SourceListProbe:

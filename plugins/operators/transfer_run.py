@@ -146,7 +146,7 @@ class CloseTransferRunOperator(BaseOperator):
         """What stays because of an error goes with a later run."""
         from hooks.engine import Destination
         from transfer.errors import TransferError
-        from transfer.event_log import redact
+        from transfer.plain_text import redact
         from transfer.runs import RunIndex
 
         destination = Destination.of_records(self.gcp_conn_id, self.destination_bucket, run.state_bucket)

@@ -11,12 +11,12 @@
     ├ ObjectError             this object cannot be moved: to the error topic, then ack
     │ ├ SourceNotFound · SourceForbidden · SourceEncrypted · SourceChanged · SourceArchived · SourceUnproven
     │ ├ DestinationConflict · DestinationHeld · DestinationForbidden · DestinationRefused
-    │ ├ InvalidName · TooLarge · InvalidMessage · PoisonMessage
+    │ ├ InvalidName · TooLarge · InvalidMessage · PoisonMessage · UnexpectedError
     │ └ RetriesExhausted      carries `last`, the retryable error that would not go away
     └ FatalError              nothing can be moved: stop, nack, fail the task
       ├ CredentialsRejected · SignatureRejected · EndpointRejected
       ├ BucketMissing · BucketRefused · RunClosed · RunUnknown · SourceListInvalid · PricesInvalid
-      ├ DeletionRefused
+      ├ DeletionRefused · DeletionIncomplete · RecordDamaged
       └ ListingOutOfOrder     a listing that must be sorted is not
 
 `Stopped` is no error: it carries a stop request out of a transfer in flight.
@@ -25,6 +25,8 @@
 from __future__ import annotations
 
 from enum import StrEnum
+
+from transfer.plain_text import one_line
 
 
 class Stage(StrEnum):
@@ -49,6 +51,7 @@ class TransferError(Exception):
         http_status: int | None = None,
         retry_after_s: float | None = None,
     ) -> None:
+        message = one_line(message)  # here, so that nobody can forget it: it may quote a server or a key
         super().__init__(message)
         self.message = message
         self.stage = stage
@@ -177,6 +180,10 @@ class PoisonMessage(ObjectError):
     """Worker after worker died with its message in hand."""
 
 
+class UnexpectedError(ObjectError):
+    """What nobody foresaw went wrong with this object; the message names its type and quotes it."""
+
+
 class RetriesExhausted(ObjectError):
     """A retryable error that outlasted the retries."""
 
@@ -225,6 +232,10 @@ class RunUnknown(FatalError):
     """The earlier run that was named has left no records to go on from."""
 
 
+class RecordDamaged(FatalError):
+    """A record of the run cannot be read: cut short, or overwritten by something else."""
+
+
 class SourceListInvalid(FatalError):
     """The inventory or manifest in place of a listing cannot be read, or names what this run cannot move."""
 
@@ -235,6 +246,10 @@ class PricesInvalid(FatalError):
 
 class DeletionRefused(FatalError):
     """What would be deleted is more than was allowed, or cannot be told for certain. Nothing was deleted."""
+
+
+class DeletionIncomplete(FatalError):
+    """What may be deleted is, and something is left that a person has to see to."""
 
 
 class ListingOutOfOrder(FatalError):

@@ -145,6 +145,8 @@ class SkipReason(StrEnum):
 
 NOT_SELECTED = frozenset({SkipReason.OTHER_NAME, SkipReason.OTHER_SIZE, SkipReason.OTHER_TIME, SkipReason.OTHER_CLASS})
 """What the run's selection leaves out (`transfer/selection.py`)."""
+NEVER_TO_MOVE = frozenset({SkipReason.ARCHIVED, SkipReason.PREFIX_ITSELF, *NOT_SELECTED})
+"""Skipped by the listing, whatever the destination holds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

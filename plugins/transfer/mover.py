@@ -10,14 +10,15 @@ from functools import partial
 
 from transfer.binding import bind
 from transfer.comparison import EVIDENCE_OF, evidence_of, holds, is_as_listed, may_be_bound
+from transfer.containment import EVERYBODYS, of_one_object
 from transfer.errors import (
     CorruptTransfer,
     DestinationConflict,
-    ObjectError,
     RetriesExhausted,
     SinkUnavailable,
     Stage,
     TooLarge,
+    TransferError,
 )
 from transfer.metadata import resource_of
 from transfer.model import (
@@ -38,7 +39,7 @@ from transfer.parted import PartsLane
 from transfer.parts import PartsBoard
 from transfer.ports import GenerationMismatch, ObjectSink, ObjectSource
 from transfer.progress import Progress
-from transfer.proof import SourceDigest, server_md5
+from transfer.proof import SourceDigest, require_identity, server_md5
 from transfer.retry import Retrier
 from transfer.steps import Pause, Step
 from transfer.streamed import Moved, StreamedObject, move_at_once
@@ -96,19 +97,36 @@ class ObjectMover:
         )
 
     def help(self) -> Step[bool]:
-        """Lend a hand with a large object of another lane, if there is one; whether there was. Raises FatalError only."""
+        """Lend a hand with a large object of another lane, if there is one; whether there was. Raises EVERYBODYS only."""
         return self._parts.help()
 
     def move(self, item: ObjectMeta) -> Step[TransferOutcome]:
-        """Copied, Skipped(identical) or Failed. Raises FatalError only."""
+        """Copied, Skipped(identical) or Failed: whatever goes wrong with it is its own. Raises EVERYBODYS only."""
         begun = self._clock()
         self._retrier.reset()
         try:
             outcome = yield from self._move(item, begun)
-        except ObjectError as error:
-            outcome = Failed(failure=failure_of(error, key=item.key, attempts=self._retrier.attempts))
+        except EVERYBODYS:
+            raise
+        except Exception as error:  # noqa: BLE001 - an object's outermost frame
+            outcome = Failed(failure=failure_of(of_one_object(error), key=item.key, attempts=self._retrier.attempts))
         self._progress.settled(outcome)
         return outcome
+
+    def try_source(self, item: ObjectMeta, *, has_patience: bool) -> Step[None]:
+        """Read the first byte of an object, as often as it takes if there is patience. Raises what copying it would."""
+        self._retrier.reset()
+
+        def read() -> Step[None]:
+            stream = yield from self._source.open(item, 0, min(1, item.size_bytes))
+            stream.close()
+
+        yield from self._retrier.call(read) if has_patience else read()
+
+    def try_sink(self) -> Step[None]:
+        """Write a record and remove it. Raises what writing an object would."""
+        self._retrier.reset()
+        yield from self._records.try_out()
 
     def _move(self, item: ObjectMeta, begun: float) -> Step[TransferOutcome]:
         if item.size_bytes > MAX_OBJECT_BYTES:
@@ -139,6 +157,7 @@ class ObjectMover:
         digest = SourceDigest(item, fetched.headers)
         digest.update(fetched.body)
         proof = digest.prove()
+        require_identity(proof, fetched.headers)
         if digest.is_doubtful and (yield from self._source.fetch(item)).body != fetched.body:
             raise CorruptTransfer("read twice, it was not the same", stage=Stage.DOWNLOAD)
         resource = resource_of(item, fetched.headers)
@@ -209,7 +228,7 @@ class ObjectMover:
         )
 
 
-def failure_of(error: ObjectError, *, key: str, attempts: int = 0) -> TransferFailure:
+def failure_of(error: TransferError, *, key: str, attempts: int = 0) -> TransferFailure:
     """The failure record of an error."""
     return TransferFailure(
         key=key,

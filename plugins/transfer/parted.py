@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 
+from transfer.binding import as_announced
+from transfer.containment import EVERYBODYS, of_one_object
 from transfer.errors import (
     CorruptTransfer,
     DestinationConflict,
@@ -18,6 +20,7 @@ from transfer.errors import (
     RetriesExhausted,
     SinkUnavailable,
     Stage,
+    Stopped,
     TransferError,
 )
 from transfer.labels import bound_crc32c
@@ -27,7 +30,7 @@ from transfer.pacing import Pacer
 from transfer.parts import PartsBoard, PartsInHand, layout_of, ranges_to_do
 from transfer.ports import ByteStream, GenerationMismatch, ObjectSink, ObjectSource, UploadGone
 from transfer.progress import Progress
-from transfer.proof import is_encrypted, multipart_etag, source_crc32c
+from transfer.proof import is_encrypted, is_named, multipart_etag, require_identity, source_crc32c
 from transfer.retry import Retrier
 from transfer.steps import Pause, Step
 from transfer.streamed import MAX_RESTARTS, Moved
@@ -81,7 +84,7 @@ class PartsLane:
         self._fetch_bytes = fetch_bytes
 
     def help(self) -> Step[bool]:
-        """Take one range of some object in hand, if there is one; whether there was. Raises FatalError only."""
+        """Take one range of some object in hand, if there is one; whether there was. Raises EVERYBODYS only."""
         taken = self._board.take()
         if taken is None:
             return False
@@ -109,7 +112,9 @@ class PartsLane:
                     last = error.error if isinstance(error, _Anew) else _gone()
                     raise RetriesExhausted(last, restart) from error
                 self._retrier.attempts += 1
-            except (TransferError, GenerationMismatch):
+            except Stopped:
+                raise
+            except Exception:
                 yield from self._give_up(parts)
                 raise
         raise AssertionError("the last restart returns or raises")
@@ -134,6 +139,8 @@ class PartsLane:
                 stream.close()  # this edge knows no ranges, and would send all of it for each of them
                 return None
         try:
+            if stream is not None and not (layout.is_sources_own and not is_encrypted(headers)):
+                require_identity(Proof.CRC32C, headers)  # now and not at the end: these parts cannot make up its ETag
             token = found.token if found else (yield from self._new_upload(item, name, headers))
         except BaseException:
             if stream is not None:
@@ -154,6 +161,7 @@ class PartsLane:
             wants_md5=layout.is_sources_own and not is_encrypted(headers),
             source_crc32c=source_crc32c(headers),
             edge_request_id=headers.get("x-amz-cf-id", ""),
+            is_named=stream is None or is_named(headers),
         )
         if stored:
             log.info("going on with %r: %d of %d parts are stored", name, len(stored), layout.count)
@@ -180,6 +188,8 @@ class PartsLane:
         """Send all parts, look once more, join them."""
         yield from self._send_all(parts, stream)
         is_proven = _has_the_etag(parts)
+        if not is_proven and not parts.is_named:
+            require_identity(Proof.CRC32C, {})
         if parts.wants_md5 and not is_proven:
             yield from self._read_again(parts)
             is_proven = _has_the_etag(parts)
@@ -250,7 +260,9 @@ class PartsLane:
         if (age_s := self._clock() - asked_at_s) > MAX_LOOK_AGE_S:
             raise SinkUnavailable(f"what is at the destination was looked at {age_s:.0f} s ago", stage=Stage.UPLOAD)
         try:
-            return (yield from upload.complete(parts.parts(), parts.source_crc32c))
+            stored = yield from upload.complete(parts.parts(), parts.source_crc32c)
+            yield from as_announced(stored, self._sink)  # another worker began it, and knew what S3 says
+            return stored
         except CorruptTransfer as error:
             raise _Anew(error) from error
 
@@ -299,8 +311,12 @@ class PartsLane:
         error: Exception | None = None
         try:
             yield from self._send(parts, numbers, stream)
-        except (ObjectError, UploadGone, GenerationMismatch) as caught:
+        except EVERYBODYS:
+            raise
+        except (UploadGone, GenerationMismatch) as caught:
             error = caught
+        except Exception as caught:  # noqa: BLE001 - the outermost frame of work for an object of another lane
+            error = of_one_object(caught)
         finally:
             parts.release(error)
 
@@ -313,6 +329,8 @@ class PartsLane:
             nonlocal stream
             if stream is None:
                 stream = yield from self._source.open(parts.item, layout.start(number), end - layout.start(number))
+                if not is_named(stream.headers):
+                    parts.is_named = False
             try:
                 part = yield from upload.put(number, stream, layout.size(number), wants_md5=parts.wants_md5)
             except BaseException:

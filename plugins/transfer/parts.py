@@ -69,6 +69,7 @@ class PartsInHand:
         wants_md5: bool,
         source_crc32c: str,
         edge_request_id: str,
+        is_named: bool = True,
         stored: Mapping[int, StoredPart],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -82,6 +83,8 @@ class PartsInHand:
         self.edge_request_id = edge_request_id
         self.known_generations: frozenset[int] | None = None
         """Of what was replaced before the last look at the destination; None before there was one."""
+        self.is_named = is_named
+        """Whether the edge said of each range of which content it is; without it only the source's ETag is a proof."""
         self._clock = clock
         self._lock = threading.Lock()
         self._stored = dict(stored)
@@ -92,7 +95,7 @@ class PartsInHand:
 
     @property
     def error(self) -> Exception | None:
-        """What ended the work early: an ObjectError, UploadGone or GenerationMismatch."""
+        """What ended the work early: a TransferError, UploadGone or GenerationMismatch."""
         return self._error
 
     @property

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, Protocol
 
+from transfer.errors import TransferError
 from transfer.model import DestinationObject, ObjectMeta, Proof, StoredPart, TransferFailure, TransferRequest
 from transfer.steps import Step
 
@@ -42,7 +44,12 @@ class ObjectSource(Protocol):
         """Exactly `count` bytes from `start` as a stream, likewise checked. The caller closes it."""
 
     def checksum(self, item: ObjectMeta, start: int, count: int) -> Step[str]:
-        """The CRC32C (base64) of those bytes, read once more."""
+        """The CRC32C (base64) of those bytes, read once more. Raises SourceUnproven when nothing says of what they are."""
+
+    def read(
+        self, item: ObjectMeta, start: int, count: int, observe: Callable[[bytes], None]
+    ) -> Step[Mapping[str, str]]:
+        """Read those bytes for `observe` alone; the headers that they came with."""
 
 
 class StreamUpload(Protocol):
@@ -94,6 +101,13 @@ class PartsUpload(Protocol):
 
     def abort(self) -> Step[None]:
         """Give it up, and free its parts."""
+
+
+class Removed(Enum):
+    """Whether a delete found something to delete."""
+
+    NOW = "now"
+    BEFORE = "before"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,7 +190,7 @@ class ObjectSink(Protocol):
     def read(self, name: str) -> Step[bytes | None]:
         """The bytes of a small object, or None."""
 
-    def delete(self, name: str, generation: int | None = None) -> Step[None]:
+    def delete(self, name: str, generation: int | None = None) -> Step[Removed]:
         """Remove an object, if it is at this generation (None: any); one that is gone already is no error.
 
         Raises GenerationMismatch when something else is there.
@@ -269,7 +283,34 @@ class StateEntry:
     name: str
     metadata: Mapping[str, str]
     created_at_s: float = 0.0
-    """By the server's clock; 0 where it is not known."""
+    """By Cloud Storage's clock; 0 where it does not say."""
+
+
+class KeyState(Enum):
+    """What S3 says of one key."""
+
+    THERE = "there"
+    GONE = "gone"
+    UNSURE = "unsure"
+    """It was refused, or no answer came."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceKey:
+    """One key, asked for."""
+
+    state: KeyState
+    last_modified_s: float = 0.0
+    """Of one that is there, by S3's clock."""
+    error: TransferError | None = None
+    """Of one of which nothing can be told, why."""
+
+
+class SourceKeys(Protocol):
+    """Single keys of the source bucket."""
+
+    def ask(self, keys: Sequence[str]) -> Sequence[SourceKey]:
+        """Of each key, whether the bucket has it now. Raises nothing."""
 
 
 class StateStore(Protocol):
@@ -282,6 +323,9 @@ class StateStore(Protocol):
 
     def read(self, name: str) -> bytes:
         """A record's bytes."""
+
+    def created_at_s(self, name: str) -> float:
+        """When a record was stored, by Cloud Storage's clock; 0 where it does not say."""
 
     def entries(self, prefix: str) -> Iterator[StateEntry]:
         """The records whose relative names begin with the prefix, in byte order."""

@@ -12,11 +12,21 @@ from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 
-from transfer.edge_answer import EdgeAnswer, edge_problem, object_problem
-from transfer.errors import DestinationHeld, RetryableError, TokenRefused, TransferError
+from transfer.edge_answers import EdgeAnswer, edge_problem, object_problem
+from transfer.errors import (
+    CredentialsRejected,
+    DestinationForbidden,
+    DestinationHeld,
+    RetryableError,
+    TokenRefused,
+    TransferError,
+)
 from transfer.listing import ARCHIVE_CLASSES
 from transfer.model import ObjectMeta
+from transfer.odd_keys import odd_keys_problem
+from transfer.ports import KeyState, SourceKey
 from transfer.probes import BucketProbe, EdgeProbe, SourceListProbe, SourceProbe, TopicProbe
+from transfer.proof import is_named
 
 SKEW_WORTH_A_WORD_S = 30.0
 MAX_SKEW_S = 300.0
@@ -66,6 +76,7 @@ class Preflight:
         buckets: the destination bucket, and the state bucket if it is another one.
         topics: for requests and for failures.
         object_name: a name under the state prefix that nobody else uses.
+        deletes: whether what the source does not have is to be deleted, which S3 is asked about key by key.
         clock: Unix time in seconds.
     """
 
@@ -78,10 +89,12 @@ class Preflight:
         topics: Sequence[TopicProbe],
         object_name: str,
         source_list: SourceListProbe | None = None,
+        deletes: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._source = source
         self._source_list = source_list
+        self._deletes = deletes
         self._edge = edge
         self._buckets = buckets
         self._topics = topics
@@ -99,6 +112,8 @@ class Preflight:
         else:
             finding, objects = self._list_source(self._source)
             yield finding
+            if self._deletes and finding.mark is Mark.PASSED:
+                yield self._ask_source(self._source, objects)
         if self._source_list is not None:
             yield self._read_list(self._source_list)
         yield from self._read(objects)
@@ -126,6 +141,26 @@ class Preflight:
         said = "" if page.objects else "nothing there"
         return Finding(mark=Mark.PASSED, tried=tried, said=said), page.objects
 
+    def _ask_source(self, source: SourceProbe, objects: Sequence[ObjectMeta]) -> Finding:
+        """Keys that are listed and one that is not: only who gets both answers can tell what is gone."""
+        tried = f"ask s3://{source.bucket} for single keys, as is done before a copy is deleted"
+        listed = [item.key for item in objects[:TRIED_OBJECTS]]
+        try:
+            *answers, absent = source.ask([*listed, f"{source.prefix}{self._object_name}"])
+        except TransferError as error:
+            return _failed(tried, error)
+        there = any(answer.state is KeyState.THERE for answer in answers)
+        if listed and not there:
+            said = f"{listed[0]!r} was listed, and S3 does not give it back when it is asked for it"
+            return _doubted(tried, said, answers)
+        if absent.state is KeyState.THERE:
+            said = "it says that it has a key which nobody has written, so nothing could ever be deleted: check the endpoint"
+            return Finding(mark=Mark.FAILED, tried=tried, said=said)
+        if absent.state is KeyState.UNSURE:
+            said = "of a key that is not there S3 says so only to who may also list (s3:ListBucket on the bucket)"
+            return _doubted(tried, said, [absent])
+        return _passed(tried)
+
     def _read(self, objects: Sequence[ObjectMeta]) -> Iterator[Finding]:
         """One byte of a listed object, and where there is none, of one that is not there: the edge then still answers."""
         tried = f"read through the edge with connection {self._edge.conn_id!r}"
@@ -148,13 +183,29 @@ class Preflight:
                     )
                     return
                 if not (problem := object_problem(answer, bucket)):
-                    yield Finding(mark=Mark.PASSED, tried=tried, said=f"{item.key!r}, bytes 0-0")
+                    yield self._was_read(tried, item, answer)
                     yield self._ask_again(item, answer)
+                    yield self._ask_for_odd_keys()
                     return
                 said = said or f"{item.key!r}: HTTP {answer.status} {answer.error_code}: {problem}"
             yield Finding(mark=Mark.FAILED, tried=tried, said=said)
         except TransferError as error:
             yield _failed(tried, error)
+
+    def _was_read(self, tried: str, item: ObjectMeta, answer: EdgeAnswer) -> Finding:
+        if is_named(answer.headers):
+            return Finding(mark=Mark.PASSED, tried=tried, said=f"{item.key!r}, bytes 0-0")
+        said = (
+            f"{item.key!r} came without its ETag: let the distribution's response headers policy pass ETag on; until then"
+            " objects whose bytes are no proof of themselves fail as SourceUnproven"
+        )
+        return Finding(mark=Mark.WARNED, tried=tried, said=said)
+
+    def _ask_for_odd_keys(self) -> Finding:
+        tried = "does the edge let odd names through"
+        if problem := odd_keys_problem(self._edge.ask, self._object_name):
+            return Finding(mark=Mark.WARNED, tried=tried, said=problem)
+        return _passed(tried)
 
     def _ask_again(self, item: ObjectMeta, first: EdgeAnswer) -> Finding:
         tried = "does the edge cache"
@@ -300,8 +351,15 @@ def _failed(tried: str, error: TransferError) -> Finding:
     return Finding(mark=Mark.FAILED, tried=tried, said=error.message, is_passing=is_passing)
 
 
+def _doubted(tried: str, said: str, answers: Iterable[SourceKey]) -> Finding:
+    errors = [answer.error for answer in answers if answer.error]
+    is_passing = bool(errors) and all(isinstance(error, RetryableError) for error in errors)
+    why = f" ({errors[0].message})" if errors else ""
+    return Finding(mark=Mark.FAILED, tried=tried, said=f"{said}{why}", is_passing=is_passing)
+
+
 def _refused(tried: str, error: TransferError, permission: str, bucket: BucketProbe) -> Finding:
-    if error.http_status != 403 or isinstance(error, RetryableError):
+    if error.http_status != 403 or not isinstance(error, DestinationForbidden | CredentialsRejected):
         return _failed(tried, error)
     said = (
         f"Cloud Storage answered 403: grant {permission} on gs://{bucket.bucket} (roles/storage.objectUser) to the"

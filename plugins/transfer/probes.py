@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from transfer.edge_answer import EdgeAnswer
+from transfer.edge_answers import EdgeAnswer
 from transfer.model import ObjectMeta
+from transfer.ports import SourceKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,9 @@ class SourceProbe(Protocol):
 
     def first_page(self) -> ListedPage:
         """The first objects under the prefix, in one request."""
+
+    def ask(self, keys: Sequence[str]) -> Sequence[SourceKey]:
+        """Of each key, whether the bucket has it."""
 
 
 class SourceListProbe(Protocol):

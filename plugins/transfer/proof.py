@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 
 from transfer.comparison import is_md5
-from transfer.errors import CorruptTransfer, Stage
+from transfer.errors import CorruptTransfer, SourceUnproven, Stage
 from transfer.model import MAX_PART_BYTES, MAX_PARTS, MIN_PART_BYTES, ObjectMeta, Proof
 
 MIB = 1024 * 1024
@@ -48,6 +48,24 @@ _MULTIPART_ETAG = re.compile(r"([0-9a-f]{32})-([1-9][0-9]{0,4})")
 def server_md5(item: ObjectMeta, headers: Mapping[str, str]) -> str:
     """The MD5 that the object must have, hexadecimal; empty where the ETag is not one."""
     return item.etag if is_md5(item.etag) and not is_encrypted(headers) else ""
+
+
+def is_named(headers: Mapping[str, str]) -> bool:
+    """Whether the answer says of which content its bytes are. A response headers policy can take the ETag away."""
+    return bool(headers.get("etag", "").strip())
+
+
+def require_identity(proof: Proof, headers: Mapping[str, str]) -> None:
+    """Raises SourceUnproven when neither the answer nor its bytes show that they are of what was listed.
+
+    A CRC32C of S3's in the same answer shows that they arrived as they were sent, and not that they were to be.
+    """
+    if proof is Proof.CRC32C and not is_named(headers):
+        raise SourceUnproven(
+            "the edge sends no ETag, and the bytes give no proof that they are what was listed; let ETag through the"
+            " distribution's response headers policy",
+            stage=Stage.DOWNLOAD,
+        )
 
 
 def source_part_bytes(item: ObjectMeta) -> int | None:
@@ -94,6 +112,11 @@ class SourceDigest:
             self._whole = _WholeEtag()
         elif multipart := _MULTIPART_ETAG.fullmatch(item.etag):
             self._parts = [_PartsEtag(size) for size in likely_part_sizes(item.size_bytes, int(multipart[2]))]
+
+    @property
+    def may_prove(self) -> bool:
+        """Whether the right bytes could prove anything."""
+        return self._whole is not None or bool(self._parts)
 
     def update(self, body: bytes | memoryview) -> None:
         """The next bytes."""

@@ -15,13 +15,12 @@ from transfer.comparison import EVIDENCE_OF, difference, evidence_of
 from transfer.errors import SourceNotFound, Stage
 from transfer.failures import key_bytes
 from transfer.march import march
-from transfer.model import DestinationObject, Evidence, ObjectMeta, SkipReason, TransferFailure
+from transfer.model import NEVER_TO_MOVE, DestinationObject, Evidence, ObjectMeta, SkipReason, TransferFailure
 from transfer.naming import Naming
 from transfer.ports import StateStore
 from transfer.records import UNFINISHED, Manifest, UnboundCopy
 from transfer.report import ArchivedFile, EvidenceTally, FailuresFile, Reasons, ReconciliationReport
 from transfer.verdicts import (
-    NEVER_TO_MOVE,
     UNFINISHED_VERDICTS,
     Pass,
     Verdict,

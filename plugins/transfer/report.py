@@ -11,6 +11,7 @@ from transfer.advice import advice_for
 from transfer.csv_file import CsvFile
 from transfer.model import Evidence, ObjectMeta, SkipReason, TransferFailure
 from transfer.ports import StateStore
+from transfer.sampling import Compared, SampleReport
 from transfer.verdicts import Verdict
 
 REPORT = "report.json"
@@ -54,6 +55,8 @@ class ReconciliationReport:
     """At the destination only, like those extra, but left out by the run's globs: they are never deleted."""
     deleted: int = 0
     """Of those extra; `extra` is as it was before."""
+    deletion: Mapping[str, int] = field(default_factory=dict)
+    """What became of those that were to be deleted, as deleted.csv names it, over all tries of the task."""
     why_not_deleted: str = ""
     """Why nothing was deleted though the run was asked to."""
     republished: int = 0
@@ -69,6 +72,8 @@ class ReconciliationReport:
     """What each claim rests on: objects by claim and `transfer.model.Evidence` (docs/proof.md)."""
     unbound: int = 0
     """Of those matched, how many bear no proof of their own, so that only the ledger shows what they hold."""
+    sample: SampleReport | None = None
+    """What reading a share of those matched back from both sides came to (`verify_sample`)."""
 
     @property
     def is_empty(self) -> bool:
@@ -77,8 +82,9 @@ class ReconciliationReport:
 
     @property
     def is_green(self) -> bool:
-        """Whether every listed object is matched, or skipped with a reason."""
-        return self.listed == self.matched + self.skipped and (self.allows_empty or not self.is_empty)
+        """Whether every listed object is matched, or skipped with a reason, and no sample says otherwise."""
+        is_complete = self.listed == self.matched + self.skipped and (self.allows_empty or not self.is_empty)
+        return is_complete and (self.sample is None or self.sample.is_clean)
 
     def why_red(self, *, was_moved: bool) -> str:
         """One sentence; empty for a green one. `was_moved` is whether the run was to move anything."""
@@ -88,6 +94,11 @@ class ReconciliationReport:
             said.append(f"{unfinished:,} of {self.listed:,} objects {how}")
         if self.is_empty and not self.allows_empty:
             said.append(nothing_to_copy(self.listed))
+        if self.sample is not None and not self.sample.is_clean:
+            examples = ", ".join(
+                f"{example.key!r:.80} ({example.end}{_where(example)})" for example in self.sample.examples[:SAMPLES]
+            )
+            said.append(f"of the sample {self.sample}; {examples}; sample.csv beside the report names all of them")
         return "; ".join(said)
 
     @property
@@ -97,7 +108,7 @@ class ReconciliationReport:
 
     def to_dict(self) -> dict[str, object]:
         """As report.json holds it."""
-        return asdict(self)
+        return asdict(self) | {"sample": self.sample.to_dict() if self.sample else None}
 
     @classmethod
     def decode(cls, body: bytes) -> ReconciliationReport:
@@ -107,7 +118,12 @@ class ReconciliationReport:
             Reason(**item | {"verdict": Verdict(item["verdict"]), "samples": tuple(item["samples"])})
             for item in fields.pop("reasons")
         )
-        return cls(**fields, reasons=tuple(reasons))
+        sample = fields.pop("sample", None)
+        return cls(**fields, reasons=tuple(reasons), sample=SampleReport.of(sample) if sample else None)
+
+
+def _where(example: Compared) -> str:
+    return "" if example.first_differing_byte is None else f" from byte {example.first_differing_byte:,} on"
 
 
 def nothing_to_copy(listed: int) -> str:

@@ -8,8 +8,7 @@
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from transfer.ports import StateStore
@@ -30,16 +29,22 @@ class RunEntry:
     run: str
     """The name of its folder."""
     opened_at_s: int
+    """By the clock of the machine that opened it. It only puts runs in order: preflight refuses a clock 5 minutes off."""
+    written_at_s: float
+    """By Cloud Storage's clock; 0 where it does not say."""
     is_closed: bool
+
+    def is_abandoned(self, now_s: float) -> bool:
+        """Whether a run that is not closed will not go on. No machine's clock makes a living run look dead."""
+        return bool(self.written_at_s) and now_s - self.written_at_s > ABANDONED_S
 
 
 class RunIndex:
     """The runs of one DAG. `state` is the store of the whole state prefix. Use from one thread."""
 
-    def __init__(self, state: StateStore, dag: str, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, state: StateStore, dag: str) -> None:
         self._state = state
         self._prefix = f"runs/{dag}/"
-        self._clock = clock
 
     def open(self, run: str, opened_at_s: float) -> None:
         """Put a run on record."""
@@ -63,16 +68,17 @@ class RunIndex:
     def old(self, keep: int) -> list[str]:
         """The folders of all but the newest `keep` runs, oldest first.
 
-        A run that has not been closed is not among them, unless it is older than ABANDONED_S.
+        A run that has not been closed is not among them, unless its entry is older by ABANDONED_S than the newest of all.
         """
         newest: dict[str, RunEntry] = {}
         for entry in self.entries():  # a run that was opened again has several
             newest.pop(entry.run, None)
             newest[entry.run] = entry
+        now_s = _now_s(newest.values())
         return [
             entry.run
             for entry in list(newest.values())[: max(0, len(newest) - keep)]
-            if entry.is_closed or self._clock() - entry.opened_at_s > ABANDONED_S
+            if entry.is_closed or entry.is_abandoned(now_s)
         ]
 
     def remove(self, run: str) -> None:
@@ -89,13 +95,18 @@ class RunIndex:
         self._state.write(name, b"", content_type="text/plain", metadata={CLOSED: "yes" if is_closed else "no"})
 
 
-def open_runs(state: StateStore, *, clock: Callable[[], float] = time.time) -> set[str]:
+def open_runs(state: StateStore) -> set[str]:
     """The folders of the runs of all DAGs that may still go on: opened, and neither closed nor abandoned."""
     last: dict[str, RunEntry] = {}
     for entry in _entries(state, "runs/"):
         last[entry.run] = max(last.get(entry.run, entry), entry, key=lambda known: known.opened_at_s)
-    now_s = clock()
-    return {entry.run for entry in last.values() if not entry.is_closed and now_s - entry.opened_at_s <= ABANDONED_S}
+    now_s = _now_s(last.values())
+    return {entry.run for entry in last.values() if not (entry.is_closed or entry.is_abandoned(now_s))}
+
+
+def _now_s(entries: Iterable[RunEntry]) -> float:
+    """By Cloud Storage's clock, when the newest of them was written: whoever asks has just written one."""
+    return max((entry.written_at_s for entry in entries), default=0.0)
 
 
 def _entries(state: StateStore, prefix: str) -> Iterator[RunEntry]:
@@ -105,5 +116,6 @@ def _entries(state: StateStore, prefix: str) -> Iterator[RunEntry]:
                 name=entry.name,
                 run=match["run"],
                 opened_at_s=int(match["opened_at_s"]),
+                written_at_s=entry.created_at_s,
                 is_closed=entry.metadata.get(CLOSED) == "yes",
             )

@@ -10,12 +10,20 @@ import logging
 from dataclasses import dataclass
 
 from transfer.binding import as_announced
-from transfer.errors import CorruptTransfer, RetriesExhausted, SinkUnavailable, Stage, TransferError
+from transfer.errors import (
+    CorruptTransfer,
+    RetriesExhausted,
+    SinkUnavailable,
+    SourceUnproven,
+    Stage,
+    Stopped,
+    TransferError,
+)
 from transfer.metadata import resource_of
 from transfer.model import DestinationObject, ObjectMeta, Proof
-from transfer.ports import ByteStream, GenerationMismatch, ObjectSink, ObjectSource, StreamUpload, UploadGone
+from transfer.ports import ByteStream, ObjectSink, ObjectSource, StreamUpload, UploadGone
 from transfer.progress import Progress
-from transfer.proof import SourceDigest, server_md5
+from transfer.proof import SourceDigest, is_named, require_identity, server_md5
 from transfer.retry import Retrier
 from transfer.steps import Step
 from transfer.uploads import OpenUpload, UploadKind, UploadRecords, take_up
@@ -53,10 +61,32 @@ def proven(
         yield from sink.remove(stored, error.message)
         raise
     if digest.is_doubtful:
-        again = yield from source.checksum(item, 0, item.size_bytes)
+        try:
+            again = yield from source.checksum(item, 0, item.size_bytes)
+        except SourceUnproven as error:
+            yield from sink.remove(stored, error.message)
+            raise
         if again != stored.crc32c:
             yield from sink.remove(stored, f"read once more, its CRC32C is {again} and not {stored.crc32c}")
     return proof
+
+
+def open_named(item: ObjectMeta, source: ObjectSource, count: int) -> Step[ByteStream]:
+    """The object's first `count` bytes, known to be of what was listed, or to be known so before anything is visible.
+
+    Where the edge sends no ETag, and no MD5 could be announced to Cloud Storage, the bytes are read once beforehand: what
+    is stored must not be taken back, since it may have replaced something. Raises SourceUnproven when they prove nothing.
+    """
+    stream = yield from source.open(item, 0, count)
+    headers = stream.headers
+    if is_named(headers) or server_md5(item, headers):
+        return stream
+    stream.close()
+    digest = SourceDigest(item, headers)
+    if digest.may_prove:
+        yield from source.read(item, 0, item.size_bytes, digest.update)
+    require_identity(digest.prove(), headers)
+    return (yield from source.open(item, 0, count))
 
 
 def move_at_once(
@@ -72,7 +102,7 @@ def move_at_once(
         if digest is not None:
             digest.update(data)
 
-    stream = yield from source.open(item, 0, item.size_bytes)
+    stream = yield from open_named(item, source, item.size_bytes)
     try:
         headers = stream.headers
         md5 = server_md5(item, headers)
@@ -124,7 +154,9 @@ class StreamedObject:
         try:
             yield from self._take_up()
             moved = yield from self._retrier.call(self._attempt, lambda: self._furthest_bytes)
-        except (TransferError, GenerationMismatch):
+        except Stopped:
+            raise
+        except Exception:
             yield from self._give_up()
             raise
         finally:
@@ -173,7 +205,10 @@ class StreamedObject:
 
     def _send(self, start: int, count: int) -> Step[int | DestinationObject]:
         self._is_opening = True
-        stream = yield from self._source.open(self._item, start, count)
+        if self._upload is None:
+            stream = yield from open_named(self._item, self._source, count)
+        else:
+            stream = yield from self._source.open(self._item, start, count)
         self._is_opening = False
         try:
             if self._upload is None:

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 
 from transfer.errors import InvalidMessage, ObjectError, RetryableError, RunClosed, Stage, TransferError
+from transfer.messages import UNREADABLE, why_unreadable
 from transfer.model import ObjectMeta, StoredPart
 from transfer.ports import GenerationMismatch, ObjectSink
 from transfer.retry import Retrier
@@ -90,8 +91,8 @@ class OpenUpload:
             if not all(type(text) is str for text in texts) or not all(type(number) is int for number in numbers):
                 raise ValueError("a field of another kind")
             return upload
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise InvalidMessage(f"not a record of an upload: {error}", stage=Stage.UPLOAD) from error
+        except UNREADABLE as error:
+            raise InvalidMessage(f"not a record of an upload: {why_unreadable(error)}", stage=Stage.UPLOAD) from error
 
 
 class UploadRecords:
@@ -163,6 +164,15 @@ class UploadRecords:
                 yield from self._sink.delete(self._prefix + note)
         except (RetryableError, ObjectError) as error:
             log.info("the record of the upload of %r stays for now: %s", name, error)
+
+    def try_out(self) -> Step[None]:
+        """Write a record of nothing and remove it, to see whether any object can be written. Raises what writing raises."""
+        name = f"{self._prefix}control"
+        yield from self._retrier.call(lambda: self._sink.put(name, b"", {"contentType": "text/plain"}, None))
+        try:
+            yield from self._sink.delete(name)
+        except (RetryableError, ObjectError) as error:  # a hold or a retention period keeps it: it was written
+            log.info("a record stays for now: %s", error)
 
     def _record(self, name: str) -> str:
         return self._prefix + _record_of(name)

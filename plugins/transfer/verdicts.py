@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from transfer.advice import has_second_try
 from transfer.comparison import is_as_listed
-from transfer.model import NOT_SELECTED, DestinationObject, ObjectMeta, SkipReason, TransferFailure
+from transfer.model import NEVER_TO_MOVE, DestinationObject, ObjectMeta, SkipReason, TransferFailure
 
 
 class Verdict(StrEnum):
@@ -22,8 +22,6 @@ class Verdict(StrEnum):
     """At the destination only, under a name that the run's globs leave out: none of its business."""
 
 
-NEVER_TO_MOVE = frozenset({SkipReason.ARCHIVED, SkipReason.PREFIX_ITSELF, *NOT_SELECTED})
-"""Skipped by the listing, whatever the destination holds."""
 UNFINISHED_VERDICTS = frozenset({Verdict.FAILED, Verdict.MISSING, Verdict.DIFFERING})
 
 

@@ -18,7 +18,7 @@ from google.cloud import pubsub_v1, storage
 from hooks.probes import CloudfrontProbe, GcsProbe, PubSubProbe, S3Probe, SourceListProbe
 from hooks.source import SourceList
 from inventories import Row, put_inventory
-from localcloud.edge import EdgeServer
+from localcloud.edge import EdgeServer, ErrorPage, Settings
 from localcloud.faults import Fault
 from localcloud.gcs import GcsServer
 from localcloud.pubsub import PubSubServer
@@ -66,10 +66,13 @@ class Rig:
         fields = {"host": self.edge.url, "login": KEY_PAIR_ID, "password": self.private_key} | fields
         self.connect("c", conn_type="cloudfront", **fields)
 
-    def check(self, *, source: S3Probe | None = None, has_source: bool = True, source_list: str = "") -> list[Finding]:
+    def check(
+        self, *, source: S3Probe | None = None, has_source: bool = True, source_list: str = "", deletes: bool = False
+    ) -> list[Finding]:
         preflight = Preflight(
             source=(source or S3Probe("a", SOURCE, self.prefix)) if has_source else None,
             source_list=SourceListProbe(self.source_list(source_list)) if source_list else None,
+            deletes=deletes,
             edge=CloudfrontProbe("c", self.prefix),
             buckets=[GcsProbe("g", bucket) for bucket in self.buckets],
             topics=[PubSubProbe("g", topic, None) for topic in self.topics],
@@ -143,6 +146,38 @@ def refuse(server: S3Server | GcsServer | PubSubServer | EdgeServer, match: str,
     server.faults.replace([Fault(match=match, action="status", status=status, body=body)])
 
 
+def asking(findings: list[Finding]) -> Finding:
+    (finding,) = [finding for finding in findings if "single keys" in finding.tried]
+    return finding
+
+
+def test_deleting_needs_an_answer_of_what_is_there_and_of_what_is_not(rig: Rig) -> None:
+    assert asking(rig.check(deletes=True)).mark is Mark.PASSED
+    assert not any("single keys" in finding.tried for finding in rig.check())
+
+
+@pytest.mark.parametrize(
+    ("match", "status", "said"),
+    [
+        ("HEAD .*/a/", 403, "'a/b c' was listed, and S3 does not give it back .*allow s3:GetObject on arn:aws:s3:::"),
+        ("HEAD ", 404, "'a/b c' was listed, and S3 does not give it back when it is asked for it"),
+        ("HEAD .*edgehaul", 403, r"who may also list \(s3:ListBucket on the bucket\)"),
+        ("HEAD .*edgehaul", 200, "it says that it has a key which nobody has written"),
+    ],
+)
+def test_an_answer_that_tells_nothing(rig: Rig, match: str, status: int, said: str) -> None:
+    refuse(rig.s3, match, status)
+    finding = asking(rig.check(deletes=True))
+    assert finding.mark is Mark.FAILED
+    assert re.search(said, finding.said)
+
+
+def test_an_answer_that_may_come_later(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
+    refuse(rig.s3, "HEAD .*/a/", 503)
+    assert asking(rig.check(deletes=True)).is_passing
+
+
 def marks(findings: list[Finding]) -> str:
     return "".join(finding.mark for finding in findings)
 
@@ -155,7 +190,7 @@ def only(findings: list[Finding], mark: Mark) -> Finding:
 def test_all_is_well(rig: Rig) -> None:
     before = rig.pubsub.requests().get("Publish OK", 0)
     findings = rig.check()
-    assert marks(findings) == "✓" * 10
+    assert marks(findings) == "✓" * 11
     assert [str(finding) for finding in findings][
         1
     ] == "✓ read through the edge with connection 'c': 'a/b c', bytes 0-0"
@@ -187,7 +222,7 @@ def test_what_stands_in_place_of_a_listing_is_tried_too(rig: Rig) -> None:
     rig.storage.bucket(RECORDS).blob("keys.csv").upload_from_string("key\na/b c\na/gone\n")
     for uri in (inventory, f"gs://{RECORDS}/keys.csv"):
         findings = rig.check(source_list=uri)
-        assert marks(findings) == "✓" * 11
+        assert marks(findings) == "✓" * 12
         assert findings[1].tried == f"read {uri}"
     for uri, said in (
         (other, "is an inventory of 'other', and source_bucket is 'preflight-source': name its own"),
@@ -216,7 +251,7 @@ def test_what_stands_in_place_of_a_listing_is_tried_too(rig: Rig) -> None:
 def test_another_bucket_for_the_records_is_tried_too(rig: Rig) -> None:
     rig.buckets = (DESTINATION, RECORDS)
     findings = rig.check()
-    assert marks(findings) == "✓" * 14
+    assert marks(findings) == "✓" * 15
     assert sum(RECORDS in str(finding) for finding in findings) == 4
 
 
@@ -276,6 +311,32 @@ def test_an_edge_that_caches_is_a_warning_and_a_stale_copy_is_named(rig: Rig, st
 
 
 @pytest.mark.parametrize(
+    ("settings", "tried", "said"),
+    [
+        (Settings(blocked=r"\.log$"), "odd names", "not names with '.log'"),
+        (Settings(blocked="<script|union select"), "odd names", "count signed requests instead of blocking"),
+        (Settings(error_pages={404: ErrorPage(status=200, body=b"sorry")}), "odd names", "custom error responses"),
+        (Settings(removed_headers=frozenset({"etag"})), "read through the edge", "came without its ETag"),
+    ],
+)
+def test_what_an_owner_set_on_the_distribution_is_a_warning(
+    rig: Rig, start_edge, settings: Settings, tried: str, said: str
+) -> None:
+    rig.edge = start_edge(settings=settings)
+    rig.cloudfront()
+    found = only(rig.check(), Mark.WARNED)
+    assert tried in found.tried
+    assert said in found.said
+
+
+def test_a_firewall_that_blocks_everything_is_a_failure(rig: Rig, start_edge) -> None:
+    rig.edge = start_edge(settings=Settings(blocked="a"))
+    rig.cloudfront()
+    found = only(rig.check(), Mark.FAILED)
+    assert "web ACL" in found.said
+
+
+@pytest.mark.parametrize(
     ("ahead_s", "lifetime_s", "mark", "said"),
     [
         (20, 3600, None, ""),
@@ -289,7 +350,7 @@ def test_the_clock(rig: Rig, ahead_s: float, lifetime_s: int, mark: Mark | None,
     rig.clock_ahead_s = ahead_s + 0.5
     rig.cloudfront(extra={"url_lifetime_s": lifetime_s})
     findings = rig.check()
-    assert marks(findings) == "✓" * 9 + (mark or "✓")
+    assert marks(findings) == "✓" * 10 + (mark or "✓")
     assert re.sub(r"\b(39|41)\b", "40", findings[-1].said).replace("401", "400").find(said) >= 0
     assert not said or findings[-1].said.endswith(": set it by NTP")
 
@@ -333,7 +394,7 @@ FAILURES: list[tuple[str, Callable[[Rig], object], str, str]] = [
         "origin",
         lambda rig: refuse(rig.edge, "GET", 403, "<Error><Code>AccessDenied</Code></Error>"),
         "connection 'c'",
-        "CloudFront refused the signature (AccessDenied)",
+        "HTTP 403 AccessDenied: CloudFront refused the signature",
     ),
     (
         "object forbidden",
@@ -349,7 +410,7 @@ FAILURES: list[tuple[str, Callable[[Rig], object], str, str]] = [
             ]
         ),
         "connection 'c'",
-        "allow s3:GetObject to the distribution in the policy of s3://preflight-source",
+        "allow s3:GetObject to the distribution in the policy of the bucket",
     ),
     (
         "another origin",
@@ -429,7 +490,7 @@ def test_one_object_that_is_refused_does_not_stop_a_run(rig: Rig) -> None:
         rig.client.put_object(Bucket=SOURCE, Key=f"a/x{number}", Body=b"x")
     refuse(rig.s3, f"GET /{SOURCE}/a/b", 404, "<Error><Code>NoSuchKey</Code></Error>")
     findings = rig.check()
-    assert marks(findings) == "✓" * 10
+    assert marks(findings) == "✓" * 11
     assert "'a/x" in findings[1].said
 
 

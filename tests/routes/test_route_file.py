@@ -202,6 +202,19 @@ WRONG = [
         "source.listing: 's3://lists/keys.txt' does not fit here: choose s3:// or gs://, a bucket, and a name",
     ),
     ("prefix: uploads/%Y/%m/%d/", "listing: 's3://lists/%Q.csv'", 8, "source.listing: 's3://lists/%Q.csv' has '%Q'"),
+    (
+        "prefix: photos/dt=%Y-%m-%d/",
+        "prefix: photos/dt=%Y-%m-%d",
+        14,
+        "destination.prefix: destination_prefix 'photos/dt=%Y-%m-%d' takes the place of source_prefix",
+    ),
+    (
+        "prefix: photos/dt=%Y-%m-%d/",
+        "prefix: /photos/%Y-%m-%d/",
+        14,
+        "destination.prefix: destination_prefix '/photos/%Y",
+    ),
+    ("workers: 8", "max_delete_objects: -1", 24, "parameters.max_delete_objects: -1 is out of range: choose 0 or more"),
     ("workers: 8", "delete_extraneous: sure", 24, "parameters.delete_extraneous: 'sure' is none of the choices"),
     ("workers: 8", "exclude: tmp/", 24, "parameters.exclude: 'tmp/' does not fit here: choose nothing or a list"),
     ("workers: 8", "exclude: ['[a']", 24, "parameters.exclude: exclude has '[a', which matches nothing"),
@@ -340,6 +353,22 @@ def test_the_examples_that_come_along_are_sound(read) -> None:
     found = read(f"{head}routes:\n" + re.sub(r"^# ?", "  ", entries, flags=re.MULTILINE))
     assert found.problems == []
     assert [route.name for route in found.routes] == ["photos", "open-data"]
+
+
+@pytest.mark.parametrize("wish", ["list", "delete"])
+@pytest.mark.parametrize(
+    ("source", "destination", "where"),
+    [("prefix: team", "", "line 3, route sound, source.prefix"), ("prefix: t", "prefix: b", "destination.prefix")],
+)
+def test_the_beginning_of_a_name_is_no_folder_to_delete_in(
+    read, source: str, destination: str, where: str, wish: str
+) -> None:
+    text = SOUND.replace("my-source", f"my-source, {source}").replace(
+        "my-destination", f"my-destination, {destination}"
+    )
+    assert read(text).problems == []
+    (problem,) = read(text + f"    parameters: {{delete_extraneous: {wish}}}\n").problems
+    assert where in problem and "delete_extraneous needs a folder" in problem
 
 
 def test_a_part_of_the_source_deletes_nothing(read) -> None:

@@ -25,14 +25,21 @@ from transfer.backends.s3_files import file_error, head_error
 from transfer.errors import (
     BucketMissing,
     CredentialsRejected,
+    EdgeBlocked,
     EndpointRejected,
     FatalError,
+    InvalidName,
     ObjectError,
     RetryableError,
     RunClosed,
+    SignatureRejected,
     SinkUnavailable,
+    SourceArchived,
     SourceChanged,
+    SourceEncrypted,
+    SourceForbidden,
     SourceListInvalid,
+    SourceNotFound,
     SourceUnavailable,
     Stage,
     Throttled,
@@ -65,17 +72,90 @@ def test_an_untrusted_certificate_is_fatal_and_a_broken_connection_is_not() -> N
         assert isinstance(curl_error(pycurl.error(number, ""), unavailable=SinkUnavailable, stage=Stage.UPLOAD), kind)
 
 
+S3S = {"x-amz-request-id": "1"}
+
+
 @pytest.mark.parametrize("status", range(300, 600))
 def test_every_http_status_is_mapped(status: int) -> None:
-    answer = answer_of(status)
     for error, passing in (
-        (edge_error(answer, ITEM), (408, 429)),
-        (gcs_error(answer, bucket="b"), (401, 408, 409, 410, 429)),
+        (edge_error(answer_of(status, S3S), ITEM), (408, 429)),
+        (gcs_error(answer_of(status), bucket="b"), (401, 408, 409, 410, 429)),
     ):
         assert isinstance(error, RetryableError | ObjectError | FatalError)
         assert error.http_status == status
         assert str(status) in error.message
         assert isinstance(error, RetryableError) == (status >= 500 or status in passing)
+
+
+KMS_SAID = b"User: x is not authorized to perform: kms:Decrypt on the resource associated with this ciphertext"
+SSE_C_SAID = (
+    b"The object was stored using a form of Server Side Encryption. The correct parameters must be provided to retrieve the"
+    b" object."
+)
+SIGV4_SAID = b"Requests specifying Server Side Encryption with AWS KMS managed keys require AWS Signature Version 4."
+WAF_PAGE = b"""<HTML><HEAD><TITLE>ERROR: The request could not be satisfied</TITLE></HEAD><BODY><H1>403 ERROR</H1>
+<H2>The request could not be satisfied.</H2><HR noshade size="1px">Request blocked.
+We can't connect to the server for this app.<BR clear="all"></BODY></HTML>"""
+
+
+def document(code: str, said: bytes = b"", *, by_s3: bool = True) -> bytes:
+    end = b"<RequestId>R</RequestId><HostId>H</HostId>" if by_s3 else b""
+    return b"<Error><Code>%s</Code><Message>%s</Message>%s</Error>" % (code.encode(), said, end)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (403, document("AccessDenied", b"Access Denied"), SourceForbidden),
+        (403, document("AccessDenied", KMS_SAID), SourceEncrypted),
+        (400, document("KMS.DisabledException", b"k is disabled."), SourceEncrypted),
+        (400, document("KMS.NotFoundException", b"Invalid keyId"), SourceEncrypted),
+        (400, document("KMS.ThrottlingException", b"You have exceeded the rate"), Throttled),
+        (400, document("InvalidRequest", SSE_C_SAID), SourceEncrypted),
+        (400, document("InvalidArgument", SIGV4_SAID), SourceEncrypted),
+        (400, document("InvalidRequest", b"something else"), SourceForbidden),
+        (403, document("InvalidObjectState"), SourceArchived),
+        (404, document("NoSuchBucket"), BucketMissing),
+        (405, document("MethodNotAllowed"), SourceNotFound),
+        (400, document("RequestTimeout"), SourceUnavailable),
+        (503, document("SlowDown"), Throttled),
+        (307, document("TemporaryRedirect"), EndpointRejected),
+    ],
+)
+@pytest.mark.parametrize("headers", [S3S, {}], ids=["as-it-is", "without-s3s-headers"])
+def test_answers_of_s3_through_the_edge(status: int, body: bytes, kind: type, headers: dict[str, str]) -> None:
+    """A response headers policy can take away what only S3's answers bear; their body says it as well."""
+    error = edge_error(answer_of(status, headers, body), ITEM)
+    assert type(error) is kind
+    assert error.message.startswith(f"the edge answered {status} ")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (403, document("AccessDenied", b"Access denied", by_s3=False), SignatureRejected),
+        (403, document("MissingKey", by_s3=False), SignatureRejected),
+        (403, WAF_PAGE, EdgeBlocked),
+        (403, b"", EdgeBlocked),
+        (401, b"", CredentialsRejected),
+        (400, b"Bad request.", SourceForbidden),
+        (404, b"", SourceNotFound),
+        (413, WAF_PAGE, InvalidName),
+        (502, WAF_PAGE, SourceUnavailable),
+        (301, b"", EndpointRejected),
+        (206, b"", SourceForbidden),
+    ],
+)
+def test_answers_of_the_edges_own(status: int, body: bytes, kind: type) -> None:
+    error = edge_error(answer_of(status, {"server": "CloudFront"}, body), ITEM)
+    assert type(error) is kind
+    assert "<" not in error.message
+    assert "\n" not in error.message
+
+
+def test_an_answer_that_no_rule_knows_keeps_its_own_words() -> None:
+    error = edge_error(answer_of(418, {}, b"<h1>I am\na teapot</h1>"), ITEM)
+    assert error.message == "the edge answered 418: I am a teapot"
 
 
 def test_a_cached_error_is_waited_out() -> None:

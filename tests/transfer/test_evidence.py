@@ -8,7 +8,9 @@ from dataclasses import replace
 import pytest
 
 from engine_rig import DESTINATION, SOURCE, EngineRig, fault
+from hooks.selection import selection_of
 from large_objects import MIB, fresh, large_rig, left_behind, listed, put_in_parts
+from transfer.backends.gcs_stored import Capabilities
 from transfer.comparison import difference, evidence_of
 from transfer.model import Copied, Evidence, Failed, Overwrite, SkipReason
 from transfer.passes import round_name
@@ -187,7 +189,7 @@ def test_metadata_that_somebody_changes_meanwhile_stays(rig: EngineRig) -> None:
     assert evidence_of(stored(rig, "k"), item) is Evidence.MULTIPART_ETAG
 
 
-@pytest.mark.parametrize("refusal", [REFUSED, {"status": 405}, {"status": 503}])
+@pytest.mark.parametrize("refusal", [REFUSED, {"status": 405}, {"status": 501}, {"status": 503}])
 def test_a_copy_whose_label_may_not_be_bound_is_right_and_counted_and_copied_again(rig: EngineRig, refusal) -> None:
     put_in_parts(rig, "k", os.urandom(6 * MIB))
     put_in_parts(rig, "k2", os.urandom(6 * MIB))
@@ -199,6 +201,7 @@ def test_a_copy_whose_label_may_not_be_bound_is_right_and_counted_and_copied_aga
     assert report.evidence["copied"] == {"etag-md5": 1, "etag-multipart": 2}
     rig.gcs.faults.replace([])
     assert rig.compare(listing="2").differing == 2, "another run sees the object alone"
+    rig.capabilities = Capabilities()  # of another worker
     again = run(rig, listing="3")
     assert (again.copied, again.unbound, again.skipped) == (2, 0, 1)
 
@@ -304,3 +307,26 @@ def test_metadata_that_alone_changed_is_copied_again(rig: EngineRig) -> None:
     assert run(rig, listing="3").copied == 2
     assert blob(rig, "k").metadata["colour"] == "blue"
     assert rig.compare(listing="4").is_green
+
+
+# Nothing to copy
+
+
+def test_nothing_but_what_no_run_copies_is_no_success(rig: EngineRig) -> None:
+    for key in ("a", "b", "c"):
+        rig.put(key, StorageClass="DEEP_ARCHIVE")
+    rig.put("d.tmp")
+    rig.selection = selection_of({"exclude": '["*.tmp"]'}, now_s=0)
+    try:
+        summary = rig.list()
+        assert (summary.listed, summary.left_out, summary.passed_over, summary.is_empty) == (4, 1, 4, True)
+        report = rig.compare(listing="2")
+        assert (report.skipped, report.is_green) == (4, False)
+        assert "none of the 4 objects listed can be copied" in report.why_red(was_moved=False)
+        assert replace(report, allows_empty=True).is_green
+        rig.put("e")
+        assert not rig.list(listing="3").is_empty
+        assert run(rig, listing="4").is_green
+        assert rig.compare(listing="5").is_green, "mixed with what is there already"
+    finally:
+        rig.selection = None

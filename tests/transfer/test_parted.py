@@ -12,7 +12,7 @@ from engine_rig import DESTINATION, EngineRig, fault
 from large_objects import MIB, PART, arrived, left_behind, listed, put_in_parts, ranges_asked, refused
 from transfer.backends.crc32c import crc32c_of
 from transfer.backends.driving import CurlLoop
-from transfer.model import Copied, Proof
+from transfer.model import Copied, Failed, Proof
 from transfer.mover import WorkerShare
 from transfer.pacing import Pacer
 from transfer.parts import PartsBoard
@@ -179,3 +179,15 @@ def test_records_that_fail_never_fail_the_object(
     assert large.stored(way) == bodies[way]
     assert large.progress.stats().bytes_copied == len(bodies[way])
     assert bool(left_behind(large)) == ("DELETE" in record_request)  # the end of the run sees to that
+
+
+def test_what_nobody_foresaw_in_a_lane_that_helps_fails_the_object_and_leaves_nothing(large, monkeypatch) -> None:
+    def broken(self, part):
+        raise ZeroDivisionError("while a part was added")
+
+    monkeypatch.setattr("transfer.parts.PartsInHand.add", broken)
+    outcome = large.move(listed(large, "parts"), lanes=3)
+    assert isinstance(outcome, Failed)
+    assert outcome.failure.error_code == "UnexpectedError"
+    assert "ZeroDivisionError: while a part was added" in outcome.failure.message
+    assert left_behind(large) == []

@@ -105,7 +105,7 @@ def test_the_empty_prefix_opens_the_distribution_and_nothing_else() -> None:
 def test_a_query_is_cached_and_renewed_at_half_of_its_lifetime() -> None:
     clock = Clock()
     signed: list[str] = []
-    subject = signer(lifetime_s=600, clock=clock, on_signed=signed.append)
+    subject = signer(lifetime_s=600, clock=clock, steady=clock, on_signed=signed.append)
     first = subject.query("a/")
     clock.now_s += 299
     assert subject.query("a/") is first
@@ -118,6 +118,29 @@ def test_a_query_is_cached_and_renewed_at_half_of_its_lifetime() -> None:
     assert subject.query("b/") != second
     assert signed[:2] == [first, second]
     assert len(signed) == 3
+
+
+def test_a_clock_that_is_set_back_does_not_keep_a_signature_alive() -> None:
+    clock, steady = Clock(), Clock()
+    subject = signer(lifetime_s=600, clock=clock, steady=steady)
+    first = subject.query("a/")
+    clock.now_s -= 7200
+    steady.now_s += 301
+    assert subject.query("a/") != first
+
+
+def test_a_refused_signature_is_made_anew_once_for_all_who_met_it() -> None:
+    clock = Clock()
+    signed: list[str] = []
+    subject = signer(clock=clock, steady=lambda: 0.0, on_signed=signed.append)
+    first = subject.query("a/")
+    clock.now_s += 7200  # the machine slept
+    assert subject.renew("a/", first)
+    second = subject.query("a/")
+    assert subject.renew("a/", first)
+    assert subject.query("a/") == second
+    assert signed == [first, second]
+    assert not PublicUrls().renew("a/", "")
 
 
 def test_64_threads_get_one_signature() -> None:

@@ -129,7 +129,7 @@ def _signed(large: EngineRig) -> Iterator[tuple[EngineRig, UrlSigner, _Clock]]:
 
     edge._http._handler = ticking
     edge.start()
-    signer = UrlSigner(edge.url, "K1", private, lifetime_s=60, clock=clock)
+    signer = UrlSigner(edge.url, "K1", private, lifetime_s=60, clock=clock, steady=clock)
     try:
         yield replace(large, edge=edge, authorizer=signer), signer, clock
     finally:
@@ -153,6 +153,9 @@ class _Once:
     def query(self, escaped_prefix: str) -> str:
         return self._query
 
+    def renew(self, escaped_prefix: str, refused: str) -> bool:
+        return False
+
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_signature_that_nobody_renews_is_rejected_by_name(large: EngineRig, way: str) -> None:
@@ -164,3 +167,18 @@ def test_a_signature_that_nobody_renews_is_rejected_by_name(large: EngineRig, wa
         with pytest.raises(SignatureRejected, match="AccessDenied"):
             rig.move(listed(rig, way))
         assert rig.names() == []
+
+
+def test_a_signature_that_ran_out_unnoticed_is_made_anew_once(large: EngineRig, bodies) -> None:
+    """As after a machine slept, or a clock was wrong: the signer takes it for fresh, and the edge does not."""
+    with _signed(large) as (rig, signer, clock):
+        signer._steady = lambda: 0.0
+        stale = signer.query("")
+        clock.now_s += 3600
+        arrived(rig, "stream", bodies["stream"], rig.move(listed(rig, "stream")))
+        assert signer.query("") != stale
+        clock.now_s += 3600
+        signer._clock = lambda: clock.now_s - 7200
+        with pytest.raises(SignatureRejected):
+            rig.move(listed(rig, "parts"))
+        assert sum(count for kind, count in rig.edge.requests().items() if kind.endswith("403")) == 3

@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import TypeVar
 from urllib.parse import quote
 
 from transfer.backends.crc32c import Crc32c
 from transfer.backends.curl import CurlClient
-from transfer.backends.exchange import Answer
+from transfer.backends.exchange import Answer, at_s
 from transfer.backends.signing import UrlAuthorizer
 from transfer.backends.streams import BUFFER_BYTES, CUT_SHORT, Download
+from transfer.edge_answers import UNKNOWN, EdgeAnswer
 from transfer.errors import (
-    BucketMissing,
     CorruptTransfer,
-    CredentialsRejected,
-    EndpointRejected,
+    EdgeBlocked,
     InvalidName,
+    RetryableError,
     SignatureRejected,
-    SourceArchived,
     SourceChanged,
-    SourceForbidden,
-    SourceNotFound,
     SourceUnavailable,
     Stage,
-    Throttled,
     TransferError,
 )
-from transfer.model import ObjectMeta
+from transfer.model import ObjectMeta, Proof
 from transfer.naming import escape_key
 from transfer.ports import Fetched
+from transfer.proof import require_identity
 from transfer.steps import Pause, Step
 from transfer.streamed import MAX_GET_BYTES
+
+T = TypeVar("T")
 
 MAX_URL_BYTES = 8192
 """CloudFront, "Quotas": request length."""
@@ -39,9 +39,6 @@ ERROR_CACHE_S = 10.0
 """For how long the edge repeats a cached 404 or 5xx (CloudFront, "How CloudFront processes HTTP 4xx and 5xx status codes")."""
 
 READING_PAUSE_S = 0.002
-
-_CODE = re.compile(r"<Code>([A-Za-z0-9]{1,64})</Code>")
-_SIGNATURE_CODES = frozenset({"MissingKey", "InvalidKey", "MalformedSignature", "MalformedPolicy", "AccessDenied"})
 
 
 class EdgeSource:
@@ -73,16 +70,22 @@ class EdgeSource:
         """The whole object in one GET. Raises TransferError for anything but the listed length and ETag."""
         if self._wait_for is not None and (wait_s := self._wait_for(item.size_bytes)) > 0:
             yield Pause(wait_s)
-        answer = yield from self._client.request("GET", self._url(item), max_body_bytes=item.size_bytes)
+        return (yield from self._signed(lambda query: self._fetch(item, query)))
+
+    def _fetch(self, item: ObjectMeta, query: str) -> Step[Fetched]:
+        answer = yield from self._client.request("GET", self._url(item, query), max_body_bytes=item.size_bytes)
         if answer.status != 200:
             raise edge_error(answer, item)
         return _checked(answer, item)
 
     def open(self, item: ObjectMeta, start: int, count: int) -> Step[Download]:
         """A stream of exactly these bytes, its status, length, range and ETag checked. The caller closes it."""
+        return (yield from self._signed(lambda query: self._open(item, start, count, query)))
+
+    def _open(self, item: ObjectMeta, start: int, count: int, query: str) -> Step[Download]:
         is_whole = start == 0 and count == item.size_bytes
         headers = [] if is_whole else [f"Range: bytes={start}-{start + count - 1}"]
-        stream = yield from self._client.open(self._url(item), headers=headers, wait_for=self._wait_for)
+        stream = yield from self._client.open(self._url(item, query), headers=headers, wait_for=self._wait_for)
         try:
             _check_stream(stream, item, start, count)
         except TransferError:
@@ -91,25 +94,50 @@ class EdgeSource:
         return stream
 
     def checksum(self, item: ObjectMeta, start: int, count: int) -> Step[str]:
-        """The CRC32C (base64) of these bytes, read once more, in as many answers as it takes."""
+        """The CRC32C (base64) of these bytes, read once more, in as many answers as it takes.
+
+        Raises SourceUnproven when nothing says of what they are.
+        """
         checksum = Crc32c()
         while (done := checksum.size_bytes) < count:
-            end = min(count, done + MAX_GET_BYTES)
-            stream = yield from self.open(item, start + done, end - done)
-            try:
-                while left := end - checksum.size_bytes:
-                    if data := stream.take(min(left, BUFFER_BYTES)):
-                        checksum.update(data)
-                    elif stream.is_over:
-                        raise stream.error()
-                    else:
-                        yield Pause(READING_PAUSE_S)
-            finally:
-                stream.close()
+            part_bytes = min(MAX_GET_BYTES, count - done)
+            headers = yield from self.read(item, start + done, part_bytes, checksum.update)
+            require_identity(Proof.CRC32C, headers)
         return checksum.text
 
-    def _url(self, item: ObjectMeta) -> str:
+    def read(
+        self, item: ObjectMeta, start: int, count: int, observe: Callable[[bytes], None]
+    ) -> Step[Mapping[str, str]]:
+        """Read these bytes for `observe` alone; the headers that they came with."""
+        stream = yield from self.open(item, start, count)
+        left = count
+        try:
+            while left:
+                if data := stream.take(min(left, BUFFER_BYTES)):
+                    observe(data)
+                    left -= len(data)
+                elif stream.is_over:
+                    raise stream.error()
+                else:
+                    yield Pause(READING_PAUSE_S)
+            return stream.headers
+        finally:
+            stream.close()
+
+    def _signed(self, ask: Callable[[str], Step[T]]) -> Step[T]:
+        """Ask with a signed query; once more with a new one when it is refused. Only a fresh signature's refusal is fatal.
+
+        One that was good may have run out unnoticed: the clock was wrong when it was made, or the machine slept.
+        """
         query = self._authorizer.query(self._escaped_prefix)
+        try:
+            return (yield from ask(query))
+        except SignatureRejected:
+            if not self._authorizer.renew(self._escaped_prefix, query):
+                raise
+        return (yield from ask(self._authorizer.query(self._escaped_prefix)))
+
+    def _url(self, item: ObjectMeta, query: str) -> str:
         if item.version_id:  # a policy whose path ends with * also covers the query
             query = f"versionId={quote(item.version_id, safe='')}{'&' if query else ''}{query}"
         url = f"{self._base_url}/{escape_key(item.key)}"
@@ -124,7 +152,7 @@ class EdgeSource:
 
 
 def _checked(answer: Answer, item: ObjectMeta) -> Fetched:
-    _check_etag(answer, item)
+    _check_identity(answer, item)
     if "content-length" not in answer.headers and len(answer.body) < item.size_bytes:
         raise SourceUnavailable(CUT_SHORT, stage=Stage.DOWNLOAD, http_status=answer.status)
     if not answer.is_complete or len(answer.body) != item.size_bytes:
@@ -137,7 +165,7 @@ def _check_stream(stream: Download, item: ObjectMeta, start: int, count: int) ->
     answer = stream.answer
     if answer.status not in (200, 206):
         raise edge_error(answer, item)
-    _check_etag(answer, item)
+    _check_identity(answer, item)
     length = answer.headers.get("content-length")
     if answer.status == 200:
         if length is not None and length != str(item.size_bytes):
@@ -162,12 +190,24 @@ def _check_stream(stream: Download, item: ObjectMeta, start: int, count: int) ->
         )
 
 
-def _check_etag(answer: Answer, item: ObjectMeta) -> None:
+def _check_identity(answer: Answer, item: ObjectMeta) -> None:
+    """Raises unless this may be what was listed. An answer without an ETag is left to the proof of its bytes."""
+    if EdgeAnswer(status=answer.status, headers=answer.headers).is_error_page:
+        raise edge_error(answer, item)
     etag = answer.headers.get("etag", "").removeprefix("W/").strip('"')
     if etag and etag != item.etag:
         raise SourceChanged(
             f"listed with ETag {item.etag}, but the edge serves {etag}{_from_where(answer)}: replaced since the listing,"
             " or a stale copy; CachingDisabled on the distribution rules out the latter",
+            stage=Stage.DOWNLOAD,
+            http_status=answer.status,
+        )
+    modified = at_s(answer.headers.get("last-modified", ""))
+    if modified is not None and item.last_modified and modified != item.last_modified:
+        when = datetime.fromtimestamp(item.last_modified, UTC)
+        raise SourceChanged(
+            f"listed as modified at {when:%Y-%m-%d %H:%M:%S} UTC, but the edge serves one of"
+            f" {answer.headers['last-modified']}{_from_where(answer)}: its metadata are of another time",
             stage=Stage.DOWNLOAD,
             http_status=answer.status,
         )
@@ -188,50 +228,18 @@ def _from_where(answer: Answer) -> str:
 
 def edge_error(answer: Answer, item: ObjectMeta) -> TransferError:
     """The engine's error for an answer that is not the object asked for."""
-    found = _CODE.search(answer.text)
-    code = found[1] if found else ""
-    status = answer.status
-    said = f"the edge answered {status}{f' {code}' if code else ''}{_from_where(answer)}"
-
-    def error(kind: type[TransferError], message: str = said, retry_after_s: float | None = None) -> TransferError:
-        return kind(message, stage=Stage.DOWNLOAD, http_status=status, retry_after_s=retry_after_s)
-
-    if status == 403:
-        return _forbidden(answer, code, error, said)
-    if code == "NoSuchBucket":
-        return error(BucketMissing, f"{said}: the distribution's origin bucket does not exist")
-    if status == 404:
-        return error(SourceNotFound, f"{said}: deleted since the listing")
-    if status == 416:
-        return error(SourceChanged, f"{said}: shorter than the {item.size_bytes} bytes listed")
-    if status in (413, 414, 431, 494):
-        return error(InvalidName, f"{said}: its URL is too long for the edge")
-    if status == 401:
-        return error(CredentialsRejected, f"{said}: the edge wants another kind of authentication than signed URLs")
-    if status == 429 or code == "SlowDown":
-        return error(Throttled, retry_after_s=_wait_s(answer))
-    if status >= 500 or status == 408:
-        return error(SourceUnavailable, retry_after_s=_wait_s(answer))
-    if 300 <= status < 400:
-        return error(
-            EndpointRejected, f"{said}: it redirects elsewhere; check the distribution's domain and its origin's region"
-        )
-    return error(SourceForbidden, f"{said} for this object")
-
-
-def _forbidden(
-    answer: Answer, code: str, error: Callable[[type[TransferError], str], TransferError], said: str
-) -> TransferError:
-    """S3 and CloudFront both answer 403; only S3's bears a request id of S3's."""
-    if "x-amz-request-id" not in answer.headers and code in _SIGNATURE_CODES:
-        return error(
-            SignatureRejected,
-            f"{said}: CloudFront refuses the URL's signature; check the connection's key pair id and private key, that"
-            " the key is in the distribution's trusted key group, and this machine's clock",
-        )
-    if code == "InvalidObjectState":
-        return error(SourceArchived, f"{said}: archived; restore it first")
-    return error(SourceForbidden, f"{said}: S3 refuses it to the distribution, or it was deleted and may not be listed")
+    told = EdgeAnswer(status=answer.status, headers=answer.headers, text=answer.text)
+    rule = told.rule or UNKNOWN
+    code = f" {told.error_code}" if told.error_code else ""
+    of = f" of the {item.size_bytes} bytes listed" if rule.error is SourceChanged else ""
+    said = f"the edge answered {answer.status}{code}{of}{_from_where(answer)}"
+    is_kept = issubclass(rule.error, RetryableError) and rule.error is not EdgeBlocked  # its own 403s are not cached
+    return rule.error(
+        f"{said}: {told.meaning}" if told.meaning else said,
+        stage=Stage.DOWNLOAD,
+        http_status=answer.status,
+        retry_after_s=_wait_s(answer) if is_kept else None,
+    )
 
 
 def _wait_s(answer: Answer) -> float | None:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import io
-import re
 
 import pycurl
 
 from transfer.backends.exchange import parse_headers
 from transfer.backends.tls import ca_bundle
-from transfer.edge_answer import EdgeAnswer
+from transfer.edge_answers import EdgeAnswer
 
 CONNECT_TIMEOUT_S = 10
 TIMEOUT_S = 30
 MAX_BODY_BYTES = 16 * 1024
-
-_CODE = re.compile(r"<Code>([A-Za-z]{1,64})</Code>")
 
 
 class EdgeUnreachable(Exception):
@@ -60,9 +57,8 @@ def probe_edge(base_url: str, path: str, query: str) -> EdgeAnswer:
         raise EdgeUnreachable(str(error.args[1])) from None
     finally:
         curl.close()
-    code = _CODE.search(body.getvalue().decode("utf-8", "replace"))
     return EdgeAnswer(
         status=status,
-        error_code=code[1] if code else "",
         headers=parse_headers([headers.getvalue()]),
+        text=body.getvalue().decode("utf-8", "replace"),
     )

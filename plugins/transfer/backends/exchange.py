@@ -123,10 +123,16 @@ def parse_headers(lines: Sequence[bytes]) -> dict[str, str]:
     return headers
 
 
+def at_s(text: str) -> int | None:
+    """An HTTP date in seconds since the epoch; None for what is none."""
+    date = _date(text) if text else None
+    return int(date.timestamp()) if date else None
+
+
 def _date(text: str) -> datetime | None:
     try:
         date = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return date if date.tzinfo else date.replace(tzinfo=UTC)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import secrets
 from collections.abc import Callable, Mapping
 
@@ -23,13 +24,17 @@ from transfer.backends.streams import Download
 from transfer.errors import CorruptTransfer, DestinationRefused, Stage
 from transfer.labels import PROOF_KEY, with_proof
 from transfer.model import DestinationObject, Proof
-from transfer.ports import GenerationMismatch, OpenParts, ReplacedVersion
+from transfer.ports import GenerationMismatch, OpenParts, Removed, ReplacedVersion
 from transfer.steps import Step
 
 CREATED = (200, 201)
 """Cloud Storage says 200; what HTTP has for it is 201."""
+NO_SUCH_METHOD = (405, 501)
+"""RFC 9110, sections 15.5.6 and 15.6.2: how a server of another make says that it has no PATCH."""
 MAX_LABELLINGS = 3
 """How often the metadata of an object just written may be changed by somebody else before its label is given up."""
+
+log = logging.getLogger(__name__)
 
 
 class GcsSink:
@@ -176,11 +181,11 @@ class GcsSink:
         """Add the entry that binds a label to its bytes to the metadata of this very generation.
 
         Cloud Storage, "Objects: patch": entries of the metadata that are not named stay. Raises GenerationMismatch when
-        another generation is there.
+        another generation is there. As it is, from a server that cannot do that.
         """
         body = json.dumps({"metadata": {PROOF_KEY: text}}).encode()
         for _ in range(MAX_LABELLINGS):
-            if stored.proof == text:
+            if stored.proof == text or not self._capabilities.patches_metadata:
                 return stored
             condition = f"ifGenerationMatch={stored.generation}"
             if stored.metageneration:  # a server of another make may name none
@@ -191,13 +196,24 @@ class GcsSink:
                     f"{self._client.object_url(stored.name)}?{condition}&fields={OBJECT_FIELDS}",
                     headers=["Content-Type: application/json; charset=UTF-8"],
                     body=body,
+                    accept=(200, 404, *NO_SUCH_METHOD),
                 )
-                return self._described(answer, stored.name)
             except GenerationMismatch:  # its metadata was changed: by a try whose answer was lost, or by somebody else
                 found = yield from self.stat(stored.name)
                 if found is None or found.generation != stored.generation:
                     raise
                 stored = found
+                continue
+            if answer.status == 404:
+                raise GenerationMismatch
+            if answer.status == 200:
+                return self._described(answer, stored.name)
+            self._capabilities.patches_metadata = False
+            log.warning(
+                "this Cloud Storage endpoint changes no metadata (it answered %d): nothing binds the labels of large objects to"
+                " their bytes, and a later run will copy them again",
+                answer.status,
+            )
         raise GenerationMismatch
 
     def read(self, name: str) -> Step[bytes | None]:
@@ -207,10 +223,12 @@ class GcsSink:
         )
         return bytes(answer.body) if answer.status == 200 else None
 
-    def delete(self, name: str, generation: int | None = None) -> Step[None]:
+    def delete(self, name: str, generation: int | None = None) -> Step[Removed]:
         """Remove an object, if the generation (None: any) is there; one that is gone already is no error."""
         condition = "" if generation is None else f"?ifGenerationMatch={generation}"
-        yield from self._client.send("DELETE", f"{self._client.object_url(name)}{condition}", accept=(200, 204, 404))
+        url = f"{self._client.object_url(name)}{condition}"
+        answer = yield from self._client.send("DELETE", url, accept=(200, 204, 404))
+        return Removed.BEFORE if answer.status == 404 else Removed.NOW
 
     def remove(self, stored: DestinationObject, why: str) -> Step[DestinationObject]:
         """Remove an object that is not what it should be, by its generation, and raise CorruptTransfer."""

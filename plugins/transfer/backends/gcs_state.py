@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -12,17 +13,19 @@ from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from transfer.backends.driving import complete
-from transfer.backends.gcs_client import GcsClient, parse_object
+from transfer.backends.gcs_client import GcsClient, parse_object, stored_object
 from transfer.backends.gcs_sink import GcsSink
 from transfer.errors import (
     BucketRefused,
     CredentialsRejected,
     DestinationForbidden,
     DestinationHeld,
+    EndpointRejected,
     InvalidMessage,
     SinkUnavailable,
     Stage,
 )
+from transfer.march import out_of_order
 from transfer.model import DestinationObject
 from transfer.ports import GenerationMismatch, StateEntry
 from transfer.retry import Retrier
@@ -64,16 +67,31 @@ class GcsListing:
             yield StateEntry(name=item["name"], metadata=item.get("metadata") or {}, created_at_s=created_at_s)
 
     def _items(self, prefix: str, fields: str, *, start: str = "") -> Iterator[dict[str, Any]]:
+        last, seen = "", set[str]()
         query = {"prefix": prefix, "maxResults": str(PAGE_ITEMS), "fields": f"items({fields}),nextPageToken"}
         if start:
             query["startOffset"] = start
         while True:
             url = f"{self._client.objects_url}?{urlencode(query)}"
             page = complete(self._retrier.call(partial(self._page, url)), self._stop)
-            yield from page.get("items", [])
+            items = page.get("items", [])
+            for item in items:
+                name = item["name"]
+                if not name.startswith(prefix):
+                    raise self._rejected(f"it gave {name!r}, which is not under the prefix {prefix!r}")
+                if name <= last:
+                    raise out_of_order("destination listing", name, last)
+                last = name
+                yield item
             if not (token := page.get("nextPageToken")):
                 return
+            if token in seen:  # pages without items may follow each other, but not go round in a circle
+                raise self._rejected("it goes on, it says, but not where")
+            seen = {token} if items else {*seen, token}
             query["pageToken"] = token
+
+    def _rejected(self, why: str) -> EndpointRejected:
+        return EndpointRejected(f"listing gs://{self._client.bucket}: {why}", stage=Stage.RECONCILE)
 
     def _page(self, url: str) -> Step[dict[str, Any]]:
         answer = yield from self._client.send("GET", url)
@@ -124,6 +142,15 @@ class GcsState:
         if answer.status == 404:
             raise InvalidMessage(f"the record gs://{self._client.bucket}/{name} is gone", stage=Stage.RECONCILE)
         return bytes(answer.body)
+
+    def created_at_s(self, name: str) -> float:
+        """When a record was stored, by Cloud Storage's clock; 0 where it does not say, so that nothing counts as older."""
+        return self._do(name, lambda: self._created_at_s(self._prefix + name))
+
+    def _created_at_s(self, name: str) -> Step[float]:
+        answer = yield from self._client.send("GET", f"{self._client.object_url(name)}?fields=name,timeCreated")
+        stored = stored_object(answer, bucket=self._client.bucket, name=name)
+        return stored.created_at_s if math.isfinite(stored.created_at_s) else 0.0
 
     def _do(self, name: str, step: Callable[[], Step[T]]) -> T:
         """A record is every object's affair: what would be refused for one object ends the task."""

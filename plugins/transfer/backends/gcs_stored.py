@@ -17,12 +17,14 @@ log = logging.getLogger(__name__)
 class Capabilities:
     """What a server has turned out not to do, so that it is not relied upon again. Shared by the lanes of a worker.
 
-    Cloud Storage does both: it computes the MD5 of every upload and of every part ("Hashes and ETags"; XML API, "Upload
-    an object part"), and it has multipart uploads. A server that speaks its protocol need not.
+    Cloud Storage does all of it: it computes the MD5 of every upload and of every part ("Hashes and ETags"; XML API,
+    "Upload an object part"), it has multipart uploads, and it changes the metadata of what is stored ("Objects: patch"). A
+    server that speaks its protocol need not.
     """
 
     hashes_md5: bool = True
     takes_parts: bool = True
+    patches_metadata: bool = True
 
 
 def verified(client: GcsClient, stored: DestinationObject, *, size_bytes: int, crc32c: str) -> Step[DestinationObject]:

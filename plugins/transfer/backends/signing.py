@@ -56,6 +56,10 @@ class UrlAuthorizer(Protocol):
         """The query string, without "?", for every URL under the prefix; "" when the edge asks for none."""
         ...
 
+    def renew(self, escaped_prefix: str, refused: str) -> bool:
+        """The edge refused this query. Whether there is another to try with."""
+        ...
+
 
 class PublicUrls:
     """The authorizer of a distribution that anyone may read: nothing is added to a URL."""
@@ -63,6 +67,10 @@ class PublicUrls:
     def query(self, escaped_prefix: str) -> str:
         """Always ""."""
         return ""
+
+    def renew(self, escaped_prefix: str, refused: str) -> bool:
+        """Never: there is nothing to renew."""
+        return False
 
     def __repr__(self) -> str:
         return "PublicUrls()"
@@ -77,6 +85,7 @@ class _SignedQuery:
 class UrlSigner:
     """Signs a distribution's URLs by prefix and renews each signature at half of its lifetime.
 
+    The lifetime is counted by a clock that is never set: by one that was set back, an expired signature would look fresh.
     A query handed out is therefore good for at least half of `lifetime_s`; CloudFront checks the expiry when a request
     begins, and a body in flight finishes. Safe to use from any number of threads. One signature is kept per prefix.
 
@@ -88,6 +97,7 @@ class UrlSigner:
         lifetime_s: how long one signature is good for, a minute to 7 days.
         on_signed: called with each new query string before anyone gets it, so that logs can mask it.
         clock: Unix time in seconds.
+        steady: seconds by a clock that is never set.
 
     Raises:
         InvalidSigningValue: one of the values cannot be used.
@@ -103,6 +113,7 @@ class UrlSigner:
         *,
         on_signed: Callable[[str], None] = lambda query: None,
         clock: Callable[[], float] = time.time,
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
         if not _KEY_PAIR_ID.fullmatch(key_pair_id):
             raise InvalidSigningValue("key_pair_id", "must be letters and digits, such as K2JCJMDEHXQW5F")
@@ -119,6 +130,7 @@ class UrlSigner:
         self._signer = CloudFrontSigner(key_pair_id, _message_signer(private_key_pem, self._hash))
         self._on_signed = on_signed
         self._clock = clock
+        self._steady = steady
         self._signed: dict[str, _SignedQuery] = {}
         self._lock = threading.Lock()
 
@@ -138,9 +150,16 @@ class UrlSigner:
                 fresh = self._sign(escaped_prefix)
             return fresh
 
+    def renew(self, escaped_prefix: str, refused: str) -> bool:
+        """Sign anew, unless that was done since the refused query was handed out."""
+        with self._lock:
+            if self._fresh(escaped_prefix) in (refused, None):
+                self._sign(escaped_prefix)
+        return True
+
     def _fresh(self, escaped_prefix: str) -> str | None:
         signed = self._signed.get(escaped_prefix)
-        return signed.text if signed is not None and self._clock() < signed.renew_at_s else None
+        return signed.text if signed is not None and self._steady() < signed.renew_at_s else None
 
     def _sign(self, escaped_prefix: str) -> str:
         if not _ESCAPED.fullmatch(escaped_prefix):
@@ -154,7 +173,7 @@ class UrlSigner:
         if self._hash is not HashAlgorithm.SHA1:  # botocore knows SHA-1 only and does not name the hash
             text += f"&Hash-Algorithm={self._hash}"
         self._on_signed(text)
-        self._signed[escaped_prefix] = _SignedQuery(text, now_s + self._lifetime_s / 2)
+        self._signed[escaped_prefix] = _SignedQuery(text, self._steady() + self._lifetime_s / 2)
         return text
 
     def __repr__(self) -> str:

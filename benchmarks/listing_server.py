@@ -35,6 +35,12 @@ def key_of(index: int) -> str:
     return f"logs/service-{index // 1000:05d}/2026/01/01/part-{index:09d}.snappy.parquet"
 
 
+def _modified(index: int) -> int:
+    """As the source's listing has it, in seconds since the epoch."""
+    day, hour, minute = index % 28, index % 24, index % 60
+    return 1_767_225_600 + ((day * 24 + hour) * 60 + minute) * 60 + 7
+
+
 class ListingServer:
     """Both listings on loopback, without authentication."""
 
@@ -101,8 +107,12 @@ class ListingServer:
                 "name": self._keys[index],
                 "size": str(index),
                 "generation": "1767225600000000",
-                "md5Hash": "1B2M2Y8AsgTpgAmY7PhCfg==",
-                "metadata": {"x-goog-source-etag": self._etag(index), "goog-reserved-file-mtime": "1767225600"},
+                "crc32c": "AAAAAA==",
+                "metadata": {
+                    "x-goog-source-etag": self._etag(index),
+                    "goog-reserved-file-mtime": str(_modified(index)),
+                    "edgehaul-proof": "crc32c=AAAAAA==; proof=etag-multipart",
+                },
             }
             for index in range(start, end)
         ]

@@ -16,6 +16,10 @@ CREATE TABLE IF NOT EXISTS objects(
     bucket TEXT, name BLOB, generation INTEGER, metageneration INTEGER, created_us INTEGER, updated_us INTEGER,
     size INTEGER, crc32c INTEGER, md5 BLOB, components INTEGER, segments TEXT, attributes TEXT,
     PRIMARY KEY(bucket, name)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS versions(
+    bucket TEXT, name BLOB, generation INTEGER, metageneration INTEGER, created_us INTEGER, updated_us INTEGER,
+    size INTEGER, crc32c INTEGER, md5 BLOB, components INTEGER, segments TEXT, attributes TEXT,
+    deleted_us INTEGER, expires_us INTEGER, PRIMARY KEY(bucket, name, generation)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS sessions(
     id TEXT PRIMARY KEY, bucket TEXT, name TEXT, attributes TEXT, conditions TEXT, expected TEXT,
     blob INTEGER, persisted INTEGER, crc32c INTEGER, answer TEXT) WITHOUT ROWID;
@@ -49,7 +53,7 @@ class Database:
             row: Row | None = self._connection.execute(statement, values).fetchone()
             return row
 
-    def iterate(self, statement: str, *values: Value) -> Iterator[Row]:
+    def iterate(self, statement: str, **values: Value) -> Iterator[Row]:
         """Rows as they are asked for. Only good inside `transaction`."""
         return self._connection.execute(statement, values)
 

@@ -6,11 +6,13 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from localcloud.gcs.discovery import check_fields, check_parameters
 from localcloud.gcs.errors import ApiError
 from localcloud.gcs.linking import compose, copy
 from localcloud.gcs.listing import ListQuery, list_page
 from localcloud.gcs.media import send_object
 from localcloud.gcs.names import parse_count, parse_query, unescape
+from localcloud.gcs.policies import check_payer, retention_s
 from localcloud.gcs.resources import (
     bucket_resource,
     etag,
@@ -18,12 +20,18 @@ from localcloud.gcs.resources import (
     parse_fields,
     parse_resource,
     select_fields,
+    timestamp,
     wants,
     writable,
 )
 from localcloud.gcs.store import Attributes, Conditions, ObjectRecord, Store
 from localcloud.http1 import Exchange
 
+SETTINGS = (
+    *("location", "storageClass", "labels", "iamConfiguration", "lifecycle", "versioning"),
+    *("retentionPolicy", "softDeletePolicy", "billing", "defaultEventBasedHold", "objectRetention"),
+)
+"""What can be set of a bucket."""
 _PREFIX = re.compile(r"(?:/download)?/storage/v1/")
 
 
@@ -54,6 +62,7 @@ class JsonApi:
             ("GET", "b", "buckets.list", self._list_buckets),
             ("POST", "b", "buckets.insert", self._insert_bucket),
             ("GET", bucket, "buckets.get", self._get_bucket),
+            ("PATCH", bucket, "buckets.patch", self._patch_bucket),
             ("DELETE", bucket, "buckets.delete", self._delete_bucket),
             ("GET", f"{bucket}/o", "objects.list", self._list_objects),
             ("GET", item, "objects.get", self._get),
@@ -61,6 +70,7 @@ class JsonApi:
             ("PUT", item, "objects.update", self._update),
             ("DELETE", item, "objects.delete", self._delete),
             ("POST", f"{item}/compose", "objects.compose", self._compose),
+            ("POST", f"{item}/restore", "objects.restore", self._restore),
             ("POST", f"{item}/rewriteTo/{item}", "objects.rewrite", self._rewrite),
             ("POST", f"{item}/copyTo/{item}", "objects.copy", self._copy),
         ]
@@ -71,14 +81,21 @@ class JsonApi:
         kind, handler, names = self._route(exchange.method, exchange.path)
         exchange.kind = kind
         query = parse_query(exchange.query)
+        check_parameters(kind, query)
+        self._check_payer(kind, names, query, exchange)
         if kind == "objects.get" and query.get("alt") == "media":
             exchange.kind = "objects.get-media"
             bucket, name = names
+            if not exchange.path.startswith("/download/"):
+                raise _media_is_at_download(self._base_url + "/download" + exchange.target)
             conditions = Conditions.from_query(query)
             with self._store.reading(bucket, name, query.get("generation"), conditions) as record:
                 send_object(exchange, self._store, record, [], etag(record))
             return
+        if exchange.path.startswith("/download/"):
+            raise ApiError(400, "notDownload", "This is no download: use the path without /download.")
         fields = parse_fields(query.get("fields", ""))
+        check_fields(kind, fields)
         document = handler(Call(names, query, exchange.read_body()))
         if document is None:
             exchange.send(204)
@@ -100,11 +117,19 @@ class JsonApi:
         try:
             query = parse_query(query_text)
             fields = parse_fields(query.get("fields", ""))
-            _, handler, names = self._route(method, path.removeprefix(self._base_url))
+            kind, handler, names = self._route(method, path.removeprefix(self._base_url))
+            check_parameters(kind, query)
+            check_fields(kind, fields)
             document = handler(Call(names, query, body))
             return (204, None) if document is None else (200, select_fields(document, fields))
         except ApiError as error:
             return error.status, error.to_json()
+
+    def _check_payer(self, kind: str, names: tuple[str, ...], query: dict[str, str], exchange: Exchange) -> None:
+        """Of a bucket's own settings we are the owner, of its objects never."""
+        if kind.startswith("objects."):
+            project = query.get("userProject", "") or exchange.headers.get("x-goog-user-project", "")
+            check_payer(self._store.bucket(names[0])[2], project)
 
     # Buckets
 
@@ -117,12 +142,16 @@ class JsonApi:
     def _insert_bucket(self, call: Call) -> dict[str, object]:
         resource = call.resource()
         name = str(resource.pop("name", ""))
-        settings = ("location", "storageClass", "labels", "iamConfiguration", "lifecycle", "versioning")
-        self._store.create_bucket(name, {key: resource[key] for key in settings if key in resource})
+        self._store.create_bucket(name, {key: resource[key] for key in SETTINGS if key in resource})
         return bucket_resource(self._store.bucket(name), self._base_url)
 
     def _get_bucket(self, call: Call) -> dict[str, object]:
         return bucket_resource(self._store.bucket(call.names[0]), self._base_url)
+
+    def _patch_bucket(self, call: Call) -> dict[str, object]:
+        resource = call.resource()
+        self._store.change_bucket(call.names[0], {key: resource[key] for key in SETTINGS if key in resource})
+        return self._get_bucket(call)
 
     def _delete_bucket(self, call: Call) -> None:
         self._store.delete_bucket(call.names[0])
@@ -138,7 +167,9 @@ class JsonApi:
             end=query.get("endOffset", ""),
             token=query.get("pageToken", ""),
             max_results=parse_count(query.get("maxResults") or "1000"),
-            with_trailing_delimiter=query.get("includeTrailingDelimiter", "").lower() == "true",
+            with_trailing_delimiter=_is_true(query, "includeTrailingDelimiter"),
+            versions=_is_true(query, "versions"),
+            soft_deleted=_is_true(query, "softDeleted"),
         )
         page = list_page(self._store, call.names[0], listing)
         with_md5 = wants(parse_fields(query.get("fields", "")), "items", "md5Hash")
@@ -152,12 +183,16 @@ class JsonApi:
         return document
 
     def _resource(self, record: ObjectRecord, *, with_md5: bool = True) -> dict[str, object]:
-        return object_resource(self._store.with_md5(record) if with_md5 else record, self._base_url)
+        resource = object_resource(self._store.with_md5(record) if with_md5 else record, self._base_url)
+        if kept_s := retention_s(self._store.bucket(record.bucket)[2]):
+            resource["retentionExpirationTime"] = timestamp(record.created_us + kept_s * 1_000_000)
+        return resource
 
     def _get(self, call: Call) -> dict[str, object]:
         query = call.query
         bucket, name = call.names
-        record = self._store.get(bucket, name, query.get("generation"), Conditions.from_query(query))
+        generation, soft_deleted = query.get("generation"), _is_true(query, "softDeleted")
+        record = self._store.get(bucket, name, generation, Conditions.from_query(query), soft_deleted=soft_deleted)
         return self._resource(record, with_md5=wants(parse_fields(query.get("fields", "")), "md5Hash"))
 
     def _patch(self, call: Call) -> dict[str, object]:
@@ -186,6 +221,11 @@ class JsonApi:
         bucket, name = call.names
         self._store.delete(bucket, name, call.query.get("generation"), Conditions.from_query(call.query))
 
+    def _restore(self, call: Call) -> dict[str, object]:
+        bucket, name = call.names
+        generation = call.query.get("generation", "")
+        return self._resource(self._store.restore(bucket, name, generation, Conditions.from_query(call.query)))
+
     def _compose(self, call: Call) -> dict[str, object]:
         bucket, name = call.names
         request = call.resource()
@@ -198,3 +238,13 @@ class JsonApi:
         resource = self._copy(call)
         done = {"done": True, "objectSize": resource["size"], "totalBytesRewritten": resource["size"]}
         return {"kind": "storage#rewriteResponse", **done, "resource": resource}
+
+
+def _is_true(query: dict[str, str], name: str) -> bool:
+    return query.get(name, "").lower() == "true"
+
+
+def _media_is_at_download(url: str) -> ApiError:
+    error = ApiError(303, "mediaDownloadRedirect", "Media is downloaded by the path that begins with /download.")
+    error.headers = (("Location", url),)
+    return error

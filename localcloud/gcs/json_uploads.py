@@ -8,8 +8,17 @@ import re
 from urllib.parse import quote
 
 from localcloud.gcs.checksums import Expected
-from localcloud.gcs.errors import ApiError, invalid
-from localcloud.gcs.names import check_metadata, check_object_name, parse_query, unescape
+from localcloud.gcs.discovery import check_fields, check_parameters
+from localcloud.gcs.errors import ApiError, invalid, no_upload
+from localcloud.gcs.names import (
+    check_attributes,
+    check_media_type,
+    check_object_name,
+    parse_count,
+    parse_query,
+    unescape,
+)
+from localcloud.gcs.policies import check_payer
 from localcloud.gcs.receiving import RelatedReader, keep, payload, receive
 from localcloud.gcs.resources import object_resource, parse_fields, parse_resource, select_fields, wants, writable
 from localcloud.gcs.sessions import ContentRange, Sessions
@@ -31,12 +40,15 @@ class JsonUploads:
         """Answer one request under `/upload/` or `/resumable/upload/`. Raises ApiError."""
         exchange.kind = "objects.insert"
         query = parse_query(exchange.query)
-        parse_fields(query.get("fields", ""))  # a bad selection must fail before the object is there
+        # A bad selection must fail before the object is there.
+        check_fields("objects.insert", parse_fields(query.get("fields", "")))
+        check_parameters("objects.insert", query)
         match = _PATH.fullmatch(exchange.path)
         if not match:
             raise ApiError(404, "notFound", "Not Found")
+        bucket = unescape(match[1])
         if "upload_id" in query:
-            self._continue(exchange, query)
+            self._continue(exchange, bucket, query)
             return
         if exchange.method != "POST":
             raise ApiError(405, "httpMethodNotAllowed", "Method not allowed", "MethodNotAllowed")
@@ -45,9 +57,12 @@ class JsonUploads:
         )
         if handler is None:
             raise invalid("Invalid or missing uploadType.")
-        handler(exchange, unescape(match[1]), query)
+        project = query.get("userProject", "") or exchange.headers.get("x-goog-user-project", "")
+        check_payer(self._store.bucket(bucket)[2], project)
+        handler(exchange, bucket, query)
 
     def _media(self, exchange: Exchange, bucket: str, query: dict[str, str]) -> None:
+        check_media_type(exchange.headers.get("content-type"))
         attributes = _attributes({}, exchange.headers.get("content-type"), query)
         expected = Expected.from_headers(exchange.headers)
         content = receive(exchange, self._store, exchange.body_chunks(), expected)
@@ -59,28 +74,35 @@ class JsonUploads:
         reader = RelatedReader(exchange.body_chunks(), exchange.headers.get("content-type", ""))
         reader.headers()
         resource = parse_resource(b"".join(bytes(piece) for piece in reader.body()))
-        attributes = _attributes(resource, reader.headers().get("content-type"), query)
+        media_type = reader.headers().get("content-type")
+        check_media_type(media_type)
+        attributes = _attributes(resource, media_type, query)
         expected = Expected.from_headers(exchange.headers).or_else(_expected(resource))
+        name = _name(resource, query, bucket)
         content = receive(exchange, self._store, reader.body(), expected)
-        name = str(resource.get("name") or query.get("name", ""))
         record = keep(self._store, bucket, name, content, attributes, Conditions.from_query(query))
         exchange.send(200, _JSON, self._render(query, record).encode())
 
     def _initiate(self, exchange: Exchange, bucket: str, query: dict[str, str]) -> None:
         exchange.kind = "objects.insert-initiate"
         resource = parse_resource(exchange.read_body())
+        check_media_type(exchange.headers.get("x-upload-content-type"))
         attributes = _attributes(resource, exchange.headers.get("x-upload-content-type"), query)
-        check_metadata(attributes)
+        check_attributes(attributes)
         expected = Expected.from_headers(exchange.headers).or_else(_expected(resource))
-        name = check_object_name(str(resource.get("name") or query.get("name", "")))
-        session = self._sessions.create(bucket, name, attributes, Conditions.from_query(query), expected)
+        name = check_object_name(_name(resource, query, bucket))
+        announced = exchange.headers.get("x-upload-content-length")
+        total = None if announced is None else parse_count(announced)
+        session = self._sessions.create(bucket, name, attributes, Conditions.from_query(query), expected, total)
         target = quote(exchange.target.encode("latin-1"), safe="%/:?#[]@!$&'()*+,;=~")
         location = f"{self._base_url}{target}&upload_id={session.id}"
         exchange.send(200, [("Location", location), ("X-GUploader-UploadID", session.id)])
 
-    def _continue(self, exchange: Exchange, query: dict[str, str]) -> None:
+    def _continue(self, exchange: Exchange, bucket: str, query: dict[str, str]) -> None:
         exchange.kind = "objects.insert-chunk"
         session = self._sessions.find(query["upload_id"])
+        if bucket != session.bucket or query.get("name", session.name) != session.name:
+            raise no_upload()
         if exchange.method == "DELETE":
             exchange.kind = "objects.insert-cancel"
             self._sessions.cancel(session)
@@ -130,3 +152,12 @@ def _attributes(resource: dict[str, object], content_type: str | None, query: di
     if "contentEncoding" in query:
         attributes.setdefault("contentEncoding", query["contentEncoding"])
     return attributes
+
+
+def _name(resource: dict[str, object], query: dict[str, str], bucket: str) -> str:
+    """The object's name. Raises ApiError 400 where the URL and the resource name different ones."""
+    for field, given in (("name", query.get("name")), ("bucket", bucket)):
+        if given is not None and resource.get(field) not in (None, "", given):
+            message = f"The value of {field} in the URL, {given!r}, does not match {resource[field]!r} in the resource."
+            raise ApiError(400, "invalidParameter", message)
+    return str(resource.get("name") or query.get("name", ""))

@@ -24,6 +24,23 @@ class ListQuery:
     token: str = ""
     max_results: int = MAX_RESULTS
     with_trailing_delimiter: bool = False
+    versions: bool = False
+    """Noncurrent ones too, the older first."""
+    soft_deleted: bool = False
+    """What was softly deleted, and nothing else."""
+
+    @property
+    def rows(self) -> str:
+        """Where the rows come from."""
+        live = f"SELECT *, NULL AS deleted_us, NULL AS expires_us FROM objects WHERE {_SPAN}"  # noqa: S608
+        if self.soft_deleted:
+            return f"SELECT * FROM versions WHERE {_SPAN} AND expires_us IS NOT NULL"  # noqa: S608
+        if self.versions:
+            return f"SELECT * FROM versions WHERE {_SPAN} AND expires_us IS NULL UNION ALL {live}"  # noqa: S608
+        return live
+
+
+_SPAN = "bucket=:bucket AND name>=:low AND name<:high"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +67,17 @@ def list_page(store: Store, bucket: str, query: ListQuery) -> Page:
         high = min(high, query.end.encode())
     items: list[ObjectRecord] = []
     prefixes: list[str] = []
-    statement = "SELECT * FROM objects WHERE bucket=? AND name>=? AND name<? ORDER BY name"
+    if query.versions and query.soft_deleted:
+        raise invalid("versions and softDeleted cannot both be true.")
+    statement = f"{query.rows} ORDER BY name{', generation' * (query.versions or query.soft_deleted)}"
     with store.db.transaction():
         store.bucket(bucket)
-        rows = store.db.iterate(statement, bucket, low, high)
+        rows = store.db.iterate(statement, bucket=bucket, low=low, high=high)
+        last = b""
         while row := next(rows, None):
-            if len(items) + len(prefixes) >= min(query.max_results, MAX_RESULTS):
+            is_same = bool(last) and row[1] == last  # the versions of a name are not torn apart
+            last = row[1]
+            if not is_same and len(items) + len(prefixes) >= min(query.max_results, MAX_RESULTS):
                 return Page(items, prefixes, base64.urlsafe_b64encode(low).decode())
             name: bytes = row[1]
             cut = name.find(delimiter, len(prefix)) if delimiter else -1
@@ -68,7 +90,7 @@ def list_page(store: Store, bucket: str, query: ListQuery) -> Page:
             if query.with_trailing_delimiter and name == folded:
                 items.append(ObjectRecord.from_row(row))
             low = folded + _PAST_ANY
-            rows = store.db.iterate(statement, bucket, low, high)  # skip what is under the prefix
+            rows = store.db.iterate(statement, bucket=bucket, low=low, high=high)  # skip what is under the prefix
     return Page(items, prefixes, "")
 
 

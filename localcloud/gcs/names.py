@@ -15,6 +15,17 @@ MAX_NAME_BYTES = 1024
 MAX_METADATA_BYTES = 8 * 1024
 MAX_DIGITS = 18  # what the index can hold
 
+MAX_LANGUAGE_CHARACTERS = 100
+STORAGE_CLASSES = (
+    *("STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE"),
+    *("MULTI_REGIONAL", "REGIONAL", "DURABLE_REDUCED_AVAILABILITY"),
+)
+"""The last three are of old ("Storage classes", Additional classes)."""
+
+_WORD = r"[\w!#$%&'*+.^`|~-]+"
+_MEDIA_TYPE = re.compile(rf"{_WORD}/{_WORD}(?:\s*;.*)?", re.ASCII)
+_TAG = "[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*"
+_LANGUAGES = re.compile(rf"{_TAG}(?:\s*,\s*{_TAG})*")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 
 
@@ -44,6 +55,23 @@ def check_metadata(attributes: Mapping[str, object]) -> None:
         raise invalid("Custom metadata values must be strings.")
     if sum(len(key.encode()) + len(value.encode()) for key, value in metadata.items()) > MAX_METADATA_BYTES:
         raise invalid("The metadata for this object exceeds the limit of 8192 bytes.", "MetadataTooLarge")
+
+
+def check_attributes(attributes: Mapping[str, object]) -> None:
+    """Raises ApiError 400 for custom metadata, a storage class or a language that an object cannot have."""
+    check_metadata(attributes)
+    storage_class = attributes.get("storageClass", "STANDARD")
+    if storage_class not in STORAGE_CLASSES:
+        raise invalid(f"Invalid argument: unknown storage class {storage_class!r}", "InvalidStorageClass")
+    language = str(attributes.get("contentLanguage") or "en")
+    if len(language) > MAX_LANGUAGE_CHARACTERS or not _LANGUAGES.fullmatch(language):
+        raise invalid(f"Invalid value for contentLanguage: {language!r}")
+
+
+def check_media_type(text: str | None) -> None:
+    """Raises ApiError 400 for the Content-Type of a request's media that is no media type (RFC 9110, 8.3)."""
+    if text and not _MEDIA_TYPE.fullmatch(text):
+        raise invalid(f"Invalid content type: {text!r}")
 
 
 def unescape(text: str) -> str:

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from localcloud.gcs.checksums import encode_crc32c, encode_md5
 from localcloud.gcs.errors import ApiError, invalid
+from localcloud.gcs.policies import SOFT_DELETE_S
 from localcloud.gcs.store import Attributes, ObjectRecord
 
 DEFAULT_TYPE = "application/octet-stream"
@@ -24,6 +25,7 @@ WRITABLE = (
     "metadata",
     "temporaryHold",
     "eventBasedHold",
+    "retention",
 )
 
 FieldTree = dict[str, "FieldTree"]
@@ -114,6 +116,10 @@ def object_resource(record: ObjectRecord, base_url: str) -> dict[str, object]:
         resource.pop("metadata", None)
     if record.md5:
         resource["md5Hash"] = encode_md5(record.md5)
+    if record.deleted_us is not None and record.expires_us is None:
+        resource["timeDeleted"] = timestamp(record.deleted_us)
+    elif record.deleted_us is not None and record.expires_us is not None:
+        resource |= {"softDeleteTime": timestamp(record.deleted_us), "hardDeleteTime": timestamp(record.expires_us)}
     if record.components is not None:
         resource["componentCount"] = record.components
     return resource
@@ -136,6 +142,7 @@ def bucket_resource(bucket: tuple[str, int, Attributes], base_url: str) -> dict[
         "timeCreated": timestamp(created_us),
         "updated": timestamp(created_us),
         "iamConfiguration": {"uniformBucketLevelAccess": {"enabled": True}},
+        "softDeletePolicy": {"retentionDurationSeconds": str(SOFT_DELETE_S), "effectiveTime": timestamp(created_us)},
         **attributes,
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from localcloud.faults import FaultPlan
@@ -12,6 +12,7 @@ from localcloud.gcs.batch import handle_batch
 from localcloud.gcs.errors import ApiError
 from localcloud.gcs.json_api import JsonApi
 from localcloud.gcs.json_uploads import JsonUploads
+from localcloud.gcs.policies import check_token
 from localcloud.gcs.store import Store
 from localcloud.gcs.xml_api import XmlApi
 from localcloud.http1 import ConnectionBroken, Exchange, HttpServer
@@ -20,10 +21,11 @@ STOP_TIMEOUT_S = 5.0
 
 
 class GcsServer:
-    """Cloud Storage on loopback: the JSON and XML APIs over one data directory, without authentication.
+    """Cloud Storage on loopback: the JSON and XML APIs over one data directory.
 
     Everything is kept in `data_dir`, resumable sessions and parts too; a later server on it goes on where this one
-    stopped. One server at a time may use a directory. `buckets` are created unless they are there. Raises ValueError
+    stopped. One server at a time may use a directory. `buckets` are created unless they are there. With `tokens`, each
+    request has to bear one of them; without, nobody is asked for any. Raises ValueError
     for a host that is not loopback.
     """
 
@@ -35,10 +37,12 @@ class GcsServer:
         port: int = 0,
         faults: FaultPlan | None = None,
         buckets: Iterable[str] = (),
+        tokens: Collection[str] = (),
     ) -> None:
         self._http = HttpServer(self._handle, host=host, port=port, faults=faults, name="gcs")
         self.url = self._http.url
         self.faults = self._http.faults
+        self.tokens = tokens
         self._store = Store(data_dir)
         self._changed = threading.Condition()
         self._busy = 0
@@ -86,6 +90,7 @@ class GcsServer:
         is_json = is_batch or path.startswith(("/storage/v1/", "/download/storage/v1/"))
         is_upload = path.startswith(("/upload/storage/v1/", "/resumable/upload/storage/v1/"))
         try:
+            check_token(exchange, self.tokens)
             if is_upload:
                 self._uploads.handle(exchange)
             elif is_batch:

@@ -62,6 +62,8 @@ class Session:
     attributes: Attributes
     conditions: Conditions
     expected: Expected
+    total: int | None
+    """The size that was announced when it began (X-Upload-Content-Length)."""
     blob: int
     persisted: int = 0
     crc32c: int = 0
@@ -112,19 +114,25 @@ class Sessions:
         self._lock = threading.Lock()
 
     def create(
-        self, bucket: str, name: str, attributes: Attributes, conditions: Conditions, expected: Expected
+        self,
+        bucket: str,
+        name: str,
+        attributes: Attributes,
+        conditions: Conditions,
+        expected: Expected,
+        total: int | None,
     ) -> Session:
         """Begin an upload. Raises ApiError 404 or 412."""
         conditions.check(self._store.find(bucket, name))
         session = Session(
-            secrets.token_urlsafe(24), bucket, name, attributes, conditions, expected, self._store.blobs.tick()
+            secrets.token_urlsafe(24), bucket, name, attributes, conditions, expected, total, self._store.blobs.tick()
         )
         self._store.blobs.path(session.blob).touch()
         md5 = expected.md5.hex() if expected.md5 else None
         self._store.db.execute(
             "INSERT INTO sessions VALUES(?,?,?,?,?,?,?,0,0,NULL)",
             *(session.id, bucket, name, encode_attributes(attributes), conditions.to_json()),
-            *(json.dumps([expected.crc32c, md5]), session.blob),
+            *(json.dumps([expected.crc32c, md5, total]), session.blob),
         )
         with self._lock:
             self._live[session.id] = session
@@ -138,11 +146,12 @@ class Sessions:
                 if row is None:
                     raise no_upload()
                 values = list(row)
-                crc32c, md5 = json.loads(row[5])
+                crc32c, md5, *total = json.loads(row[5])
                 values[3:6] = (
                     decode_attributes(row[3]),
                     Conditions(*json.loads(row[4])),
                     Expected(crc32c, bytes.fromhex(md5) if md5 else None),
+                    total[0] if total else None,
                 )
                 self._live[session_id] = Session(*values)
             return self._live[session_id]
@@ -165,6 +174,7 @@ class Sessions:
         if span.first is None:
             if span.total is None or span.total != session.persisted:
                 return None
+            _check_total(session, span.total)
             return self._complete(session, session.take_over(), session.persisted, session.crc32c, expected, answer)
         _check_span(session, span)
         token = session.take_over()
@@ -173,6 +183,8 @@ class Sessions:
                 position, crc = session.receive(token, file, pieces, span.first)
         finally:
             self._save(session)
+        if span.is_final:
+            _check_total(session, position)
         if span.last is not None and position != span.last + 1:
             raise invalid(f"The body ends at byte {position}, not where its Content-Range says.")
         return self._complete(session, token, position, crc, expected, answer) if span.is_final else None
@@ -230,8 +242,17 @@ class Sessions:
             self._store.blobs.path(session.blob).unlink(missing_ok=True)
 
 
+def _check_total(session: Session, size_bytes: int) -> None:
+    if session.total is not None and size_bytes != session.total:
+        raise invalid(
+            f"Invalid request.  {size_bytes} bytes in all, and X-Upload-Content-Length announced {session.total}."
+        )
+
+
 def _check_span(session: Session, span: ContentRange) -> None:
     assert span.first is not None
+    if span.total is not None:
+        _check_total(session, span.total)
     if span.first > session.persisted:
         raise ApiError(
             503,

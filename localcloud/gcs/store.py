@@ -3,93 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 from localcloud.gcs.blobs import Blobs, Content, Segment
-from localcloud.gcs.database import Database, Row
-from localcloud.gcs.errors import ApiError, condition_not_met, no_bucket, no_object, not_modified
-from localcloud.gcs.names import check_bucket_name, check_metadata, check_object_name, parse_count
+from localcloud.gcs.database import Database
+from localcloud.gcs.errors import ApiError, no_bucket, no_object
+from localcloud.gcs.names import check_attributes, check_bucket_name, check_object_name
+from localcloud.gcs.policies import check_bucket_settings, check_replaceable, is_versioned, soft_delete_s
+from localcloud.gcs.records import (
+    ALWAYS,
+    Attributes,
+    Conditions,
+    ObjectRecord,
+    decode_attributes,
+    encode_attributes,
+)
 
-Attributes = dict[str, object]
-"""What a writer sets on an object: contentType, metadata and so on, under their JSON API names."""
+__all__ = ["ALWAYS", "Attributes", "Conditions", "ObjectRecord", "Store", "decode_attributes", "encode_attributes"]
 
-
-def encode_attributes(attributes: Attributes) -> str:
-    """For the index."""
-    return json.dumps(attributes)
-
-
-def decode_attributes(text: str) -> Attributes:
-    """From the index."""
-    attributes: Attributes = json.loads(text)
-    return attributes
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectRecord:
-    """An object as the index holds it, in the order of the index's columns. Times are microseconds since 1970."""
-
-    bucket: str
-    name: str
-    generation: int
-    metageneration: int
-    created_us: int
-    updated_us: int
-    size_bytes: int
-    crc32c: int
-    md5: bytes | None
-    components: int | None
-    segments: list[Segment]
-    attributes: Attributes
-
-    @classmethod
-    def from_row(cls, row: Row) -> ObjectRecord:
-        """Decode a row of `objects`."""
-        segments = [Segment(*pair) for pair in json.loads(row[10])]
-        values = [*row[:10], segments, decode_attributes(row[11])]
-        values[1] = values[1].decode()
-        return cls(*values)
-
-    @property
-    def metadata(self) -> dict[str, str]:
-        """The custom metadata."""
-        metadata = self.attributes.get("metadata")
-        return metadata if isinstance(metadata, dict) else {}
+_STATE = {True: "expires_us IS NOT NULL", False: "expires_us IS NULL"}
+"""Which versions: those softly deleted, or those noncurrent."""
 
 
-@dataclass(frozen=True, slots=True)
-class Conditions:
-    """Preconditions on the live object; generation 0 means that there is none."""
-
-    generation: int | None = None
-    not_generation: int | None = None
-    metageneration: int | None = None
-    not_metageneration: int | None = None
-
-    @classmethod
-    def from_query(cls, query: dict[str, str], prefix: str = "if") -> Conditions:
-        """From `ifGenerationMatch` and its kin; with the prefix `ifSource`, from those of a copy's source."""
-        names = ("GenerationMatch", "GenerationNotMatch", "MetagenerationMatch", "MetagenerationNotMatch")
-        return cls(*(parse_count(text) if (text := query.get(prefix + name)) else None for name in names))
-
-    def check(self, record: ObjectRecord | None, *, reading: bool = False) -> None:
-        """Raises ApiError 412, or 304 for a reader who has this generation already."""
-        generation = record.generation if record else 0
-        metageneration = record.metageneration if record else 0
-        if self.generation not in (None, generation) or self.metageneration not in (None, metageneration):
-            raise condition_not_met()
-        if generation == self.not_generation or metageneration == self.not_metageneration:
-            raise not_modified() if reading else condition_not_met()
-
-    def to_json(self) -> str:
-        """For the index; read again by `Conditions(*json.loads(…))`."""
-        return json.dumps([getattr(self, field.name) for field in fields(self)])
+def _holes(row: Sequence[object]) -> str:
+    return ",".join("?" * len(row))
 
 
-ALWAYS = Conditions()
+def _key(record: ObjectRecord) -> tuple[str, bytes, int]:
+    return record.bucket, record.name.encode(), record.generation
 
 
 class Store:
@@ -98,6 +42,7 @@ class Store:
     def __init__(self, data_dir: Path) -> None:
         self.blobs = Blobs(data_dir / "content")
         self.db = Database(data_dir / "index.sqlite3")
+        self._purge()
 
     def close(self) -> None:
         """Close the index."""
@@ -108,6 +53,7 @@ class Store:
     def create_bucket(self, name: str, attributes: Attributes) -> None:
         """Raises ApiError 400 for a bad name, 409 when the bucket is there."""
         check_bucket_name(name)
+        check_bucket_settings(attributes)
         with self.db.transaction():
             if self.db.first("SELECT 1 FROM buckets WHERE name=?", name):
                 message = "Your previous request to create the named bucket succeeded and you already own it."
@@ -121,6 +67,13 @@ class Store:
             raise no_bucket()
         return row[0], row[1], json.loads(row[2])
 
+    def change_bucket(self, name: str, changes: Attributes) -> None:
+        """Set a bucket's settings; None removes one. Raises ApiError 400 or 404."""
+        with self.db.transaction():
+            attributes = {key: value for key, value in (self.bucket(name)[2] | changes).items() if value is not None}
+            check_bucket_settings(attributes)
+            self.db.execute("UPDATE buckets SET attributes=? WHERE name=?", json.dumps(attributes), name)
+
     def bucket_names(self) -> list[str]:
         """Every bucket, in order."""
         return [name for (name,) in self.db.execute("SELECT name FROM buckets ORDER BY name")]
@@ -129,7 +82,8 @@ class Store:
         """Raises ApiError 404, or 409 when there are objects in it."""
         with self.db.transaction():
             self.bucket(name)
-            if self.db.first("SELECT 1 FROM objects WHERE bucket=? LIMIT 1", name):
+            noncurrent = "SELECT 1 FROM versions WHERE bucket=? AND expires_us IS NULL LIMIT 1"
+            if self.db.first("SELECT 1 FROM objects WHERE bucket=? LIMIT 1", name) or self.db.first(noncurrent, name):
                 raise ApiError(409, "conflict", "The bucket you tried to delete is not empty.", "BucketNotEmpty")
             self.db.execute("DELETE FROM buckets WHERE name=?", name)
 
@@ -144,14 +98,28 @@ class Store:
         return ObjectRecord.from_row(row)
 
     def get(
-        self, bucket: str, name: str, generation: str | None = None, conditions: Conditions = ALWAYS
+        self,
+        bucket: str,
+        name: str,
+        generation: str | None = None,
+        conditions: Conditions = ALWAYS,
+        *,
+        soft_deleted: bool = False,
     ) -> ObjectRecord:
-        """The live object. Raises ApiError 404, or when a reader's precondition fails 412 or 304."""
+        """The live object, or the version of a generation. Raises ApiError 404, or for a reader's condition 412 or 304."""
         record = self.find(bucket, name)
-        if record is None or generation not in (None, "", str(record.generation)):
+        if soft_deleted or (generation and (record is None or generation != str(record.generation))):
+            record = self._version(bucket, name, generation, soft_deleted=soft_deleted)
+        if record is None:
             raise no_object(bucket, name)
         conditions.check(record, reading=True)
         return record
+
+    def _version(self, bucket: str, name: str, generation: str | None, *, soft_deleted: bool) -> ObjectRecord | None:
+        statement = f"SELECT * FROM versions WHERE bucket=? AND name=? AND generation=? AND {_STATE[soft_deleted]}"  # noqa: S608
+        number = int(generation) if generation and generation.isdecimal() else -1
+        row = self.db.first(statement, bucket, name.encode(), number)
+        return None if row is None else ObjectRecord.from_row(row)
 
     @contextmanager
     def reading(self, bucket: str, name: str, generation: str | None, conditions: Conditions) -> Iterator[ObjectRecord]:
@@ -172,26 +140,37 @@ class Store:
     ) -> ObjectRecord:
         """Make content the live object. Raises ApiError 400, 404 or 412, and then leaves the content to the caller."""
         check_object_name(name)
-        check_metadata(attributes)
+        check_attributes(attributes)
         with self.db.transaction():
             old = self.find(bucket, name)
             conditions.check(old)
+            settings = self.bucket(bucket)[2]
+            if settings.get("defaultEventBasedHold"):
+                attributes = {"eventBasedHold": True} | attributes
+            unused = [] if old is None else self._retire(old, settings)
             now = self.blobs.tick()
             known = (content.size_bytes, content.crc32c, content.md5, content.components, list(content.segments))
             record = ObjectRecord(bucket, name, now, 1, now, now, *known, attributes)
-            self._write(record)
-        if old:
-            self.blobs.drop(old.segments)
+            row = record.to_row()
+            self.db.execute(f"INSERT OR REPLACE INTO objects VALUES({_holes(row)})", *row)
+        self.blobs.drop(unused)
         return record
 
-    def _write(self, record: ObjectRecord) -> None:
-        segments = json.dumps([(segment.blob, segment.size_bytes) for segment in record.segments])
-        numbers = (record.generation, record.metageneration, record.created_us, record.updated_us)
-        content = (record.size_bytes, record.crc32c, record.md5, record.components, segments)
-        self.db.execute(
-            "INSERT OR REPLACE INTO objects VALUES(?,?,?,?,?,?,?,?,?,?,?,?)",
-            *(record.bucket, record.name.encode(), *numbers, *content, encode_attributes(record.attributes)),
-        )
+    def _retire(self, record: ObjectRecord, settings: Attributes, *, for_good: bool = False) -> list[Segment]:
+        """A live object is so no more: a noncurrent version, softly deleted, or gone; the content that nobody needs then.
+
+        `for_good` is for a deletion that names the generation. Raises ApiError 403.
+        """
+        check_replaceable(record, settings)
+        now_us = self.blobs.tick()
+        expires_us = None
+        if for_good or not is_versioned(settings):
+            if not (kept_s := soft_delete_s(settings)):
+                return list(record.segments)
+            expires_us = now_us + kept_s * 1_000_000
+        row = (*record.to_row(), now_us, expires_us)
+        self.db.execute(f"INSERT OR REPLACE INTO versions VALUES({_holes(row)})", *row)
+        return []
 
     def change(
         self,
@@ -206,7 +185,7 @@ class Store:
             old = self.get(bucket, name, generation)
             conditions.check(old)
             attributes = change(old.attributes)
-            check_metadata(attributes)
+            check_attributes(attributes)
             self.db.execute(
                 "UPDATE objects SET attributes=?, metageneration=metageneration+1, updated_us=? "
                 "WHERE bucket=? AND name=?",
@@ -215,14 +194,37 @@ class Store:
             return self.get(bucket, name)
 
     def delete(self, bucket: str, name: str, generation: str | None, conditions: Conditions) -> None:
-        """Raises ApiError 404 or 412."""
+        """Raises ApiError 403, 404 or 412."""
         with self.db.transaction():
             record = self.find(bucket, name)
             conditions.check(record)
-            if record is None or generation not in (None, "", str(record.generation)):
+            settings = self.bucket(bucket)[2]
+            if record is not None and generation in (None, "", str(record.generation)):
+                unused = self._retire(record, settings, for_good=bool(generation))
+                self.db.execute("DELETE FROM objects WHERE bucket=? AND name=?", bucket, name.encode())
+            elif (old := self._version(bucket, name, generation, soft_deleted=False)) is not None:
+                self.db.execute("DELETE FROM versions WHERE bucket=? AND name=? AND generation=?", *_key(old))
+                unused = self._retire(old, settings, for_good=True)
+            else:
                 raise no_object(bucket, name)
-            self.db.execute("DELETE FROM objects WHERE bucket=? AND name=?", bucket, name.encode())
-        self.blobs.drop(record.segments)
+        self.blobs.drop(unused)
+
+    def restore(self, bucket: str, name: str, generation: str, conditions: Conditions) -> ObjectRecord:
+        """Make what was softly deleted the live object again, as a new generation. Raises ApiError 404 or 412."""
+        with self.db.transaction():
+            old = self.get(bucket, name, generation, soft_deleted=True)
+            content = Content(self.blobs.link(old.segments), old.size_bytes, old.crc32c, old.md5, old.components)
+            return self.put(bucket, name, content, old.attributes, conditions)
+
+    def _purge(self) -> None:
+        """What was softly deleted long enough ago."""
+        statement = "SELECT * FROM versions WHERE expires_us<?"
+        with self.db.transaction():
+            ended = [ObjectRecord.from_row(row) for row in self.db.execute(statement, self.blobs.tick())]
+            for record in ended:
+                self.db.execute("DELETE FROM versions WHERE bucket=? AND name=? AND generation=?", *_key(record))
+        for record in ended:
+            self.blobs.drop(record.segments)
 
     def with_md5(self, record: ObjectRecord) -> ObjectRecord:
         """The record with its MD5, worked out once if need be; NO_MD5 for composed and multipart objects."""

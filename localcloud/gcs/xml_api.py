@@ -13,7 +13,8 @@ from localcloud.gcs.checksums import Expected
 from localcloud.gcs.errors import ApiError, invalid, no_bucket
 from localcloud.gcs.listing import MAX_RESULTS, ListQuery, list_page
 from localcloud.gcs.media import hash_header, send_object
-from localcloud.gcs.names import parse_count, parse_query, unescape
+from localcloud.gcs.names import check_media_type, parse_count, parse_query, unescape
+from localcloud.gcs.policies import check_payer
 from localcloud.gcs.receiving import keep, receive
 from localcloud.gcs.resources import etag, normal_time, timestamp
 from localcloud.gcs.store import Attributes, Conditions, ObjectRecord, Store
@@ -44,6 +45,11 @@ class XmlApi:
         exchange.kind = "xml.unknown"
         bucket, _, name = (unescape(part) for part in exchange.path.removeprefix("/").partition("/"))
         query = parse_query(exchange.query)
+        if bucket:
+            project = exchange.headers.get("x-goog-user-project", "") or query.get("userProject", "")
+            check_payer(self._store.bucket(bucket)[2], project)
+        if exchange.method in ("PUT", "POST") and name:
+            check_media_type(_type_of_object(exchange, query))
         if not name:
             self._handle_bucket(exchange, bucket, query)
         elif "uploads" in query or "uploadId" in query:
@@ -164,3 +170,8 @@ def _conditions(exchange: Exchange) -> Conditions:
         generation=None if generation is None else parse_count(generation),
         metageneration=None if metageneration is None else parse_count(metageneration),
     )
+
+
+def _type_of_object(exchange: Exchange, query: dict[str, str]) -> str | None:
+    """The Content-Type that becomes the object's: of a part, and of the list of parts, it is nobody's."""
+    return None if "uploadId" in query else exchange.headers.get("content-type")

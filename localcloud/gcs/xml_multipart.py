@@ -17,7 +17,7 @@ from localcloud.gcs.blobs import NO_MD5, Content, Segment
 from localcloud.gcs.checksums import Expected, combine_crc32c
 from localcloud.gcs.errors import ApiError, invalid, no_upload
 from localcloud.gcs.media import hash_header
-from localcloud.gcs.names import check_metadata, check_object_name, parse_count
+from localcloud.gcs.names import check_attributes, check_object_name, parse_count
 from localcloud.gcs.receiving import receive
 from localcloud.gcs.resources import timestamp
 from localcloud.gcs.store import Attributes, Store, decode_attributes, encode_attributes
@@ -90,7 +90,7 @@ class XmlMultipart:
     def _initiate(self, exchange: Exchange, bucket: str, name: str, attributes: Attributes) -> None:
         exchange.kind = "xml.initiate"
         check_object_name(name)
-        check_metadata(attributes)
+        check_attributes(attributes)
         self._store.bucket(bucket)
         upload = secrets.token_urlsafe(24)
         self._store.db.execute(

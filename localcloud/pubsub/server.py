@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from dataclasses import asdict, fields
 from pathlib import Path
 
@@ -30,9 +32,13 @@ class PubSubServer:
         port: int = 0,
         faults: FaultPlan | None = None,
         chaos: Chaos | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        """Without `data_dir` everything is in memory. Raises ValueError off loopback, RuntimeError on a taken port."""
-        self._broker = Broker(Store(Journal(data_dir and data_dir / "pubsub.journal")), chaos=chaos)
+        """Without `data_dir` everything is in memory. Raises ValueError off loopback, RuntimeError on a taken port.
+
+        A `clock` that runs fast is for tests that wait for leases to end: of 10 s at least, as the service has it.
+        """
+        self._broker = Broker(Store(Journal(data_dir and data_dir / "pubsub.journal")), chaos=chaos, clock=clock)
         self._server = GrpcServer(host=host, port=port, faults=faults)
         self.url = self._server.url
         """`127.0.0.1:PORT`, what `PUBSUB_EMULATOR_HOST` wants."""

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from transfer.backends.gcs_sink import GcsSink
     from transfer.backends.gcs_state import GcsListing, GcsState
     from transfer.backends.pubsub import PubSubFailures, PubSubQueue, PubSubRequests
+    from transfer.backends.s3_keys import S3Keys
+    from transfer.backends.sample_readers import SampleReaders
     from transfer.event_log import EventLog
     from transfer.model import ObjectMeta, TransferConfig
     from transfer.mover import ObjectMover, WorkerShare
@@ -28,11 +30,33 @@ if TYPE_CHECKING:
     from transfer.retry import Retrier
 
 
-def source_listing(aws_conn_id: str, bucket: str, prefix: str, *, after: str = "") -> Iterator[ObjectMeta]:
-    """The source bucket's objects under a prefix, behind the key `after` if there is one, in byte order."""
+def source_listing(
+    aws_conn_id: str, bucket: str, prefix: str, *, after: str = "", before: str = ""
+) -> Iterator[ObjectMeta]:
+    """The source bucket's objects under a prefix, behind the key `after` if there is one, in byte order.
+
+    `before` is the key that a listing had just before that one.
+    """
     from transfer.backends.s3_listing import list_objects
 
-    return list_objects(S3SourceHook(aws_conn_id).get_conn(), bucket, prefix, after=after)
+    return list_objects(S3SourceHook(aws_conn_id).get_conn(), bucket, prefix, after=after, before=before)
+
+
+def source_keys(aws_conn_id: str, bucket: str) -> S3Keys:
+    """Asks the source bucket for single keys."""
+    from transfer.backends.s3_files import LANES
+    from transfer.backends.s3_keys import S3Keys
+
+    return S3Keys(S3SourceHook(aws_conn_id).get_conn(connections=LANES), bucket)
+
+
+def sample_reader(aws_conn_id: str, source_bucket: str, gcp_conn_id: str, destination_bucket: str) -> SampleReaders:
+    """Reads both sides for a sample, by other means than those that copy."""
+    from transfer.backends.sample_readers import SampleReaders
+    from transfer.sampling import LANES
+
+    s3 = S3SourceHook(aws_conn_id).get_conn(connections=LANES)
+    return SampleReaders(s3, source_bucket, lambda: GCSSinkHook(gcp_conn_id).get_conn(), destination_bucket)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,16 +102,23 @@ class Destination:
         never = threading.Event()
         return GcsState(self._of_state().client(), Retrier(self.config.retry), never, prefix=prefix)
 
-    def give_up_uploads(self, state_prefix: str) -> int:
-        """End the unfinished uploads on record in a run, which are billed until then; how many they were."""
+    def end_uploads(self, state_root: str, run: str, opening: str) -> int:
+        """End the unfinished uploads to this bucket of a run that closes, and of all that are closed or gone; how many.
+
+        `state_root` is the prefix of all runs' records, `opening` what the run's workers were given.
+        """
         from transfer.backends.driving import complete
         from transfer.backends.gcs_sink import GcsSink
         from transfer.backends.gcs_stored import Capabilities
+        from transfer.left_uploads import close_uploads, end_left_uploads
         from transfer.retry import Retrier
-        from transfer.uploads import give_up_all
+        from transfer.runs import open_runs
 
-        sink, retrier = GcsSink(self._client_factory()(), Capabilities()), Retrier(self.config.retry)
-        return give_up_all(self.state(state_prefix), sink, lambda step: complete(retrier.call(step), self.stop))
+        state, retrier = self.state(state_root), Retrier(self.config.retry)
+        sink = GcsSink(self._client_factory()(), Capabilities())
+        close_uploads(state, run, opening)
+        going_on = open_runs(state) - {run}
+        return end_left_uploads(state, sink, lambda step: complete(retrier.call(step), self.stop), open_runs=going_on)
 
     def _of_state(self) -> Destination:
         return replace(self, bucket=self.state_bucket or self.bucket)
@@ -107,9 +138,12 @@ class Destination:
         return [(GcsSink(new_client()), Retrier(self.config.retry)) for _ in range(count)]
 
     def mover_factory(
-        self, cloudfront_conn_id: str, *, naming: Naming, state_prefix: str
+        self, cloudfront_conn_id: str, *, naming: Naming, state_prefix: str, opening: str
     ) -> Callable[[WorkerShare], ObjectMover]:
-        """Makes one mover a lane; the signature and the token are shared by all of them."""
+        """Makes one mover a lane; the signature and the token are shared by all of them.
+
+        `opening` is what closing this opening of the run will name.
+        """
         from transfer.backends.curl import CurlClient
         from transfer.backends.edge import EdgeSource
         from transfer.backends.gcs_sink import GcsSink
@@ -147,7 +181,7 @@ class Destination:
                 naming=naming,
                 retrier=retrier,
                 config=self.config,
-                records=UploadRecords(GcsSink(new_record_client()), state_prefix, retrier),
+                records=UploadRecords(GcsSink(new_record_client()), state_prefix, retrier, opening=opening),
                 share=share,
             )
 
@@ -158,11 +192,18 @@ class Destination:
         from transfer.backends.gcs_client import GcsClient
         from transfer.errors import SinkUnavailable, Stage
 
-        endpoint = GCSSinkHook(self.gcp_conn_id).get_endpoint()
+        hook = GCSSinkHook(self.gcp_conn_id)
+        endpoint, user_project = hook.get_endpoint(), hook.user_project
 
         def new_client(book: Callable[[], float] = lambda: 0.0) -> GcsClient:
             curl = CurlClient(unavailable=SinkUnavailable, stage=Stage.UPLOAD, timeouts=self.config.timeouts, book=book)
-            return GcsClient(curl, base_url=endpoint.base_url, bucket=self.bucket, token=endpoint.token)
+            return GcsClient(
+                curl,
+                base_url=endpoint.base_url,
+                bucket=self.bucket,
+                token=endpoint.token,
+                user_project=user_project,
+            )
 
         return new_client
 

@@ -56,6 +56,11 @@ class GCSSinkHook(BaseHook):
         """
         return self._hook.get_conn()
 
+    @property
+    def user_project(self) -> str:
+        """The project that pays where a bucket's requester does: the connection's "Quota Project ID"; empty for none."""
+        return getattr(self._hook.get_credentials(), "quota_project_id", None) or ""
+
     def get_endpoint(self) -> GcsEndpoint:
         """The endpoint that google-cloud-storage's client would use, and a token; raises what `get_conn` raises."""
         from transfer.backends.google_token import GoogleToken

@@ -188,7 +188,9 @@ class CloudfrontToGcsWorker(BaseOperator):
             failures=messaging.failures(self.error_topic, run_id=run.transfer_id),
             ledger=Ledger(state, listing=listing, worker=f"{slot}-{task.try_number}"),
             begun=BegunMessages(state, listing=listing, slot=slot, attempt=task.try_number),
-            new_mover=destination.mover_factory(self.cloudfront_conn_id, naming=naming, state_prefix=run.state_prefix),
+            new_mover=destination.mover_factory(
+                self.cloudfront_conn_id, naming=naming, state_prefix=run.state_prefix, opening=run.transfer_id
+            ),
             new_loop=destination.loop,
             config=config,
             events=events,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from operators.engine_errors import connections, engine_errors
 from operators.run_identity import STATE_PREFIX, RunIdentity
@@ -23,27 +23,36 @@ if TYPE_CHECKING:
 class DeleteExtraneousOperator(BaseOperator):
     """Marches manifest and destination listing once more, lists what is extraneous, and deletes it by its generation.
 
-    Returns `extraneous, extraneous_bytes, percent, new, protected, deleted, changed, list_uri`; report.json gets `deleted`, or
-    `why_not_deleted`. Skips itself when nothing is wanted, or nothing may be done: see `transfer.deletion.permission`.
+    S3 is asked for each key again right before its copy goes. Returns `extraneous, extraneous_bytes, percent, new, protected,
+    deleted, gone, changed, still_in_source, list_uri, why_not_deleted`; report.json gets `deleted` and `deletion`, or
+    `why_not_deleted`, and deleted.csv each object with its answer. Skips itself when nothing is wanted, or nothing may be
+    done: see `transfer.deletion.permission`.
 
     :param wish: `off`, `list` or `delete`.
     :param max_delete_percent: of the objects under the destination prefix; if more would go, nothing is deleted.
+    :param max_delete_objects: likewise, in objects.
     :param selection: as the listing had it: what its globs leave out at the destination stays.
     :param list_task: the task id of `S3ListToPubSubOperator`.
     :param open_task: the task id of `OpenTransferRunOperator`.
+    :param source_bucket: the S3 bucket, which is asked for each key again.
     :param source_prefix: as the listing had it.
     :param destination_bucket: the Cloud Storage bucket.
     :param destination_prefix: as the listing had it.
-    :raises AirflowFailException: more than `max_delete_percent` would go, or the manifest is not complete.
+    :param aws_conn_id: the AWS connection, which may read the source's objects.
+    :raises AirflowFailException: a limit would be passed, the manifest is not complete, a prefix is no folder, or something
+        could not be deleted.
     """
 
     template_fields: Sequence[str] = (
         "wish",
         "max_delete_percent",
+        "max_delete_objects",
         "selection",
+        "source_bucket",
         "source_prefix",
         "destination_bucket",
         "destination_prefix",
+        "aws_conn_id",
         "gcp_conn_id",
     )
     ui_color = "#fce8e6"
@@ -53,26 +62,32 @@ class DeleteExtraneousOperator(BaseOperator):
     def __init__(
         self,
         *,
+        source_bucket: str,
         destination_bucket: str,
         wish: str = "off",
         max_delete_percent: float | str = 10,
+        max_delete_objects: int | str = 10_000,
         selection: Mapping[str, str] | None = None,
         list_task: str = "list",
         open_task: str = "open_run",
         source_prefix: str = "",
         destination_prefix: str = "",
+        aws_conn_id: str = "aws_default",
         gcp_conn_id: str = "google_cloud_default",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.wish = wish
         self.max_delete_percent = max_delete_percent
+        self.max_delete_objects = max_delete_objects
         self.selection = selection or {}
         self.list_task = list_task
         self.open_task = open_task
+        self.source_bucket = source_bucket
         self.source_prefix = source_prefix
         self.destination_bucket = destination_bucket
         self.destination_prefix = destination_prefix
+        self.aws_conn_id = aws_conn_id
         self.gcp_conn_id = gcp_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -80,24 +95,29 @@ class DeleteExtraneousOperator(BaseOperator):
         from hooks.engine import Destination
         from transfer.deletion import DeleteExtraneous
         from transfer.event_log import NoEventLog
+        from transfer.prefixes import prefix_problem
 
         wish = DeleteExtraneous(self.wish)
         if wish is DeleteExtraneous.OFF:
             raise AirflowSkipException("delete_extraneous is off")
+        if problem := prefix_problem(self.source_prefix, self.destination_prefix, deletes=True):
+            raise AirflowFailException(f"nothing is deleted: {problem}")
         task = context["ti"]
         run = RunIdentity(**task.xcom_pull(task_ids=self.open_task))
         listing = task.xcom_pull(task_ids=self.list_task, key=SUMMARY_KEY)
         destination = Destination.of_records(self.gcp_conn_id, self.destination_bucket, run.state_bucket)
         self._stop = destination.stop
-        with engine_errors(self.task_id, connections(gcp=self.gcp_conn_id), NoEventLog()):
+        with engine_errors(self.task_id, connections(aws=self.aws_conn_id, gcp=self.gcp_conn_id), NoEventLog()):
             return self._execute(wish, run, listing, destination, attempt=task.try_number)
 
     def _execute(
         self, wish: Any, run: RunIdentity, listing: Mapping[str, Any], destination: Destination, *, attempt: int
     ) -> dict[str, Any]:
-        from transfer.deletion import LANES, DeleteExtraneous, permission
+        from hooks.engine import source_keys
+        from transfer.deletion import DeleteExtraneous, permission
         from transfer.model import Mode
         from transfer.naming import Naming
+        from transfer.removal import LANES
         from transfer.report import REPORT, ReconciliationReport
         from transfer.sweep import sweep, tell_why_not
 
@@ -122,14 +142,17 @@ class DeleteExtraneousOperator(BaseOperator):
             may,
             state=state,
             destination=destination.listing().objects(naming.destination_prefix, leave_out=STATE_PREFIX),
+            source=source_keys(self.aws_conn_id, self.source_bucket),
             naming=naming,
             listing=listing["listing"],
             listed=listing["listed"],
-            began_at_s=run.opened_at_s,
+            # An older listing that does not say has everything count as newer.
+            began_at_s=listing.get("began_at_s", 0.0),
             max_percent=float(self.max_delete_percent),
+            max_objects=int(self.max_delete_objects),
             attempt=attempt,
             lanes=destination.sinks(LANES),
-            loop=destination.loop(),
+            new_loop=destination.loop,
             has_name=run_globs(self.selection),
         )
         self.log.info("%s", swept.told)

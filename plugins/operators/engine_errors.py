@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,7 +10,10 @@ from contextlib import contextmanager
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from transfer.errors import FatalError, Stage, Stopped, TransferError
-from transfer.event_log import EventLog, redact
+from transfer.event_log import EventLog
+from transfer.plain_text import block, one_line
+
+log = logging.getLogger(__name__)
 
 
 def connections(*, aws: str = "", gcp: str = "", cloudfront: str = "") -> Mapping[Stage, str]:
@@ -28,20 +32,31 @@ def connections(*, aws: str = "", gcp: str = "", cloudfront: str = "") -> Mappin
 def engine_errors(program: str, connection_of: Mapping[Stage, str], events: EventLog) -> Iterator[None]:
     """Raises AirflowFailException (no retry) for what a person has to change, AirflowException (retry) for the rest.
 
-    Every error also goes to the event log, under the program's name; the event log is closed at the end.
+    Every error also goes to the event log, under the program's name; the event log is closed at the end. The traceback is
+    logged here, redacted and line by line, and not chained: Airflow would print what libraries and servers said as it came.
     """
     try:
         yield
     except Stopped as error:
         raise AirflowException("stopped before the work was done; what was not settled was given back") from error
     except TransferError as error:
-        events.main_program_error(program, traceback.format_exc())
+        _tell(program, events)
         connection = connection_of.get(error.stage, "")
         where = f" [Airflow connection {connection!r}]" if connection else ""
         kind = AirflowFailException if isinstance(error, FatalError) else AirflowException
-        raise kind(f"{error.code}: {redact(error.message)}{where}") from error
-    except Exception:  # told, and raised again as it is
-        events.main_program_error(program, traceback.format_exc())
+        raise kind(f"{error.code}: {error.message}{where}") from None
+    except AirflowException:  # Airflow's own, for what it means to say
+        _tell(program, events)
         raise
+    except Exception as error:  # noqa: BLE001 - the task's outermost frame: it fails, and is tried again
+        _tell(program, events)
+        raise AirflowException(f"unexpected: {type(error).__name__}: {one_line(str(error))}") from None
     finally:
         events.close()
+
+
+def _tell(program: str, events: EventLog) -> None:
+    """Put the traceback of what is being handled into both logs."""
+    text = traceback.format_exc()
+    events.main_program_error(program, text)
+    log.error("%s ended with an error\n%s", program, block(text))

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from transfer.progress import TransferStats
+    from transfer.sampling import SampleReport
 
 PROGRESS_KEY = "progress"
 
@@ -18,7 +19,7 @@ class LiveProgress:
     def __init__(self, context: Context) -> None:
         self._store = context.get("task_state_store")
 
-    def show(self, stats: TransferStats) -> None:
+    def show(self, stats: TransferStats | SampleReport) -> None:
         """Write the counts; about 9 ms."""
         if self._store is not None:
             self._store.set(PROGRESS_KEY, stats.to_dict())

@@ -29,7 +29,8 @@ class PreflightOperator(BaseOperator):
     :param source_bucket: the S3 bucket.
     :param source_prefix: only keys under it are read; empty for all.
     :param source_listing: an inventory or a manifest in place of a listing of S3: whether it can be read is tried, too.
-    :param delete_extraneous: must be `off` together with `source_listing`, which may not name all of the source.
+    :param delete_extraneous: must be `off` together with `source_listing`, which may not name all of the source, and where
+        the destination prefix is no folder. With `delete`, whether S3 tells of single keys is tried, too.
     :param destination_bucket: the Cloud Storage bucket.
     :param destination_prefix: takes the place of the source prefix in names; empty keeps keys as they are.
     :param state_bucket: the bucket for the run's records; the destination bucket when empty.
@@ -101,7 +102,8 @@ class PreflightOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Make all checks, show them as a table, and fail if one did."""
-        from transfer.event_log import redact
+        from transfer.plain_text import redact
+        from transfer.prefixes import prefix_problem
         from transfer.preflight import Mark, table
 
         for name in ("source_bucket", "destination_bucket"):
@@ -112,6 +114,9 @@ class PreflightOperator(BaseOperator):
                 f"delete_extraneous is {self.delete_extraneous!r} and source_listing {self.source_listing!r}: an inventory or a"
                 " manifest may not name all that the source has, so choose off, or leave source_listing empty"
             )
+        deletes = self.delete_extraneous not in ("", "off")
+        if problem := prefix_problem(self.source_prefix, self.destination_prefix, deletes=deletes):
+            raise AirflowFailException(problem)
         run_selection(self.selection, now_s=time.time())
         show_links(
             self,
@@ -160,6 +165,7 @@ class PreflightOperator(BaseOperator):
         buckets = dict.fromkeys([self.destination_bucket, self.state_bucket or self.destination_bucket])
         return Preflight(
             source=None if self.only_failed else S3Probe(self.aws_conn_id, self.source_bucket, self.source_prefix),
+            deletes=self.delete_extraneous == "delete",
             source_list=self._source_list(),
             edge=CloudfrontProbe(self.cloudfront_conn_id, self.source_prefix),
             buckets=[GcsProbe(self.gcp_conn_id, bucket) for bucket in buckets],

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -29,11 +31,14 @@ from operators.transfer_run import ACK_DEADLINE_S
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from transfer.naming import Naming
     from transfer.passes import Republished
     from transfer.report import ReconciliationReport
+    from transfer.sampling import SampleReport
     from transfer.verdicts import Pass
 
 REPORTED = ("listed", "copied", "skipped", "failed", "matched", "missing", "differing", "extra", "bytes_copied")
+SAMPLE_LOG_INTERVAL_S = 10.0
 
 
 class ReconcileTransferOperator(BaseOperator):
@@ -63,6 +68,11 @@ class ReconcileTransferOperator(BaseOperator):
     :param overwrite: as the listing had it: with `never`, a replay overwrites nothing either.
     :param selection: as the listing had it: what its globs leave out at the destination is not counted as extra.
     :param topic: the topic that the listing publishes to.
+    :param verify_sample: for the final pass: the share, in percent, of the matched objects that is chosen at random, read back
+        from both sides by other means than it was copied, and compared byte for byte. What differs, and what cannot be read,
+        makes the run red.
+    :param source_bucket: the S3 bucket that a sample is read from.
+    :param aws_conn_id: the connection that may read it (`s3:GetObject`).
     :param gcp_project: the project of topics and subscriptions; the connection's when empty.
     :param log_name: the Cloud Logging log for events; empty for none.
     :raises AirflowFailException: some listed object is neither matched nor skipped with a reason (final pass only).
@@ -75,12 +85,17 @@ class ReconcileTransferOperator(BaseOperator):
         "overwrite",
         "selection",
         "topic",
+        "source_bucket",
+        "verify_sample",
+        "aws_conn_id",
         "gcp_conn_id",
         "gcp_project",
         "log_name",
     )
     operator_extra_links = (DestinationLink(), ReportLink(), LogsLink())
     ui_color = "#fce8e6"
+
+    _stop: threading.Event | None = None
 
     def __init__(
         self,
@@ -94,6 +109,9 @@ class ReconcileTransferOperator(BaseOperator):
         destination_prefix: str = "",
         overwrite: str = "changed",
         selection: Mapping[str, str] | None = None,
+        source_bucket: str = "",
+        verify_sample: float | str = 0,
+        aws_conn_id: str = "aws_default",
         gcp_conn_id: str = "google_cloud_default",
         gcp_project: str | None = None,
         log_name: str | None = None,
@@ -109,6 +127,9 @@ class ReconcileTransferOperator(BaseOperator):
         self.overwrite = overwrite
         self.selection = selection or {}
         self.topic = topic
+        self.source_bucket = source_bucket
+        self.verify_sample = verify_sample
+        self.aws_conn_id = aws_conn_id
         self.gcp_conn_id = gcp_conn_id
         self.gcp_project = gcp_project
         self.log_name = log_name
@@ -147,7 +168,7 @@ class ReconcileTransferOperator(BaseOperator):
                 LogsLink: logs_url(self.gcp_conn_id, self.gcp_project, self.log_name, run.transfer_id),
             },
         )
-        with engine_errors(self.task_id, connections(gcp=self.gcp_conn_id), events):
+        with engine_errors(self.task_id, connections(aws=self.aws_conn_id, gcp=self.gcp_conn_id), events):
             if self.reviews is None:
                 return self._first_pass(context, run, listing)
             summary = self._final_pass(context, run, listing, before)
@@ -205,22 +226,81 @@ class ReconcileTransferOperator(BaseOperator):
             report, _ = self._pass(Pass.FINAL, context, run, listing, is_reopened=is_reopened)
         else:
             report = ReconciliationReport.decode(state.read(REPORT))
+        if float(self.verify_sample or 0) > 0:
+            report = self._sampled(context, run, report)
         self._tell(run, report)
         summary = _summary(run, report, state.uri)
         if not report.is_green:
             context["ti"].xcom_push(key="return_value", value=summary)
-            unfinished = report.listed - report.matched - report.skipped
-            said = "are missing or differ" if is_compared else "did not arrive"
             raise AirflowFailException(
-                f"{unfinished:,} of {report.listed:,} objects {said}; report: {summary['report_uri']}, and each"
+                f"{report.why_red(was_moved=not is_compared)}; report: {summary['report_uri']}, and each"
                 f" object in failures.csv beside it\n{reason_table(report.unfinished_reasons)}"
             )
         return summary
 
+    def _sampled(self, context: Context, run: RunIdentity, report: ReconciliationReport) -> ReconciliationReport:
+        """The report, once a share of what it calls matched has been read back and compared."""
+        from hooks.engine import Destination, sample_reader
+        from operators.live_progress import LiveProgress
+        from transfer.passes import sample_pass
+
+        self._stop = threading.Event()
+        percent, live = float(self.verify_sample), LiveProgress(context)
+        self.log.info(
+            "reading %g %% of the matched objects back from both sides, to compare them byte for byte", percent
+        )
+        destination = replace(
+            Destination.of_records(self.gcp_conn_id, self.destination_bucket, run.state_bucket), stop=self._stop
+        )
+        naming = self._naming()
+        logged_at = time.monotonic()
+
+        def show(sample: SampleReport) -> None:
+            nonlocal logged_at
+            live.show(sample)
+            if time.monotonic() - logged_at >= SAMPLE_LOG_INTERVAL_S:
+                logged_at = time.monotonic()
+                self.log.info("%s; %s bytes of each side", sample, f"{sample.bytes_read:,}")
+
+        report = sample_pass(
+            report,
+            sample_reader(self.aws_conn_id, self.source_bucket, self.gcp_conn_id, self.destination_bucket),
+            state=self._state(run),
+            destination=destination.listing().objects(naming.destination_prefix, leave_out=STATE_PREFIX),
+            naming=naming,
+            percent=percent,
+            stop=self._stop,
+            on_report=show,
+        )
+        self.log.info("%s", report.sample)
+        return report
+
+    def on_kill(self) -> None:
+        """Stop comparing a sample; the next try chooses another."""
+        if self._stop is not None:
+            self._stop.set()
+
+    def _naming(self) -> Naming:
+        from transfer.naming import Naming
+
+        return Naming(
+            source_prefix=self.source_prefix,
+            destination_prefix=self.destination_prefix or self.source_prefix,
+            state_prefix=STATE_PREFIX,
+        )
+
     def _tell(self, run: RunIdentity, report: ReconciliationReport) -> None:
-        from transfer.report import reason_table
+        from transfer.report import evidence_line, reason_table
 
         self.log.info("%s", json.dumps(_summary(run, report, self._state(run).uri)))
+        if report.evidence:
+            self.log.info("what that rests on: %s", evidence_line(report.evidence))
+        if report.unbound:
+            self.log.warning(
+                "%s copies bear no proof of their own, which Cloud Storage refused (storage.objects.update?): this run's ledger"
+                " shows what they hold, and a later run will copy them again",
+                f"{report.unbound:,}",
+            )
         if report.reasons:
             self.log.info("not copied, by reason:\n%s", reason_table(report.reasons))
 
@@ -230,16 +310,11 @@ class ReconcileTransferOperator(BaseOperator):
         from hooks.engine import Destination, Messaging
         from transfer.event_log import NoEventLog
         from transfer.model import Overwrite
-        from transfer.naming import Naming
         from transfer.passes import run_pass
 
         destination = Destination.of_records(self.gcp_conn_id, self.destination_bucket, run.state_bucket)
         messaging = Messaging(gcp_conn_id=self.gcp_conn_id, project=self.gcp_project or None)
-        naming = Naming(
-            source_prefix=self.source_prefix,
-            destination_prefix=self.destination_prefix or self.source_prefix,
-            state_prefix=STATE_PREFIX,
-        )
+        naming = self._naming()
         return run_pass(
             which,
             state=destination.state(run.state_prefix),
@@ -256,6 +331,7 @@ class ReconcileTransferOperator(BaseOperator):
             may_replace=Overwrite(self.overwrite) is not Overwrite.NEVER,
             has_extras=listing["is_whole_source"],
             has_name=run_globs(self.selection),
+            allows_empty=bool(listing.get("allow_empty")),
         )
 
     def _report_uri(self, run: RunIdentity) -> str:

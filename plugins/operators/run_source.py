@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from hooks.engine import Destination
     from transfer.listing import ListingSummary
     from transfer.model import ObjectMeta
+    from transfer.replay import RunRecord
 
 LAST_RUN = "last"
 ONE_OF = ("only_failed", "plan_run", "source_listing")
@@ -56,28 +57,36 @@ class RunSource:
         """Whether it is S3's own listing. Only then is what else the destination has no part of the source."""
         return not (self.earlier or self.source_listing)
 
-    def objects(
-        self, run: RunIdentity, dag_id: str, destination: Destination, *, after: str = ""
-    ) -> Iterator[ObjectMeta]:
-        """In byte order; of S3's own listing those behind the key `after`. This run is put on record first."""
-        from hooks.engine import source_listing
-        from hooks.source import SourceList
-        from transfer.replay import RunRecord, planned_objects, unfinished_objects
+    def begin(self, run: RunIdentity, dag_id: str, destination: Destination) -> float:
+        """Put this run on record, before anything is listed; when that was, by Cloud Storage's own clock."""
+        from transfer.replay import RECORD
         from transfer.runs import RunIndex
 
-        record = RunRecord(
+        RunIndex(destination.state(STATE_PREFIX), dag_name(dag_id)).open(run.name, run.opened_at_s)
+        state = destination.state(run.state_prefix)
+        self._record(run).write(state)
+        return state.created_at_s(RECORD)
+
+    def _record(self, run: RunIdentity) -> RunRecord:
+        from transfer.replay import RunRecord
+
+        return RunRecord(
             run_id=run.run_id,
             source_bucket=self.source_bucket,
             source_prefix=self.source_prefix,
             destination_bucket=self.destination_bucket,
             destination_prefix=self.destination_prefix,
         )
-        index = RunIndex(destination.state(STATE_PREFIX), dag_name(dag_id))
-        earlier = run_name(dag_id, self.earlier)
-        if self.earlier == LAST_RUN:
-            earlier = index.last_but(run.name) or LAST_RUN
-        index.open(run.name, run.opened_at_s)
-        record.write(destination.state(run.state_prefix))
+
+    def objects(
+        self, run: RunIdentity, dag_id: str, destination: Destination, *, after: str = "", before: str = ""
+    ) -> Iterator[ObjectMeta]:
+        """In byte order; of S3's own listing those behind the key `after`, which came behind `before`."""
+        from hooks.engine import source_listing
+        from hooks.source import SourceList
+        from transfer.replay import planned_objects, unfinished_objects
+        from transfer.runs import RunIndex
+
         if self.source_listing:
             listed = SourceList(
                 uri=self.source_listing,
@@ -89,15 +98,36 @@ class RunSource:
             )
             return listed.objects(log.info)
         if not self.earlier:
-            return source_listing(self.aws_conn_id, self.source_bucket, self.source_prefix, after=after)
+            return source_listing(self.aws_conn_id, self.source_bucket, self.source_prefix, after=after, before=before)
+        index = RunIndex(destination.state(STATE_PREFIX), dag_name(dag_id))
+        earlier = run_name(dag_id, self.earlier)
+        if self.earlier == LAST_RUN:
+            earlier = index.last_but(run.name) or LAST_RUN
         done = "planned" if self.plan_run else "left unfinished"
         log.info("not listing S3: taking what the run %s %s", self.earlier, done)
         objects_of = planned_objects if self.plan_run else unfinished_objects
-        return objects_of(destination.state(f"{STATE_PREFIX}{earlier}/"), run=self.earlier, now=record)
+        return objects_of(destination.state(f"{STATE_PREFIX}{earlier}/"), run=self.earlier, now=self._record(run))
+
+    def is_nothing(self, summary: ListingSummary, mode: str) -> bool:
+        """Whether this source has nothing to copy, which is more likely a mistake than a success.
+
+        listed           mode              nothing
+        none             any               yes, unless an earlier run simply left nothing
+        some, none of    transfer          yes
+        them to copy     plan, verify      no: a plan says it, a verification has a verdict of its own
+        any other        any               no
+        """
+        if not summary.listed:
+            return not self.earlier
+        return summary.is_empty and mode == "transfer"
 
     def why_nothing(self, summary: ListingSummary) -> str:
-        """What to tell a person when nothing is listed, or nothing of it selected."""
+        """What to tell a person when nothing is listed, or nothing of it can be copied."""
+        from transfer.report import nothing_to_copy
+
         place = f"s3://{self.source_bucket}/{self.source_prefix}"
+        if summary.listed > summary.left_out:
+            return f"{place}: {nothing_to_copy(summary.listed)}; archived.csv of such a run names what is archived"
         if summary.listed:
             return (
                 f"of the {summary.listed:,} objects of {place} none is selected: check include, exclude and the bounds, or set"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +61,8 @@ class S3ListToPubSubOperator(BaseOperator):
     :param plan_run: the run id of an earlier run with `mode=plan`, or `last`: what it planned to move is published, and S3
         is not listed. What somebody else wrote to the destination since is not overwritten. Empty for a listing.
     :param part_size_mib: as the workers have it; a plan counts requests by it.
-    :param allow_empty: whether a prefix with no objects, or none selected, is a success; it is an error otherwise.
+    :param allow_empty: whether it is a success that there are no objects, or none that can be copied (not selected, archived);
+        it is an error otherwise.
     :param gcp_project: the project of the topic; the connection's when empty.
     :param log_name: the Cloud Logging log for events; empty for none.
     :param is_verbose: whether each published message is an event.
@@ -169,7 +171,7 @@ class S3ListToPubSubOperator(BaseOperator):
         listing = cursor.listing if cursor else run.listing_name(context["ti"].try_number)
         if cursor:
             self.log.info("an earlier try listed and published %s objects: going on behind them", f"{cursor.listed:,}")
-        with engine_errors(self.task_id, conn, events):
+        with engine_errors(self.task_id, conn, events), _forgetting(stored):
             summary, plan = self._list(
                 source,
                 run,
@@ -180,7 +182,7 @@ class S3ListToPubSubOperator(BaseOperator):
                 cursor=cursor,
                 on_cursor=stored.save if is_resumable else None,
             )
-            if not (summary.listed > summary.left_out or source.earlier or as_bool(self.allow_empty)):
+            if source.is_nothing(summary, self.mode) and not as_bool(self.allow_empty):
                 raise AirflowFailException(source.why_nothing(summary))
         messages = summary.messages if self.mode == "transfer" else 0
         self.log.info(
@@ -204,7 +206,9 @@ class S3ListToPubSubOperator(BaseOperator):
                 "mode": self.mode,
                 "listed": summary.listed,
                 "skipped": summary.skipped,
+                "began_at_s": summary.began_at_s,
                 "is_whole_source": source.is_listed_in_s3,
+                "allow_empty": as_bool(self.allow_empty),
                 "workers": int(self.workers),
             },
         )
@@ -256,9 +260,10 @@ class S3ListToPubSubOperator(BaseOperator):
         selection = run_selection(self.selection, now_s=run.opened_at_s)
         # Also in the place of the topic, where nothing is to move.
         tally = PlanTally(naming, config, selection and selection.has_name)
-        after = cursor.after if cursor else ""
+        after, before = (cursor.after, cursor.before) if cursor else ("", "")
+        began_at_s = source.begin(run, dag_id, destination)
         summary = list_and_publish(
-            source.objects(run, dag_id, destination, after=after),
+            source.objects(run, dag_id, destination, after=after, before=before),
             # A verification compares everything, and only once: the reconciliation does it.
             ()
             if mode is Mode.VERIFY
@@ -276,7 +281,8 @@ class S3ListToPubSubOperator(BaseOperator):
             listing=listing,
             progress=Progress(),
             stop=self._stop,
-            is_planned=bool(self.plan_run),
+            began_at_s=began_at_s,
+            is_planned=bool(self.plan_run) and mode is not Mode.VERIFY,  # which asks for no new generation
             selection=selection,
             cursor=cursor,
             on_cursor=on_cursor,
@@ -306,6 +312,18 @@ class S3ListToPubSubOperator(BaseOperator):
 def worker_slots(shared: Mapping[str, Any], *, workers: int) -> list[dict[str, Any]]:
     """One dict for each worker, for `CloudfrontToGcsWorker.expand(slot=…)`."""
     return [{**shared, "workers": workers, "label": f"worker {index + 1} of {workers}"} for index in range(workers)]
+
+
+@contextmanager
+def _forgetting(stored: StoredCursor) -> Iterator[None]:
+    """What was listed before a refusal is as doubtful as what came then: the next try begins anew."""
+    from transfer.errors import EndpointRejected, ListingOutOfOrder
+
+    try:
+        yield
+    except (EndpointRejected, ListingOutOfOrder):
+        stored.forget()
+        raise
 
 
 def as_bool(value: bool | str) -> bool:

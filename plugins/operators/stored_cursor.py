@@ -42,6 +42,6 @@ class StoredCursor:
             self._store.set(CURSOR_KEY, {"settings": self._settings, "cursor": cursor.to_dict()})
 
     def forget(self) -> None:
-        """The listing is whole: who runs the task again wants another."""
+        """The listing is whole, and who runs the task again wants another; or it was refused, and nothing of it counts."""
         if self._store is not None:
             self._store.delete(CURSOR_KEY)

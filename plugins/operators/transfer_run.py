@@ -146,17 +146,16 @@ class CloseTransferRunOperator(BaseOperator):
         """What stays because of an error goes with a later run."""
         from hooks.engine import Destination
         from transfer.errors import TransferError
-        from transfer.event_log import redact
+        from transfer.plain_text import redact
         from transfer.runs import RunIndex
 
         destination = Destination.of_records(self.gcp_conn_id, self.destination_bucket, run.state_bucket)
         index = RunIndex(destination.state(STATE_PREFIX), dag_name(dag_id))
         try:
-            if given_up := destination.give_up_uploads(run.state_prefix):
-                self.log.info("%d unfinished uploads of this run were given up", given_up)
+            if ended := destination.end_uploads(STATE_PREFIX, run.name, run.transfer_id):
+                self.log.info("%d unfinished uploads, of this run and of earlier ones, were ended", ended)
             index.close(run.name, run.opened_at_s)
             for name in index.old(int(self.keep_runs)):
-                destination.give_up_uploads(f"{STATE_PREFIX}{name}/")
                 index.remove(name)
                 self.log.info("the records of the run %s are gone", name)
         except TransferError as error:

@@ -189,6 +189,13 @@ PARAMS = {
         section="What to move",
         description="If more than this share of the destination would go, nothing does and the run fails.",
     ),
+    "max_delete_objects": Param(
+        10_000,
+        type=["null", "integer"],
+        minimum=0,
+        section="What to move",
+        description="If more objects than this would go, nothing does and the run fails.",
+    ),
     "mode": Param(
         "transfer",
         type=["null", "string"],
@@ -200,6 +207,14 @@ PARAMS = {
         },
         section="What to move",
         description="A plan and a verification move nothing, and write nothing but their own records.",
+    ),
+    "verify_sample": Param(
+        0,
+        type=["null", "number"],
+        minimum=0,
+        maximum=100,
+        section="What to move",
+        description="Read so many percent of the matched objects back from both sides and compare each byte.",
     ),
     "plan_run": Param(
         None,
@@ -265,7 +280,7 @@ PARAMS = {
         False,
         type=["null", "boolean"],
         section="When it fails",
-        description="Whether finding or selecting no objects at all is a success.",
+        description="Whether it is a success that no objects are found, or none that can be copied.",
     ),
     "topic": Param(
         "edgehaul-requests",

@@ -161,7 +161,14 @@ def _tasks(arrived: Asset | AssetAlias, max_open_runs: int | None) -> None:
 
     # Also after retries that were skipped, since there was nothing to try again. Fails when there was no first pass.
     verify = ReconcileTransferOperator(
-        task_id="verify", reviews="reconcile", trigger_rule=TriggerRule.ALL_DONE, outlets=[arrived], **judge
+        task_id="verify",
+        reviews="reconcile",
+        trigger_rule=TriggerRule.ALL_DONE,
+        outlets=[arrived],
+        source_bucket=param("source_bucket"),
+        verify_sample=param("verify_sample"),
+        aws_conn_id=param("aws_conn_id"),
+        **judge,
     )
 
     # Only after a green verdict.
@@ -169,7 +176,10 @@ def _tasks(arrived: Asset | AssetAlias, max_open_runs: int | None) -> None:
         task_id="delete_extraneous",
         wish=param("delete_extraneous"),
         max_delete_percent=param("max_delete_percent"),
+        max_delete_objects=param("max_delete_objects"),
         selection=selection,
+        source_bucket=param("source_bucket"),
+        aws_conn_id=param("aws_conn_id"),
         **names,
         gcp_conn_id=param("gcp_conn_id"),
     )

@@ -16,7 +16,7 @@ from operators.run_date import ROUTE_DAG_PREFIX
 from routes.form import PARAMS
 from routes.notifications import can_watch
 from routes.schema import PARAM_OF
-from transfer.prefixes import DatedPrefix, InvalidPrefix
+from transfer.prefixes import DatedPrefix, InvalidPrefix, prefix_problem
 from transfer.selection import InvalidSelection
 
 DEFAULT_TIMEZONE = "UTC"
@@ -89,6 +89,10 @@ def route_problems(entry: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, 
             "an inventory or a manifest (source.listing) may not name all that the source has, so nothing can be deleted:"
             " choose off",
         )
+    written = entry["destination"].get("prefix") or ""
+    deletes = entry.get("parameters", {}).get("delete_extraneous", "off") != "off"
+    if problem := prefix_problem(entry["source"].get("prefix") or "", written, deletes=deletes):
+        yield ("destination" if written else "source", "prefix"), problem
     for name, value in entry.get("parameters", {}).items():
         if isinstance(value, float) and not math.isfinite(value):
             yield (

@@ -23,17 +23,17 @@ FAILURES = {
         "deleted since it was listed, or never there: run again to list anew, or correct the manifest"
     ),
     "SourceForbidden": Remedy(
-        "let the distribution's origin access read the object (s3:GetObject, and kms:Decrypt for its key), then"
-        f" {_AGAIN}"
+        f"let the distribution's origin access read the object (s3:GetObject), then {_AGAIN}; where it may not list"
+        " (s3:ListBucket) an object that was deleted since is refused likewise: run again to list anew"
+    ),
+    "SourceEncrypted": Remedy(
+        f"let the distribution use the object's KMS key (kms:Decrypt), then {_AGAIN}; one under a customer's own key (SSE-C)"
+        " has to be copied onto itself in S3 without that key first"
     ),
     "SourceChanged": Remedy(
         "replaced since it was listed, or stale at the edge: run again to list anew; use CachingDisabled on the"
         " distribution",
         has_second_try=True,  # a stale copy leaves the edge
-    ),
-    "SourceEncrypted": Remedy(
-        "allow kms:Decrypt on its key to the distribution; an object with a customer's own key (SSE-C) has to be copied onto"
-        f" itself with another encryption first; then {_AGAIN}"
     ),
     "SourceUnproven": Remedy(
         f"let the distribution's response headers policy pass ETag on (and x-amz-server-side-encryption), then {_AGAIN}"
@@ -47,14 +47,29 @@ FAILURES = {
     "InvalidName": Remedy("rename it at the source, or choose another destination prefix, and run again"),
     "TooLarge": Remedy("Cloud Storage holds 5 TiB an object: split it at the source"),
     "DestinationConflict": Remedy(f"somebody else wrote it during the run; to copy over it, {_AGAIN}"),
+    "DestinationHeld": Remedy(
+        f"a hold or a retention period keeps what is at the destination: release it, or wait for its end; then {_AGAIN}"
+    ),
+    "DestinationForbidden": Remedy(
+        "Cloud Storage refuses this name to the Google connection: look for a condition in the IAM policies of bucket and"
+        f" folders; then {_AGAIN}"
+    ),
+    "DestinationRefused": Remedy(f"the failure quotes Cloud Storage's reason: change what it names, then {_AGAIN}"),
     "InvalidMessage": Remedy("something else publishes to the topic of the transfer requests: give it another topic"),
+    "UnexpectedError": Remedy(
+        f"a defect of Edgehaul: please report it with the traceback in the logs of the transfer tasks; {_AGAIN}",
+        has_second_try=True,  # too many open files, say, is passing trouble
+    ),
     "PoisonMessage": Remedy(
         f"its worker died each time: see the logs of the transfer and retry tasks (memory?), then {_AGAIN}",
         has_second_try=True,  # alone: of the objects of one message, most are innocent
     ),
     "SourceUnavailable": Remedy(f"the edge or its origin had trouble; {_AGAIN}", has_second_try=True),
     "SinkUnavailable": Remedy(f"Cloud Storage had trouble; {_AGAIN}", has_second_try=True),
-    "Throttled": Remedy("run with fewer workers or threads and only_failed", has_second_try=True),
+    "TokenRefused": Remedy(f"Cloud Storage took no access token for a while; {_AGAIN}", has_second_try=True),
+    "Throttled": Remedy(
+        "start a run with only_failed and this run's id, and with fewer workers or threads", has_second_try=True
+    ),
     "CorruptTransfer": Remedy(
         f"bytes kept arriving damaged; {_AGAIN}, and if it stays, check the object at the source, and that the edge passes"
         " on x-amz-server-side-encryption: with KMS an ETag is no MD5",

@@ -6,7 +6,8 @@ dying worker held, and every one that was given back on a stop. So workers note 
     a message that a dead worker had in hand            is a suspect: worked on alone, after all others
     one that a worker died of while it worked on it alone   is poison: it fails, and is not begun again
 
-A worker is dead when a later try of its slot has begun, unless it noted that it ended in order.
+A worker is dead when it noted what it died of, or when a later try of its slot has begun and it did not note that it ended
+in order.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Iterable
 
 from transfer.errors import PoisonMessage, Stage
 from transfer.model import Failed, TransferFailure, TransferRequest
+from transfer.plain_text import one_line
 from transfer.ports import StateStore
 from transfer.records import format_numbers, parse_numbers
 
@@ -24,6 +26,7 @@ RING = 16
 """Notes of a worker that are kept; each names all that is in hand. Cloud Storage takes one write a second to a name."""
 FATAL = "fatal"
 MAX_FATAL_CHARACTERS = 500
+_CLOSED, _DIED = "-closed", "-died"
 _TEXT = "text/plain"
 
 
@@ -46,7 +49,8 @@ class BegunMessages:
         self._state.write(f"{self._mine}-open", b"", content_type=_TEXT)
         suspects: set[int] = set()
         for name in self._notes_of_the_dead():
-            suspects.update(parse_numbers(self._state.read(name).decode("ascii", "replace")))
+            if not name.endswith(_DIED):
+                suspects.update(parse_numbers(self._state.read(name).decode("ascii", "replace")))
         self.suspects = frozenset(suspects)
 
     def begin(self, numbers: Iterable[int]) -> None:
@@ -70,11 +74,15 @@ class BegunMessages:
     def close(self, *, fatal: str = "") -> None:
         """Note that this try ends in order, or of what no object gets past: what it gives back is not to blame."""
         self._state.write(
-            f"{self._mine}-closed",
-            fatal[:MAX_FATAL_CHARACTERS].encode(),
+            f"{self._mine}{_CLOSED}",
+            one_line(fatal, MAX_FATAL_CHARACTERS).encode(),
             content_type=_TEXT,
             metadata={FATAL: "yes"} if fatal else None,
         )
+
+    def died(self, words: str) -> None:
+        """Note what nobody foresaw and what ends this try: what it has in hand may be to blame."""
+        self._state.write(f"{self._mine}{_DIED}", one_line(words, MAX_FATAL_CHARACTERS).encode(), content_type=_TEXT)
 
     def _write(self, name: str, numbers: Iterable[int]) -> None:
         # In the body: with many threads there may be more of them than metadata has room for.
@@ -83,11 +91,12 @@ class BegunMessages:
     def _notes_of_the_dead(self) -> list[str]:
         """The names of what dead workers noted to begin."""
         form = re.compile(
-            rf"{re.escape(self._prefix)}(?P<slot>.+?)-(?P<attempt>\d+)-(\d+|alone-\d+|open|(?P<end>closed))"
+            rf"{re.escape(self._prefix)}(?P<slot>.+?)-(?P<attempt>\d+)-(\d+|alone-\d+|open|(?P<end>closed)|(?P<death>died))"
         )
         notes: defaultdict[tuple[str, int], list[str]] = defaultdict(list)
         last: defaultdict[str, int] = defaultdict(int)
         closed: set[tuple[str, int]] = set()
+        died: set[tuple[str, int]] = set()
         for entry in self._state.entries(self._prefix):
             if (match := form.fullmatch(entry.name)) is None:
                 continue
@@ -96,7 +105,9 @@ class BegunMessages:
             notes[worker].append(entry.name)
             if match["end"]:
                 closed.add(worker)
-        dead = (worker for worker in notes if worker[1] < last[worker[0]] and worker not in closed)
+            if match["death"]:
+                died.add(worker)
+        dead = (worker for worker in notes if worker in died or (worker[1] < last[worker[0]] and worker not in closed))
         return [name for worker in dead for name in notes[worker]]
 
 
@@ -125,6 +136,18 @@ def poisoned(request: TransferRequest) -> list[Failed]:
 def fatal_end(state: StateStore, listing: str) -> str:
     """What ended a worker on this listing that no object gets past; empty when nothing did."""
     for entry in state.entries(f"begun/{listing}-"):
-        if entry.name.endswith("-closed") and entry.metadata.get(FATAL):
-            return state.read(entry.name).decode("utf-8", "replace")
+        if entry.name.endswith(_CLOSED) and entry.metadata.get(FATAL):
+            return _words(state, entry.name)
     return ""
+
+
+def last_words(state: StateStore, listing: str) -> str:
+    """What a worker on this listing died of that nobody foresaw; empty when none did."""
+    for entry in state.entries(f"begun/{listing}-"):
+        if entry.name.endswith(_DIED):
+            return f"a worker died: {_words(state, entry.name)}"
+    return ""
+
+
+def _words(state: StateStore, name: str) -> str:
+    return one_line(state.read(name).decode("utf-8", "replace"), MAX_FATAL_CHARACTERS)

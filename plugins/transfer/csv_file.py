@@ -1,15 +1,32 @@
-"""Rows for people among a run's records: CSV, in files that fit into memory."""
+"""Rows for people among a run's records: CSV, in files that fit into memory.
+
+A spreadsheet takes a cell that begins with `=` for a formula, and keys are other people's. Such a cell has an apostrophe in
+front here, and so has one that begins with apostrophes and then such a character, so that reading gives back the exact text.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 
 from transfer.ports import StateStore
 
 MAX_ROWS = 50_000
 """In one file: it is made in memory."""
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
+"""How a cell begins that a spreadsheet may run (OWASP, "CSV Injection"), or one made harmless."""
+
+
+def harmless(value: object) -> object:
+    """A cell that no spreadsheet runs."""
+    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
+
+
+def as_it_was(cell: str) -> str:
+    """The text of a cell that `harmless` made."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
 class CsvFile:
@@ -26,8 +43,11 @@ class CsvFile:
         """One row, as many values as columns."""
         if self._rows >= MAX_ROWS:
             self._store()
-        self._csv.writerow(row)
+        self._put(row)
         self._rows += 1
+
+    def _put(self, row: Sequence[object]) -> None:
+        self._csv.writerow([harmless(value) for value in row])
 
     def close(self) -> None:
         """Store the last rows, in the place of earlier files of that name."""
@@ -37,13 +57,24 @@ class CsvFile:
             if entry.name not in names:
                 self._state.delete(entry.name)
 
+    def save(self, provisional: Iterable[Sequence[object]] = ()) -> None:
+        """Store all rows so far; further ones come behind them. Those `provisional` are stored with them, and then forgotten."""
+        self._text.flush()
+        end = self._bytes.tell()
+        for row in provisional:
+            self._put(row)
+        self._text.flush()
+        self._write(self._files + 1)
+        self._bytes.seek(end)
+        self._bytes.truncate()
+
     def rows(self) -> Iterator[list[str]]:
         """What was written, once it is closed. One file at a time is in memory."""
         for number in range(1, self._files + 1):
             text = self._state.read(_name(self._base, number)).decode("utf-8", "surrogatepass")
             lines = csv.reader(io.StringIO(text, newline=""))
             next(lines)
-            yield from lines
+            yield from ([as_it_was(cell) for cell in row] for row in lines)
 
     def _begin(self) -> None:
         self._bytes = io.BytesIO()
@@ -55,10 +86,12 @@ class CsvFile:
     def _store(self) -> None:
         self._files += 1
         self._text.flush()
-        self._state.write(
-            _name(self._base, self._files), self._bytes.getvalue(), content_type="text/csv; charset=utf-8"
-        )
+        self._write(self._files)
         self._begin()
+
+    def _write(self, number: int) -> None:
+        name = _name(self._base, number)
+        self._state.write(name, self._bytes.getvalue(), content_type="text/csv; charset=utf-8")
 
 
 def _name(base: str, number: int) -> str:

@@ -19,6 +19,10 @@ class ListingCursor:
     """Its name, which every further try keeps."""
     after: str = ""
     """The last key that counts."""
+    before: str = ""
+    """The key listed before that one: behind it, a server has to give that one first."""
+    began_at_s: float = 0.0
+    """Before the first page of the first try, by Cloud Storage's clock; 0 where that is not known."""
     shards: int = 0
     """Of the manifest."""
     next_number: int = 0
@@ -33,6 +37,7 @@ class ListingCursor:
     listed_bytes: int = 0
     skipped: int = 0
     left_out: int = 0
+    passed_over: int = 0
 
     def skipping(self, numbers: int) -> ListingCursor:
         """The same place for another try, when the one before may have used up to so many numbers since."""
@@ -40,12 +45,16 @@ class ListingCursor:
         strays = [*filter(None, [self.strays]), f"{self.next_number}-{next_number - 1}"]
         return replace(self, next_number=next_number, strays=",".join(strays))
 
-    def to_dict(self) -> dict[str, str | int]:
-        """As JSON that any store takes: the key in ASCII."""
-        return asdict(self) | {"after": quote(self.after, errors="surrogatepass")}
+    def to_dict(self) -> dict[str, str | float]:
+        """As JSON that any store takes: keys in ASCII."""
+        return asdict(self) | {key: quote(getattr(self, key), errors="surrogatepass") for key in _KEYS}
 
     @classmethod
     def of(cls, stored: Mapping[str, object]) -> ListingCursor:
         """What `to_dict` made. Raises TypeError for anything else."""
         fields: dict[str, object] = dict(stored)
-        return cls(**fields | {"after": unquote(str(fields.get("after", "")), errors="surrogatepass")})  # type: ignore[arg-type]
+        keys = {key: unquote(str(fields.get(key, "")), errors="surrogatepass") for key in _KEYS}
+        return cls(**fields | keys)  # type: ignore[arg-type]
+
+
+_KEYS = ("after", "before")

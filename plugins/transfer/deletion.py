@@ -1,7 +1,7 @@
-"""What the destination has and the source does not: found, listed, and deleted if a person asked for it.
+"""What the destination has and the source does not: found, listed, and whether it may be deleted.
 
     manifest ──┐
-               ├─ march ──▶ extraneous.csv ──▶ share within the limit? ──▶ conditional deletes, many at a time
+               ├─ march ──▶ extraneous.csv ──▶ within both limits? ──▶ transfer/removal.py
     listing  ──┘
 
 Finding is one pass and deleting another, so that nothing is deleted before all of it is counted; memory is constant.
@@ -9,22 +9,21 @@ Finding is one pass and deleting another, so that nothing is deleted before all 
 
 from __future__ import annotations
 
+import json
+import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from enum import StrEnum
 
 from transfer.csv_file import CsvFile
-from transfer.errors import DeletionRefused, ObjectError, Stage
+from transfer.errors import DeletionRefused, Stage
 from transfer.model import Mode
 from transfer.naming import Naming
-from transfer.ports import GenerationMismatch, ObjectSink
 from transfer.reconcile import Judged
-from transfer.retry import Retrier
-from transfer.steps import Step
 from transfer.verdicts import Verdict
 
-LANES = 16
-"""Deletes at a time: some hundred a second, below the 1,000 writes a second that a quiet bucket takes."""
+IN_MEMORY_BYTES = 16 * 1024 * 1024
+"""Of what is to be deleted; more goes to a temporary file."""
 COLUMNS = ("name", "bytes", "generation")
 
 
@@ -93,7 +92,25 @@ class Extraneous:
     """One object to delete, as it was seen."""
 
     name: str
+    size_bytes: int
     generation: int
+
+
+class Shortlist:
+    """Objects to delete, in this process's own hands: extraneous.csv is for people, and whoever may write there may change it."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES, "w+", encoding="utf-8")  # noqa: SIM115 - closed with it
+
+    def add(self, each: Extraneous) -> None:
+        """One more."""
+        self._file.write(json.dumps(astuple(each)) + "\n")
+
+    def __iter__(self) -> Iterator[Extraneous]:
+        self._file.seek(0)
+        for line in self._file:
+            name, size_bytes, generation = json.loads(line)
+            yield Extraneous(name=name, size_bytes=size_bytes, generation=generation)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +127,8 @@ class Found:
     """Not in the source either, but written since the run began, by somebody else: they are left."""
     protected: int = 0
     """Not in the source either, but left out by the run's globs: they are left."""
+    witnesses: tuple[str, ...] = ()
+    """Some of the keys listed, from all over the source."""
 
     @property
     def percent(self) -> float:
@@ -117,14 +136,21 @@ class Found:
         return 100 * self.extraneous / self.stored if self.stored else 0.0
 
 
-def find_extraneous(judged: Iterable[Judged], rows: CsvFile, *, naming: Naming, began_at_s: float) -> Found:
-    """Write to `rows` what the source does not have. `began_at_s` is before the source was listed.
+def find_extraneous(
+    judged: Iterable[Judged], rows: CsvFile, shortlist: Shortlist, *, naming: Naming, began_at_s: float
+) -> Found:
+    """Write to `rows` and `shortlist` what the source does not have. `began_at_s` is before the source was listed.
 
-    What was written since then is left: another run may have copied what came to the source after this run listed it.
+    What was written since then is left: another run may have copied what came to the source after this run listed it. Both
+    times are Cloud Storage's own: no other clock counts.
     """
     listed = stored = extraneous = extraneous_bytes = new = protected = 0
+    witnesses: list[str] = []
     for key in judged:
-        listed += key.item is not None
+        if key.item is not None:
+            listed += 1
+            if listed & (listed - 1) == 0:  # 1, 2, 4, 8, …: few of any number
+                witnesses.append(key.item.key)
         stored += key.stored is not None
         protected += key.verdict is Verdict.PROTECTED
         if key.verdict is not Verdict.EXTRA or key.stored is None:
@@ -134,6 +160,9 @@ def find_extraneous(judged: Iterable[Judged], rows: CsvFile, *, naming: Naming, 
             continue
         check_name(key.stored.name, naming)
         rows.add((key.stored.name, key.stored.size_bytes, key.stored.generation))
+        shortlist.add(
+            Extraneous(name=key.stored.name, size_bytes=key.stored.size_bytes, generation=key.stored.generation)
+        )
         extraneous += 1
         extraneous_bytes += key.stored.size_bytes
     rows.close()
@@ -144,67 +173,36 @@ def find_extraneous(judged: Iterable[Judged], rows: CsvFile, *, naming: Naming, 
         extraneous_bytes=extraneous_bytes,
         new=new,
         protected=protected,
+        witnesses=tuple(witnesses),
     )
 
 
-def why_refused(found: Found, *, listed: int, max_percent: float) -> str:
+def why_refused(found: Found, *, listed: int, max_percent: float, max_objects: int) -> str:
     """Why nothing of what was found may be deleted; empty when all of it may.
 
-    `listed` is what the listing counted; a manifest of any other count is not all of the source.
+    `listed` is what the listing counted; a manifest of any other count is not all of the source. A limit of 0 is for none.
     """
     if found.listed != listed:
         return (
             f"the manifest names {found.listed:,} objects, and {listed:,} were listed: what the source has cannot be told for"
             " certain; run again"
         )
-    if found.percent > max_percent:
+    passed = [f"max_delete_percent allows {max_percent:g} %"] * (found.percent > max_percent)
+    passed += [f"max_delete_objects allows {max_objects:,}"] * (found.extraneous > max_objects)
+    if passed:
         return (
             f"{found.extraneous:,} of the {found.stored:,} objects under the destination prefix ({found.percent:.1f} %) are"
-            f" not in the source, and max_delete_percent allows {max_percent:g} %: check both prefixes and extraneous.csv,"
-            " which names them, and run again with a higher max_delete_percent if it is right"
+            f" not in the source, and {' and '.join(passed)}: check both prefixes and extraneous.csv, which names them, and run"
+            " again with a higher limit if it is right"
         )
     return ""
 
 
-class Deletion:
-    """Deletes what was found, by its generation. Its lanes share one thread."""
-
-    def __init__(self, rows: CsvFile, naming: Naming) -> None:
-        self._rows: Iterator[Extraneous] = (
-            Extraneous(name=name, generation=int(generation)) for name, _, generation in rows.rows()
-        )
-        self._naming = naming
-        self.deleted = 0
-        self.changed = 0
-        """Written again since they were found; they stay."""
-        self.first_error: ObjectError | None = None
-
-    def lane(self, sink: ObjectSink, retrier: Retrier) -> Step[None]:
-        """One object after the other, until none is left. Raises FatalError."""
-        for extraneous in self._rows:
-            retrier.reset()
-            try:
-                is_gone = yield from self._delete(extraneous, sink, retrier)
-            except ObjectError as error:
-                self.first_error = self.first_error or error
-            else:
-                self.deleted += is_gone
-                self.changed += not is_gone
-
-    def _delete(self, extraneous: Extraneous, sink: ObjectSink, retrier: Retrier) -> Step[bool]:
-        """Whether it is gone; otherwise something else is there."""
-        check_name(extraneous.name, self._naming)
-        try:
-            yield from retrier.call(lambda: sink.delete(extraneous.name, extraneous.generation))
-        except GenerationMismatch:  # also when the answer to a try before was lost
-            return (yield from retrier.call(lambda: sink.stat(extraneous.name))) is None
-        return True
-
-
-def check_name(name: str, naming: Naming) -> None:
-    """The last line: whatever a listing or a record says, nothing else is ever deleted."""
+def check_name(name: str, naming: Naming) -> str:
+    """The name itself. The last line: whatever a listing or a record says, nothing else is ever deleted."""
     if not name.startswith(naming.destination_prefix) or name.startswith(naming.state_prefix):
         raise DeletionRefused(
             f"{name!r} is not under the destination prefix {naming.destination_prefix!r}, or is a run's own record",
             stage=Stage.RECONCILE,
         )
+    return name

@@ -4,18 +4,19 @@
     ├ RetryableError          back off and try again in place
     │ ├ SourceUnavailable     the edge did not answer, or answered 5xx
     │ ├ SinkUnavailable       Cloud Storage did not answer, or answered 5xx
+    │ ├ TokenRefused          401: bursts of it pass; one that lasts becomes CredentialsRejected
     │ ├ Throttled             429, 503 SlowDown: carries `retry_after_s`
     │ ├ EdgeBlocked           the edge's own 403 (firewall, rate rule, country): slow down and try again
     │ └ CorruptTransfer       bytes arrived or were stored otherwise than announced
     ├ ObjectError             this object cannot be moved: to the error topic, then ack
     │ ├ SourceNotFound · SourceForbidden · SourceEncrypted · SourceChanged · SourceArchived · SourceUnproven
     │ ├ DestinationConflict · DestinationHeld · DestinationForbidden · DestinationRefused
-    │ ├ InvalidName · TooLarge · InvalidMessage · PoisonMessage
+    │ ├ InvalidName · TooLarge · InvalidMessage · PoisonMessage · UnexpectedError
     │ └ RetriesExhausted      carries `last`, the retryable error that would not go away
     └ FatalError              nothing can be moved: stop, nack, fail the task
       ├ CredentialsRejected · SignatureRejected · EndpointRejected
-      ├ BucketMissing · RunClosed · RunUnknown · SourceListInvalid · PricesInvalid
-      ├ DeletionRefused
+      ├ BucketMissing · BucketRefused · RunClosed · RunUnknown · SourceListInvalid · PricesInvalid
+      ├ DeletionRefused · DeletionIncomplete · RecordDamaged
       └ ListingOutOfOrder     a listing that must be sorted is not
 
 `Stopped` is no error: it carries a stop request out of a transfer in flight.
@@ -24,6 +25,8 @@
 from __future__ import annotations
 
 from enum import StrEnum
+
+from transfer.plain_text import one_line
 
 
 class Stage(StrEnum):
@@ -48,6 +51,7 @@ class TransferError(Exception):
         http_status: int | None = None,
         retry_after_s: float | None = None,
     ) -> None:
+        message = one_line(message)  # here, so that nobody can forget it: it may quote a server or a key
         super().__init__(message)
         self.message = message
         self.stage = stage
@@ -72,6 +76,10 @@ class RetryableError(TransferError):
         """Whether fewer requests at a time are called for: 429, 503 (S3 sends it for SlowDown), or no answer in time."""
         return self.is_timeout or self.http_status in (429, 503)
 
+    def exhausted(self, attempts: int) -> TransferError:
+        """What it becomes once it has outlasted the retries: by default the failure of one object."""
+        return RetriesExhausted(self, attempts)
+
 
 class SourceUnavailable(RetryableError):
     """The edge could not be reached, broke off, or answered 5xx."""
@@ -79,6 +87,15 @@ class SourceUnavailable(RetryableError):
 
 class SinkUnavailable(RetryableError):
     """Cloud Storage could not be reached, broke off, or answered 5xx."""
+
+
+class TokenRefused(RetryableError):
+    """Cloud Storage took no access token for this request: one that ended early, or a burst of trouble at its side."""
+
+    def exhausted(self, attempts: int) -> TransferError:
+        """Every object needs a token."""
+        said = f"{self.message} ({attempts} attempts, with a new token where one could be had)"
+        return CredentialsRejected(said, stage=self.stage, http_status=self.http_status)
 
 
 class Throttled(RetryableError):
@@ -163,6 +180,10 @@ class PoisonMessage(ObjectError):
     """Worker after worker died with its message in hand."""
 
 
+class UnexpectedError(ObjectError):
+    """What nobody foresaw went wrong with this object; the message names its type and quotes it."""
+
+
 class RetriesExhausted(ObjectError):
     """A retryable error that outlasted the retries."""
 
@@ -199,12 +220,20 @@ class BucketMissing(FatalError):
     """The bucket does not exist, or not for these credentials."""
 
 
+class BucketRefused(FatalError):
+    """The bucket, its encryption key, or the project that pays refuses every request of this kind."""
+
+
 class RunClosed(FatalError):
     """The run's subscription or topic is gone: the run was closed while this task still worked."""
 
 
 class RunUnknown(FatalError):
     """The earlier run that was named has left no records to go on from."""
+
+
+class RecordDamaged(FatalError):
+    """A record of the run cannot be read: cut short, or overwritten by something else."""
 
 
 class SourceListInvalid(FatalError):
@@ -217,6 +246,10 @@ class PricesInvalid(FatalError):
 
 class DeletionRefused(FatalError):
     """What would be deleted is more than was allowed, or cannot be told for certain. Nothing was deleted."""
+
+
+class DeletionIncomplete(FatalError):
+    """What may be deleted is, and something is left that a person has to see to."""
 
 
 class ListingOutOfOrder(FatalError):

@@ -5,24 +5,10 @@ There is no entry for an object that was copied: the ledger holds those.
 
 from __future__ import annotations
 
-import re
 from enum import StrEnum
 from typing import Protocol
 
 from transfer.errors import Stage
-
-REDACTED = "[redacted]"
-
-# A parameter begins at a word boundary, or after an escape where a URL stands inside another one's query.
-_PARAMETER = (
-    r"(?:\b|(?<=%[0-9A-F]{2}))"
-    r"((?:Signature|Policy|X-Amz-(?:Signature|Credential|Security-Token)|X-Goog-Signature|upload_id)(?:=|%3D))"
-)
-_SIGNED_QUERY = re.compile(rf"\?[^\s\"'<>?]*?{_PARAMETER}[^\s\"'<>]*", re.IGNORECASE)
-_BARE_PARAMETER = re.compile(rf"{_PARAMETER}[^\s\"'<>&]*", re.IGNORECASE)
-_BEARER = re.compile(r"\b(Bearer )[A-Za-z0-9._~+/=-]+", re.IGNORECASE)
-# To the end of the text when the END line is missing: a key that was cut short is still a key.
-_PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL)
 
 
 class EventName(StrEnum):
@@ -43,17 +29,6 @@ def failure_name(stage: Stage) -> EventName:
     if stage is Stage.UPLOAD:
         return EventName.OBJECT_UPLOAD_ERROR
     return EventName.FILE_HANDLING_ERROR
-
-
-def redact(text: str) -> str:
-    """The text without anything that opens a door: signed query strings, upload sessions, bearer tokens, private keys.
-
-    A URL loses its whole query string as soon as one parameter of it is secret.
-    """
-    text = _PRIVATE_KEY.sub(REDACTED, text)
-    text = _SIGNED_QUERY.sub(f"?{REDACTED}", text)
-    text = _BARE_PARAMETER.sub(rf"\1{REDACTED}", text)
-    return _BEARER.sub(rf"\1{REDACTED}", text)
 
 
 class EventLog(Protocol):

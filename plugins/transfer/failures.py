@@ -16,11 +16,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 
-from transfer.errors import InvalidMessage, RunClosed, Stage
-from transfer.messages import RUN, decode_failure, encode_failure
+from transfer.errors import InvalidMessage, RunClosed
+from transfer.messages import RUN, decode_failure, encode_failure, failure_of_fields
 from transfer.model import TransferFailure
 from transfer.ports import Delivery, RequestQueue, StateStore
-from transfer.records import ledger_failures, read_shards, write_shard
+from transfer.records import ledger_failures, read_records, write_shard
 
 log = logging.getLogger(__name__)
 
@@ -106,8 +106,8 @@ def load_failures(state: StateStore, table: FailureTable, listings: Sequence[str
     for listing in listings:
         for failure in ledger_failures(state, listing):
             table.expect(failure)
-        for line in read_shards(state, f"failures/{listing}-"):
-            table.tell(_failure_of(line))
+        for failure in read_records(state, f"failures/{listing}-", failure_of_fields):
+            table.tell(failure)
 
 
 def drain_failures(
@@ -166,15 +166,3 @@ def _failure_in(delivery: Delivery, run_id: str) -> TransferFailure | None:
         return decode_failure(delivery.body)
     except InvalidMessage:
         return None
-
-
-def _failure_of(line: dict[str, object]) -> TransferFailure:
-    status = line["http_status"]
-    return TransferFailure(
-        key=str(line["key"]),
-        stage=Stage(str(line["stage"])),
-        error_code=str(line["error_code"]),
-        http_status=None if status is None else int(str(status)),
-        attempts=int(str(line["attempts"])),
-        message=str(line["message"]),
-    )

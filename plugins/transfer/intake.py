@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 from transfer.begun import BegunMessages, poisoned
-from transfer.errors import InvalidMessage
+from transfer.errors import InvalidMessage, Stage
 from transfer.leases import LeaseKeeper
 from transfer.messages import LISTING, RUN, decode_request
 from transfer.model import Failed, TransferRequest
@@ -31,6 +31,11 @@ class Work:
 
     ack_id: str
     request: TransferRequest
+
+
+def numbers_of(messages: int, strays: Sequence[range]) -> range:
+    """The numbers that a listing's messages may have, and those of what a lister published before it counted it."""
+    return range(messages + sum(map(len, strays)))
 
 
 class Intake:
@@ -60,6 +65,7 @@ class Intake:
     ) -> None:
         self._mine = (run_id, listing)
         self._messages = messages
+        self._numbers = numbers_of(messages, strays)
         self._strays = strays
         self._queue = queue
         self._leases = leases
@@ -127,6 +133,12 @@ class Intake:
             return
         try:
             request = decode_request(delivery.body, delivery.attributes)
+            if request.number not in self._numbers:
+                raise InvalidMessage(
+                    f"not a transfer request of this listing, which has {len(self._numbers):,} numbers: it has the number"
+                    f" {request.number}",
+                    stage=Stage.MESSAGE,
+                )
         except InvalidMessage as error:
             outcome = Failed(failure=failure_of(error, key="", attempts=1))
             self._on_failed(outcome)

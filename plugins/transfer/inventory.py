@@ -19,7 +19,9 @@ from threading import Event
 from typing import Any
 from urllib.parse import unquote_plus
 
+from transfer.bounded import Lines, rows_of
 from transfer.errors import SourceListInvalid, Stage, Stopped
+from transfer.messages import MAX_COUNT, MAX_TEXT_CHARACTERS, UNREADABLE, why_unreadable
 from transfer.model import ObjectMeta, SkipReason
 from transfer.sorting import Record, sorted_on_disk
 from transfer.source_list import FileStore, SourceUri, on_disk, read_whole
@@ -75,9 +77,9 @@ def read_inventory(store: FileStore, uri: SourceUri, *, source_bucket: str) -> I
     try:
         document = json.loads(read_whole(store, uri.name))
         of_bucket, file_format, schema = document["sourceBucket"], document["fileFormat"], document["fileSchema"]
-        files = tuple(InventoryFile(name=file["key"], md5=file["MD5checksum"]) for file in document["files"])
-    except (ValueError, KeyError, TypeError) as error:
-        lacks = f"it has no {error}" if isinstance(error, KeyError) else f"{error}"
+        files = tuple(InventoryFile(name=str(file["key"]), md5=str(file["MD5checksum"])) for file in document["files"])
+    except UNREADABLE as error:
+        lacks = f"it has no {error}" if isinstance(error, KeyError) else why_unreadable(error)
         raise _invalid(f"{uri} is no manifest.json of an S3 Inventory: {lacks}") from error
     if of_bucket != source_bucket:
         raise _invalid(f"{uri} is an inventory of {of_bucket!r}, and source_bucket is {source_bucket!r}: name its own")
@@ -126,11 +128,16 @@ def inventory_objects(
     """
     inventory = read_inventory(store, uri, source_bucket=source_bucket)
 
+    def check() -> None:
+        if stop.is_set():
+            raise Stopped
+
     def records() -> Iterator[Record]:
         for number, file in enumerate(inventory.files, start=1):
             tell(f"reading file {number:,} of {len(inventory.files):,} of the inventory: {store.uri}{file.name}")
             with on_disk(store, file.name, stop, md5=file.md5) as path:
-                rows = csv_rows(path, inventory.columns) if inventory.format == "CSV" else read_parquet(path)
+                is_csv = inventory.format == "CSV"
+                rows = csv_rows(path, inventory.columns, check) if is_csv else read_parquet(path)
                 yield from _records(rows, prefix, f"{store.uri}{file.name}", stop)
 
     last: Record | None = None
@@ -142,14 +149,14 @@ def inventory_objects(
         yield _object(last)
 
 
-def csv_rows(path: Path, columns: Sequence[str]) -> Rows:
-    """Of a gzip-compressed CSV file without a header; its keys are URL-encoded."""
+def csv_rows(path: Path, columns: Sequence[str], check: Callable[[], None] = lambda: None) -> Rows:
+    """Of a gzip-compressed CSV file without a header; its keys are URL-encoded. `check` is called for each line."""
     places = {plain(column): place for place, column in enumerate(columns)}
     nowhere = len(columns)
     wanted = itemgetter(*(places.get(name, nowhere) for name in COLUMNS))
     key_place = places["key"]
     with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
-        for row in csv.reader(file):
+        for row in rows_of(Lines(file, check=check)):
             if len(row) != nowhere:
                 raise ValueError(f"a row has {len(row)} values, and the manifest names {nowhere} columns")
             if "%" in row[key_place] or "+" in row[key_place]:
@@ -164,18 +171,27 @@ def _records(rows: Rows, prefix: str, where: str, stop: Event) -> Iterator[Recor
             count += 1
             if stop.is_set():
                 raise Stopped
+            if len(key) > MAX_TEXT_CHARACTERS:
+                raise ValueError(f"a key has {len(key):,} characters")
             if not key.startswith(prefix) or _FLAGS[is_latest] is False or _FLAGS[is_delete_marker] is True:
                 continue
             yield [
                 key,
                 _seconds(modified),
-                int(size),
+                _size(size),
                 etag.strip('"'),
                 storage_class or "STANDARD",
                 tier in ARCHIVE_TIERS,
             ]
-    except (ValueError, TypeError, AttributeError, KeyError, EOFError, OSError, csv.Error, zlib.error) as error:
-        raise _invalid(f"{where} cannot be read past row {count:,}: {error or type(error).__name__}") from error
+    except (EOFError, OSError, csv.Error, zlib.error, *UNREADABLE) as error:
+        why = why_unreadable(error) or type(error).__name__
+        raise _invalid(f"{where} cannot be read past row {count:,}: {why}") from error
+
+
+def _size(size: Any) -> int:
+    if not 0 <= (count := int(size)) <= MAX_COUNT:
+        raise ValueError(f"a size is {count}")
+    return count
 
 
 def _seconds(modified: Any) -> int:

@@ -11,6 +11,9 @@ MAX_KEY_BYTES = 1024
 COLUMNS_KEPT = 16
 """Of what keys begin with alike, how many characters may still count up: enough for a date and its neighbours."""
 COLUMNS = 64
+NO_FOLDER = "!"
+"""Ends a guess: a name of letters and digits alone might be a folder's, which some servers then skip. It sorts below the
+characters that a name goes on with, so that no key of the guess itself is missed."""
 _UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _FAMILIES = ("0123456789", "0123456789abcdef", "0123456789ABCDEF", "abcdefghijklmnopqrstuvwxyz")
 
@@ -24,7 +27,7 @@ def key_ahead(
     spans: Sequence[tuple[str, str, int]],
     prefix: str,
 ) -> str | None:
-    """About the key that so many pages behind `after` begin with; None when it is `until` or later, or cannot be told.
+    """Just before the key that so many pages behind `after` begin with; None when it is `until` or later, or cannot be told.
 
     Each of `spans` says between which keys so many pages were listed; the one with the fewest keys in so much space counts,
     since a guess too near is wasted, and one too far only makes a range that is split again. `sample` are keys near by.
@@ -35,7 +38,10 @@ def key_ahead(
     ruler = _Ruler([*sample, after], skipped)
     step = max((ruler.number(last) - ruler.number(first)) / listed for first, last, listed in spans)
     key = ruler.key(ruler.number(after) + int(pages * step), after[:skipped])
-    return key if key is not None and after < key and (until is None or key < until) and is_fit(key) else None
+    if key is None:
+        return None
+    key += NO_FOLDER
+    return key if after < key and (until is None or key < until) and is_fit(key) else None
 
 
 def is_fit(text: str) -> bool:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
+import traceback
 from collections.abc import Iterable, Sequence
 from types import TracebackType
 
 from transfer.errors import TransferError
+from transfer.plain_text import block
 from transfer.ports import RequestQueue
 
 log = logging.getLogger(__name__)
@@ -79,3 +81,9 @@ class LeaseKeeper:
                     self._queue.extend(ids, deadline_s)
                 except TransferError as error:
                     log.warning("leases of %d messages could not be extended, they may come again: %s", len(ids), error)
+                except Exception:  # noqa: BLE001 - the thread's outermost frame; without it every lease would end
+                    log.warning(
+                        "leases of %d messages could not be extended, they may come again\n%s",
+                        len(ids),
+                        block(traceback.format_exc()),
+                    )

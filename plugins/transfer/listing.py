@@ -14,7 +14,7 @@ from transfer.comparison import holds
 from transfer.cursor import ListingCursor
 from transfer.errors import Stopped
 from transfer.march import march
-from transfer.model import DestinationObject, ObjectMeta, Overwrite, SkipReason, TransferRequest
+from transfer.model import NEVER_TO_MOVE, DestinationObject, ObjectMeta, Overwrite, SkipReason, TransferRequest
 from transfer.naming import Naming
 from transfer.ports import RequestPublisher
 from transfer.progress import Progress, ProgressReporter, TransferStats
@@ -50,8 +50,17 @@ class ListingSummary:
     skipped: int
     left_out: int = 0
     """Of those skipped, how many the selection left out."""
+    passed_over: int = 0
+    """Of those skipped, how many no run copies as they are: left out, archived, or the prefix itself."""
     strays: str = ""
     """Numbers, as ranges, of what a try published that died before it could count it: not for workers."""
+    began_at_s: float = 0.0
+    """Before the first page of the first try, by Cloud Storage's clock; 0 where that is not known."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there was nothing, or nothing of it can be copied: more likely a mistake than a success."""
+        return self.listed == self.passed_over
 
 
 def decide(
@@ -109,12 +118,24 @@ class Batches:
         self.bytes = start.bytes
 
     def cursor(
-        self, *, after: str, shards: int, listed: int, listed_bytes: int, skipped: int, left_out: int
+        self,
+        *,
+        after: str,
+        before: str,
+        began_at_s: float,
+        shards: int,
+        listed: int,
+        listed_bytes: int,
+        skipped: int,
+        left_out: int,
+        passed_over: int,
     ) -> ListingCursor:
         """Of a listing that has come so far, once everything handed over is stored."""
         return ListingCursor(
             listing=self._listing,
             after=after,
+            before=before,
+            began_at_s=began_at_s,
             shards=shards,
             next_number=self.next_number,
             strays=self.strays,
@@ -125,6 +146,7 @@ class Batches:
             listed_bytes=listed_bytes,
             skipped=skipped,
             left_out=left_out,
+            passed_over=passed_over,
         )
 
     def add(self, item: ObjectMeta, *, is_alone: bool = False) -> None:
@@ -173,6 +195,7 @@ def list_and_publish(
     listing: str,
     progress: Progress,
     stop: Event,
+    began_at_s: float = 0.0,
     is_planned: bool = False,
     selection: Selection | None = None,
     cursor: ListingCursor | None = None,
@@ -185,18 +208,20 @@ def list_and_publish(
     `listing` names this very listing: a repeated one must have another name, so that messages of a listing that was
     broken off can be told apart, unless it goes on from the `cursor` of that one, and then both sides need to be listed
     from there only. `on_cursor` gets a cursor for each manifest shard, once everything up to there is stored.
+    `began_at_s` is when Cloud Storage says that it is, before the first page is asked for; a cursor's own comes before it.
     `is_planned` is whether the source is a plan's: uploads then stay conditional on the generations that the plan saw, so
     that nothing is overwritten that it did not know. `selection` is what the run is to move of it; None for all. `on_pair`
     is told every name of either side, and why its object need not move. Raises ListingOutOfOrder, Stopped, or what the
     backends raise.
     """
     reporter = ProgressReporter(progress, on_report)
-    start = cursor.skipping(manifest.shard_lines) if cursor else ListingCursor(listing=listing)
+    start = cursor.skipping(manifest.shard_lines) if cursor else ListingCursor(listing=listing, began_at_s=began_at_s)
     if cursor and on_cursor:
         on_cursor(start)  # before the first message
     batches = Batches(publisher, run_id=run_id, listing=listing, start=start)
-    listed, listed_bytes, skipped, left_out = start.listed, start.listed_bytes, start.skipped, start.left_out
-    shards, told = manifest.shards, (0, 0)
+    listed, listed_bytes, skipped = start.listed, start.listed_bytes, start.skipped
+    left_out, passed_over = start.left_out, start.passed_over
+    shards, told, last = manifest.shards, (0, 0), start.after
     pairs = march(
         (item for item in source if item.key > cursor.after) if cursor else source,
         destination,
@@ -219,6 +244,7 @@ def list_and_publish(
         if reason is not None:
             skipped += 1
             left_out += reason is why_not
+            passed_over += reason in NEVER_TO_MOVE
         else:
             batches.add(
                 item if item.replaces_generation == generation else replace(item, replaces_generation=generation)
@@ -230,13 +256,17 @@ def list_and_publish(
             on_cursor(
                 batches.cursor(
                     after=item.key,
+                    before=last,
+                    began_at_s=start.began_at_s,
                     shards=shards,
                     listed=listed,
                     listed_bytes=listed_bytes,
                     skipped=skipped,
                     left_out=left_out,
+                    passed_over=passed_over,
                 )
             )
+        last = item.key
         if listed % REPORT_EVERY == 0:
             told = _tell(progress, told, listed, batches.bytes)
             reporter.report()
@@ -254,6 +284,8 @@ def list_and_publish(
         bytes=batches.bytes,
         skipped=skipped,
         left_out=left_out,
+        passed_over=passed_over,
+        began_at_s=start.began_at_s,
     )
 
 

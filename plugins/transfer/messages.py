@@ -8,11 +8,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 from transfer.errors import InvalidMessage, Stage
 from transfer.model import ObjectMeta, TransferFailure, TransferRequest
+from transfer.plain_text import one_line
 
 VERSION = 1
+MAX_BODY_BYTES = 4 * 1024**2
+"""Of a message that is read at all: ten times what 64 objects with the longest keys take."""
+MAX_TEXT_CHARACTERS = 16 * 1024
+"""Of a key or any other text in it. S3's keys have 1,024 bytes at most; those of other servers may fail by their name."""
+MAX_COUNT = 2**63 - 1
+"""Of a number: what SQLite and Cloud Storage count with."""
+UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+"""What Python raises for JSON that is none, is nested too deep, or is not what it should be."""
 RUN = "run"
 LISTING = "listing"
 
@@ -41,7 +51,7 @@ def encode_request(request: TransferRequest) -> tuple[bytes, dict[str, str]]:
 def decode_request(body: bytes, attributes: Mapping[str, str]) -> TransferRequest:
     """The request in a message. Raises InvalidMessage, which names what is wrong with it."""
     try:
-        document = json.loads(body.decode("utf-8", "surrogatepass"))
+        document = _document(body)
         if document["version"] != VERSION:
             raise ValueError(f"version {document['version']!r} is not {VERSION}")
         objects = tuple(object_of(fields) for fields in document["objects"])
@@ -54,9 +64,21 @@ def decode_request(body: bytes, attributes: Mapping[str, str]) -> TransferReques
             objects=objects,
             attempt=_count(document.get("attempt", 1)),
         )
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-        raise InvalidMessage(f"not a transfer request: {reason[:200]}", stage=Stage.MESSAGE) from error
+    except UNREADABLE as error:
+        raise InvalidMessage(f"not a transfer request: {why_unreadable(error)}", stage=Stage.MESSAGE) from error
+
+
+def why_unreadable(error: Exception) -> str:
+    """What is wrong with a document, in few words."""
+    if isinstance(error, KeyError):
+        return f"{error} is missing"
+    return "it is nested too deep" if isinstance(error, RecursionError) else one_line(str(error), 200)
+
+
+def _document(body: bytes) -> Any:
+    if len(body) > MAX_BODY_BYTES:
+        raise ValueError(f"it has {len(body):,} bytes")
+    return json.loads(body.decode("utf-8", "surrogatepass"))
 
 
 def object_fields(item: ObjectMeta) -> dict[str, object]:
@@ -77,7 +99,7 @@ def object_fields(item: ObjectMeta) -> dict[str, object]:
 
 
 def object_of(fields: Mapping[str, object]) -> ObjectMeta:
-    """The object that `object_fields` wrote. Raises ValueError, TypeError or KeyError for anything else."""
+    """The object that `object_fields` wrote. Raises one of UNREADABLE for anything else."""
     return ObjectMeta(
         key=_text(fields["key"]),
         size_bytes=_count(fields["size"]),
@@ -91,13 +113,15 @@ def object_of(fields: Mapping[str, object]) -> ObjectMeta:
 
 def _text(value: object) -> str:
     if not isinstance(value, str) or not value:
-        raise ValueError(f"{value!r} is not a text")
+        raise ValueError(f"{value!r:.80} is not a text")
+    if len(value) > MAX_TEXT_CHARACTERS:
+        raise ValueError(f"a text has {len(value):,} characters")
     return value
 
 
 def _count(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ValueError(f"{value!r} is not a whole number of at least 0")
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_COUNT:
+        raise ValueError(f"{value!r:.80} is not a whole number from 0 to {MAX_COUNT}")
     return value
 
 
@@ -123,15 +147,22 @@ def encode_failure(failure: TransferFailure, *, run_id: str) -> tuple[bytes, dic
 def decode_failure(body: bytes) -> TransferFailure:
     """The failure record in a message. Raises InvalidMessage."""
     try:
-        document = json.loads(body.decode("utf-8", "surrogatepass"))
-        status = document["http_status"]
-        return TransferFailure(
-            key=str(document["key"]),
-            stage=Stage(document["stage"]),
-            error_code=_text(document["error_code"]),
-            http_status=None if status is None else _count(status),
-            attempts=_count(document["attempts"]),
-            message=str(document["message"]),
-        )
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise InvalidMessage(f"not a failure record: {error!r:.200}", stage=Stage.RECONCILE) from error
+        return failure_of_fields(_document(body))
+    except UNREADABLE as error:
+        raise InvalidMessage(f"not a failure record: {why_unreadable(error)}", stage=Stage.RECONCILE) from error
+
+
+def failure_of_fields(fields: Mapping[str, object]) -> TransferFailure:
+    """The failure in a record's fields. Raises one of UNREADABLE for anything else.
+
+    Whoever wrote it: its texts are made plain, but for the key, which has to stay exact.
+    """
+    status, key = fields["http_status"], fields["key"]
+    return TransferFailure(
+        key=_text(key) if key else "",
+        stage=Stage(str(fields["stage"])),
+        error_code=one_line(_text(fields["error_code"]), 100),
+        http_status=None if status is None else _count(status),
+        attempts=_count(fields["attempts"]),
+        message=one_line(str(fields["message"])),
+    )

@@ -45,6 +45,13 @@ class DestinationObject:
     md5: str = ""
     """Hexadecimal; empty for composite and multipart objects, which have none."""
     source_etag: str = ""
+    """Of its label (`transfer/labels.py`): the ETag of what it was copied from."""
+    source_mtime: str = ""
+    """Of its label: when that was last modified, in seconds since the epoch."""
+    proof: str = ""
+    """Of its label: what binds it to the bytes."""
+    metageneration: int = 0
+    """Which version of its metadata this is; 0 where nobody asked, or the server does not say."""
     created_at_s: float = math.inf
     """When this generation was written, by Cloud Storage's clock; infinite where nobody asked for it."""
 
@@ -89,15 +96,34 @@ class Proof(StrEnum):
     """The MD5 of what was read equals the source's ETag."""
     ETAG_MULTIPART = "etag-multipart"
     """The MD5 of the MD5s of the parts equals the source's ETag."""
+    S3_CRC32C = "s3-crc32c"
+    """The CRC32C of what was read equals the one that S3 keeps of the whole object."""
     CRC32C = "crc32c"
     """The source names no checksum that could be computed again (KMS-encrypted, or parts of an unusual size)."""
+
+
+class Evidence(StrEnum):
+    """On what it rests that a destination object holds what a source object holds (docs/proof.md)."""
+
+    MD5 = "etag-md5"
+    """Its MD5 equals the source's ETag."""
+    MULTIPART_ETAG = "etag-multipart"
+    """When it was copied, the MD5 of the MD5s of its parts equalled the source's ETag; its CRC32C is still the same."""
+    S3_CRC32C = "s3-crc32c"
+    """Its CRC32C is that which S3 keeps of the source."""
+    LABEL = "label"
+    """It bears the source's ETag, bound to its bytes by their CRC32C, and nothing says what proved them."""
+    TRANSPORT = "transport"
+    """Its CRC32C is that of what was read; the source names nothing with which to compare it."""
+    NAME = "name"
+    """Something of that name is there; nobody looked at what it holds."""
 
 
 class SkipReason(StrEnum):
     """Why a listed object was not copied."""
 
     UNCHANGED = "unchanged"
-    """The destination already holds it: same size, and same source ETag or MD5."""
+    """The destination already holds it (`transfer/comparison.py`)."""
     EXISTS = "exists"
     """Something of that name is there, and `overwrite` is `never`."""
     ARCHIVED = "archived"
@@ -121,6 +147,8 @@ class SkipReason(StrEnum):
 
 NOT_SELECTED = frozenset({SkipReason.OTHER_NAME, SkipReason.OTHER_SIZE, SkipReason.OTHER_TIME, SkipReason.OTHER_CLASS})
 """What the run's selection leaves out (`transfer/selection.py`)."""
+NEVER_TO_MOVE = frozenset({SkipReason.ARCHIVED, SkipReason.PREFIX_ITSELF, *NOT_SELECTED})
+"""Skipped by the listing, whatever the destination holds."""
 
 
 UNTOLD = frozenset({SkipReason.ABSENT, SkipReason.FORBIDDEN, SkipReason.ENCRYPTED})
@@ -139,6 +167,8 @@ class Copied:
     attempts: int
     seconds: float
     edge_request_id: str = ""
+    is_bound: bool = True
+    """Whether what is there shows by itself what it holds; else only this record does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -73,5 +73,8 @@ class Naming:
         if name.startswith(".well-known/acme-challenge/"):
             return "Cloud Storage reserves .well-known/acme-challenge/"
         if name.startswith(self.state_prefix):
-            return f"Edgehaul keeps its own records under {self.state_prefix}; choose another state prefix"
+            return (
+                f"Edgehaul keeps its own records under {self.state_prefix}; rename it at the source, or choose a"
+                " destination prefix"
+            )
         return ""

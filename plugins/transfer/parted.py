@@ -7,15 +7,28 @@ then make up the source's ETag. Nothing becomes visible before all of them are r
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from functools import partial
 
-from transfer.errors import CorruptTransfer, ObjectError, RetriesExhausted, SinkUnavailable, Stage, TransferError
+from transfer.binding import as_announced
+from transfer.containment import EVERYBODYS, of_one_object
+from transfer.errors import (
+    CorruptTransfer,
+    DestinationConflict,
+    ObjectError,
+    RetriesExhausted,
+    SinkUnavailable,
+    Stage,
+    Stopped,
+    TransferError,
+)
+from transfer.labels import bound_crc32c
 from transfer.metadata import resource_of
 from transfer.model import DestinationObject, ObjectMeta, Proof, StoredPart
 from transfer.pacing import Pacer
 from transfer.parts import PartsBoard, PartsInHand, layout_of, ranges_to_do
-from transfer.ports import ByteStream, GenerationMismatch, ObjectSink, ObjectSource, UploadGone
+from transfer.ports import ByteStream, GenerationMismatch, ObjectSink, ObjectSource, PartsUpload, UploadGone
 from transfer.progress import Progress
 from transfer.proof import is_encrypted, is_named, multipart_etag, require_identity, source_crc32c
 from transfer.retry import Retrier
@@ -26,6 +39,8 @@ from transfer.uploads import UploadKind, UploadRecords, take_up
 log = logging.getLogger(__name__)
 
 WAIT_S = 0.02
+MAX_LOOK_AGE_S = 5.0
+"""An upload in parts is not completed on a look at the destination that is older: it was in time, and the machine was not."""
 _Stream = ByteStream | None
 
 
@@ -56,7 +71,9 @@ class PartsLane:
         records: UploadRecords,
         board: PartsBoard,
         fetch_bytes: int,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._clock = clock
         self._source = source
         self._sink = sink
         self._retrier = retrier
@@ -67,7 +84,7 @@ class PartsLane:
         self._fetch_bytes = fetch_bytes
 
     def help(self) -> Step[bool]:
-        """Take one range of some object in hand, if there is one; whether there was. Raises FatalError only."""
+        """Take one range of some object in hand, if there is one; whether there was. Raises EVERYBODYS only."""
         taken = self._board.take()
         if taken is None:
             return False
@@ -95,7 +112,9 @@ class PartsLane:
                     last = error.error if isinstance(error, _Anew) else _gone()
                     raise RetriesExhausted(last, restart) from error
                 self._retrier.attempts += 1
-            except (TransferError, GenerationMismatch):
+            except Stopped:
+                raise
+            except Exception:
                 yield from self._give_up(parts)
                 raise
         raise AssertionError("the last restart returns or raises")
@@ -136,6 +155,7 @@ class PartsLane:
             name,
             layout,
             token,
+            bucket=self._sink.bucket,
             fetch_bytes=self._fetch_bytes,
             stored=stored,
             wants_md5=layout.is_sources_own and not is_encrypted(headers),
@@ -151,8 +171,24 @@ class PartsLane:
 
     def _new_upload(self, item: ObjectMeta, name: str, headers: Mapping[str, str]) -> Step[str | None]:
         resource = resource_of(item, headers)
-        upload = yield from self._retrier.call(lambda: self._sink.begin_parts(name, resource))
-        return upload.token if upload is not None else None
+
+        def begin() -> Step[PartsUpload | None]:
+            # A try whose answer is lost has begun an upload that nobody knows the id of: its note stays behind, by which
+            # whoever closes the run finds it, and only the last try's goes when the object has arrived.
+            yield from self._records.about_to_begin(self._sink.bucket, name)
+            return (yield from self._sink.begin_parts(name, resource))
+
+        try:
+            upload = yield from self._retrier.call(begin)
+        except RetriesExhausted:  # it may have been begun all the same, with its answer lost: the note stays
+            raise
+        except ObjectError:
+            yield from self._records.forget(name)
+            raise
+        if upload is not None:
+            return upload.token
+        yield from self._records.forget(name)
+        return None
 
     def _finish(self, parts: PartsInHand, stream: _Stream) -> Step[Moved]:
         """Send all parts, look once more, join them."""
@@ -163,12 +199,12 @@ class PartsLane:
         if parts.wants_md5 and not is_proven:
             yield from self._read_again(parts)
             is_proven = _has_the_etag(parts)
-        # Uploads in parts know no conditions: what somebody else wrote meanwhile is looked for right before the end.
-        yield from self._check_generation(parts.item, parts.name)
         stored = yield from self._retrier.call(lambda: self._complete(parts))
+        yield from self._check_replaced(parts, stored)
         yield from self._records.forget(parts.name)
         self._progress.part(-parts.stored_bytes)  # from here on the object itself counts
-        proof = Proof.ETAG_MULTIPART if is_proven else Proof.CRC32C
+        other = Proof.S3_CRC32C if bound_crc32c(stored.proof) or parts.source_crc32c else Proof.CRC32C
+        proof = Proof.ETAG_MULTIPART if is_proven else other
         return Moved(stored=stored, proof=proof, edge_request_id=parts.edge_request_id)
 
     def _check_generation(self, item: ObjectMeta, name: str) -> Step[None]:
@@ -218,11 +254,53 @@ class PartsLane:
         raise _Anew(CorruptTransfer("it reads differently every time", stage=Stage.DOWNLOAD))
 
     def _complete(self, parts: PartsInHand) -> Step[DestinationObject]:
+        """Uploads in parts know no conditions: what somebody else wrote meanwhile is looked for right before each try."""
         upload = self._sink.parts_upload(parts.name, parts.token)
+        known = yield from self._sink.replaced_versions(parts.name)
+        asked_at_s = self._clock()
+        found = yield from self._sink.stat(parts.name)
+        if (found.generation if found else 0) == parts.item.replaces_generation:
+            parts.known_generations = frozenset(kept.generation for kept in known)
+        elif (yield from upload.is_open()):  # otherwise an earlier try completed it, its answer lost
+            raise GenerationMismatch
+        if (age_s := self._clock() - asked_at_s) > MAX_LOOK_AGE_S:
+            raise SinkUnavailable(f"what is at the destination was looked at {age_s:.0f} s ago", stage=Stage.UPLOAD)
         try:
-            return (yield from upload.complete(parts.parts(), parts.source_crc32c))
+            stored = yield from upload.complete(parts.parts(), parts.source_crc32c)
+            yield from as_announced(stored, self._sink)  # another worker began it, and knew what S3 says
+            return stored
         except CorruptTransfer as error:
             raise _Anew(error) from error
+
+    def _check_replaced(self, parts: PartsInHand, stored: DestinationObject) -> Step[None]:
+        """Between the look and the end somebody else may have written all the same: that object is not this run's to replace.
+
+        It is found where the bucket keeps what is replaced. The copy then is no copy: its label is not bound to its bytes.
+        """
+        if parts.known_generations is None:  # another worker completed it
+            return
+        kept = yield from self._retrier.call(lambda: self._sink.replaced_versions(parts.name))
+        theirs = [
+            version
+            for version in kept
+            if parts.item.replaces_generation < version.generation < stored.generation
+            and version.generation not in parts.known_generations
+            and (version.size_bytes, version.crc32c) != (stored.size_bytes, stored.crc32c)
+            and version.source_etag != parts.item.etag  # another delivery of the same
+        ]
+        if not theirs:
+            return
+        last = max(theirs, key=lambda version: version.generation)
+        try:
+            yield from self._sink.set_proof(stored, f"replaced generation {last.generation}")
+        except (TransferError, GenerationMismatch) as error:
+            log.warning("%r cannot be marked as what replaced something else: %s", parts.name, error)
+        raise DestinationConflict(
+            f"{parts.name!r} was written by somebody else (generation {last.generation}) while its parts were joined, which"
+            f" knows no conditions: generation {stored.generation} now stands in its place. To have the other one back:"
+            f" {last.restored_by}",
+            stage=Stage.UPLOAD,
+        )
 
     def _give_up(self, parts: PartsInHand) -> Step[None]:
         """Parts are paid for until their upload is given up."""
@@ -239,8 +317,12 @@ class PartsLane:
         error: Exception | None = None
         try:
             yield from self._send(parts, numbers, stream)
-        except (ObjectError, UploadGone, GenerationMismatch) as caught:
+        except EVERYBODYS:
+            raise
+        except (UploadGone, GenerationMismatch) as caught:
             error = caught
+        except Exception as caught:  # noqa: BLE001 - the outermost frame of work for an object of another lane
+            error = of_one_object(caught)
         finally:
             parts.release(error)
 

@@ -64,6 +64,7 @@ class PartsInHand:
         layout: Layout,
         token: str,
         *,
+        bucket: str,
         fetch_bytes: int,
         wants_md5: bool,
         source_crc32c: str,
@@ -76,9 +77,12 @@ class PartsInHand:
         self.name = name
         self.layout = layout
         self.token = token
+        self.bucket = bucket
         self.wants_md5 = wants_md5
         self.source_crc32c = source_crc32c
         self.edge_request_id = edge_request_id
+        self.known_generations: frozenset[int] | None = None
+        """Of what was replaced before the last look at the destination; None before there was one."""
         self.is_named = is_named
         """Whether the edge said of each range of which content it is; without it only the source's ETag is a proof."""
         self._clock = clock
@@ -91,7 +95,7 @@ class PartsInHand:
 
     @property
     def error(self) -> Exception | None:
-        """What ended the work early: an ObjectError, UploadGone or GenerationMismatch."""
+        """What ended the work early: a TransferError, UploadGone or GenerationMismatch."""
         return self._error
 
     @property
@@ -143,6 +147,7 @@ class PartsInHand:
         """As it stands, for another worker to go on with."""
         return OpenUpload(
             kind=UploadKind.PARTS,
+            bucket=self.bucket,
             name=self.name,
             token=self.token,
             etag=self.item.etag,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from transfer.begun import fatal_end
+from transfer.begun import fatal_end, last_words
+from transfer.csv_file import CsvFile
 from transfer.errors import RunUnknown, Stage
 from transfer.failures import FailureTable, drain_failures, load_failures
 from transfer.listing import Batches
@@ -14,9 +16,10 @@ from transfer.model import DestinationObject
 from transfer.naming import Naming
 from transfer.ports import RequestPublisher, RequestQueue, StateStore
 from transfer.reconcile import judge_all, reconcile
-from transfer.records import read_manifest
+from transfer.records import ledger_unbound, read_manifest
 from transfer.report import ReconciliationReport, write_report
-from transfer.verdicts import Pass
+from transfer.sampling import SAMPLE_COLUMNS, SampleReader, SampleReport, compare_sample, new_seed
+from transfer.verdicts import Pass, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +59,7 @@ def run_pass(
     may_replace: bool,
     has_extras: bool,
     has_name: Callable[[str], bool] | None = None,
+    allows_empty: bool = False,
 ) -> tuple[ReconciliationReport, Republished]:
     """Judge every key of a listing, publish again what is worth it, and store the report, once all else is stored.
 
@@ -75,7 +79,14 @@ def run_pass(
         if errors is not None:
             drain_failures(errors, state, failures, run_id=transfer_id, listing=earlier[-1], reader=this)
         report = reconcile(
-            judge_all(read_manifest(state, listing), destination, failures.sorted(), naming=naming, has_name=has_name),
+            judge_all(
+                read_manifest(state, listing),
+                destination,
+                failures.sorted(),
+                ledger_unbound(state, earlier),
+                naming=naming,
+                has_name=has_name,
+            ),
             state,
             which=which,
             run_id=run_id,
@@ -84,8 +95,9 @@ def run_pass(
             may_overwrite=may_replace and which is Pass.REPLAY,
             has_extras=has_extras,
             invalid_messages=failures.invalid_messages,
-            why_missing=fatal,
+            why_missing=fatal or last_words(state, earlier[-1]),
             republisher=batches,
+            allows_empty=allows_empty,
         )
     if report.listed != listed:
         raise RunUnknown(
@@ -97,3 +109,36 @@ def run_pass(
     publisher.flush()
     write_report(state, report)
     return report, Republished(messages=batches.messages, objects=batches.objects, bytes=batches.bytes)
+
+
+def sample_pass(
+    report: ReconciliationReport,
+    reader: SampleReader,
+    *,
+    state: StateStore,
+    destination: Iterable[DestinationObject],
+    naming: Naming,
+    percent: float,
+    stop: threading.Event,
+    on_report: Callable[[SampleReport], None] = lambda report: None,
+) -> ReconciliationReport:
+    """Compare a share of what a final report calls matched byte for byte, and store the report with what that came to.
+
+    Raises Stopped, ListingOutOfOrder, or what the backends raise.
+    """
+    listing = report.listing
+    judged = judge_all(
+        read_manifest(state, listing), destination, (), ledger_unbound(state, rounds(state, listing)), naming=naming
+    )
+    sample = compare_sample(
+        ((key.item, key.stored) for key in judged if key.verdict is Verdict.MATCHED and key.item and key.stored),
+        reader,
+        CsvFile(state, "sample", SAMPLE_COLUMNS),
+        percent=percent,
+        seed=new_seed(),
+        stop=stop,
+        on_report=on_report,
+    )
+    report = replace(report, sample=sample)
+    write_report(state, report)
+    return report

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, Protocol
 
-from transfer.model import DestinationObject, ObjectMeta, StoredPart, TransferFailure, TransferRequest
+from transfer.errors import TransferError
+from transfer.model import DestinationObject, ObjectMeta, Proof, StoredPart, TransferFailure, TransferRequest
 from transfer.steps import Step
 
 
@@ -54,7 +56,7 @@ class StreamUpload(Protocol):
     """An upload that takes one object's bytes in order. Nothing is visible before the last of them is accepted."""
 
     token: str
-    """What another worker needs to go on with it."""
+    """What another worker needs to go on with it; empty where no other worker can."""
     needs_md5: bool
     """Whether what proves the bytes has to be computed here."""
 
@@ -94,23 +96,72 @@ class PartsUpload(Protocol):
         is somebody else's, UploadGone.
         """
 
+    def is_open(self) -> Step[bool]:
+        """Whether it was neither completed nor ended."""
+
     def abort(self) -> Step[None]:
         """Give it up, and free its parts."""
+
+
+class Removed(Enum):
+    """Whether a delete found something to delete."""
+
+    NOW = "now"
+    BEFORE = "before"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenParts:
+    """An upload in parts that was neither completed nor ended."""
+
+    token: str
+    begun_at_s: float
+    """By the server's clock."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplacedVersion:
+    """What was the object of a name once, and can be brought back."""
+
+    generation: int
+    size_bytes: int
+    crc32c: str
+    source_etag: str
+    """Of what it was copied from; empty where it says nothing."""
+    restored_by: str
+    """A command that brings it back."""
 
 
 class ObjectSink(Protocol):
     """Writes objects to the destination bucket. One instance a lane, for one step at a time."""
 
     @property
+    def bucket(self) -> str:
+        """The bucket's name."""
+
+    @property
     def takes_parts(self) -> bool:
         """False once it is known that the server has no uploads in parts."""
 
     def put(
-        self, name: str, body: bytes | memoryview, resource: Mapping[str, object], generation: int | None
+        self,
+        name: str,
+        body: bytes | memoryview,
+        resource: Mapping[str, object],
+        generation: int | None,
+        *,
+        proof: Proof | None = None,
     ) -> Step[DestinationObject]:
         """Store a small object in one request, on condition that the destination's generation is the one given.
 
-        None is no condition. Raises GenerationMismatch when it is not.
+        None is no condition. `proof` binds the label in its metadata to the bytes. Raises GenerationMismatch when another
+        generation is there.
+        """
+
+    def set_proof(self, stored: DestinationObject, text: str) -> Step[DestinationObject]:
+        """Bind the label of an object, as it is stored, to its bytes (`transfer/labels.py`): nothing else of it changes.
+
+        Safe to call again after an answer that was lost. Raises GenerationMismatch when another generation is there.
         """
 
     @property
@@ -139,7 +190,7 @@ class ObjectSink(Protocol):
     def read(self, name: str) -> Step[bytes | None]:
         """The bytes of a small object, or None."""
 
-    def delete(self, name: str, generation: int | None = None) -> Step[None]:
+    def delete(self, name: str, generation: int | None = None) -> Step[Removed]:
         """Remove an object, if it is at this generation (None: any); one that is gone already is no error.
 
         Raises GenerationMismatch when something else is there.
@@ -153,14 +204,20 @@ class ObjectSink(Protocol):
     ) -> Step[StreamUpload]:
         """Begin an upload in order, under the same condition. `md5` (hexadecimal) is checked by the server at the end."""
 
-    def stream_upload(self, token: str, size_bytes: int, *, md5: str) -> StreamUpload | None:
-        """One begun earlier; None when its token is no upload of this server's."""
+    def stream_upload(self, name: str, token: str, size_bytes: int, *, md5: str) -> StreamUpload:
+        """One begun earlier, to this name, by its token."""
 
     def begin_parts(self, name: str, resource: Mapping[str, object]) -> Step[PartsUpload | None]:
         """Begin an upload in parts; None where there is no such thing, or not for this metadata."""
 
     def parts_upload(self, name: str, token: str) -> PartsUpload:
         """One begun earlier."""
+
+    def replaced_versions(self, name: str) -> Step[Sequence[ReplacedVersion]]:
+        """What was the object of a name once, as far as the bucket keeps that; perhaps with what is there now."""
+
+    def open_parts(self, name: str) -> Step[Sequence[OpenParts]]:
+        """The uploads in parts of exactly this name that are open, whoever began them."""
 
 
 class TransferLoop(Protocol):
@@ -225,6 +282,35 @@ class StateEntry:
 
     name: str
     metadata: Mapping[str, str]
+    created_at_s: float = 0.0
+    """By Cloud Storage's clock; 0 where it does not say."""
+
+
+class KeyState(Enum):
+    """What S3 says of one key."""
+
+    THERE = "there"
+    GONE = "gone"
+    UNSURE = "unsure"
+    """It was refused, or no answer came."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceKey:
+    """One key, asked for."""
+
+    state: KeyState
+    last_modified_s: float = 0.0
+    """Of one that is there, by S3's clock."""
+    error: TransferError | None = None
+    """Of one of which nothing can be told, why."""
+
+
+class SourceKeys(Protocol):
+    """Single keys of the source bucket."""
+
+    def ask(self, keys: Sequence[str]) -> Sequence[SourceKey]:
+        """Of each key, whether the bucket has it now. Raises nothing."""
 
 
 class StateStore(Protocol):
@@ -237,6 +323,9 @@ class StateStore(Protocol):
 
     def read(self, name: str) -> bytes:
         """A record's bytes."""
+
+    def created_at_s(self, name: str) -> float:
+        """When a record was stored, by Cloud Storage's clock; 0 where it does not say."""
 
     def entries(self, prefix: str) -> Iterator[StateEntry]:
         """The records whose relative names begin with the prefix, in byte order."""

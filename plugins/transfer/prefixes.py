@@ -79,6 +79,49 @@ class DatedPrefix:
         return any(is_code and text != ROUTE for text, is_code in self.pieces)
 
 
+def prefix_problem(source: str, destination: str, *, deletes: bool) -> str:
+    """What is wrong with a pair of prefixes, in a sentence that says what to change; empty when nothing is.
+
+    A prefix is the beginning of a name and not a folder: `team` is that of `team-b/precious` as well. `destination` is as it
+    was given: empty keeps the source's. `deletes` is whether what the source does not have is to be deleted, or listed as what
+    would be. Prefixes with codes in them may be given as they are written: no code ends in a slash.
+
+    source           destination              deletes  problem
+    any              empty                    no       none: names stay as they are
+    no leading /     leading /                –        a folder without a name on top
+    folder or empty  no folder                –        data/ to backup makes backupa.txt of data/a.txt
+    no folder        folder                   –        ten to tenx/ makes tenx/ant.txt of tenant.txt
+    no folder        no folder                no       none
+    folder or empty  folder                   –        none
+    no folder        no folder, or empty      yes      team takes team-b/ in
+    empty            empty                    yes      none: the whole bucket
+    """
+    if destination.startswith("/") and not source.startswith("/"):
+        return (
+            f"destination_prefix {destination!r} begins with a slash, which makes a folder without a name at the top of the"
+            f" bucket: write {destination.lstrip('/')!r}"
+        )
+    if destination and _is_folder(source) is not _is_folder(destination):
+        name = f"{destination}{'a.txt' if _is_folder(source) else '-b/a.txt'}"
+        key = f"{source}{'a.txt' if _is_folder(source) else '-b/a.txt'}"
+        return (
+            f"destination_prefix {destination!r} takes the place of source_prefix {source!r} letter by letter, and only one of"
+            f" them ends in a slash, so {key!r} would become {name!r}: end both in / for folders"
+        )
+    written, name = (destination, "destination_prefix") if destination else (source, "source_prefix")
+    if deletes and not _is_folder(written):
+        return (
+            f"delete_extraneous needs a folder, and {name} {written!r} is only the beginning of names: it takes in"
+            f" {written + '-b/'!r} and whatever else begins like that; end it in /, or set delete_extraneous to off"
+        )
+    return ""
+
+
+def _is_folder(prefix: str) -> bool:
+    """The whole bucket is one, too."""
+    return not prefix or prefix.endswith("/")
+
+
 def _piece(found: str, template: str) -> tuple[str, bool]:
     if found in ESCAPES:
         return ESCAPES[found], False

@@ -13,10 +13,11 @@ from email.utils import parsedate_to_datetime
 from enum import StrEnum
 
 from transfer.edge_answers import EdgeAnswer, edge_problem, object_problem
-from transfer.errors import RetryableError, TransferError
+from transfer.errors import DestinationHeld, RetryableError, TokenRefused, TransferError
 from transfer.listing import ARCHIVE_CLASSES
 from transfer.model import ObjectMeta
 from transfer.odd_keys import odd_keys_problem
+from transfer.ports import KeyState, SourceKey
 from transfer.probes import BucketProbe, EdgeProbe, SourceListProbe, SourceProbe, TopicProbe
 from transfer.proof import is_named
 
@@ -30,6 +31,7 @@ PASSING = (429, 500, 502, 503, 504)
 PUBLISH, ATTACH = "pubsub.topics.publish", "pubsub.topics.attachSubscription"
 
 
+ANOTHER_BUCKET = "name a bucket without one as state_bucket"
 ONE_STREAM = "large objects go in one stream each"
 
 
@@ -67,6 +69,7 @@ class Preflight:
         buckets: the destination bucket, and the state bucket if it is another one.
         topics: for requests and for failures.
         object_name: a name under the state prefix that nobody else uses.
+        deletes: whether what the source does not have is to be deleted, which S3 is asked about key by key.
         clock: Unix time in seconds.
     """
 
@@ -79,10 +82,12 @@ class Preflight:
         topics: Sequence[TopicProbe],
         object_name: str,
         source_list: SourceListProbe | None = None,
+        deletes: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._source = source
         self._source_list = source_list
+        self._deletes = deletes
         self._edge = edge
         self._buckets = buckets
         self._topics = topics
@@ -100,6 +105,8 @@ class Preflight:
         else:
             finding, objects = self._list_source(self._source)
             yield finding
+            if self._deletes and finding.mark is Mark.PASSED:
+                yield self._ask_source(self._source, objects)
         if self._source_list is not None:
             yield self._read_list(self._source_list)
         yield from self._read(objects)
@@ -126,6 +133,26 @@ class Preflight:
         self._note_clock("S3", page.date)
         said = "" if page.objects else "nothing there"
         return Finding(mark=Mark.PASSED, tried=tried, said=said), page.objects
+
+    def _ask_source(self, source: SourceProbe, objects: Sequence[ObjectMeta]) -> Finding:
+        """Keys that are listed and one that is not: only who gets both answers can tell what is gone."""
+        tried = f"ask s3://{source.bucket} for single keys, as is done before a copy is deleted"
+        listed = [item.key for item in objects[:TRIED_OBJECTS]]
+        try:
+            *answers, absent = source.ask([*listed, f"{source.prefix}{self._object_name}"])
+        except TransferError as error:
+            return _failed(tried, error)
+        there = any(answer.state is KeyState.THERE for answer in answers)
+        if listed and not there:
+            said = f"{listed[0]!r} was listed, and S3 does not give it back when it is asked for it"
+            return _doubted(tried, said, answers)
+        if absent.state is KeyState.THERE:
+            said = "it says that it has a key which nobody has written, so nothing could ever be deleted: check the endpoint"
+            return Finding(mark=Mark.FAILED, tried=tried, said=said)
+        if absent.state is KeyState.UNSURE:
+            said = "of a key that is not there S3 says so only to who may also list (s3:ListBucket on the bucket)"
+            return _doubted(tried, said, [absent])
+        return _passed(tried)
 
     def _read(self, objects: Sequence[ObjectMeta]) -> Iterator[Finding]:
         """One byte of a listed object, and where there is none, of one that is not there: the edge then still answers."""
@@ -195,10 +222,15 @@ class Preflight:
             yield _refused(f"list {place}", error, "storage.objects.list", bucket)
             if error.http_status != 403:  # no such bucket, no credentials: what follows would only say it again
                 return
+        if (kept := self._kept(bucket)) is not None:
+            yield kept
+            if kept.mark is Mark.FAILED:
+                return
         tried = f"create {place}/{name}"
         try:
-            bucket.create(name)
-            yield _passed(tried)
+            if kept is None:
+                bucket.create(name)
+                yield _passed(tried)
         except TransferError as error:
             yield _refused(tried, error, "storage.objects.create", bucket)
             return
@@ -217,10 +249,32 @@ class Preflight:
             yield refused
         tried = f"delete {place}/{name}"
         try:
-            bucket.delete(name)
-            yield _passed(tried)
+            if kept is None:
+                bucket.delete(name)
+                yield _passed(tried)
+        except DestinationHeld as error:
+            said = f"{error.message}: {ANOTHER_BUCKET}; {name} stays there until then"
+            yield Finding(mark=Mark.FAILED, tried=tried, said=said)
         except TransferError as error:
             yield _refused(tried, error, "storage.objects.delete", bucket)
+
+    def _kept(self, bucket: BucketProbe) -> Finding | None:
+        """What keeps objects from being replaced and deleted: fatal for a run's records, and for objects a thing to know.
+
+        Asked before anything is created, since that would stay. None where nothing keeps them.
+        """
+        try:
+            kept_by = bucket.kept_by()
+        except TransferError as error:
+            return _failed(f"look at gs://{bucket.bucket}", error)
+        if not kept_by:
+            return None
+        tried = f"replace and delete in gs://{bucket.bucket}"
+        if bucket is self._buckets[-1]:  # where the records are
+            said = f"{kept_by} keeps a run's own records from being replaced and deleted: {ANOTHER_BUCKET}"
+            return Finding(mark=Mark.FAILED, tried=tried, said=said)
+        said = f"{kept_by}: what is there already can be neither replaced nor deleted; creating was not tried, it would stay"
+        return Finding(mark=Mark.WARNED, tried=tried, said=said)
 
     def _publish(self, topic: TopicProbe) -> Finding:
         """Asked, not tried: a message that was published would be there."""
@@ -286,7 +340,15 @@ def _passed(tried: str) -> Finding:
 
 
 def _failed(tried: str, error: TransferError) -> Finding:
-    return Finding(mark=Mark.FAILED, tried=tried, said=error.message, is_passing=isinstance(error, RetryableError))
+    is_passing = isinstance(error, RetryableError) and not isinstance(error, TokenRefused)
+    return Finding(mark=Mark.FAILED, tried=tried, said=error.message, is_passing=is_passing)
+
+
+def _doubted(tried: str, said: str, answers: Iterable[SourceKey]) -> Finding:
+    errors = [answer.error for answer in answers if answer.error]
+    is_passing = bool(errors) and all(isinstance(error, RetryableError) for error in errors)
+    why = f" ({errors[0].message})" if errors else ""
+    return Finding(mark=Mark.FAILED, tried=tried, said=f"{said}{why}", is_passing=is_passing)
 
 
 def _refused(tried: str, error: TransferError, permission: str, bucket: BucketProbe) -> Finding:

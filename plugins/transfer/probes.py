@@ -8,6 +8,7 @@ from typing import Protocol
 
 from transfer.edge_answers import EdgeAnswer
 from transfer.model import ObjectMeta
+from transfer.ports import SourceKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,9 @@ class SourceProbe(Protocol):
 
     def first_page(self) -> ListedPage:
         """The first objects under the prefix, in one request."""
+
+    def ask(self, keys: Sequence[str]) -> Sequence[SourceKey]:
+        """Of each key, whether the bucket has it."""
 
 
 class SourceListProbe(Protocol):
@@ -59,6 +63,9 @@ class BucketProbe(Protocol):
 
     def list(self) -> str:
         """List one object; the server's `Date`."""
+
+    def kept_by(self) -> str:
+        """What keeps its objects from being replaced or deleted, in words; empty where nothing shows that anything does."""
 
     def create(self, name: str) -> None:
         """Store an empty object."""

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 
 from transfer.model import Copied, Failed, Skipped, TransferOutcome
 from transfer.pacing import Pacer
+from transfer.plain_text import one_line
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +122,10 @@ class ProgressReporter:
             return
         stats = self._progress.stats()
         self._reported_at = now
-        self._on_report(stats)
+        try:
+            self._on_report(stats)
+        except Exception as error:  # noqa: BLE001 - what shows the work must not end it, whoever wrote it
+            log.info("progress could not be shown: %s: %s", type(error).__name__, one_line(str(error)))
         if force or now - self._logged_at >= LOG_INTERVAL_S:
             log.info("%s", progress_line(stats, self._logged))
             self._logged_at, self._logged = now, stats

@@ -102,6 +102,7 @@ class SourceDigest:
         self.is_doubtful = False
         """After `prove`: part sizes were guessed and none of them gives the ETag, by a wrong guess or by a wrong byte."""
         self._etag = item.etag
+        self._headers = headers
         self._whole: _WholeEtag | None = None
         self._parts: list[_PartsEtag] = []
         if is_encrypted(headers):
@@ -136,7 +137,8 @@ class SourceDigest:
         if any(guess.etag() == self._etag for guess in self._parts):
             return Proof.ETAG_MULTIPART
         self.is_doubtful = bool(self._parts)
-        return Proof.CRC32C
+        # Whoever stores the bytes compares S3's checksum with theirs.
+        return Proof.S3_CRC32C if source_crc32c(self._headers) else Proof.CRC32C
 
 
 class _WholeEtag:

@@ -4,16 +4,21 @@
      head: everybody waits for it      asked ahead, a few pages at most
 
 A page names where the next one begins, so a range alone is serial. While threads are idle, a range near the head that has more
-than a few pages to go is split: a guess S asks for what comes behind it. A guess that finds keys becomes a range of its own,
-up to where its parent ended, and the parent then ends at S: exclusive above, inclusive below, so that no key is in both or in
-neither. A guess that finds nothing has still shown where the keys end. Where to guess: `transfer/key_space.py`.
+than a few pages to go is split: a guess S asks for what comes behind it. A guess whose first key is F becomes a range of its
+own, from F up to where its parent ended, and the parent then ends before F. Where to guess: `transfer/key_space.py`.
+
+StartAfter is asked, and not believed. A server that keeps keys in folders may skip all of `S/…` when S is a folder's name. So
+nothing is cut off at S: the parent lists on up to F by its own tokens, and meets what the guess skipped. Only a key behind F
+would be in neither, and `S/…` comes behind F just when F is below `S/`: such a guess is dropped. A guess that finds nothing
+proves nothing; it only says where not to guess again. A listing that goes on behind a key asks from the key before it, which
+has to bring that key first; otherwise it begins at the beginning and leaves out what it has.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import partial
@@ -67,7 +72,9 @@ class _Range(Generic[T]):
     after: str
     """The last key listed, or where it begins."""
     until: str | None
-    """The last key that belongs to it, if it ends before the listing does."""
+    """The first key that is no longer its own, if it ends before the listing does."""
+    nothing_from: str | None = None
+    """Where a guess found nothing: no proof, but no place for another."""
     token: str = ""
     pages: deque[list[T]] = field(default_factory=deque)
     firsts: deque[str] = field(default_factory=lambda: deque(maxlen=PAGES_MEASURED))
@@ -77,6 +84,8 @@ class _Range(Generic[T]):
     is_asked: bool = False
     is_done: bool = False
     has_guess: bool = False
+    was_bounded: bool = False
+    """Whether something behind it had been listed already when its last page was asked for."""
 
     @property
     def span(self) -> tuple[str, str, int]:
@@ -88,22 +97,37 @@ class _Range(Generic[T]):
         spans = [self.span]
         if self.parents_span is not None and len(self.firsts) < PAGES_MEASURED:
             spans.append(self.parents_span)
-        return key_ahead(self.after, self.until, pages=PAGES_AHEAD, sample=self.sample, spans=spans, prefix=prefix)
+        ends = [end for end in (self.until, self.nothing_from) if end is not None]
+        return key_ahead(
+            self.after, min(ends, default=None), pages=PAGES_AHEAD, sample=self.sample, spans=spans, prefix=prefix
+        )
 
 
 class RangedListing(Generic[A, T]):
     """Lists everything behind `after` once. Use from one thread; requests are made by others.
 
+    `before` is the key that the listing had just before `after`; without it, pages are asked for from the beginning.
     Raises ListingOutOfOrder, EndpointRejected, and what `pages` raises.
     """
 
-    def __init__(self, pages: Pages[A, T], *, key_of: Callable[[T], str], prefix: str = "", after: str = "") -> None:
+    def __init__(
+        self,
+        pages: Pages[A, T],
+        *,
+        key_of: Callable[[T], str],
+        prefix: str = "",
+        after: str = "",
+        before: str = "",
+    ) -> None:
         self._source = pages
         self._key_of = key_of
         self._prefix = prefix
-        self._ranges = [_Range[T](after=after, until=None)]
-        self._skipped_to = ""
-        """Where a server that knows no StartAfter would have begun if it did."""
+        self._skipped_to = after
+        """Keys up to this one are left out."""
+        # Keys of a folder `before/` would come behind `after`, where a server that skips them would not be found out.
+        self._witness = before if after >= f"{before}/" else ""
+        """From where on the server has to give `_skipped_to` first, to show that it skips nothing."""
+        self._ranges = [_Range[T](after=self._witness, until=None)]
         self._asked: dict[Future[A], Callable[[Future[A]], None]] = {}
         self._can_split = True
         self._pages = 0
@@ -121,14 +145,21 @@ class RangedListing(Generic[A, T]):
                     continue
                 page = head.pages.popleft() if head.pages else None
                 self._ask_ahead(pool, is_waiting=page is None)
-                if page is not None and self._skipped_to:
-                    yield from (item for item in page if self._key_of(item) > self._skipped_to)
-                elif page is not None:
-                    yield from page
+                if page is not None:
+                    yield from self._unskipped(page)
                 else:
                     wait(self._asked, return_when=FIRST_COMPLETED)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+    def _unskipped(self, page: list[T]) -> Iterable[T]:
+        """What of a page comes behind the key that the listing goes on from."""
+        if not self._skipped_to:
+            return page
+        unskipped = [item for item in page if self._key_of(item) > self._skipped_to]
+        if unskipped:
+            self._skipped_to = ""
+        return unskipped
 
     def _collect(self) -> None:
         for future in [future for future in self._asked if future.done()]:
@@ -149,7 +180,7 @@ class RangedListing(Generic[A, T]):
         is_head = each is self._ranges[0]
         if not is_head and sum(len(other.pages) for other in self._ranges) + len(self._asked) >= MAX_PAGES:
             return
-        each.is_asked = True
+        each.is_asked, each.was_bounded = True, each.until is not None
         ask = partial(self._source.ask, token=each.token) if each.token else partial(self._source.ask, after=each.after)
         self._asked[pool.submit(ask)] = partial(self._take, each)
 
@@ -168,8 +199,12 @@ class RangedListing(Generic[A, T]):
     def _take(self, asked: _Range[T], future: Future[A]) -> None:
         asked.is_asked = False
         page = self._source.read(future.result())
-        if not self._pages and page.items and self._key_of(page.items[0]) <= asked.after:
-            self._can_split, self._skipped_to, asked.after = False, asked.after, ""
+        if self._witness and not self._pages:
+            is_seen = bool(page.items) and self._key_of(page.items[0]) == self._skipped_to
+            self._witness = ""
+            if not is_seen:  # that key was deleted since, or StartAfter does not do what it should
+                asked.after = ""
+                return
         self._add(asked, page)
 
     def _add(self, to: _Range[T], page: Page[T]) -> None:
@@ -181,10 +216,17 @@ class RangedListing(Generic[A, T]):
             last, key = next((last, key) for last, key in zip(before, keys, strict=False) if key <= last)
             raise out_of_order("source listing", key, last)
         items, to.is_done = page.items, page.is_last
-        if to.until is not None and keys and keys[-1] > to.until:
-            items, to.is_done = items[: bisect_right(keys, to.until)], True
-        if not to.is_done and not keys and page.token in ("", to.token):
+        if to.until is not None and keys and keys[-1] >= to.until:
+            items, to.is_done = items[: bisect_left(keys, to.until)], True
+        if not to.is_done and (not page.token or (not keys and page.token == to.token)):
             raise EndpointRejected("the listing goes on, it says, but not where", stage=Stage.LIST)
+        if page.is_last and to.was_bounded and to.until is not None and before[-1] < to.until:
+            raise EndpointRejected(
+                f"a page of the listing ends at {before[-1]!r} and says that it is the last, and {to.until!r} had been listed"
+                " before: keys are missing between them, or many were deleted just now; run again, and if it comes again,"
+                " look at what stands between this machine and S3",
+                stage=Stage.LIST,
+            )
         if items:
             to.pages.append(items)
         if keys:
@@ -201,14 +243,16 @@ class RangedListing(Generic[A, T]):
         except TransferError:
             self._can_split = False  # if it is not the guess that is at fault, the ranges will meet it, too
             return
-        first = self._key_of(page.items[0]) if page.items else ""
-        if page.items and first <= point:
+        if not page.items:
+            parent.nothing_from = point if page.is_last else parent.nothing_from
+            return
+        first = self._key_of(page.items[0])
+        if first <= point:
             self._can_split = False  # the server does not know StartAfter
             return
-        if parent.is_done or parent.after >= point or not (page.items or page.is_last):
-            return  # overtaken; and an empty page that is not the last says nothing
-        if first and (parent.until is None or first <= parent.until):
-            found = _Range[T](after=point, until=parent.until, parents_span=parent.span)
-            self._add(found, page)
-            self._ranges.insert(self._ranges.index(parent) + 1, found)
-        parent.until = point
+        if first < f"{point}/" or parent.is_done or parent.after >= first or (parent.until and first >= parent.until):
+            return  # not to be believed, overtaken, or of the next range
+        found = _Range[T](after=point, until=parent.until, nothing_from=parent.nothing_from, parents_span=parent.span)
+        self._add(found, page)
+        self._ranges.insert(self._ranges.index(parent) + 1, found)
+        parent.until = first

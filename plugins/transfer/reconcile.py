@@ -9,17 +9,25 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
-from transfer.comparison import difference
+from transfer.comparison import EVIDENCE_OF, difference, evidence_of
 from transfer.errors import ObjectError, SourceEncrypted, SourceForbidden, SourceNotFound, Stage
 from transfer.failures import key_bytes
 from transfer.march import march
-from transfer.model import UNTOLD, DestinationObject, ObjectMeta, SkipReason, TransferFailure
+from transfer.model import (
+    NEVER_TO_MOVE,
+    UNTOLD,
+    DestinationObject,
+    Evidence,
+    ObjectMeta,
+    SkipReason,
+    TransferFailure,
+)
 from transfer.naming import Naming
 from transfer.ports import StateStore
-from transfer.records import UNFINISHED, Manifest
-from transfer.report import ArchivedFile, FailuresFile, Reasons, ReconciliationReport
+from transfer.records import UNFINISHED, Manifest, UnboundCopy
+from transfer.report import ArchivedFile, EvidenceTally, FailuresFile, Reasons, ReconciliationReport
 from transfer.verdicts import (
     UNFINISHED_VERDICTS,
     Pass,
@@ -39,21 +47,26 @@ class Judged:
     skipped: SkipReason | None
     stored: DestinationObject | None
     failure: TransferFailure | None
+    evidence: Evidence | None = None
+    """What shows that the destination holds it; None when nothing does, or nobody had to look."""
+    is_bound: bool = True
+    """Whether what is there shows that by itself; else only the ledger of this run does."""
 
 
 def judge_all(
     manifest: Iterable[tuple[ObjectMeta, SkipReason | None]],
     destination: Iterable[DestinationObject],
     failures: Iterable[TransferFailure],
+    unbound: Iterable[UnboundCopy] = (),
     *,
     naming: Naming,
     has_name: Callable[[str], bool] | None = None,
 ) -> Iterator[Judged]:
-    """Every key of either side, in byte order; failures come sorted by key. Raises ListingOutOfOrder.
+    """Every key of either side, in byte order; failures and unbound copies come sorted by key. Raises ListingOutOfOrder.
 
     `has_name` is the run's globs (`transfer/selection.py`): what they leave out at the destination only is protected.
     """
-    failed = _Alongside(failures)
+    failed, copies = _Alongside(failures), _Alongside(unbound)
     pairs = march(
         manifest,
         destination,
@@ -62,15 +75,39 @@ def judge_all(
     )
     for entry, stored in pairs:
         item, skipped = entry or (None, None)
-        failure = failed.of(item.key) if item is not None else None
+        failure, copy = (failed.of(item.key), copies.of(item.key)) if item is not None else (None, None)
         if item is not None and skipped is not None and skipped in UNTOLD:
             failure = _untold(item, skipped)
         # Only of what is at the destination alone: of all else, the listing has told.
         is_chosen = (
             item is not None or stored is None or has_name is None or has_name(naming.below_destination(stored.name))
         )
-        verdict = judge(item, skipped, stored, failure, is_chosen=is_chosen)
-        yield Judged(verdict=verdict, item=item, skipped=skipped, stored=stored, failure=failure)
+        evidence, is_bound = _evidence(item, stored, copy)
+        verdict = judge(item, skipped, stored, failure, is_held=evidence is not None, is_chosen=is_chosen)
+        if skipped is SkipReason.EXISTS:
+            evidence = Evidence.NAME
+        yield Judged(
+            verdict=verdict,
+            item=item,
+            skipped=skipped,
+            stored=stored,
+            failure=failure,
+            evidence=evidence,
+            is_bound=is_bound,
+        )
+
+
+def _evidence(
+    item: ObjectMeta | None, stored: DestinationObject | None, copy: UnboundCopy | None
+) -> tuple[Evidence | None, bool]:
+    """What shows that the destination holds an object, and whether it does so without the ledger."""
+    if item is None or stored is None:
+        return None, True
+    if (evidence := evidence_of(stored, item)) is not None:
+        return evidence, True
+    if copy is not None and (copy.generation, copy.crc32c) == (stored.generation, stored.crc32c):
+        return EVIDENCE_OF[copy.proof], False
+    return None, True
 
 
 _UNTOLD: dict[SkipReason, tuple[type[ObjectError], int, str]] = {
@@ -98,21 +135,30 @@ def _untold(item: ObjectMeta, why: SkipReason) -> TransferFailure:
     )
 
 
-class _Alongside:
-    """Failures read along with ascending keys."""
+class _HasKey(Protocol):
+    @property
+    def key(self) -> str: ...
 
-    def __init__(self, failures: Iterable[TransferFailure]) -> None:
-        self._failures = iter(failures)
+
+K = TypeVar("K", bound=_HasKey)
+
+
+class _Alongside(Generic[K]):
+    """Records sorted by key, beside a walk through keys in the same order: the last one of each key."""
+
+    def __init__(self, records: Iterable[K]) -> None:
+        self._records = iter(records)
         self._advance()
 
-    def of(self, key: str) -> TransferFailure | None:
-        wanted = key_bytes(key)
-        while self._next is not None and self._next_key < wanted:
+    def of(self, key: str) -> K | None:
+        wanted, found = key_bytes(key), None
+        while self._next is not None and self._next_key <= wanted:
+            found = self._next if self._next_key == wanted else None
             self._advance()
-        return self._next if self._next is not None and self._next_key == wanted else None
+        return found
 
     def _advance(self) -> None:
-        self._next = next(self._failures, None)
+        self._next = next(self._records, None)
         self._next_key = key_bytes(self._next.key) if self._next is not None else b""
 
 
@@ -136,27 +182,32 @@ def reconcile(
     invalid_messages: int,
     why_missing: str,
     republisher: Republisher,
+    allows_empty: bool = False,
 ) -> ReconciliationReport:
     """Count, hand over what is tried again, and record what is unfinished, also as failures.csv, and what is archived.
 
     `round_name` names this very pass among the records. `may_overwrite` is whether what somebody else wrote since the
     listing may be overwritten. `has_extras` is whether the manifest is the whole of the source, so that what else is at
-    the destination is worth counting. `why_missing` is what ended the workers, if anything did.
+    the destination is worth counting. `why_missing` is what ended the workers, if anything did. `allows_empty` is whether it
+    is a success that there was nothing to copy.
     """
     counts: Counter[Verdict] = Counter()
     was_moved = which is not Pass.COMPARE
-    reasons, rows = Reasons(was_moved=was_moved), FailuresFile(state)
+    reasons, rows, evidence = Reasons(was_moved=was_moved), FailuresFile(state), EvidenceTally(was_moved=was_moved)
     archived = ArchivedFile(state)
     unfinished = Manifest(state, round_name, folder=UNFINISHED)
-    bytes_copied = republished = 0
+    bytes_copied = republished = passed_over = unbound = 0
     for key in judged:
         counts[key.verdict] += 1
         if key.item is None:
             continue
+        evidence.add(key.verdict, key.skipped, key.evidence)
         if key.verdict is Verdict.MATCHED:
             bytes_copied += key.item.size_bytes if was_moved else 0
+            unbound += not key.is_bound
         elif key.verdict is Verdict.SKIPPED:
             reasons.add(key.verdict, str(key.skipped), key.item.key)
+            passed_over += key.skipped in NEVER_TO_MOVE
             if key.skipped is SkipReason.ARCHIVED:
                 archived.add(key.item)
         else:
@@ -193,4 +244,8 @@ def reconcile(
         republished=republished,
         unfinished=round_name if any(counts[verdict] for verdict in UNFINISHED_VERDICTS) else "",
         reasons=reasons.sorted(),
+        passed_over=passed_over,
+        allows_empty=allows_empty,
+        evidence=evidence.counts(),
+        unbound=unbound,
     )

@@ -9,20 +9,31 @@ from __future__ import annotations
 import gzip
 import io
 import json
-import re
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, TypeVar
 
-from transfer.errors import Stage
-from transfer.messages import object_fields, object_of
-from transfer.model import Copied, Failed, ObjectMeta, Skipped, SkipReason, TransferFailure, TransferOutcome
+from transfer.bounded import Lines
+from transfer.errors import RecordDamaged, Stage
+from transfer.messages import MAX_COUNT, UNREADABLE, failure_of_fields, object_fields, object_of, why_unreadable
+from transfer.model import Copied, Failed, ObjectMeta, Proof, Skipped, SkipReason, TransferFailure, TransferOutcome
 from transfer.ports import StateStore
+from transfer.sorting import sorted_on_disk
+
+T = TypeVar("T")
 
 CONTENT_TYPE = "application/x-ndjson"
 SETTLED = "settled-messages"
 FAILURES = "failures"
+UNBOUND = "unbound"
 LINES_AT_ONCE = 500
 """What is text before it is packed."""
+MAX_NUMBERS = 1_000_000
+"""That one text may name. A shard settles 150 messages, and a worker has some thousand in hand."""
+MAX_DIGITS = 18
 GZIP = 31
 """zlib's `wbits` for a gzip header and the largest window."""
 
@@ -67,18 +78,44 @@ def write_shard(state: StateStore, name: str, lines: Iterable[Mapping[str, objec
     packed.write(state, name, **metadata)
 
 
-def read_shards(state: StateStore, prefix: str) -> Iterator[dict[str, object]]:
-    """The lines of all shards whose names begin with the prefix, shard after shard in order."""
+@contextmanager
+def readable(state: StateStore, name: str) -> Iterator[None]:
+    """While a record is read. Raises RecordDamaged, which names it, for what is not as it was written."""
+    try:
+        yield
+    except (EOFError, OSError, zlib.error, *UNREADABLE) as error:
+        is_of_work = name.startswith(("ledger/", "failures/", "begun/"))
+        raise RecordDamaged(
+            f"the record {state.uri}{name} cannot be read ({why_unreadable(error) or type(error).__name__}): it was"
+            + (
+                " damaged or overwritten; delete it and clear the task reconcile, which then judges by what is at the"
+                " destination"
+                if is_of_work
+                else " damaged or overwritten, so nothing can be proved by it; start another run"
+            ),
+            stage=Stage.RECONCILE,
+        ) from error
+
+
+def read_shards(state: StateStore, prefix: str) -> Iterator[Mapping[str, Any]]:
+    """The lines of all shards whose names begin with the prefix, shard after shard in order. Raises RecordDamaged."""
+    return read_records(state, prefix, lambda line: line)
+
+
+def read_records(state: StateStore, prefix: str, decode: Callable[[Mapping[str, Any]], T]) -> Iterator[T]:
+    """The same, each line as `decode` makes something of it; it may raise UNREADABLE."""
     for entry in state.entries(prefix):
-        yield from _lines(state, entry.name)
+        yield from _lines(state, entry.name, decode)
 
 
-def _lines(state: StateStore, name: str) -> Iterator[dict[str, object]]:
+def _lines(state: StateStore, name: str, decode: Callable[[Mapping[str, Any]], T]) -> Iterator[T]:
     # Bytes, not text: text lines would also end at U+2028 and the like inside a key. Unpacked as it is read: a manifest
     # shard of long keys has a hundred times its size.
-    with gzip.open(io.BytesIO(state.read(name))) as lines:
+    with readable(state, name), gzip.open(io.BytesIO(state.read(name))) as file:
+        lines = Lines(file)
         for line in lines:
-            yield json.loads(line)
+            lines.row()
+            yield decode(json.loads(line))
 
 
 class ShardWriter:
@@ -153,15 +190,19 @@ def read_manifest(
     state: StateStore, listing: str, *, folder: str = MANIFEST
 ) -> Iterator[tuple[ObjectMeta, SkipReason | None]]:
     """What one listing found, in listing order."""
-    for line in read_shards(state, f"{folder}/{listing}-"):
-        yield object_of(line), SkipReason(str(line["skipped"])) if "skipped" in line else None
+    return read_records(state, f"{folder}/{listing}-", listed_line)
+
+
+def listed_line(line: Mapping[str, Any]) -> tuple[ObjectMeta, SkipReason | None]:
+    """A line of a manifest."""
+    return object_of(line), SkipReason(str(line["skipped"])) if "skipped" in line else None
 
 
 class Ledger:
     """Writes what one try of one worker did. `worker` must be unique among the tries of a run. Not thread-safe."""
 
     def __init__(self, state: StateStore, *, listing: str, worker: str) -> None:
-        self._state = state
+        self.state = state
         self._listing_prefix = f"ledger/{listing}-"
         self._worker = worker
         self._shards = 0
@@ -171,14 +212,16 @@ class Ledger:
         name = f"{self._listing_prefix}{self._worker}-{self._shards:06d}"
         failures = sum(isinstance(item, Failed) for item in outcomes)
         told = {SETTLED: format_numbers(settled), FAILURES: str(failures)}
-        write_shard(self._state, name, map(outcome_line, outcomes), **told)
+        if unbound := sum(isinstance(item, Copied) and not item.is_bound for item in outcomes):
+            told[UNBOUND] = str(unbound)
+        write_shard(self.state, name, map(outcome_line, outcomes), **told)
         self._shards += 1
 
-    def settled(self) -> set[int]:
-        """The numbers of all messages of this listing that any worker has settled so far."""
+    def settled(self, below: int = MAX_COUNT) -> set[int]:
+        """The numbers, below this one, of all messages of this listing that any worker has settled so far."""
         numbers: set[int] = set()
-        for entry in self._state.entries(self._listing_prefix):
-            numbers.update(parse_numbers(entry.metadata.get(SETTLED, "")))
+        for entry in self.state.entries(self._listing_prefix):
+            numbers.update(parse_numbers(entry.metadata.get(SETTLED, ""), below))
         return numbers
 
 
@@ -186,16 +229,42 @@ def ledger_failures(state: StateStore, listing: str) -> Iterator[TransferFailure
     """The failures in the ledger of a listing, without their messages, which only the error topic has."""
     for entry in state.entries(f"ledger/{listing}-"):
         if entry.metadata.get(FAILURES, "0") != "0":
-            for line in _lines(state, entry.name):
-                if line["outcome"] == "failed":
-                    yield TransferFailure(
-                        key=str(line["key"]),
-                        stage=Stage(str(line["stage"])),
-                        error_code=str(line["reason"]),
-                        http_status=None,
-                        attempts=int(str(line["attempts"])),
-                        message="",
-                    )
+            yield from filter(None, _lines(state, entry.name, _failure_in_ledger))
+
+
+def _failure_in_ledger(line: Mapping[str, Any]) -> TransferFailure | None:
+    if line["outcome"] != "failed":
+        return None
+    return failure_of_fields({**line, "error_code": line["reason"], "http_status": None, "message": ""})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnboundCopy:
+    """A copy of which only the ledger shows what it holds."""
+
+    key: str
+    crc32c: str
+    generation: int
+    proof: Proof
+
+
+def ledger_unbound(state: StateStore, listings: Iterable[str]) -> Iterator[UnboundCopy]:
+    """The copies in the ledgers of these listings whose label could not be bound to their bytes, in byte order of their keys."""
+    for key, generation, crc32c, proof in sorted_on_disk(_unbound_rows(state, listings)):
+        yield UnboundCopy(key=key, crc32c=crc32c, generation=generation, proof=Proof(proof))
+
+
+def _unbound_rows(state: StateStore, listings: Iterable[str]) -> Iterator[list[object]]:
+    for listing in listings:
+        for entry in state.entries(f"ledger/{listing}-"):
+            if entry.metadata.get(UNBOUND, "0") != "0":
+                yield from filter(None, _lines(state, entry.name, _unbound_row))
+
+
+def _unbound_row(line: Mapping[str, Any]) -> list[object] | None:
+    if line["outcome"] != "copied" or line.get("is_bound", True):
+        return None
+    return [str(line["key"]), int(line["generation"]), str(line["crc32c"]), str(Proof(line["proof"]))]
 
 
 def outcome_line(outcome: TransferOutcome) -> dict[str, object]:
@@ -212,6 +281,7 @@ def outcome_line(outcome: TransferOutcome) -> dict[str, object]:
                 "attempts": outcome.attempts,
                 "seconds": round(outcome.seconds, 6),
                 "edge_request_id": outcome.edge_request_id,
+                **({} if outcome.is_bound else {"is_bound": False}),
             }
         case Skipped():
             return {"key": outcome.key, "outcome": "skipped", "reason": outcome.reason, "bytes": outcome.size_bytes}
@@ -236,13 +306,23 @@ def format_numbers(numbers: Iterable[int]) -> str:
     return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges)
 
 
-def parse_numbers(text: str) -> Iterator[int]:
-    """The numbers of `format_numbers`. What has another form is passed over: nothing read is trusted."""
+def parse_numbers(text: str, below: int = MAX_COUNT) -> Iterator[int]:
+    """The numbers of `format_numbers`, below a bound, and no more than MAX_NUMBERS of them.
+
+    What has another form is passed over: nothing read is trusted.
+    """
+    return islice(_numbers(text, below), MAX_NUMBERS)
+
+
+def _numbers(text: str, below: int) -> Iterator[int]:
     for numbers in parse_ranges(text):
-        yield from numbers
+        yield from range(numbers.start, min(numbers.stop, below))
 
 
 def parse_ranges(text: str) -> Iterator[range]:
     """The same as ranges."""
-    for first, last in re.findall(r"(\d+)(?:-(\d+))?(?:,|$)", text):
-        yield range(int(first), int(last or first) + 1)
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        bounds = [first, last or first]
+        if all(bound.isascii() and bound.isdecimal() and len(bound) <= MAX_DIGITS for bound in bounds):
+            yield range(int(first), int(last or first) + 1)

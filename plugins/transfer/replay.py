@@ -10,7 +10,7 @@ from transfer.errors import InvalidMessage, RunUnknown, Stage
 from transfer.model import UNTOLD, ObjectMeta, SkipReason
 from transfer.plan import PLAN
 from transfer.ports import StateStore
-from transfer.records import MANIFEST, UNFINISHED, read_manifest
+from transfer.records import MANIFEST, UNFINISHED, read_manifest, readable
 from transfer.report import REPORT, ReconciliationReport
 
 RECORD = "run.json"
@@ -50,7 +50,8 @@ def unfinished_objects(state: StateStore, *, run: str, now: RunRecord) -> Iterat
         f"only_failed names the run {run!r}",
         now,
     )
-    report = ReconciliationReport.decode(body)
+    with readable(state, REPORT):
+        report = ReconciliationReport.decode(body)
     return _to_move(state, report.unfinished, UNFINISHED) if report.unfinished else iter(())
 
 
@@ -67,13 +68,16 @@ def planned_objects(state: StateStore, *, run: str, now: RunRecord) -> Iterator[
         f"plan_run names the run {run!r}",
         now,
     )
-    return _to_move(state, str(json.loads(body)["listing"]), MANIFEST)
+    with readable(state, PLAN):
+        listing = str(json.loads(body)["listing"])
+    return _to_move(state, listing, MANIFEST)
 
 
 def _record_of(state: StateStore, name: str, has_none: str, names_run: str, now: RunRecord) -> bytes:
     """A record of a run that copied the same way."""
     try:
-        earlier = RunRecord(**json.loads(state.read(RECORD)))
+        with readable(state, RECORD):
+            earlier = RunRecord(**json.loads(state.read(RECORD)))
         body = state.read(name)
     except InvalidMessage as error:
         raise RunUnknown(has_none, stage=Stage.LIST) from error

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from transfer.advice import advice_for
 from transfer.csv_file import CsvFile
-from transfer.model import ObjectMeta, TransferFailure
+from transfer.model import Evidence, ObjectMeta, SkipReason, TransferFailure
 from transfer.ports import StateStore
+from transfer.sampling import Compared, SampleReport
 from transfer.verdicts import Verdict
 
 REPORT = "report.json"
@@ -54,6 +55,8 @@ class ReconciliationReport:
     """At the destination only, like those extra, but left out by the run's globs: they are never deleted."""
     deleted: int = 0
     """Of those extra; `extra` is as it was before."""
+    deletion: Mapping[str, int] = field(default_factory=dict)
+    """What became of those that were to be deleted, as deleted.csv names it, over all tries of the task."""
     why_not_deleted: str = ""
     """Why nothing was deleted though the run was asked to."""
     republished: int = 0
@@ -61,11 +64,42 @@ class ReconciliationReport:
     unfinished: str = ""
     """Names the records of what is not there yet, in the folder `unfinished`; empty when all is."""
     reasons: tuple[Reason, ...] = field(default=())
+    passed_over: int = 0
+    """Of those skipped, how many no run copies as they are: archived, left out by the selection, the prefix itself."""
+    allows_empty: bool = False
+    """Whether it is a success when that is all there is (`allow_empty`)."""
+    evidence: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """What each claim rests on: objects by claim and `transfer.model.Evidence` (docs/proof.md)."""
+    unbound: int = 0
+    """Of those matched, how many bear no proof of their own, so that only the ledger shows what they hold."""
+    sample: SampleReport | None = None
+    """What reading a share of those matched back from both sides came to (`verify_sample`)."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there was something, and nothing of it to copy: more likely a mistake than a success."""
+        return 0 < self.listed == self.passed_over
 
     @property
     def is_green(self) -> bool:
-        """Whether every listed object is matched, or skipped with a reason."""
-        return self.listed == self.matched + self.skipped
+        """Whether every listed object is matched, or skipped with a reason, and no sample says otherwise."""
+        is_complete = self.listed == self.matched + self.skipped and (self.allows_empty or not self.is_empty)
+        return is_complete and (self.sample is None or self.sample.is_clean)
+
+    def why_red(self, *, was_moved: bool) -> str:
+        """One sentence; empty for a green one. `was_moved` is whether the run was to move anything."""
+        said = []
+        if unfinished := self.listed - self.matched - self.skipped:
+            how = "did not arrive" if was_moved else "are missing or differ"
+            said.append(f"{unfinished:,} of {self.listed:,} objects {how}")
+        if self.is_empty and not self.allows_empty:
+            said.append(nothing_to_copy(self.listed))
+        if self.sample is not None and not self.sample.is_clean:
+            examples = ", ".join(
+                f"{example.key!r:.80} ({example.end}{_where(example)})" for example in self.sample.examples[:SAMPLES]
+            )
+            said.append(f"of the sample {self.sample}; {examples}; sample.csv beside the report names all of them")
+        return "; ".join(said)
 
     @property
     def unfinished_reasons(self) -> tuple[Reason, ...]:
@@ -74,7 +108,7 @@ class ReconciliationReport:
 
     def to_dict(self) -> dict[str, object]:
         """As report.json holds it."""
-        return asdict(self)
+        return asdict(self) | {"sample": self.sample.to_dict() if self.sample else None}
 
     @classmethod
     def decode(cls, body: bytes) -> ReconciliationReport:
@@ -84,7 +118,54 @@ class ReconciliationReport:
             Reason(**item | {"verdict": Verdict(item["verdict"]), "samples": tuple(item["samples"])})
             for item in fields.pop("reasons")
         )
-        return cls(**fields, reasons=tuple(reasons))
+        sample = fields.pop("sample", None)
+        return cls(**fields, reasons=tuple(reasons), sample=SampleReport.of(sample) if sample else None)
+
+
+def _where(example: Compared) -> str:
+    return "" if example.first_differing_byte is None else f" from byte {example.first_differing_byte:,} on"
+
+
+def nothing_to_copy(listed: int) -> str:
+    """For a person whose run found something, and nothing of it to copy."""
+    return (
+        f"none of the {listed:,} objects listed can be copied as they are: each is archived, left out by the selection, or the"
+        " prefix itself; restore them, check source_prefix, include, exclude and the bounds, or set allow_empty if that is"
+        " expected"
+    )
+
+
+class EvidenceTally:
+    """Counts what each claim rests on. `was_moved` is whether the run was to move anything."""
+
+    def __init__(self, *, was_moved: bool) -> None:
+        self._of_matched = ("copied", "matched") if was_moved else ("matched", "verified")
+        self._counts: Counter[tuple[str, Evidence]] = Counter()
+
+    def add(self, verdict: Verdict, skipped: SkipReason | None, evidence: Evidence | None) -> None:
+        """One key."""
+        if evidence is None:
+            return
+        if verdict is Verdict.MATCHED:
+            for claim in self._of_matched:
+                self._counts[claim, evidence] += 1
+        elif verdict is Verdict.SKIPPED and skipped in (SkipReason.UNCHANGED, SkipReason.EXISTS):
+            self._counts[str(skipped), evidence] += 1
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """By claim and evidence; none that is zero."""
+        found: dict[str, dict[str, int]] = {}
+        for (claim, evidence), count in sorted(self._counts.items()):
+            found.setdefault(claim, {})[str(evidence)] = count
+        return found
+
+
+def evidence_line(evidence: Mapping[str, Mapping[str, int]]) -> str:
+    """One line of text: `copied: 990 etag-md5, 10 transport; unchanged: …`; empty without any."""
+    return "; ".join(
+        f"{claim}: {', '.join(f'{count:,} {name}' for name, count in counts.items())}"
+        for claim, counts in evidence.items()
+    )
 
 
 def write_report(state: StateStore, report: ReconciliationReport) -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from transfer.errors import RetriesExhausted, RetryableError
+from transfer.errors import RetryableError
 from transfer.model import RetryPolicy
 from transfer.steps import Pause, Step
 
@@ -42,7 +42,7 @@ class Retrier:
     def call(self, step: Callable[[], Step[T]], mark: Callable[[], int] = lambda: 0) -> Step[T]:
         """The step's result. `mark` says how far it has come: a try that got further gives all tries and time back.
 
-        Raises RetriesExhausted, or whatever else than RetryableError the step raised.
+        Raises what the last RetryableError becomes (RetriesExhausted mostly), or whatever else the step raised.
         """
         attempt, failing_since, reached = 1, None, mark()
         while True:
@@ -57,7 +57,7 @@ class Retrier:
                 wait_s = self._wait_s(attempt, error)
                 elapsed_s = self._clock() - failing_since
                 if attempt >= self._policy.attempts or elapsed_s + wait_s > self._policy.total_s:
-                    raise RetriesExhausted(error, attempt) from error
+                    raise error.exhausted(attempt) from error
             yield Pause(wait_s)
             attempt += 1
             self.attempts += 1

@@ -2,16 +2,18 @@
 
 <state prefix>/runs/<DAG>/<opened at>-<run>     one small entry a run, so that one listing request has them in order
 <state prefix>/<run>/…                          its records
+<state prefix>/uploads/<run>/…                  its unfinished uploads
 """
 
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from transfer.ports import StateStore
+from transfer.uploads import CLOSED as CLOSED_UPLOADS
+from transfer.uploads import UPLOADS
 
 ABANDONED_S = 31 * 24 * 3600
 """A run that was opened this long ago and never closed will not go on: Pub/Sub keeps its messages no longer."""
@@ -27,16 +29,22 @@ class RunEntry:
     run: str
     """The name of its folder."""
     opened_at_s: int
+    """By the clock of the machine that opened it. It only puts runs in order: preflight refuses a clock 5 minutes off."""
+    written_at_s: float
+    """By Cloud Storage's clock; 0 where it does not say."""
     is_closed: bool
+
+    def is_abandoned(self, now_s: float) -> bool:
+        """Whether a run that is not closed will not go on. No machine's clock makes a living run look dead."""
+        return bool(self.written_at_s) and now_s - self.written_at_s > ABANDONED_S
 
 
 class RunIndex:
     """The runs of one DAG. `state` is the store of the whole state prefix. Use from one thread."""
 
-    def __init__(self, state: StateStore, dag: str, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, state: StateStore, dag: str) -> None:
         self._state = state
         self._prefix = f"runs/{dag}/"
-        self._clock = clock
 
     def open(self, run: str, opened_at_s: float) -> None:
         """Put a run on record."""
@@ -48,14 +56,7 @@ class RunIndex:
 
     def entries(self) -> Iterator[RunEntry]:
         """The runs, oldest first."""
-        for entry in self._state.entries(self._prefix):
-            if match := _ENTRY.fullmatch(entry.name):
-                yield RunEntry(
-                    name=entry.name,
-                    run=match["run"],
-                    opened_at_s=int(match["opened_at_s"]),
-                    is_closed=entry.metadata.get(CLOSED) == "yes",
-                )
+        return _entries(self._state, self._prefix)
 
     def last_but(self, run: str) -> str | None:
         """The folder of the run opened last, other than this one."""
@@ -67,22 +68,24 @@ class RunIndex:
     def old(self, keep: int) -> list[str]:
         """The folders of all but the newest `keep` runs, oldest first.
 
-        A run that has not been closed is not among them, unless it is older than ABANDONED_S.
+        A run that has not been closed is not among them, unless its entry is older by ABANDONED_S than the newest of all.
         """
         newest: dict[str, RunEntry] = {}
         for entry in self.entries():  # a run that was opened again has several
             newest.pop(entry.run, None)
             newest[entry.run] = entry
+        now_s = _now_s(newest.values())
         return [
             entry.run
             for entry in list(newest.values())[: max(0, len(newest) - keep)]
-            if entry.is_closed or self._clock() - entry.opened_at_s > ABANDONED_S
+            if entry.is_closed or entry.is_abandoned(now_s)
         ]
 
     def remove(self, run: str) -> None:
         """Delete the records of a run, and then its entries."""
-        for record in list(self._state.entries(f"{run}/")):
-            self._state.delete(record.name)
+        for folder in (f"{run}/", f"{UPLOADS}{run}/{CLOSED_UPLOADS}"):
+            for record in list(self._state.entries(folder)):
+                self._state.delete(record.name)
         for entry in list(self.entries()):
             if entry.run == run:
                 self._state.delete(entry.name)
@@ -90,3 +93,29 @@ class RunIndex:
     def _write(self, run: str, opened_at_s: int, *, is_closed: bool) -> None:
         name = f"{self._prefix}{opened_at_s:012d}-{run}"
         self._state.write(name, b"", content_type="text/plain", metadata={CLOSED: "yes" if is_closed else "no"})
+
+
+def open_runs(state: StateStore) -> set[str]:
+    """The folders of the runs of all DAGs that may still go on: opened, and neither closed nor abandoned."""
+    last: dict[str, RunEntry] = {}
+    for entry in _entries(state, "runs/"):
+        last[entry.run] = max(last.get(entry.run, entry), entry, key=lambda known: known.opened_at_s)
+    now_s = _now_s(last.values())
+    return {entry.run for entry in last.values() if not (entry.is_closed or entry.is_abandoned(now_s))}
+
+
+def _now_s(entries: Iterable[RunEntry]) -> float:
+    """When the newest of them was written, by Cloud Storage's clock: never ahead of what it is now."""
+    return max((entry.written_at_s for entry in entries), default=0.0)
+
+
+def _entries(state: StateStore, prefix: str) -> Iterator[RunEntry]:
+    for entry in state.entries(prefix):
+        if match := _ENTRY.fullmatch(entry.name):
+            yield RunEntry(
+                name=entry.name,
+                run=match["run"],
+                opened_at_s=int(match["opened_at_s"]),
+                written_at_s=entry.created_at_s,
+                is_closed=entry.metadata.get(CLOSED) == "yes",
+            )

@@ -82,7 +82,10 @@ def read_selection(
     storage_classes: Sequence[str] = (),
     now_s: float,
 ) -> Selection | None:
-    """The selection that a person wrote; None for no condition at all. `now_s` is what a relative time counts back from.
+    """The selection that a person wrote; None for no condition at all.
+
+    `now_s` is what a relative time counts back from: Airflow's clock, though objects bear S3's. Minutes between them move
+    the bound by as much, in every run alike, and delete nothing.
 
     Raises InvalidSelection.
     """

@@ -50,13 +50,21 @@ class Settlement:
         self._leases = leases
         self._on_settled = on_settled
         self._pending: list[_Settled] = []
+        self._unsettled: dict[str, list[TransferOutcome]] = {}
+        """Outcomes of messages that are not finished, by their ack id."""
         self._lock = threading.Lock()
         self.is_due = threading.Event()
         """Set when a group is full."""
 
+    def begin(self, ack_id: str) -> list[TransferOutcome]:
+        """A message is begun. The list takes its outcomes, so that none is lost if the message does not come to its end."""
+        with self._lock:
+            return self._unsettled.setdefault(ack_id, [])
+
     def add(self, ack_id: str, outcomes: Sequence[TransferOutcome], *, number: int | None) -> None:
         """A message whose objects have all reached their end; `number` is None for one that is no request."""
         with self._lock:
+            self._unsettled.pop(ack_id, None)
             self._pending.append(_Settled(ack_id=ack_id, number=number, outcomes=tuple(outcomes)))
             if len(self._pending) >= MAX_GROUP_MESSAGES:
                 self.is_due.set()
@@ -66,20 +74,38 @@ class Settlement:
         """Whether something waits for a commit."""
         return bool(self._pending)
 
-    def commit(self) -> int:
-        """Make everything collected so far durable and ack it; how many messages that were."""
+    def commit(self) -> None:
+        """Make everything collected so far durable and ack it. After an error the rest waits for the next commit."""
         self.is_due.clear()
-        with self._lock:
-            pending, self._pending = self._pending, []
-        for at in range(0, len(pending), MAX_GROUP_MESSAGES):
-            self._commit_group(pending[at : at + MAX_GROUP_MESSAGES])
-        return len(pending)
+        while group := self._next_group():
+            try:
+                self._commit_group(group)
+            except BaseException:
+                with self._lock:
+                    self._pending = group + self._pending
+                raise
 
     def commit_successes(self) -> None:
         """Commit what succeeded and leave messages with a failure unsettled: a wrong key must not fill the error topic."""
         with self._lock:
+            for item in self._pending:
+                if item.has_failure:
+                    self._unsettled[item.ack_id] = list(item.outcomes)
             self._pending = [item for item in self._pending if not item.has_failure]
         self.commit()
+
+    def write_unsettled(self) -> None:
+        """Put on record what succeeded of messages that are not settled and come again: it was done all the same."""
+        with self._lock:
+            outcomes = [outcome for done in self._unsettled.values() for outcome in done]
+            self._unsettled.clear()
+        if succeeded := [outcome for outcome in outcomes if not isinstance(outcome, Failed)]:
+            self._ledger.write(succeeded, ())
+
+    def _next_group(self) -> list[_Settled]:
+        with self._lock:
+            group, self._pending = self._pending[:MAX_GROUP_MESSAGES], self._pending[MAX_GROUP_MESSAGES:]
+        return group
 
     def _commit_group(self, group: list[_Settled]) -> None:
         outcomes = [outcome for item in group for outcome in item.outcomes]

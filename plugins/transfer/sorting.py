@@ -10,15 +10,17 @@ import heapq
 import json
 import tempfile
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 Record = list[Any]
 RUN_RECORDS = 50_000
 """Sorted in memory at a time: some 30 MB of keys of usual length, and 80 MB of the longest."""
+RUN_CHARACTERS = 64 * 1024**2
 CHUNK_RECORDS = 256
 """On one line of a run; of each run, one line is in memory while they are merged."""
+CHUNK_CHARACTERS = 512 * 1024
 MAX_RUNS = 64
 """Merged at a time, of one level: bounds open files and memory."""
 
@@ -26,18 +28,28 @@ MAX_RUNS = 64
 def sorted_on_disk(records: Iterable[Record], *, run_records: int = RUN_RECORDS) -> Iterator[Record]:
     """The records in ascending order. Close the iterator to be rid of its files (in TMPDIR) before its end."""
     records = iter(records)
-    first = sorted(islice(records, run_records))
-    if len(first) < run_records:
+    first = sorted(_taken(records, run_records, RUN_CHARACTERS))
+    head = next(records, None)
+    if head is None:
         yield from first
         return
+    records = chain([head], records)
     with tempfile.TemporaryDirectory(prefix="edgehaul-sort-") as name:
         runs = _Runs(Path(name))
         runs.add(first)
         del first
-        while run := sorted(islice(records, run_records)):
+        while run := sorted(_taken(records, run_records, RUN_CHARACTERS)):
             runs.add(run)
         del run
         yield from runs.merged()
+
+
+def _taken(records: Iterator[Record], most: int, characters: int) -> Iterator[Record]:
+    """The next of them, so many at most, and fewer if their texts are long."""
+    while most > 0 and characters > 0 and (record := next(records, None)) is not None:
+        most -= 1
+        characters -= len(record[0])
+        yield record
 
 
 class _Runs:
@@ -71,7 +83,7 @@ class _Runs:
 def _write(path: Path, records: Iterable[Record]) -> None:
     records = iter(records)
     with path.open("w", encoding="ascii") as file:  # JSON escapes all else, lone surrogates included
-        while chunk := list(islice(records, CHUNK_RECORDS)):
+        while chunk := list(_taken(records, CHUNK_RECORDS, CHUNK_CHARACTERS)):
             file.write(json.dumps(chunk, separators=(",", ":")) + "\n")
 
 

@@ -69,11 +69,24 @@ class FileStore(Protocol):
         """Give `write` the bytes as they are stored, in pieces of some megabytes, all of the same version of the file."""
 
 
+MAX_WHOLE_BYTES = 16 * 1024**2
+"""Of a file that is read into memory: the manifest.json of an inventory of some 100,000 files."""
+
+
 def read_whole(store: FileStore, name: str) -> bytes:
-    """A small file."""
-    pieces: list[bytes] = []
-    store.copy(name, pieces.append)
-    return b"".join(pieces)
+    """A small file. Raises SourceListInvalid for one of more than MAX_WHOLE_BYTES."""
+    body = bytearray()
+
+    def write(piece: bytes) -> None:
+        body.extend(piece)
+        if len(body) > MAX_WHOLE_BYTES:
+            raise SourceListInvalid(
+                f"{store.uri}{name} has more than {MAX_WHOLE_BYTES:,} bytes: it is no manifest.json of an S3 Inventory",
+                stage=Stage.LIST,
+            )
+
+    store.copy(name, write)
+    return bytes(body)
 
 
 @contextmanager

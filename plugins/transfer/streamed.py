@@ -9,10 +9,19 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from transfer.errors import CorruptTransfer, RetriesExhausted, SinkUnavailable, SourceUnproven, Stage, TransferError
+from transfer.binding import as_announced
+from transfer.errors import (
+    CorruptTransfer,
+    RetriesExhausted,
+    SinkUnavailable,
+    SourceUnproven,
+    Stage,
+    Stopped,
+    TransferError,
+)
 from transfer.metadata import resource_of
 from transfer.model import DestinationObject, ObjectMeta, Proof
-from transfer.ports import ByteStream, GenerationMismatch, ObjectSink, ObjectSource, StreamUpload, UploadGone
+from transfer.ports import ByteStream, ObjectSink, ObjectSource, StreamUpload, UploadGone
 from transfer.progress import Progress
 from transfer.proof import SourceDigest, is_named, require_identity, server_md5
 from transfer.retry import Retrier
@@ -43,6 +52,7 @@ def proven(
 
     Raises CorruptTransfer when it is not the source's; it is removed then.
     """
+    yield from as_announced(stored, sink)
     if digest is None:
         return Proof.ETAG_MD5
     try:
@@ -144,7 +154,9 @@ class StreamedObject:
         try:
             yield from self._take_up()
             moved = yield from self._retrier.call(self._attempt, lambda: self._furthest_bytes)
-        except (TransferError, GenerationMismatch):
+        except Stopped:
+            raise
+        except Exception:
             yield from self._give_up()
             raise
         finally:
@@ -158,8 +170,8 @@ class StreamedObject:
             return
         found = yield from take_up(self._records, self._sink, self._item, self._name, UploadKind.STREAM)
         if found is not None:
-            upload = self._sink.stream_upload(found.token, self._item.size_bytes, md5=md5)
-            if upload is not None and not upload.needs_md5:
+            upload = self._sink.stream_upload(self._name, found.token, self._item.size_bytes, md5=md5)
+            if not upload.needs_md5:
                 self._upload, self._is_fresh = upload, False
                 log.info("going on with the upload of %r that another worker began", self._name)
 
@@ -220,6 +232,7 @@ class StreamedObject:
             yield from self._records.save(
                 OpenUpload(
                     kind=UploadKind.STREAM,
+                    bucket=self._sink.bucket,
                     name=self._name,
                     token=upload.token,
                     etag=item.etag,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 
 from transfer.advice import has_second_try
-from transfer.comparison import holds
-from transfer.model import NOT_SELECTED, UNTOLD, DestinationObject, ObjectMeta, SkipReason, TransferFailure
+from transfer.comparison import is_as_listed
+from transfer.model import NEVER_TO_MOVE, UNTOLD, DestinationObject, ObjectMeta, SkipReason, TransferFailure
 
 
 class Verdict(StrEnum):
@@ -22,8 +22,6 @@ class Verdict(StrEnum):
     """At the destination only, under a name that the run's globs leave out: none of its business."""
 
 
-NEVER_TO_MOVE = frozenset({SkipReason.ARCHIVED, SkipReason.PREFIX_ITSELF, *NOT_SELECTED})
-"""Skipped by the listing, whatever the destination holds."""
 UNFINISHED_VERDICTS = frozenset({Verdict.FAILED, Verdict.MISSING, Verdict.DIFFERING})
 
 
@@ -33,10 +31,11 @@ def judge(
     stored: DestinationObject | None,
     failure: TransferFailure | None,
     *,
+    is_held: bool,
     is_chosen: bool = True,
 ) -> Verdict:
-    """One key's verdict. "Holds it" is size, and source ETag or MD5 (`transfer/comparison.py`), never the name alone.
-    `is_chosen` is whether the run's globs choose the name of what is at the destination only.
+    """One key's verdict. `is_held` is whether anything shows that the destination holds it (`transfer/comparison.py`), never
+    the name alone. `is_chosen` is whether the run's globs choose the name of what is at the destination only.
 
     listed  skipped by the listing     destination            failure   verdict
     no      –                          something, chosen      –         EXTRA
@@ -47,10 +46,14 @@ def judge(
             encrypted
     yes     exists                     something              –         SKIPPED
     yes     unchanged                  holds it               –         SKIPPED
-    yes     no                         holds it               –         MATCHED
+    yes     no                         holds it, and is not   –         MATCHED
+                                       what the listing saw
     yes     any other                  nothing, or else       yes       FAILED
     yes     any other                  nothing                no        MISSING
     yes     any other                  something else         no        DIFFERING
+
+    What had to be copied and is still at the generation that the listing saw was not copied, whatever it holds: with
+    `overwrite=always`, it often holds the same. A listing that saw nothing there, or did not look (`mode=verify`), says 0.
     """
     if item is None:
         return Verdict.EXTRA if is_chosen else Verdict.PROTECTED
@@ -58,8 +61,11 @@ def judge(
         return Verdict.SKIPPED
     if skipped in UNTOLD:
         return Verdict.FAILED
-    if stored is not None and (skipped is SkipReason.EXISTS or holds(stored, item)):
-        return Verdict.SKIPPED if skipped else Verdict.MATCHED
+    if stored is not None:
+        if skipped is SkipReason.EXISTS or (skipped is not None and is_held):
+            return Verdict.SKIPPED
+        if skipped is None and is_held and not is_as_listed(stored, item):
+            return Verdict.MATCHED
     if failure is not None:
         return Verdict.FAILED
     return Verdict.MISSING if stored is None else Verdict.DIFFERING

@@ -16,9 +16,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from transfer.begun import BegunMessages
-from transfer.errors import CredentialsRejected, FatalError, Stage, Stopped, TransferError
-from transfer.event_log import EventLog, redact
-from transfer.intake import Intake
+from transfer.control import Control, Refusals
+from transfer.errors import FatalError, Stopped, TransferError
+from transfer.event_log import EventLog
+from transfer.intake import Intake, numbers_of
 from transfer.leases import LeaseKeeper
 from transfer.model import Failed, TransferConfig, TransferFailure, TransferOutcome, TransferRequest
 from transfer.mover import ObjectMover, WorkerShare
@@ -35,8 +36,6 @@ log = logging.getLogger(__name__)
 COMMIT_INTERVAL_S = 3.0
 PULL_WAIT_S = 2.0
 """Short enough to stop within Airflow's 5 s between SIGTERM and SIGKILL."""
-FORBIDDEN_STREAK = 10
-"""403s over this many different objects, with no success between, are taken for a credential and not for objects."""
 STOP_GRACE_S = 2.5
 LARGE_AVERAGE_BYTES = 1024**2
 """From this average size on, two threads drive the lanes, so that checksums (which free the interpreter) use two cores.
@@ -116,14 +115,22 @@ class Worker:
             pacer=self._pacer,
             on_failed=self._failed_at_once,
         )
+        self._numbers = len(numbers_of(assignment.messages, assignment.strays))
         self._is_over = False
         self._lock = threading.Lock()
-        self._forbidden: set[str] = set()
+        self._refusals = Refusals()
+        self._control = Control(
+            self._refusals,
+            state=ledger.state,
+            listing=assignment.listing,
+            mover=lambda: new_mover(self._share),
+            run=lambda step: new_loop().run([step]),
+        )
         self._fatal: BaseException | None = None
         self._told = 0
 
     def run(self) -> TransferStats:
-        """Work until the listing is settled. Raises Stopped after a stop, or the FatalError that ended the work.
+        """Work until the listing is settled. Raises Stopped after a stop, or the error that ended the work.
 
         Whatever is not settled then is given back to the queue at once.
         """
@@ -139,7 +146,7 @@ class Worker:
                     if self._begun:
                         self._begun.open()
                     self._drain()
-            except (TransferError, Stopped) as error:
+            except BaseException as error:  # noqa: BLE001 - the worker's outermost frame: raised again below
                 self._give_up(error)
             finally:
                 self._wind_down(threads)
@@ -154,6 +161,7 @@ class Worker:
         stall_s = 2 * self._queue.ack_deadline_s + 10
         while not self._stop.is_set():
             pulled = self._intake.pull(PULL_WAIT_S)
+            self._control.settle_doubt()
             idle = not pulled and self._intake.is_empty
             if idle or self._settlement.is_due.is_set() or self._clock() - last_commit >= COMMIT_INTERVAL_S:
                 self._settlement.commit()
@@ -162,7 +170,7 @@ class Worker:
             if not idle:
                 idle_since = self._clock()
                 continue
-            settled = len(self._ledger.settled())
+            settled = len(self._ledger.settled(below=self._numbers))
             if settled >= self._assignment.messages:
                 return
             if settled != settled_before:
@@ -202,21 +210,22 @@ class Worker:
         work = self._intake.take()
         if work is None:
             return (yield from mover.help())
-        outcomes = yield from self._move_all(mover, work.request)
+        outcomes = self._settlement.begin(work.ack_id)
+        yield from self._move_all(mover, work.request, outcomes)
         self._settlement.add(work.ack_id, outcomes, number=work.request.number)
         self._intake.done(work)
         return True
 
-    def _move_all(self, mover: ObjectMover, request: TransferRequest) -> Step[list[TransferOutcome]]:
-        outcomes = []
+    def _move_all(self, mover: ObjectMover, request: TransferRequest, outcomes: list[TransferOutcome]) -> Step[None]:
         for item in request.objects:
+            while self._refusals.doubtful and not self._stop.is_set():
+                yield Pause(IDLE_S)  # until the control has been asked: nothing more is to fail by name meanwhile
             self._events.object_initiated(item.key, self._assignment.source_bucket, self._assignment.destination_bucket)
             outcome = yield from mover.move(item)
             if isinstance(outcome, Failed):
                 self._tell_failure(outcome.failure)
-            self._check_forbidden(outcome)
+            self._refusals.note(item, outcome)
             outcomes.append(outcome)
-        return outcomes
 
     def _failed_at_once(self, outcome: Failed) -> None:
         self._tell_failure(outcome.failure)
@@ -229,24 +238,10 @@ class Worker:
         )
         self._told += 1
         if self._told <= MAX_TOLD_FAILURES:
-            key, code, message = failure.key or "(no object)", failure.error_code, redact(failure.message)
+            key, code, message = failure.key or "(no object)", failure.error_code, failure.message
             log.warning("failed: %r: %s at %s after %d tries: %s", key, code, failure.stage, failure.attempts, message)
         if self._told == MAX_TOLD_FAILURES:
             log.warning("further failures are counted here and told in the report and the error topic only")
-
-    def _check_forbidden(self, outcome: TransferOutcome) -> None:
-        if not (isinstance(outcome, Failed) and outcome.failure.error_code == "SourceForbidden"):
-            self._forbidden.clear()
-            return
-        self._forbidden.add(outcome.key)
-        if len(self._forbidden) >= FORBIDDEN_STREAK:
-            raise CredentialsRejected(
-                f"S3 refused {FORBIDDEN_STREAK} different objects in a row ({outcome.failure.message}): the"
-                " distribution's origin access must allow s3:GetObject on the bucket, and s3:ListBucket so that a"
-                " missing object is not taken for a forbidden one",
-                stage=Stage.DOWNLOAD,
-                http_status=403,
-            )
 
     def _give_up(self, error: BaseException) -> None:
         """Stop everything; the first error that is more than a stop request is the one to raise."""
@@ -261,20 +256,32 @@ class Worker:
         deadline = self._clock() + STOP_GRACE_S
         for thread in threads:
             thread.join(timeout=max(0.0, deadline - self._clock()) if self._stop.is_set() else None)
+        is_orderly = self._fatal is None or isinstance(self._fatal, Stopped)
+        self._attempt(self._settlement.commit if is_orderly else self._settlement.commit_successes)
+        self._attempt(self._settlement.write_unsettled)
+        self._attempt(self._leases.give_back)
+        self._attempt(self._note_end)
+
+    def _attempt(self, step: Callable[[], None]) -> None:
+        """One step of the end; what goes wrong with it must not keep the others from being made."""
+        try:
+            step()
+        except Exception as error:  # noqa: BLE001 - `run` raises it, unless something else came first
+            self._give_up(error)
+
+    def _note_end(self) -> None:
+        """Note whether this try ends in order, or is dead: then what it has in hand may be to blame."""
+        if self._begun is None:
+            return
         try:
             if isinstance(self._fatal, FatalError):
-                self._settlement.commit_successes()
+                self._begun.close(fatal=f"{self._fatal.code}: {self._fatal.message}")
+            elif isinstance(self._fatal, Exception) and not isinstance(self._fatal, TransferError | Stopped):
+                self._begun.died(f"{type(self._fatal).__name__}: {self._fatal}")
             else:
-                self._settlement.commit()
+                self._begun.close()
         except TransferError as error:
-            self._give_up(error)
-        self._leases.give_back()
-        if self._begun:
-            try:
-                fatal = self._fatal if isinstance(self._fatal, FatalError) else None
-                self._begun.close(fatal=f"{fatal.code}: {redact(fatal.message)}" if fatal else "")
-            except TransferError as error:
-                log.info("this worker's orderly end could not be noted; what it held may be suspected: %s", error)
+            log.info("the end of this worker could not be noted; what it held may be suspected: %s", error)
 
 
 def shares(lanes: int, loops: int) -> list[int]:

@@ -66,10 +66,13 @@ class Rig:
         fields = {"host": self.edge.url, "login": KEY_PAIR_ID, "password": self.private_key} | fields
         self.connect("c", conn_type="cloudfront", **fields)
 
-    def check(self, *, source: S3Probe | None = None, has_source: bool = True, source_list: str = "") -> list[Finding]:
+    def check(
+        self, *, source: S3Probe | None = None, has_source: bool = True, source_list: str = "", deletes: bool = False
+    ) -> list[Finding]:
         preflight = Preflight(
             source=(source or S3Probe("a", SOURCE, self.prefix)) if has_source else None,
             source_list=SourceListProbe(self.source_list(source_list)) if source_list else None,
+            deletes=deletes,
             edge=CloudfrontProbe("c", self.prefix),
             buckets=[GcsProbe("g", bucket) for bucket in self.buckets],
             topics=[PubSubProbe("g", topic, None) for topic in self.topics],
@@ -141,6 +144,38 @@ def rig(servers, start_edge, connect, monkeypatch: pytest.MonkeyPatch) -> Rig:
 
 def refuse(server: S3Server | GcsServer | PubSubServer | EdgeServer, match: str, status: int, body: str = "") -> None:
     server.faults.replace([Fault(match=match, action="status", status=status, body=body)])
+
+
+def asking(findings: list[Finding]) -> Finding:
+    (finding,) = [finding for finding in findings if "single keys" in finding.tried]
+    return finding
+
+
+def test_deleting_needs_an_answer_of_what_is_there_and_of_what_is_not(rig: Rig) -> None:
+    assert asking(rig.check(deletes=True)).mark is Mark.PASSED
+    assert not any("single keys" in finding.tried for finding in rig.check())
+
+
+@pytest.mark.parametrize(
+    ("match", "status", "said"),
+    [
+        ("HEAD .*/a/", 403, "'a/b c' was listed, and S3 does not give it back .*allow s3:GetObject on arn:aws:s3:::"),
+        ("HEAD ", 404, "'a/b c' was listed, and S3 does not give it back when it is asked for it"),
+        ("HEAD .*edgehaul", 403, r"who may also list \(s3:ListBucket on the bucket\)"),
+        ("HEAD .*edgehaul", 200, "it says that it has a key which nobody has written"),
+    ],
+)
+def test_an_answer_that_tells_nothing(rig: Rig, match: str, status: int, said: str) -> None:
+    refuse(rig.s3, match, status)
+    finding = asking(rig.check(deletes=True))
+    assert finding.mark is Mark.FAILED
+    assert re.search(said, finding.said)
+
+
+def test_an_answer_that_may_come_later(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
+    refuse(rig.s3, "HEAD .*/a/", 503)
+    assert asking(rig.check(deletes=True)).is_passing
 
 
 def marks(findings: list[Finding]) -> str:
@@ -218,6 +253,51 @@ def test_another_bucket_for_the_records_is_tried_too(rig: Rig) -> None:
     findings = rig.check()
     assert marks(findings) == "✓" * 15
     assert sum(RECORDS in str(finding) for finding in findings) == 4
+
+
+def keep(rig: Rig, bucket: str, changes: dict) -> None:
+    rig.storage._connection.api_request(method="PATCH", path=f"/b/{bucket}", data=changes)
+
+
+@pytest.mark.parametrize("is_shown", [True, False])
+@pytest.mark.parametrize(
+    "policy",
+    [{"retentionPolicy": {"retentionPeriod": "3600"}}, {"defaultEventBasedHold": True}],
+    ids=["policy", "hold"],
+)
+def test_a_bucket_that_keeps_what_it_has_can_have_no_records(rig: Rig, policy: dict, is_shown: bool) -> None:
+    """Where the account may not look at the bucket, an object of it shows the same."""
+    rig.buckets = (DESTINATION, RECORDS)
+    if not is_shown:
+        refuse(rig.gcs, r"GET /storage/v1/b/[^/]*\?fields", 403)
+    keep(rig, RECORDS, policy)
+    blob = rig.storage.bucket(RECORDS).blob("there")
+    blob.upload_from_string(b"x")
+    try:
+        finding = only(rig.check(), Mark.FAILED)
+        assert finding.tried == f"replace and delete in gs://{RECORDS}"
+        assert "name a bucket without one as state_bucket" in finding.said
+        assert rig.left_behind() == ["there"]
+        keep(rig, DESTINATION, policy)
+        keep(rig, RECORDS, dict.fromkeys(policy))
+        if is_shown:
+            assert "neither replaced nor deleted" in only(rig.check(), Mark.WARNED).said
+            assert rig.left_behind() == ["there"]
+    finally:
+        rig.gcs.faults.replace([])
+        for bucket in (DESTINATION, RECORDS):
+            keep(rig, bucket, dict.fromkeys(policy))
+        blob.event_based_hold = False
+        blob.patch()
+        blob.delete()
+
+
+def test_an_object_that_nobody_knew_would_stay_is_named(rig: Rig) -> None:
+    held = '{"error": {"message": "held", "errors": [{"reason": "retentionPolicyNotMet"}]}}'
+    refuse(rig.gcs, "DELETE /storage", 403, held)
+    finding = only(rig.check(), Mark.FAILED)
+    assert finding.said.endswith(f"{NAME} stays there until then")
+    assert "state_bucket" in finding.said
 
 
 def test_an_edge_that_caches_is_a_warning_and_a_stale_copy_is_named(rig: Rig, start_edge) -> None:

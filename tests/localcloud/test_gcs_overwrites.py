@@ -44,6 +44,7 @@ def test_a_reader_gets_all_of_what_is_deleted_meanwhile(
     wire: Wire, tmp_path: Path, store: Callable[[Wire, bytes], None]
 ) -> None:
     data = os.urandom(2 * MIB)
+    wire.call("PATCH", f"b/{BUCKET}", {"softDeletePolicy": {"retentionDurationSeconds": "0"}})
     store(wire, data)
     wire.fail(match="alt=media", action="stall", at_byte=MIB // 2, seconds=0.5)
     with ThreadPoolExecutor() as pool:

@@ -202,6 +202,19 @@ WRONG = [
         "source.listing: 's3://lists/keys.txt' does not fit here: choose s3:// or gs://, a bucket, and a name",
     ),
     ("prefix: uploads/%Y/%m/%d/", "listing: 's3://lists/%Q.csv'", 8, "source.listing: 's3://lists/%Q.csv' has '%Q'"),
+    (
+        "prefix: photos/dt=%Y-%m-%d/",
+        "prefix: photos/dt=%Y-%m-%d",
+        14,
+        "destination.prefix: destination_prefix 'photos/dt=%Y-%m-%d' takes the place of source_prefix",
+    ),
+    (
+        "prefix: photos/dt=%Y-%m-%d/",
+        "prefix: /photos/%Y-%m-%d/",
+        14,
+        "destination.prefix: destination_prefix '/photos/%Y",
+    ),
+    ("workers: 8", "max_delete_objects: -1", 24, "parameters.max_delete_objects: -1 is out of range: choose 0 or more"),
     ("workers: 8", "delete_extraneous: sure", 24, "parameters.delete_extraneous: 'sure' is none of the choices"),
     ("workers: 8", "exclude: tmp/", 24, "parameters.exclude: 'tmp/' does not fit here: choose nothing or a list"),
     ("workers: 8", "exclude: ['[a']", 24, "parameters.exclude: exclude has '[a', which matches nothing"),
@@ -342,6 +355,22 @@ def test_the_examples_that_come_along_are_sound(read) -> None:
     assert [route.name for route in found.routes] == ["photos", "open-data"]
 
 
+@pytest.mark.parametrize("wish", ["list", "delete"])
+@pytest.mark.parametrize(
+    ("source", "destination", "where"),
+    [("prefix: team", "", "line 3, route sound, source.prefix"), ("prefix: t", "prefix: b", "destination.prefix")],
+)
+def test_the_beginning_of_a_name_is_no_folder_to_delete_in(
+    read, source: str, destination: str, where: str, wish: str
+) -> None:
+    text = SOUND.replace("my-source", f"my-source, {source}").replace(
+        "my-destination", f"my-destination, {destination}"
+    )
+    assert read(text).problems == []
+    (problem,) = read(text + f"    parameters: {{delete_extraneous: {wish}}}\n").problems
+    assert where in problem and "delete_extraneous needs a folder" in problem
+
+
 def test_a_part_of_the_source_deletes_nothing(read) -> None:
     listing = 'listing: "s3://lists/my-photos/daily/%Y-%m-%dT01-00Z/manifest.json"'
     text = FULL.replace("prefix: uploads/%Y/%m/%d/", listing)
@@ -351,3 +380,39 @@ def test_a_part_of_the_source_deletes_nothing(read) -> None:
     found = read(text.replace("workers: 8", "delete_extraneous: list"))
     (problem,) = found.problems
     assert "line 24, route photos, parameters.delete_extraneous: an inventory or a manifest" in problem
+
+
+LAUGHS = "\n".join(
+    ["x0: &x0 [a, a, a, a, a, a, a, a, a, a]"]
+    + [f"x{level}: &x{level} [{', '.join([f'*x{level - 1}'] * 10)}]" for level in range(1, 12)]
+    + ["routes:\n  - *x11\n"]
+)
+MERGED = "\n".join(
+    ["x0: &x0 {a: 1}"]
+    + [f"x{level}: &x{level} {{<<: [{', '.join([f'*x{level - 1}'] * 10)}]}}" for level in range(1, 12)]
+    + ["routes:\n  - *x11\n"]
+)
+CHAIN = "\n".join(["x0: &x0 [a]"] + [f"x{level}: &x{level} [*x{level - 1}]" for level in range(1, 90)])
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (LAUGHS, "write it without aliases"),
+        (MERGED, "write it without aliases"),
+        (CHAIN, "write it without aliases"),
+        ("routes: " + "[" * 100_000, "nested deeper than 50 levels"),
+        ("routes:\n" + "  - {}\n" * 60_000, "more than 50,000 values"),
+        ("#" * 2_000_000, "more than 1,048,576 characters"),
+    ],
+    ids=["aliases", "merges", "a chain", "depth", "length", "size"],
+)
+def test_a_file_that_would_not_fit_into_memory_is_one_sentence(read, text: str, sentence: str) -> None:
+    found = read(text)
+    assert found.routes == []
+    assert len(found.problems) == 1 and sentence in found.problems[0]
+
+
+def test_plain_aliases_are_as_good_as_what_they_stand_for(read) -> None:
+    found = read(SOUND.replace("{bucket: my-destination}", "&there {bucket: my-destination}") + "x-other: *there\n")
+    assert len(found.routes) == 1

@@ -7,7 +7,9 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import boto3
 from google.auth.credentials import AnonymousCredentials
@@ -33,9 +35,11 @@ from transfer.backends.pubsub import (
     create_subscription,
     ensure_topic,
 )
+from transfer.backends.s3_keys import S3Keys
 from transfer.backends.s3_listing import list_objects
 from transfer.backends.signing import PublicUrls, UrlAuthorizer
 from transfer.begun import BegunMessages
+from transfer.cursor import ListingCursor
 from transfer.deletion import Permission
 from transfer.errors import SinkUnavailable, SourceUnavailable, Stage
 from transfer.event_log import NoEventLog
@@ -55,6 +59,7 @@ from transfer.pacing import Pacer
 from transfer.parts import PartsBoard
 from transfer.passes import Republished, run_pass
 from transfer.plan import Plan, PlanTally
+from transfer.ports import SourceKeys
 from transfer.prices import load_prices
 from transfer.progress import Progress, TransferStats
 from transfer.records import Ledger, Manifest, parse_ranges
@@ -83,6 +88,8 @@ class EngineRig:
     pubsub: PubSubServer | None = None
     """None where it is in another process, or not needed."""
     run_id: str = "run-1"
+    opening: str = ""
+    """Which opening of the run its workers belong to; none for a run that nobody closes."""
     authorizer: UrlAuthorizer = field(default_factory=PublicUrls)
     config: TransferConfig = field(
         default_factory=lambda: TransferConfig(
@@ -100,25 +107,49 @@ class EngineRig:
     selection: Selection | None = None
     listed: int = 0
     """How many objects the last listing found."""
+    user_project: str = ""
     token: GoogleToken = field(default_factory=lambda: GoogleToken(AnonymousCredentials()))
     progress: Progress = field(default_factory=Progress)
     """Of the last `move`."""
 
-    def __post_init__(self) -> None:
-        self.client = boto3.client(
+    # Each client is made when it is first used: a process that needs one of them does not pay for all.
+
+    @cached_property
+    def client(self) -> Any:
+        return boto3.client(
             "s3",
             endpoint_url=self.s3.url,
             aws_access_key_id=self.s3.access_key_id,
             aws_secret_access_key=self.s3.secret_access_key,
             region_name=self.s3.region,
         )
-        self.storage = storage.Client(
+
+    @cached_property
+    def storage(self) -> storage.Client:
+        return storage.Client(
             project=PROJECT, credentials=AnonymousCredentials(), client_options={"api_endpoint": self.gcs.url}
         )
-        self.publisher = pubsub_v1.PublisherClient()
-        self.subscriber = pubsub_v1.SubscriberClient()
-        self.subscription = f"projects/{PROJECT}/subscriptions/{self.run_id}"
-        self.error_subscription = f"{self.subscription}-errors"
+
+    @cached_property
+    def publisher(self) -> pubsub_v1.PublisherClient:
+        return pubsub_v1.PublisherClient()
+
+    @cached_property
+    def subscriber(self) -> pubsub_v1.SubscriberClient:
+        return pubsub_v1.SubscriberClient()
+
+    @property
+    def subscription(self) -> str:
+        return f"projects/{PROJECT}/subscriptions/{self.run_id}"
+
+    @property
+    def error_subscription(self) -> str:
+        return f"{self.subscription}-errors"
+
+    @property
+    def state_prefix(self) -> str:
+        """Where this run's records are."""
+        return f"{STATE_PREFIX}{self.run_id}/"
 
     @property
     def has_name(self) -> Callable[[str], bool] | None:
@@ -145,13 +176,18 @@ class EngineRig:
 
     def gcs_client(self) -> GcsClient:
         curl = CurlClient(unavailable=SinkUnavailable, stage=Stage.UPLOAD, timeouts=self.config.timeouts)
-        return GcsClient(curl, base_url=self.gcs.url, bucket=DESTINATION, token=self.token)
+        return GcsClient(
+            curl, base_url=self.gcs.url, bucket=DESTINATION, token=self.token, user_project=self.user_project
+        )
+
+    def queue(self, subscription: str, *, ack_deadline_s: int = 10) -> PubSubQueue:
+        return PubSubQueue(self.subscriber, subscription, ack_deadline_s=ack_deadline_s)
 
     def retrier(self) -> Retrier:
         return Retrier(self.config.retry)
 
     def state(self) -> GcsState:
-        return GcsState(self.gcs_client(), self.retrier(), threading.Event(), prefix=f"{STATE_PREFIX}{self.run_id}/")
+        return GcsState(self.gcs_client(), self.retrier(), threading.Event(), prefix=self.state_prefix)
 
     def destination_listing(self) -> GcsListing:
         return GcsListing(self.gcs_client(), self.retrier(), self.stop)
@@ -179,7 +215,7 @@ class EngineRig:
             naming=self.naming,
             retrier=retrier,
             config=self.config,
-            records=UploadRecords(sink, f"{STATE_PREFIX}{self.run_id}/", retrier),
+            records=UploadRecords(sink, self.state_prefix, retrier, opening=self.opening),
             share=share,
         )
 
@@ -207,26 +243,45 @@ class EngineRig:
         overwrite: Overwrite = Overwrite.CHANGED,
         listing: str = "1",
         planned: Iterable[ObjectMeta] | None = None,
+        is_planned: bool | None = None,
+        cursor: ListingCursor | None = None,
+        on_cursor: Callable[[ListingCursor], None] | None = None,
+        shard_lines: int = 50_000,
+        began_at_s: float = 0.0,
     ) -> ListingSummary:
+        after, before = (cursor.after, cursor.before) if cursor else ("", "")
+        source = list_objects(self.client, SOURCE, self.naming.source_prefix, after=after, before=before)
         summary = list_and_publish(
-            list_objects(self.client, SOURCE, self.naming.source_prefix) if planned is None else planned,
-            self.destination_listing().objects(self.naming.destination_prefix, leave_out=STATE_PREFIX),
+            source if planned is None else planned,
+            self.destination_listing().objects(
+                self.naming.destination_prefix,
+                leave_out=STATE_PREFIX,
+                after=self.naming.name_of(after) if after else "",
+            ),
             naming=self.naming,
             overwrite=overwrite,
             publisher=PubSubRequests(self.publisher, TOPIC, NoEventLog()),
-            manifest=Manifest(self.state(), listing),
+            manifest=Manifest(self.state(), listing, shard_lines=shard_lines, shards=cursor.shards if cursor else 0),
             run_id=self.run_id,
             listing=listing,
             progress=Progress(),
             stop=self.stop,
-            is_planned=planned is not None,
+            began_at_s=began_at_s,
+            is_planned=planned is not None if is_planned is None else is_planned,
             selection=self.selection,
+            cursor=cursor,
+            on_cursor=on_cursor,
         )
         self.listed = summary.listed
         return summary
 
     def compare(self, *, listing: str = "1") -> ReconciliationReport:
         """What `mode=verify` does: no topic is there to publish to."""
+        self.list_to_compare(listing=listing)
+        return self.reconcile(Pass.COMPARE, listing=listing)
+
+    def list_to_compare(self, *, listing: str = "1") -> int:
+        """The listing of `mode=verify`; how many objects there are."""
         self.listed = list_and_publish(
             list_objects(self.client, SOURCE, self.naming.source_prefix),
             (),
@@ -240,7 +295,7 @@ class EngineRig:
             stop=self.stop,
             selection=self.selection,
         ).listed
-        return self.reconcile(Pass.COMPARE, listing=listing)
+        return self.listed
 
     def sweep(
         self,
@@ -250,6 +305,8 @@ class EngineRig:
         listing: str = "1",
         began_at_s: float = math.inf,
         max_percent: float = 100,
+        max_objects: int = 10_000,
+        source: SourceKeys | None = None,
         attempt: int = 1,
         destination: Iterable[DestinationObject] | None = None,
     ) -> Swept:
@@ -259,14 +316,16 @@ class EngineRig:
             may,
             state=self.state(),
             destination=listed_there if destination is None else destination,
+            source=source or S3Keys(self.client, SOURCE),
             naming=self.naming,
             listing=listing,
             listed=listed,
             began_at_s=began_at_s,
             max_percent=max_percent,
+            max_objects=max_objects,
             attempt=attempt,
             lanes=[(GcsSink(self.gcs_client()), self.retrier()) for _ in range(3)],
-            loop=CurlLoop(self.stop),
+            new_loop=lambda: CurlLoop(self.stop),
             has_name=self.has_name,
         )
 
@@ -309,7 +368,7 @@ class EngineRig:
                 objects=summary.objects,
                 bytes=summary.bytes,
             ),
-            queue=PubSubQueue(self.subscriber, self.subscription, ack_deadline_s=ack_deadline_s),
+            queue=self.queue(self.subscription, ack_deadline_s=ack_deadline_s),
             failures=PubSubFailures(self.publisher, ERROR_TOPIC, run_id=self.run_id),
             ledger=Ledger(self.state(), listing=listing, worker=f"{name}-{attempt}"),
             begun=BegunMessages(self.state(), listing=listing, slot=name, attempt=attempt),
@@ -328,7 +387,7 @@ class EngineRig:
     def one_pass(
         self, which: Pass, *, listing: str = "1", attempt: int = 1, may_replace: bool = True, is_reopened: bool = False
     ) -> tuple[ReconciliationReport, Republished]:
-        queue = PubSubQueue(self.subscriber, self.error_subscription, ack_deadline_s=10)
+        queue = self.queue(self.error_subscription)
         return run_pass(
             which,
             state=self.state(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -82,16 +83,18 @@ def stored_parts(rig: EngineRig, name: str, token: str) -> list[int]:
 
 
 def records(rig: EngineRig) -> dict[str, dict]:
-    """The uploads on record, by the record's name, also while a worker replaces and removes them."""
+    """The uploads on record, and noted to begin, by the record's name, also while a worker replaces and removes them."""
     bucket, found = rig.storage.bucket(DESTINATION), {}
-    for listed_blob in rig.storage.list_blobs(bucket, prefix=f"{STATE_PREFIX}{rig.run_id}/uploads/"):
+    for listed_blob in rig.storage.list_blobs(bucket, prefix=f"{STATE_PREFIX}uploads/{rig.run_id}/"):
+        if "/closed-" in listed_blob.name:
+            continue
         with suppress(NotFound):
             found[listed_blob.name] = json.loads(bucket.blob(listed_blob.name).download_as_bytes())
     return found
 
 
 def left_behind(rig: EngineRig) -> list[object]:
-    """Open uploads in parts, and records of any."""
+    """Open uploads in parts, and records and notes of any."""
     return [*open_parts(rig), *records(rig)]
 
 
@@ -135,12 +138,26 @@ def abandoned(rig: EngineRig, key: str) -> ObjectMeta:
     """An object whose first delivery ended midway, as after SIGKILL: its upload is open and on record."""
     item = listed(rig, key)
     rig.edge.faults.replace([fault("GET", "stall", after=1 if "-" in item.etag else 0, at_byte=MIB, seconds=5)])
-    timer = threading.Timer(0.3, rig.stop.set)
-    timer.start()
+    watcher = threading.Thread(target=_stop_midway, args=(rig, key, "-" in item.etag))
+    watcher.start()
     with suppress(Stopped):
         rig.move(item)
-    timer.join()
+    watcher.join()
     rig.stop.clear()
     rig.edge.faults.replace([])
-    assert [record["name"] for record in records(rig).values()] == [key]
+    assert {record["name"] for record in records(rig).values()} == {key}
+    assert [record["name"] for record in records(rig).values() if record["token"]] == [key]
     return item
+
+
+def _stop_midway(rig: EngineRig, key: str, is_in_parts: bool) -> None:
+    """Stop the rig once the upload is on record and the edge has stalled; of parts, once those before are stored."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        tokens = [record["token"] for record in records(rig).values() if record["name"] == key and record["token"]]
+        has_stalled = json.loads(rig.edge.faults.to_json())["faults"][0]["hits"]
+        if tokens and has_stalled and (not is_in_parts or len(stored_parts(rig, key, tokens[0])) > 1):
+            break
+        time.sleep(0.02)
+    time.sleep(0.15)  # what came before the stall is on its way still
+    rig.stop.set()

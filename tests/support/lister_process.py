@@ -45,7 +45,8 @@ def main() -> None:
     spec = json.loads(sys.argv[1])
     path, config, stop = Path(spec["cursor"]), TransferConfig(), threading.Event()
     cursor = ListingCursor.of(json.loads(path.read_text())) if path.exists() else None
-    after, listing = (cursor.after, cursor.listing) if cursor else ("", spec["listing"])
+    after, before = (cursor.after, cursor.before) if cursor else ("", "")
+    listing = cursor.listing if cursor else spec["listing"]
 
     def save(new: ListingCursor) -> None:
         fresh = path.with_suffix(".new")
@@ -67,7 +68,7 @@ def main() -> None:
     )
     state = GcsState(client(), Retrier(config.retry), threading.Event(), prefix=".edgehaul/run/")
     summary = list_and_publish(
-        list_objects(s3, "b", "", after=after),
+        list_objects(s3, "b", "", after=after, before=before),
         GcsListing(client(), Retrier(config.retry), stop).objects("", leave_out=".edgehaul/", after=after),
         naming=Naming(source_prefix="", destination_prefix="", state_prefix=".edgehaul/"),
         overwrite=Overwrite.CHANGED,

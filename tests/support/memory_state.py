@@ -14,12 +14,16 @@ class MemoryState:
     """Records in a dict."""
 
     uri = "memory:"
+    now_s = 0.0
+    """What its clock says."""
 
     def __init__(self) -> None:
         self.records: dict[str, tuple[bytes, dict[str, str]]] = {}
+        self._written_at_s: dict[str, float] = {}
 
     def write(self, name: str, body: bytes, *, content_type: str, metadata: Mapping[str, str] | None = None) -> None:
         self.records[name] = (body, dict(metadata or {}))
+        self._written_at_s[name] = self.now_s
 
     def read(self, name: str) -> bytes:
         if name not in self.records:
@@ -29,7 +33,10 @@ class MemoryState:
     def entries(self, prefix: str) -> Iterator[StateEntry]:
         for name in sorted(self.records):
             if name.startswith(prefix):
-                yield StateEntry(name=name, metadata=self.records[name][1])
+                yield StateEntry(name=name, metadata=self.records[name][1], created_at_s=self._written_at_s[name])
+
+    def created_at_s(self, name: str) -> float:
+        return self._written_at_s[name]
 
     def delete(self, name: str) -> None:
         self.records.pop(name, None)

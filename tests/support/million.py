@@ -48,7 +48,15 @@ def failure(index: int, message: str) -> TransferFailure:
 def destination(count: int) -> Iterator[DestinationObject]:
     for index in filter(is_there, range(count)):
         meta = item(index)
-        yield DestinationObject(name=meta.key, size_bytes=index, generation=1, source_etag=meta.etag)
+        yield DestinationObject(
+            name=meta.key,
+            size_bytes=index,
+            generation=1,
+            source_etag=meta.etag,
+            source_mtime=str(meta.last_modified),
+            crc32c="AAAAAA==",
+            proof="crc32c=AAAAAA==; proof=etag-multipart",
+        )
 
 
 class ErrorTopic:

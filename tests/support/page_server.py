@@ -44,6 +44,8 @@ class PageServer:
     encode: bool = True
     """Whether it honours EncodingType."""
     knows_start_after: bool = True
+    skips_folders: bool = False
+    """Whether StartAfter `S` leaves out all of `S/…`, as a server does that keeps folders and S is the name of one."""
     start_after_wins: bool = False
     """Whether it takes StartAfter for more than the token, when both are sent."""
     latency_s: float = 0.0
@@ -85,22 +87,24 @@ class PageServer:
         is_encoded = self.encode and query.get("encoding-type") == "url"
         start = bisect_left(self.keys, prefix)
         if token is not None:
-            start = int(token)
+            start = int(token.partition(" ")[0])
         if self.knows_start_after and "start-after" in query and (token is None or self.start_after_wins):
             start = max(start, bisect_right(self.keys, query["start-after"]))
+        skipped = query.get("start-after", token.partition(" ")[2] if token else "") if self.skips_folders else ""
         found: list[str] = []
         place = start
         while place < len(self.keys) and len(found) < self.page_keys:
             key = self.keys[place]
             if not key.startswith(prefix):
                 break
-            found.append(self.entry(_shown(key, is_encoded), place))
+            if not (skipped and key.startswith(f"{skipped}/")):
+                found.append(self.entry(_shown(key, is_encoded), place))
             place += 1
         more = place < len(self.keys) and self.keys[place].startswith(prefix)
         return (
             '<?xml version="1.0" encoding="UTF-8"?>\n<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
             f"<Name>b</Name><Prefix>{_shown(prefix, is_encoded)}</Prefix>{''.join(found)}"
-            + (f"<NextContinuationToken>{place}</NextContinuationToken>" if more else "")
+            + (f"<NextContinuationToken>{place} {escape(skipped)}</NextContinuationToken>" if more else "")
             + ("<EncodingType>url</EncodingType>" if is_encoded else "")
             + f"<IsTruncated>{str(more).lower()}</IsTruncated></ListBucketResult>"
         )

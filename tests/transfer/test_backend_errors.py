@@ -21,7 +21,7 @@ from google.auth.exceptions import RefreshError
 
 from transfer.backends.edge import edge_error
 from transfer.backends.exchange import Answer, curl_error
-from transfer.backends.gcs_client import gcs_error
+from transfer.backends.gcs_answers import gcs_error
 from transfer.backends.pubsub import pubsub_error
 from transfer.backends.s3_errors import s3_error
 from transfer.backends.s3_files import file_error, head_error
@@ -80,13 +80,14 @@ S3S = {"x-amz-request-id": "1"}
 
 @pytest.mark.parametrize("status", range(300, 600))
 def test_every_http_status_is_mapped(status: int) -> None:
-    for error in (edge_error(answer_of(status, S3S), ITEM), gcs_error(answer_of(status), bucket="b")):
+    for error, passing in (
+        (edge_error(answer_of(status, S3S), ITEM), (408, 429)),
+        (gcs_error(answer_of(status), bucket="b"), (401, 408, 409, 410, 429)),
+    ):
         assert isinstance(error, RetryableError | ObjectError | FatalError)
         assert error.http_status == status
         assert str(status) in error.message
-        assert isinstance(error, RetryableError) == (
-            (status >= 500 and status != 494) or status in (408, 410, 429)
-        ) or (status == 410)
+        assert isinstance(error, RetryableError) == (status >= 500 or status in passing)
 
 
 KMS_SAID = b"User: x is not authorized to perform: kms:Decrypt on the resource associated with this ciphertext"
@@ -181,12 +182,6 @@ def test_a_cached_error_is_waited_out() -> None:
 def test_a_server_may_ask_for_a_wait_in_seconds_or_by_a_date(headers: dict[str, str], wait_s: float | None) -> None:
     for error in (edge_error(answer_of(503, headers, b""), ITEM), gcs_error(answer_of(503, headers, b""), bucket="b")):
         assert (error.retry_after_s or None) == wait_s
-
-
-def test_cloud_storages_rate_limit_is_no_credential() -> None:
-    body = b'{"error": {"message": "slow", "errors": [{"reason": "rateLimitExceeded"}]}}'
-    assert isinstance(gcs_error(answer_of(403, {}, body), bucket="b"), Throttled)
-    assert isinstance(gcs_error(answer_of(403, {}, b""), bucket="b"), CredentialsRejected)
 
 
 @pytest.mark.parametrize(

@@ -114,12 +114,28 @@ def test_a_comparison_publishes_nothing() -> None:
 etags = st.sampled_from(["", "a" * 32, "b" * 32, "c" * 32 + "-2"])
 
 
-@given(st.integers(0, 2), st.integers(0, 2), etags, etags, etags)
-def test_a_difference_is_named_where_there_is_one(here: int, there: int, etag: str, source_etag: str, md5: str) -> None:
+proofs = st.sampled_from(["", "crc32c=AAAAAA==; proof=crc32c", "crc32c=BBBBBB==; proof=etag-md5", "another tool's"])
+mtimes = st.sampled_from(["", "1", "2", "another tool's"])
+
+
+@given(st.integers(0, 2), st.integers(0, 2), etags, etags, etags, mtimes, proofs)
+def test_a_difference_is_named_where_there_is_one(
+    here: int, there: int, etag: str, source_etag: str, md5: str, mtime: str, proof: str
+) -> None:
     item = ObjectMeta(key="k", size_bytes=here, etag=etag, last_modified=1)
-    stored = DestinationObject(name="k", size_bytes=there, generation=1, source_etag=source_etag, md5=md5)
+    stored = DestinationObject(
+        name="k",
+        size_bytes=there,
+        generation=1,
+        source_etag=source_etag,
+        source_mtime=mtime,
+        md5=md5,
+        crc32c="AAAAAA==",
+        proof=proof,
+    )
     said = difference(stored, item)
     assert said
+    assert ("still there" in said) == holds(stored, item)
     if not holds(stored, item):
         assert (f"{here:,} bytes" in said) == (here != there)
     assert difference(None, item) == ""

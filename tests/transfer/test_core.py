@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from urllib.parse import unquote
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transfer.backends.driving import complete
-from transfer.comparison import holds
+from transfer.comparison import evidence_of, holds
 from transfer.errors import (
     InvalidMessage,
     InvalidName,
@@ -27,6 +28,7 @@ from transfer.messages import decode_failure, decode_request, encode_failure, en
 from transfer.metadata import resource_of
 from transfer.model import (
     DestinationObject,
+    Evidence,
     ObjectMeta,
     Overwrite,
     RetryPolicy,
@@ -42,8 +44,10 @@ from transfer.verdicts import Verdict, judge
 
 NAMING = Naming(source_prefix="in/", destination_prefix="out/", state_prefix=".edgehaul/")
 ITEM = ObjectMeta(key="in/k", size_bytes=5, etag="5d41402abc4b2a76b9719d911017c592", last_modified=1_700_000_000)
-SAME = DestinationObject(name="out/k", size_bytes=5, generation=3, source_etag=ITEM.etag)
-OTHER = DestinationObject(name="out/k", size_bytes=5, generation=3, source_etag="f" * 32)
+BOUND = {"crc32c": "AAAAAA==", "proof": "crc32c=AAAAAA==; proof=etag-multipart"}
+SAME = DestinationObject(name="out/k", size_bytes=5, generation=3, source_etag=ITEM.etag, **BOUND)
+OTHER = DestinationObject(name="out/k", size_bytes=5, generation=3, source_etag="f" * 32, **BOUND)
+AGAIN = replace(ITEM, replaces_generation=3)
 
 
 # Naming
@@ -158,6 +162,19 @@ def test_metadata_comes_from_the_one_get() -> None:
     }
 
 
+def test_a_source_that_is_itself_a_copy_brings_no_proof_of_its_own() -> None:
+    """It would be believed of whatever bytes arrive."""
+    headers = {
+        "x-amz-meta-edgehaul-proof": "crc32c=AAAAAA==; proof=etag-md5",
+        "x-amz-meta-x-goog-source-etag": "theirs",
+    }
+    metadata = resource_of(ITEM, headers)["metadata"]
+    assert metadata == {"goog-reserved-file-mtime": "1700000000", "x-goog-source-etag": ITEM.etag}
+    known = resource_of(ITEM, {**headers, "x-amz-checksum-crc32c": "BBBBBB=="})
+    assert known["metadata"] == metadata | {"edgehaul-proof": "crc32c=BBBBBB==; proof=s3-crc32c"}
+    assert known["crc32c"] == "BBBBBB=="
+
+
 def test_metadata_that_s3_withholds_is_not_lost_in_silence() -> None:
     with pytest.raises(SourceForbidden, match="withholds 2"):
         resource_of(ITEM, {"x-amz-missing-meta": "2"})
@@ -229,19 +246,62 @@ def test_what_the_listing_decides(stored, overwrite, reason) -> None:
     assert decide(ITEM, stored, overwrite) is reason
 
 
+KEPT = DestinationObject(name="n", size_bytes=5, generation=1, source_etag=ITEM.etag, **BOUND)
+BARE = DestinationObject(name="n", size_bytes=5, generation=1)
+
+
 @pytest.mark.parametrize(
     ("stored", "expected"),
     [
-        (SAME, True),
-        (OTHER, False),
-        (DestinationObject(name="n", size_bytes=5, generation=1, md5=ITEM.etag), True),
-        (DestinationObject(name="n", size_bytes=5, generation=1, md5="0" * 32), False),
-        (DestinationObject(name="n", size_bytes=5, generation=1), False),
-        (DestinationObject(name="n", size_bytes=6, generation=1, source_etag=ITEM.etag), False),
+        (KEPT, Evidence.MULTIPART_ETAG),
+        (replace(KEPT, proof="crc32c=AAAAAA==; proof=s3-crc32c"), Evidence.S3_CRC32C),
+        (replace(KEPT, proof="crc32c=AAAAAA==; proof=crc32c"), Evidence.TRANSPORT),
+        (replace(KEPT, proof="crc32c=AAAAAA==; proof=etag-md5"), Evidence.MD5),  # a server that names no MD5
+        (replace(KEPT, proof="crc32c=AAAAAA==; proof=of-another-version"), Evidence.LABEL),
+        (replace(KEPT, proof="crc32c=AAAAAA=="), Evidence.LABEL),
+        (
+            replace(KEPT, proof="crc32c=AAAAAA==; proof=crc32c", md5="0" * 32),
+            Evidence.TRANSPORT,
+        ),  # KMS: an ETag like an MD5
+        (replace(BARE, md5=ITEM.etag), Evidence.MD5),
+        (replace(KEPT, md5=ITEM.etag, crc32c="BBBBBB=="), Evidence.MD5),  # the strongest of all
+        (replace(KEPT, crc32c="BBBBBB=="), None),  # other bytes under a kept label
+        (replace(KEPT, crc32c=""), None),  # nobody asked what is stored
+        (replace(KEPT, proof=""), None),  # a label of another tool's
+        (replace(KEPT, proof="crc32c=; proof=crc32c", crc32c=""), None),
+        (replace(KEPT, proof=" crc32c=AAAAAA=="), None),
+        (replace(KEPT, proof="crc32c=AAAAAA==; proof=etag-md5", md5="0" * 32), None),  # it contradicts itself
+        (replace(KEPT, source_etag="f" * 32), None),
+        (replace(KEPT, size_bytes=6), None),
+        (replace(BARE, md5="0" * 32), None),
+        (BARE, None),
     ],
 )
-def test_never_the_name_alone(stored, expected) -> None:
-    assert holds(stored, ITEM) is expected
+def test_what_shows_that_an_object_holds_another_and_never_the_name_alone(stored, expected) -> None:
+    assert evidence_of(stored, ITEM) is expected
+    assert holds(stored, ITEM) is (expected is not None)
+
+
+@pytest.mark.parametrize(
+    ("kept", "listed", "expected"),
+    [
+        (str(ITEM.last_modified), ITEM.last_modified, True),
+        (f"{ITEM.last_modified}.75", ITEM.last_modified, True),  # of a tool that keeps fractions
+        (str(ITEM.last_modified - 1), ITEM.last_modified, False),
+        (str(ITEM.last_modified + 1), ITEM.last_modified, False),
+        ("", ITEM.last_modified, True),  # not kept
+        ("yesterday", ITEM.last_modified, True),
+        ("nan", ITEM.last_modified, True),
+        ("inf", ITEM.last_modified, True),
+        ("1", 0, True),  # not listed
+    ],
+)
+def test_metadata_alone_that_changed_is_a_change(kept: str, listed: int, expected: bool) -> None:
+    """S3 leaves the ETag of an object whose metadata alone is replaced as it is."""
+    item = replace(ITEM, last_modified=listed)
+    for stored in (replace(KEPT, source_mtime=kept), replace(BARE, md5=ITEM.etag, source_mtime=kept)):
+        assert holds(stored, item) is expected
+        assert decide(item, stored, Overwrite.CHANGED) is (SkipReason.UNCHANGED if expected else None)
 
 
 FAILURE = TransferFailure(key="in/k", stage=Stage.DOWNLOAD, error_code="X", http_status=None, attempts=1, message="m")
@@ -264,10 +324,17 @@ FAILURE = TransferFailure(key="in/k", stage=Stage.DOWNLOAD, error_code="X", http
         (ITEM, None, None, FAILURE, Verdict.FAILED),
         (ITEM, None, None, None, Verdict.MISSING),
         (ITEM, None, OTHER, None, Verdict.DIFFERING),
+        # What the listing saw there is still there, and had to be replaced (overwrite=always).
+        (AGAIN, None, SAME, None, Verdict.DIFFERING),
+        (AGAIN, None, SAME, FAILURE, Verdict.FAILED),
+        (AGAIN, None, replace(SAME, generation=4), FAILURE, Verdict.MATCHED),
+        (AGAIN, SkipReason.UNCHANGED, SAME, None, Verdict.SKIPPED),
+        (AGAIN, SkipReason.EXISTS, OTHER, None, Verdict.SKIPPED),
     ],
 )
 def test_the_truth_table_of_verdicts(item, skipped, stored, failure, verdict) -> None:
-    assert judge(item, skipped, stored, failure) is verdict
+    is_held = item is not None and stored is not None and holds(stored, item)
+    assert judge(item, skipped, stored, failure, is_held=is_held) is verdict
 
 
 # The error tree and the settings

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import product
 
@@ -13,26 +14,37 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine_rig import DESTINATION, STATE_PREFIX, EngineRig, engine_rig, fault
+from engine_rig import DESTINATION, SOURCE, STATE_PREFIX, EngineRig, engine_rig, fault
 from hooks.selection import selection_of
 from transfer.backends.driving import CurlLoop
 from transfer.backends.gcs_sink import GcsSink
+from transfer.backends.s3_keys import S3Keys
 from transfer.csv_file import CsvFile
 from transfer.deletion import (
     COLUMNS,
     DeleteExtraneous,
-    Deletion,
+    Extraneous,
     Found,
     Permission,
+    Shortlist,
     find_extraneous,
     permission,
     why_refused,
 )
-from transfer.errors import DeletionRefused, SinkUnavailable, TransferError
+from transfer.deletion_record import DeletionRecord
+from transfer.errors import (
+    CredentialsRejected,
+    DeletionIncomplete,
+    DeletionRefused,
+    SinkUnavailable,
+    Stopped,
+    TransferError,
+)
 from transfer.model import DestinationObject, Mode, ObjectMeta, SkipReason
 from transfer.naming import Naming
-from transfer.ports import StateEntry
+from transfer.ports import KeyState, SourceKey, StateEntry
 from transfer.reconcile import judge_all
+from transfer.removal import Removal
 from transfer.report import REPORT, ReconciliationReport
 
 OUT = Naming(source_prefix="in/", destination_prefix="out/", state_prefix=STATE_PREFIX)
@@ -113,16 +125,27 @@ def found(extraneous: int, stored: int, listed: int = 5) -> Found:
     ],
 )
 def test_the_limit(extraneous: int, stored: int, max_percent: float, is_refused: bool) -> None:
-    said = why_refused(found(extraneous, stored), listed=5, max_percent=max_percent)
+    said = why_refused(found(extraneous, stored), listed=5, max_percent=max_percent, max_objects=10_000)
     assert bool(said) == is_refused
     if is_refused:
         assert f"{extraneous:,} of the {stored:,} objects" in said
         assert "max_delete_percent" in said
 
 
+@pytest.mark.parametrize(
+    ("extraneous", "max_objects", "is_refused"),
+    [(0, 0, False), (1, 0, True), (10_000, 10_000, False), (10_001, 10_000, True)],
+)
+def test_the_limit_in_objects(extraneous: int, max_objects: int, is_refused: bool) -> None:
+    """However many there are beside them: a tenth of a hundred million is more than anybody means."""
+    said = why_refused(found(extraneous, 10**8), listed=5, max_percent=100, max_objects=max_objects)
+    assert (f"max_delete_objects allows {max_objects:,}" in said) == is_refused
+    assert "max_delete_percent" not in said
+
+
 @pytest.mark.parametrize("listed", [0, 4, 6])
 def test_a_manifest_of_another_count_refuses_everything(listed: int) -> None:
-    assert "cannot be told" in why_refused(found(0, 10, listed=5), listed=listed, max_percent=100)
+    assert "cannot be told" in why_refused(found(0, 10, listed=5), listed=listed, max_percent=100, max_objects=10**9)
 
 
 # What
@@ -150,13 +173,15 @@ def test_what_is_found_is_what_the_model_finds(
         DestinationObject(name=f"out/{name}", size_bytes=size, generation=7, created_at_s=created)
         for name, (size, created) in sorted(there.items())
     ]
-    rows = CsvFile(MemoryState(), "extraneous", COLUMNS)
+    rows, shortlist = CsvFile(MemoryState(), "extraneous", COLUMNS), Shortlist()
     judged = judge_all(manifest, stored, (), naming=OUT, has_name=has_name)
-    result = find_extraneous(judged, rows, naming=OUT, began_at_s=10)
+    result = find_extraneous(judged, rows, shortlist, naming=OUT, began_at_s=10)
     alone = {name: there[name] for name in there if name not in keys and name not in (left_out or ())}
     expected = {f"out/{name}": size for name, (size, created) in alone.items() if created < 10}
     assert {name: int(size) for name, size, _ in rows.rows()} == expected
-    assert result == Found(
+    assert {each.name: each.size_bytes for each in shortlist} == expected
+    assert set(result.witnesses) <= {f"in/{key}" for key in keys} and bool(result.witnesses) == bool(keys)
+    assert replace(result, witnesses=()) == Found(
         listed=len(keys),
         stored=len(there),
         extraneous=len(expected),
@@ -169,7 +194,8 @@ def test_what_is_found_is_what_the_model_finds(
 def test_an_object_of_unknown_age_is_left() -> None:
     rows = CsvFile(MemoryState(), "extraneous", COLUMNS)
     stored = [DestinationObject(name="out/x", size_bytes=1, generation=1)]
-    result = find_extraneous(judge_all((), stored, (), naming=OUT), rows, naming=OUT, began_at_s=time.time())
+    judged = judge_all((), stored, (), naming=OUT)
+    result = find_extraneous(judged, rows, Shortlist(), naming=OUT, began_at_s=time.time())
     assert (result.extraneous, result.new) == (0, 1)
 
 
@@ -224,7 +250,18 @@ def test_what_the_source_does_not_have_goes_and_nothing_else(rig: EngineRig) -> 
     assert (swept.found.extraneous, swept.found.stored, swept.deleted) == (1, 11, 1)
     assert before - everything(rig) == {"out/extra"}
     assert csv_names(rig) == ["out/extra"]
+    assert answers(rig) == {"out/extra": "deleted"}
     assert (report_of(rig).deleted, report_of(rig).extra, report_of(rig).why_not_deleted) == (1, 1, "")
+
+
+def answers(rig: EngineRig, *tries: str) -> dict[str, str]:
+    """What deleted.csv says of each name; report.json has to say the same."""
+    names = tries or ("deleted.csv",)
+    rows = [row for name in names for row in csv.DictReader(io.StringIO(rig.state().read(name).decode()))]
+    report = report_of(rig)
+    assert report.deletion == Counter(row["answer"] for row in rows)
+    assert report.deleted == report.deletion.get("deleted", 0)
+    return {row["name"]: row["answer"] for row in rows}
 
 
 def test_a_dry_run_lists_and_deletes_nothing(rig: EngineRig) -> None:
@@ -352,19 +389,25 @@ def test_what_changes_between_the_look_and_the_delete_stays(rig: EngineRig) -> N
         upload(rig, "out/extra")  # a new generation
 
     swept = rig.sweep(DELETE, listed=10, destination=listing())
-    assert (swept.deleted, swept.changed) == (1, 1)
+    assert swept.answers == {"deleted": 1, "changed": 1}
+    assert answers(rig) == {"out/extra": "changed", "out/other": "deleted"}
     assert {"out/extra"} == everything(rig) & {"out/extra", "out/other"}
 
 
 @pytest.mark.parametrize("name", ["out-of-it/extra", "in/extra", f"{STATE_PREFIX}run-1/report.json"])
 def test_no_record_makes_it_delete_elsewhere(rig: EngineRig, name: str) -> None:
     generation = rig.storage.bucket(DESTINATION).get_blob(name).generation
-    rows = CsvFile(rig.state(), "extraneous", COLUMNS)
-    rows.add((name, 1, generation))
-    rows.close()
     everywhere = replace(rig.naming, destination_prefix="") if name.startswith(STATE_PREFIX) else rig.naming
     with pytest.raises(DeletionRefused, match="not under the destination prefix"):
-        CurlLoop(rig.stop).run([Deletion(rows, everywhere).lane(GcsSink(rig.gcs_client()), rig.retrier())])
+        removal = Removal(
+            S3Keys(rig.client, SOURCE),
+            DeletionRecord(rig.state(), attempt=1),
+            naming=everywhere,
+            witnesses=["in/0"],
+            began_at_s=0,
+        )
+        lanes = [(GcsSink(rig.gcs_client()), rig.retrier())]
+        removal.run([Extraneous(name=name, size_bytes=1, generation=generation)], lanes, lambda: CurlLoop(rig.stop))
     assert name in everything(rig)
 
 
@@ -374,7 +417,8 @@ def test_trouble_passes_and_a_lost_answer_is_no_error(rig: EngineRig) -> None:
         [fault("DELETE /storage", "status", status=503, times=3), fault("DELETE /storage", "lose_answer", times=2)]
     )
     swept = rig.sweep(DELETE, listed=10)
-    assert (swept.deleted, swept.found.extraneous) == (10, 10)
+    assert swept.answers == {"deleted": 8, "gone-already": 2}, "whose request it was cannot be told"
+    assert Counter(answers(rig).values()) == swept.answers
     assert {name for name in rig.names() if name.startswith("out/")} == {f"out/{index}" for index in range(10)}
 
 
@@ -384,10 +428,179 @@ def test_what_cannot_be_deleted_fails_the_try_after_all_others_went(rig: EngineR
     with pytest.raises(TransferError) as caught:
         rig.sweep(DELETE, listed=10)
     assert caught.value.code == SinkUnavailable.__name__
+    assert answers(rig)["out/x3"] == "asked"
     assert {"out/x3"} == everything(rig) & {"out/extra", *(f"out/x{index}" for index in range(5))}
     assert report_of(rig).deleted == 5
 
     rig.gcs.faults.replace([])
     assert rig.sweep(DELETE, listed=10, attempt=2).deleted == 1
+    assert answers(rig, "deleted.csv", "deleted.try2.csv") == dict.fromkeys(csv_names(rig), "deleted")
     assert report_of(rig).deleted == 6
     assert (len(csv_names(rig)), csv_names(rig, "extraneous.try2.csv")) == (6, ["out/x3"])
+
+
+# The source, asked again
+
+
+def remembered(rig: EngineRig, *keys: str) -> None:
+    """The listing has not named these, and S3 has them."""
+    upload(rig, *(f"out/{key}" for key in keys))
+    for key in keys:
+        rig.put(f"in/{key}", b"in the source")
+
+
+def test_what_a_listing_left_out_is_not_deleted_and_the_run_is_red(rig: EngineRig) -> None:
+    """As a proxy does that drops keys of a page."""
+    remembered(rig, "left-out-1", "left-out-2")
+    with pytest.raises(DeletionIncomplete, match="S3 has 2 objects that its own listing left out, 'in/left-out-1'"):
+        rig.sweep(DELETE, listed=10, began_at_s=time.time() + 3600)
+    assert answers(rig) == {
+        "out/extra": "deleted", "out/left-out-1": "still-in-source", "out/left-out-2": "still-in-source",
+    }  # fmt: skip
+    assert {"out/left-out-1", "out/left-out-2"} <= everything(rig)
+
+
+def test_what_came_back_to_the_source_is_not_deleted(rig: EngineRig) -> None:
+    remembered(rig, "back")
+    swept = rig.sweep(DELETE, listed=10, began_at_s=time.time() + 10)
+    assert swept.answers == {"deleted": 1, "still-in-source": 1}
+    assert swept.to_dict()["still_in_source"] == 1
+    assert "out/back" in everything(rig)
+
+
+def test_what_is_behind_a_delete_marker_is_gone(rig: EngineRig) -> None:
+    rig.client.put_bucket_versioning(Bucket=SOURCE, VersioningConfiguration={"Status": "Enabled"})
+    remembered(rig, "marked")
+    rig.client.delete_object(Bucket=SOURCE, Key="in/marked")
+    assert rig.sweep(DELETE, listed=10).deleted == 2
+
+
+@pytest.mark.parametrize("status", [403, 400, 500])
+def test_nothing_is_deleted_on_doubt(rig: EngineRig, monkeypatch, status: int) -> None:
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
+    upload(rig, "out/doubted")
+    rig.s3.faults.replace([fault("HEAD .*in/doubted", "status", status=status)])
+    with pytest.raises(DeletionIncomplete, match="1 source-unsure: S3 would not say") as caught:
+        rig.sweep(DELETE, listed=10)
+    assert answers(rig) == {"out/doubted": "source-unsure", "out/extra": "deleted"}
+    assert f"answered {status}" in caught.value.message
+    assert status != 403 or "allow s3:GetObject on arn:aws:s3:::source-bucket/*" in caught.value.message
+
+
+def test_nothing_is_deleted_where_s3_denies_what_it_listed(rig: EngineRig) -> None:
+    """A server that knows no HEAD, an endpoint of another bucket, a bucket that was deleted: 404 says nothing then."""
+    rig.s3.faults.replace([fault("HEAD ", "status", status=404)])
+    before = everything(rig)
+    with pytest.raises(DeletionRefused, match="has none of those tried that this run has listed"):
+        rig.sweep(DELETE, listed=10)
+    assert not before - everything(rig)
+
+
+def test_nothing_is_deleted_without_leave_to_ask(rig: EngineRig) -> None:
+    rig.s3.faults.replace([fault("HEAD ", "status", status=403)])
+    before = everything(rig)
+    with pytest.raises(DeletionRefused, match="allow s3:GetObject on arn:aws:s3:::source-bucket"):
+        rig.sweep(DELETE, listed=10)
+    assert not before - everything(rig)
+
+
+def test_a_key_that_s3_cannot_have_is_gone(rig: EngineRig) -> None:
+    """It would answer 400, for ever."""
+    keys = S3Keys(rig.client, SOURCE).ask(["", "k" * 1025, "in/0", "in/x"])
+    assert [key.state for key in keys] == [KeyState.GONE, KeyState.GONE, KeyState.THERE, KeyState.GONE]
+
+
+class Between:
+    """The source, with something that happens once so many keys are asked for."""
+
+    def __init__(self, rig: EngineRig, call: Callable[[], None], *, after: int) -> None:
+        self._keys, self._call, self._after = S3Keys(rig.client, SOURCE), call, after
+        self.asked = 0
+
+    def ask(self, keys: Sequence[str]) -> Sequence[SourceKey]:
+        answers = self._keys.ask(keys)
+        self.asked += 1
+        if self.asked > self._after:
+            self._call()
+        return answers
+
+
+# What is on record
+
+
+def test_a_sweep_that_breaks_off_says_what_it_deleted(rig: EngineRig, monkeypatch) -> None:
+    """Asked to stop in its second batch; another try does the rest, and the counts go on."""
+    monkeypatch.setattr("transfer.removal.AT_A_TIME", 3)
+    upload(rig, *(f"out/x{index}" for index in range(5)))
+    before = everything(rig)
+    with pytest.raises(Stopped):
+        rig.sweep(DELETE, listed=10, source=Between(rig, rig.stop.set, after=1))
+    gone = before - everything(rig)
+    said = answers(rig)
+    assert gone == {name for name, answer in said.items() if answer == "deleted"} and len(gone) == 3
+    assert set(said.values()) <= {"deleted", "asked"}
+    rig.stop.clear()
+    rig.sweep(DELETE, listed=10, attempt=2)
+    deleted = [name for name, answer in answers(rig, "deleted.csv", "deleted.try2.csv").items() if answer == "deleted"]
+    assert len(deleted) == len(set(deleted)) == 6
+
+
+def test_a_sweep_that_dies_has_those_it_was_at_on_record(rig: EngineRig, monkeypatch) -> None:
+    """The record is read in the very moment before the second batch is deleted: nothing later would be there after SIGKILL."""
+    monkeypatch.setattr("transfer.removal.AT_A_TIME", 3)
+    upload(rig, *(f"out/x{index}" for index in range(5)))
+    seen = []
+
+    class Watching(CurlLoop):
+        def run(self, lanes) -> None:
+            seen.append(answers(rig))
+            super().run(lanes)
+
+    monkeypatch.setattr("engine_rig.CurlLoop", Watching)
+    rig.sweep(DELETE, listed=10)
+    assert [Counter(said.values()) for said in seen] == [{"asked": 3}, {"deleted": 3, "asked": 3}]
+    assert Counter(answers(rig).values()) == {"deleted": 6}
+
+
+HELD = (
+    '{"error": {"code": 403, "message": "Object \'x\' is under active Temporary hold and cannot be deleted.", "errors":'
+    ' [{"message": "held", "domain": "global", "reason": "objectUnderActiveHold"}]}}'
+)
+
+
+def test_a_held_object_does_not_end_the_sweep(rig: EngineRig) -> None:
+    upload(rig, *(f"out/x{index}" for index in range(5)))
+    rig.gcs.faults.replace([fault("DELETE /storage.*x1", "status", status=403, body=HELD)])
+    with pytest.raises(DeletionIncomplete, match="5 objects were deleted, and not all is well: 1 held"):
+        rig.sweep(DELETE, listed=10)
+    assert answers(rig) == {
+        "out/extra": "deleted", "out/x1": "held", **{f"out/x{index}": "deleted" for index in (0, 2, 3, 4)},
+    }  # fmt: skip
+
+
+def test_without_permission_it_ends_at_once_and_the_record_is_right(rig: EngineRig) -> None:
+    before = everything(rig)
+    rig.gcs.faults.replace([fault("DELETE /storage", "status", status=401)])
+    with pytest.raises(CredentialsRejected):
+        rig.sweep(DELETE, listed=10)
+    assert not before - everything(rig)
+    assert answers(rig) == {"out/extra": "refused"}
+
+
+def test_rows_go_on_in_another_file(rig: EngineRig, monkeypatch) -> None:
+    monkeypatch.setattr("transfer.removal.AT_A_TIME", 2)
+    monkeypatch.setattr("transfer.csv_file.MAX_ROWS", 3)
+    upload(rig, *(f"out/x{index}" for index in range(5)))
+    rig.sweep(DELETE, listed=10)
+    assert answers(rig, "deleted.csv", "deleted-2.csv") == dict.fromkeys(
+        ["out/extra", *(f"out/x{index}" for index in range(5))], "deleted"
+    )
+
+
+def test_the_record_of_earlier_tries_stays_counted_when_nothing_may_be_deleted(rig: EngineRig) -> None:
+    rig.sweep(DELETE, listed=10)
+    upload(rig, "out/more")
+    with pytest.raises(DeletionRefused):
+        rig.sweep(DELETE, listed=10, max_objects=0, attempt=2)
+    assert answers(rig) == {"out/extra": "deleted"}
+    assert "max_delete_objects allows 0" in report_of(rig).why_not_deleted

@@ -107,6 +107,7 @@ def test_metadata_and_headers_are_kept(rig: EngineRig) -> None:
         "empty": "",
         "goog-reserved-file-mtime": str(int(listed["LastModified"].timestamp())),
         "x-goog-source-etag": listed["ETag"].strip('"'),
+        "edgehaul-proof": f"crc32c={blob.crc32c}; proof=etag-md5",
         "s3-storage-class": "STANDARD_IA",
     }
     assert rig.stored("page.html.gz") == packed
@@ -135,7 +136,6 @@ def test_a_second_run_moves_what_overwrite_says(
     rig.put("added", b"added")
 
     rig.run_id = "run-2"
-    rig.__post_init__()
     rig.open()
     stats = rig.worker(rig.list(overwrite=overwrite)).run()
     report = rig.reconcile()
@@ -153,7 +153,6 @@ def test_an_unchanged_bucket_costs_no_get_and_no_message(rig: EngineRig) -> None
     rig.copy_all()
     before = rig.edge.requests()
     rig.run_id = "run-2"
-    rig.__post_init__()
     rig.open()
     summary = rig.list()
     assert (summary.listed, summary.messages, summary.skipped) == (5, 0, 5)

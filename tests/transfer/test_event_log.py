@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from transfer.errors import Stage
-from transfer.event_log import EventName, failure_name, redact
+from transfer.event_log import EventName, failure_name
+from transfer.plain_text import redact
 
 SIGNED = "Policy=eyJTdGF0~_-&Signature=AbC~_-x&Key-Pair-Id=K2EXAMPLE&Hash-Algorithm=SHA256"
 

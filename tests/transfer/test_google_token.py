@@ -49,7 +49,7 @@ def test_anonymous_is_none() -> None:
 
 def test_renewed_five_minutes_ahead() -> None:
     clock = Clock()
-    token = GoogleToken(FakeIssuer(clock), clock=clock)
+    token = GoogleToken(FakeIssuer(clock), clock=clock, wall_clock=clock)
     assert token() == "1"
     clock.now_s += 3299
     assert token() == "1"
@@ -61,7 +61,7 @@ def test_a_token_that_is_there_already_is_used() -> None:
     clock = Clock()
     issuer = FakeIssuer(clock)
     issuer.refresh(None)
-    assert GoogleToken(issuer, clock=clock)() == "1"
+    assert GoogleToken(issuer, clock=clock, wall_clock=clock)() == "1"
     assert issuer.asked == 1
 
 
@@ -75,7 +75,7 @@ def test_a_static_token_is_never_renewed() -> None:
 def test_short_lived_tokens_are_not_renewed_for_every_request() -> None:
     clock = Clock()
     issuer = FakeIssuer(clock, life_s=60)
-    token = GoogleToken(issuer, clock=clock)
+    token = GoogleToken(issuer, clock=clock, wall_clock=clock)
     assert [token() for _ in range(5)] == ["1"] * 5
     clock.now_s += 30
     assert token() == "2"
@@ -84,7 +84,7 @@ def test_short_lived_tokens_are_not_renewed_for_every_request() -> None:
 def test_an_outage_is_no_error_while_the_token_is_good() -> None:
     clock = Clock()
     issuer = FakeIssuer(clock)
-    token = GoogleToken(issuer, clock=clock)
+    token = GoogleToken(issuer, clock=clock, wall_clock=clock)
     token()
     issuer.is_down = True
     clock.now_s += 3400
@@ -103,7 +103,7 @@ def test_an_outage_is_no_error_while_the_token_is_good() -> None:
 def test_one_thread_renews_and_the_others_wait_only_without_a_token() -> None:
     clock = Clock()
     issuer = FakeIssuer(clock, delay_s=0.2)
-    token = GoogleToken(issuer, clock=clock)
+    token = GoogleToken(issuer, clock=clock, wall_clock=clock)
     barrier = threading.Barrier(64)
 
     def ask(_: int) -> str | None:

@@ -12,7 +12,7 @@ from engine_rig import DESTINATION, EngineRig, fault
 from large_objects import MIB, PART, arrived, left_behind, listed, put_in_parts, ranges_asked, refused
 from transfer.backends.crc32c import crc32c_of
 from transfer.backends.driving import CurlLoop
-from transfer.model import Copied, Proof
+from transfer.model import Copied, Failed, Proof
 from transfer.mover import WorkerShare
 from transfer.pacing import Pacer
 from transfer.parts import PartsBoard
@@ -119,6 +119,7 @@ def test_metadata_and_headers_go_with_the_parts(large: EngineRig) -> None:
         "owner": "data team",
         "goog-reserved-file-mtime": str(item.last_modified),
         "x-goog-source-etag": item.etag,
+        "edgehaul-proof": f"crc32c={blob.crc32c}; proof=etag-multipart",
         "s3-storage-class": "STANDARD_IA",
     }
 
@@ -162,7 +163,7 @@ def test_a_lane_asks_for_whole_objects_after_it_helped_with_parts(large: EngineR
 
 @pytest.mark.parametrize(
     "record_request",
-    ["POST /upload.*uploadType=multipart", r"GET /storage/v1/.*uploads%2F", r"DELETE /storage/v1/.*uploads%2F"],
+    ["POST /upload.*uploadType=multipart", r"GET /download/.*uploads%2F", r"DELETE /storage/v1/.*uploads%2F"],
 )
 @pytest.mark.parametrize("status", [503, 429])
 @pytest.mark.parametrize("way", ["stream", "parts"])
@@ -177,4 +178,16 @@ def test_records_that_fail_never_fail_the_object(
     large.gcs.faults.replace([])
     assert large.stored(way) == bodies[way]
     assert large.progress.stats().bytes_copied == len(bodies[way])
-    assert len(left_behind(large)) == ("DELETE" in record_request)  # the end of the run sees to that
+    assert bool(left_behind(large)) == ("DELETE" in record_request)  # the end of the run sees to that
+
+
+def test_what_nobody_foresaw_in_a_lane_that_helps_fails_the_object_and_leaves_nothing(large, monkeypatch) -> None:
+    def broken(self, part):
+        raise ZeroDivisionError("while a part was added")
+
+    monkeypatch.setattr("transfer.parts.PartsInHand.add", broken)
+    outcome = large.move(listed(large, "parts"), lanes=3)
+    assert isinstance(outcome, Failed)
+    assert outcome.failure.error_code == "UnexpectedError"
+    assert "ZeroDivisionError: while a part was added" in outcome.failure.message
+    assert left_behind(large) == []

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transfer.prefixes import DATE_CODES, DatedPrefix, InvalidPrefix
+from transfer.prefixes import DATE_CODES, DatedPrefix, InvalidPrefix, prefix_problem
 
 NAMES = {"{dag_run_id}": "manual__2026", "{route}": "photos"}
 WITHOUT_PADDING = {"%-m", "%-d", "%-H"}
@@ -89,3 +90,29 @@ def test_what_is_refused_and_what_to_write_instead(template: str, sentence: str)
 def test_what_all_runs_have_in_common(template: str, folder: str, has_run_in_it: bool) -> None:
     prefix = DatedPrefix.parse(template)
     assert (prefix.folder, prefix.has_run_in_it) == (folder, has_run_in_it)
+
+
+@pytest.mark.parametrize(
+    ("source", "destination", "moves", "deletes"),
+    [
+        ("", "", "", ""),
+        ("data/", "", "", ""),
+        ("team", "", "", "source_prefix 'team' is only the beginning of names: it takes in 'team-b/'"),
+        ("", "backup/", "", ""),
+        ("data/", "backup/", "", ""),
+        ("data/%Y/", "backup/{dag_run_id}/", "", ""),
+        ("data", "backup", "", "destination_prefix 'backup' is only the beginning"),
+        ("data/", "backup", "'data/a.txt' would become 'backupa.txt': end both in /", "would become"),
+        ("", "backup", "'a.txt' would become 'backupa.txt'", "would become"),
+        ("data/", "backup/%Y", "only one of them ends in a slash", "only one of them"),
+        ("ten", "tenx/", "'ten-b/a.txt' would become 'tenx/-b/a.txt'", "would become"),
+        ("data/", "/backup/", "begins with a slash, .* write 'backup/'", "begins with a slash"),
+        ("data", "/", "begins with a slash", "begins with a slash"),
+        ("/data/", "/backup/", "", ""),
+    ],
+)
+def test_a_prefix_is_not_taken_for_a_folder(source: str, destination: str, moves: str, deletes: str) -> None:
+    for said, is_deleting in ((moves, False), (deletes, True)):
+        problem = prefix_problem(source, destination, deletes=is_deleting)
+        assert bool(problem) == bool(said)
+        assert re.search(said, problem)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,7 @@ from transfer.ranges import MAX_PAGES, THREADS, Page, RangedListing
 
 characters = st.characters(exclude_categories=["Cs"])
 hostile = st.text(characters, min_size=1, max_size=8) | st.text("ab/\x01\n\x7f+ %\ufffe\uffee\U0001f69a", min_size=1)
+folders = st.lists(st.text("0128a!-.", min_size=1, max_size=3), min_size=1, max_size=4).map("/".join)
 alike = st.builds("{}{:04d}".format, st.sampled_from(["", "a/", "a/b/c/", "a-long-beginning-"]), st.integers(0, 9999))
 key_sets = st.lists(hostile | alike, unique=True, max_size=60)
 
@@ -29,16 +31,19 @@ key_sets = st.lists(hostile | alike, unique=True, max_size=60)
 class Model:
     """A bucket in memory."""
 
-    def __init__(self, keys: Sequence[str], page_keys: int) -> None:
+    def __init__(self, keys: Sequence[str], page_keys: int, *, skips_folders: bool = False) -> None:
         self.keys = sorted(keys)
         self.page_keys = page_keys
+        self.skips_folders = skips_folders
         self.asked: list[str] = []
 
     def ask(self, *, after: str = "", token: str = "") -> Page[str]:
         self.asked.append(after)
-        start = int(token) if token else bisect_right(self.keys, after)
+        place, _, skipped = token.partition(" ") if token else (bisect_right(self.keys, after), "", after)
+        keys = [key for key in self.keys if not (self.skips_folders and skipped and key.startswith(f"{skipped}/"))]
+        start = int(place) if token else bisect_right(keys, after)
         end = start + self.page_keys
-        return Page(items=self.keys[start:end], is_last=end >= len(self.keys), token=str(end))
+        return Page(items=keys[start:end], is_last=end >= len(keys), token=f"{end} {skipped}")
 
     def read(self, answer: Page[str]) -> Page[str]:
         return answer
@@ -53,7 +58,19 @@ def test_every_key_once_and_in_order(keys: list[str], page_keys: int, after: str
     model = Model(keys, page_keys)
     assert list(model.listing(after=after).items()) == [key for key in sorted(keys) if key > after]
     assert len(model.asked) <= 2 * (len(keys) // page_keys + 1)
-    assert all(is_fit(point) for point in model.asked if point not in keys and point != after)
+    assert all(is_fit(point) for point in model.asked if point)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(folders | alike, unique=True, max_size=60), st.integers(1, 3), st.data())
+def test_a_server_that_skips_folders_hides_no_key(keys: list[str], page_keys: int, data: st.DataObject) -> None:
+    """From the beginning, and from any key on."""
+    model = Model(keys, page_keys, skips_folders=True)
+    assert list(model.listing().items()) == model.keys
+    if keys:
+        at = data.draw(st.integers(0, len(keys) - 1))
+        after, before = model.keys[at], model.keys[at - 1] if at else ""
+        assert list(model.listing(after=after, before=before).items()) == model.keys[at + 1 :]
 
 
 @settings(max_examples=300, deadline=None)
@@ -126,10 +143,18 @@ def test_hostile_keys_through_boto3(hostile_bucket, keys: list[str]) -> None:
         {"page_keys": 7},
         {"page_keys": 7, "start_after_wins": True},
         {"page_keys": 7, "knows_start_after": False},
+        {"page_keys": 7, "skips_folders": True},
         {"page_keys": 7, "encode": False, "entry": strange_entry},
         {"page_keys": 7, "fails": lambda query: "start-after" in query},
     ],
-    ids=["few-keys-a-page", "start-after-wins", "no-start-after", "strange-xml", "start-after-refused"],
+    ids=[
+        "few-keys-a-page",
+        "start-after-wins",
+        "no-start-after",
+        "skips-folders",
+        "strange-xml",
+        "start-after-refused",
+    ],
 )
 @pytest.mark.parametrize(
     "keys", [numbered(900), numbered(900, "a/b/{:05d}/c"), [f"{i % 30:x}/{i:x}" for i in range(900)]]
@@ -143,11 +168,57 @@ def test_habits_of_servers(habits: dict[str, object], keys: list[str]) -> None:
 
 @pytest.mark.parametrize("knows_start_after", [True, False])
 @pytest.mark.parametrize("after", ["", "000000", "000444", "000444a", "000899", "z"])
-def test_from_a_key_on(after: str, knows_start_after: bool) -> None:
+@pytest.mark.parametrize("before", ["", "000443", "000898", "000444"])
+def test_from_a_key_on(after: str, before: str, knows_start_after: bool) -> None:
+    """Whether that key is still there or not, and whatever the one before it was."""
     keys = numbered(900)
     with bucket(keys, page_keys=7, knows_start_after=knows_start_after) as (_, client):
-        found = [item.key for item in list_objects(client, "b", "", after=after)]
+        found = [item.key for item in list_objects(client, "b", "", after=after, before=before)]
     assert found == [key for key in keys if key > after]
+
+
+def test_from_a_key_on_nothing_before_it_is_asked_for() -> None:
+    keys = numbered(900)
+    with bucket(keys, page_keys=100) as (server, client):
+        found = list(list_objects(client, "b", "", after="000799", before="000798"))
+        assert ([item.key for item in found], len(server.requests)) == (keys[800:], 2)
+
+
+@pytest.mark.parametrize(
+    ("keys", "after", "before"),
+    [
+        (["a/1", "a/2", "a/3", "b"], "a/2", "a/1"),
+        (["a", "a/1", "a/2", "b"], "a/1", "a"),
+        (["a", "a-1", "a/1", "a/2", "b"], "a-1", "a"),
+        (["a", "a-1", "a/1", "a/2", "b"], "a/1", "a-1"),
+    ],
+)
+def test_from_a_key_on_a_folder_is_not_skipped(keys: list[str], after: str, before: str) -> None:
+    with bucket(keys, skips_folders=True) as (_, client):
+        found = [item.key for item in list_objects(client, "b", "", after=after, before=before)]
+    assert found == [key for key in keys if key > after]
+
+
+def test_numbers_in_front_of_an_ending_are_guessed_too() -> None:
+    """`img-0500` is no folder; what is guessed must not look like one, or be dropped for it."""
+    keys = numbered(30_000, "img-{:06d}.jpg")
+    with bucket(keys, page_keys=200, latency_s=0.02) as (server, client):
+        assert [item.key for item in list_objects(client, "b", "")] == keys
+    assert server.most_at_once >= THREADS / 2
+
+
+def test_a_page_that_calls_itself_the_last_is_not_where_more_was_listed() -> None:
+    """A guess has found keys behind it."""
+
+    class Ending(Model):
+        def ask(self, *, after: str = "", token: str = "") -> Page[str]:
+            page = super().ask(after=after, token=token)
+            time.sleep(0.005 * bool(token))  # the guess is answered first
+            page.is_last |= page.items[:1] == ["000016"]
+            return page
+
+    with pytest.raises(EndpointRejected, match="'000017' and says that it is the last"):
+        list(Ending(numbered(900), 2).listing().items())
 
 
 @pytest.mark.parametrize("count", [0, 1, 999, 1000, 1001, 3000, 3999])
@@ -205,7 +276,7 @@ def test_a_listing_that_goes_nowhere_is_refused() -> None:
 def test_an_error_in_mid_listing_is_the_listing_s() -> None:
     class Breaking(Model):
         def ask(self, *, after: str = "", token: str = "") -> Page[str]:
-            if token == "60":
+            if token.startswith("60 "):
                 raise SourceUnavailable("gone", stage=Stage.LIST)
             return super().ask(after=after, token=token)
 

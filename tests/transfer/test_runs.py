@@ -9,11 +9,12 @@ NOW_S = 1_800_000_000
 
 
 def index_of(state: MemoryState, dag: str = "dag") -> RunIndex:
-    return RunIndex(state, dag, clock=lambda: NOW_S)
+    return RunIndex(state, dag)
 
 
 def make_run(state: MemoryState, name: str, opened_at_s: float, *, is_closed: bool = True, dag: str = "dag") -> None:
     index = index_of(state, dag)
+    state.now_s = opened_at_s
     index.open(name, opened_at_s)
     for record in ("run.json", "manifest/1-000000.jsonl.gz", "report.json"):
         state.write(f"{name}/{record}", b"", content_type="")
@@ -52,6 +53,16 @@ def test_a_run_that_is_not_closed_stays_until_it_is_abandoned() -> None:
     make_run(state, "now", NOW_S, is_closed=False)
     assert clean(state, 1) == ["dead", "done"]
     assert folders(state) == {"at-work", "now"}
+
+
+def test_a_machine_whose_clock_is_ahead_makes_no_living_run_look_dead() -> None:
+    """It opens and closes its run a year ahead; Cloud Storage writes down both within a minute."""
+    state = MemoryState()
+    make_run(state, "at-work", NOW_S, is_closed=False)
+    state.now_s = NOW_S + 60
+    index_of(state).open("ahead", NOW_S + 365 * 24 * 3600)
+    index_of(state).close("ahead", NOW_S + 365 * 24 * 3600)
+    assert clean(state, 1) == []
 
 
 def test_a_run_opened_again_counts_once_and_as_new() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from localcloud.http1 import Exchange, HttpServer
-from transfer.backends.s3_page_xml import EntryIncomplete, is_whole, read_page
+from transfer.backends.s3_page_xml import EntryIncomplete, PageContradictory, is_whole, read_page
 from transfer.backends.s3_pages import S3Pages
 from transfer.errors import BucketMissing, EndpointRejected, SourceUnavailable
 from transfer.model import ObjectMeta
@@ -105,6 +105,69 @@ def test_the_top_of_a_page_wherever_it_stands() -> None:
     assert (page.token, page.is_last, page.items[0].key) == ("a&b", False, "a b+\nü")
     page = read_page(document(entry))
     assert page.items[0].key == "a+b%2B%0A%C3%BC", "nobody said that it is encoded"
+
+
+TOKEN = "<NextContinuationToken>t</NextContinuationToken>"
+TRUE, FALSE = "<IsTruncated>true</IsTruncated>", "<IsTruncated>false</IsTruncated>"
+
+
+@pytest.mark.parametrize(
+    ("top", "is_last"),
+    [
+        (TRUE + TOKEN, False),
+        (FALSE, True),
+        (FALSE + "<NextContinuationToken/>", True),
+        (TOKEN, False),
+        ("<IsTruncated> true </IsTruncated>" + TOKEN, False),
+        (FALSE + "<KeyCount>1</KeyCount><MaxKeys>1000</MaxKeys><StartAfter>x</StartAfter><New/>", True),
+        (FALSE + "<KeyCount/>", True),
+        (FALSE + "<ContinuationToken>of the request</ContinuationToken>", True),
+        (FALSE + FALSE, True),
+    ],
+)
+def test_what_a_page_says_of_itself(top: str, is_last: bool) -> None:
+    page = read_page(document(KEY + DATE + ETAG + SIZE, top=top))
+    assert (page.is_last, bool(page.token)) == (is_last, not is_last)
+
+
+@pytest.mark.parametrize(
+    "entry", [KEY.replace("&amp;&lt;", "") + DATE + ETAG + SIZE, "<!-- -->" + KEY + DATE + ETAG + SIZE]
+)
+@pytest.mark.parametrize(
+    ("top", "said"),
+    [
+        (FALSE + TOKEN, "IsTruncated is false, and there is a NextContinuationToken"),
+        (TRUE, "no NextContinuationToken"),
+        (TRUE + "<NextContinuationToken></NextContinuationToken>", "no NextContinuationToken"),
+        ("", "no IsTruncated"),
+        ("<IsTruncated/>", "no IsTruncated"),
+        ("<IsTruncated>True</IsTruncated>" + TOKEN, "'True', which is neither true nor false"),
+        ("<IsTruncated>0</IsTruncated>", "'0', which is neither true nor false"),
+        (TRUE + FALSE + TOKEN, "IsTruncated twice"),
+        (FALSE + "<KeyCount>2</KeyCount>", "KeyCount is '2', and 1 keys are there"),
+        (FALSE + "<KeyCount>0</KeyCount>", "KeyCount is '0', and 1 keys are there"),
+        (TRUE + TOKEN + "<KeyCount>many</KeyCount>", "KeyCount is 'many'"),
+        (FALSE + "<CommonPrefixes><Prefix>a/</Prefix></CommonPrefixes>", "CommonPrefixes"),
+    ],
+)
+def test_a_page_that_contradicts_itself_is_refused(top: str, said: str, entry: str) -> None:
+    """Whatever would end a listing too early, so that what is behind it would seem to be gone from the source."""
+    with pytest.raises(PageContradictory, match=said):
+        read_page(document(entry, top=top))
+    with Answers((200, document(entry, top=top))) as server, pytest.raises(EndpointRejected, match="s3://b"):
+        listed(server)
+
+
+@pytest.mark.parametrize("keys", [["a/1", "b"], ["A", "a/1"], ["a"]])
+def test_keys_of_another_prefix_are_refused(keys: list[str]) -> None:
+    """A page of another request, out of some cache."""
+    entries = [f"<Key>{key}</Key>" + DATE + ETAG + SIZE for key in keys]
+    with (
+        Answers((200, document(*entries))) as server,
+        pytest.raises(EndpointRejected, match="not under the prefix 'a/'"),
+    ):
+        pages = S3Pages(server.client, "b", "a/")
+        pages.read(pages.ask())
 
 
 def test_what_is_a_whole_listing() -> None:

@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import os
 import re
 import threading
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ from transfer.backends.parquet import parquet_rows
 from transfer.backends.s3_files import S3Files, head_all
 from transfer.errors import CredentialsRejected, EndpointRejected, SourceListInvalid, SourceUnavailable, Stopped
 from transfer.inventory import inventory_objects
-from transfer.key_manifest import manifest_keys
+from transfer.key_manifest import HEAD_BYTES, check_header, manifest_keys
 from transfer.model import ObjectMeta, SkipReason
 from transfer.source_list import SourceUri
 
@@ -252,7 +253,7 @@ EXPECTED = [(key, "") for key in sorted(set(KEYS), key=lambda key: key.encode())
     ("name", "body"),
     [
         ("list.csv", csv_text([["key"], *([key] for key in KEYS)])),
-        ("list.csv.gz", gzip.compress(csv_text([["size", "Key", "other"], *(["1", key, ""] for key in KEYS)]))),
+        ("list.csv.gz", gzip.compress(csv_text([["size", "Key", "Storage Class"], *(["1", key, ""] for key in KEYS)]))),
         ("bom.csv", b"\xef\xbb\xbf" + csv_text([["key"], *([key] for key in KEYS)], quoting=csv.QUOTE_ALL)),
         ("list.jsonl", "".join(json.dumps({"key": key}) + "\n" for key in KEYS).encode()),
         ("gzip-in-secret.ndjson", gzip.compress("\n\n".join(json.dumps({"key": key}) for key in KEYS).encode())),
@@ -278,8 +279,83 @@ def test_version_ids(servers) -> None:
 
 
 @pytest.mark.parametrize(
+    "name", ["VersionId", "version", "VERSION_ID", "version-id", "versionid", "Version ID", "versionId", "version_id"]
+)
+def test_a_version_is_understood_however_it_is_spelt(servers, name: str) -> None:
+    assert read_keys(servers, "v.csv", f"Key,{name}\na,v1\n".encode()) == [("a", "v1")]
+    assert read_keys(servers, "v.jsonl", json.dumps({"Key": "a", name: "v1"}).encode()) == [("a", "v1")]
+
+
+def test_what_s3_lists_is_a_manifest(servers) -> None:
+    """As `aws s3api list-objects-v2` gives it, an object a line."""
+    line = {
+        "Key": "a",
+        "LastModified": "2026-01-01T00:00:00+00:00",
+        "ETag": '"e"',
+        "ChecksumAlgorithm": ["CRC32C"],
+        "ChecksumType": "FULL_OBJECT",
+        "Size": 4,
+        "StorageClass": "STANDARD",
+        "Owner": {"ID": "x"},
+    }
+    assert read_keys(servers, "s3.jsonl", json.dumps(line).encode()) == [("a", "")]
+    rows = [["bucket", "key", "version_id"], [SOURCE, "a", "v"], ["", "b", ""]]
+    assert read_keys(servers, "b.csv", csv_text(rows)) == [("a", "v"), ("b", "")]
+
+
+def test_failures_csv_is_a_manifest(servers) -> None:
+    from transfer.report import ArchivedFile, FailuresFile
+
+    for columns in (FailuresFile.COLUMNS, ArchivedFile.COLUMNS):
+        assert read_keys(servers, "f.csv", f"{','.join(columns)}\na\n".encode()) == [("a", "")]
+
+
+HEADERS = [
+    ("x.csv", b"key,verison_id\na,1\n", "'verison_id' is not known: did you mean version_id?"),
+    ("x.csv", b"key,version_id,VersionId\na,1,2\n", "'version_id' and 'VersionId' both mean the version_id: keep one"),
+    ("x.csv", b"key,Key\na,b\n", "'key' and 'Key' both mean the key: keep one"),
+    ("x.csv", b"key,\na,\n", "'' is not known"),
+    ("x.csv", b"key,is_latest\na,false\n", "'is_latest' is not known"),
+    ("x.csv", b"kye,version_id\na,1\n", "has no column key (did you mean it by 'kye'?)"),
+    ("x.jsonl", b'{"key": "a", "versoin": "1"}\n', "line 1: 'versoin' is not known: did you mean version_id?"),
+    ("x.jsonl", b'{"key": "a", "version": "1", "versionId": "2"}\n', "both mean the version_id: keep one"),
+    ("x.jsonl", b'{"key": "a", "key": "b"}\n', "both mean the key: keep one"),
+    ("x.jsonl", b'{"kee": "a"}\n', "line 1 is no JSON object with a key"),
+    ("x.jsonl", b'{"Bucket": "another", "key": "a"}\n', "it names the bucket 'another', and source_bucket is"),
+]
+
+
+@pytest.mark.parametrize(("name", "body", "said"), HEADERS)
+def test_a_wrong_header_is_refused_before_anything_is_read(name: str, body: bytes, said: str) -> None:
+    uri = SourceUri.parse(f"s3://lists/{name}")
+    for head in (body, gzip.compress(body), body + b"\xff" * 2 * HEAD_BYTES):
+        with pytest.raises(SourceListInvalid, match=re.escape(said)) as caught:
+            check_header(head[:HEAD_BYTES], uri, SOURCE)
+        assert str(uri) in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("name", "head"),
+    [
+        ("x.csv", b"key,version_id\na"),
+        ("x.csv", b"key"),
+        ("x.csv", f"{SOURCE},a%20b\n".encode()),
+        ("x.csv", gzip.compress(b"key\n" + os.urandom(2 * HEAD_BYTES))[:HEAD_BYTES]),
+        ("x.jsonl", b'{"key": "a"}\n{"broken'),
+        ("x.jsonl", b'{"key": "' + b"a" * HEAD_BYTES),  # the reading will tell
+    ],
+)
+def test_a_right_header_passes(name: str, head: bytes) -> None:
+    check_header(head, SourceUri.parse(f"s3://lists/{name}"), SOURCE)
+
+
+@pytest.mark.parametrize(
     ("name", "body", "said"),
     [
+        *HEADERS,
+        ("x.csv", b"key\na,b.txt\n", "line 2 has 2 values for 1 columns: put a key with commas in quotes"),
+        ("x.csv", b"source-bucket,a,v,more\n", "line 1 names more than a bucket, a key and a version"),
+        ("x.jsonl", b"[" * 100_000, "line 1 is no JSON object with a key"),
         ("x.csv", b"a\nb\n", "has no column key: write key, or key,version_id, on its first line"),
         ("x.csv", b"", "has no column key"),
         ("x.csv", b"key\n\xff\n", "cannot be read at or after line 0: 'utf-8' codec can't decode"),

@@ -24,8 +24,14 @@ from large_objects import (
     stored_parts,
 )
 from transfer.backends.driving import complete
+from transfer.backends.gcs_parts import begin_parts
 from transfer.backends.gcs_sink import GcsSink
-from transfer.uploads import give_up_all, open_uploads
+from transfer.backends.gcs_state import GcsState
+from transfer.backends.gcs_stored import Capabilities
+from transfer.errors import RunClosed
+from transfer.left_uploads import close_uploads, end_left_uploads
+from transfer.model import Copied
+from transfer.uploads import OpenUpload
 
 WAYS = ["stream", "parts"]
 
@@ -33,11 +39,18 @@ WAYS = ["stream", "parts"]
 def give_up(rig: EngineRig) -> int:
     """As the end of a run does."""
     retrier = rig.retrier()
-    return give_up_all(rig.state(), GcsSink(rig.gcs_client()), lambda step: complete(retrier.call(step), rig.stop))
+    close_uploads(whole_state(rig), rig.run_id, "opening-1")
+    return end_left_uploads(
+        whole_state(rig), GcsSink(rig.gcs_client()), lambda step: complete(retrier.call(step), rig.stop), open_runs=()
+    )
+
+
+def whole_state(rig: EngineRig) -> GcsState:
+    return GcsState(rig.gcs_client(), rig.retrier(), threading.Event(), prefix=STATE_PREFIX)
 
 
 def record_name(rig: EngineRig, key: str) -> str:
-    return f"{STATE_PREFIX}{rig.run_id}/uploads/{hashlib.sha256(key.encode()).hexdigest()[:40]}.json"
+    return f"{STATE_PREFIX}uploads/{rig.run_id}/{hashlib.sha256(key.encode()).hexdigest()[:40]}.json"
 
 
 def write_record(rig: EngineRig, key: str, body: bytes) -> None:
@@ -72,7 +85,7 @@ def test_an_upload_whose_parts_are_not_on_record_yet_is_gone_on_with_all_the_sam
     item = abandoned(large, "parts")
     ((name, token),) = open_parts(large)
     assert stored_parts(large, name, token) == [1, 2]
-    assert next(iter(records(large).values()))["parts"] == []
+    assert recorded(large)["parts"] == []
     before = large.gcs.requests()["xml.initiate 200"]
     arrived(large, "parts", bodies["parts"], large.move(item, lanes=2))
     assert large.gcs.requests()["xml.initiate 200"] == before
@@ -108,7 +121,6 @@ def test_an_upload_cut_otherwise_is_given_up(large: EngineRig) -> None:
 @pytest.mark.parametrize("way", WAYS)
 def test_a_record_that_is_none_is_passed_over(large: EngineRig, bodies, way: str, body: bytes) -> None:
     write_record(large, way, body)
-    assert list(open_uploads(large.state())) == []
     arrived(large, way, bodies[way], large.move(listed(large, way), lanes=2))
 
 
@@ -120,14 +132,42 @@ def test_an_upload_that_is_no_more_is_begun_anew(large: EngineRig, bodies, way: 
     assert arrived(large, way, bodies[way], large.move(item)).attempts == 2
 
 
-def test_a_record_leads_to_no_other_host(large: EngineRig, bodies) -> None:
+def recorded(rig: EngineRig) -> dict:
+    """The one upload on record with its id."""
+    (record,) = (record for record in records(rig).values() if record["token"])
+    return record
+
+
+ELSEWHERE = {
+    "the address of another object": {"token": "{gcs}/storage/v1/b/other-bucket/o/precious"},
+    "another object's path as an id": {"token": "../../../storage/v1/b/other-bucket/o/precious"},
+    "the address of a session elsewhere": {"token": "http://127.0.0.1:9/upload/storage/v1/b/x/o?upload_id=1"},
+    "another bucket": {"bucket": "other-bucket", "name": "precious"},
+    "another object": {"name": "precious"},
+    "an object in parts": {"kind": "parts", "name": "precious"},
+    "an object in parts, without an id": {"kind": "parts", "name": "precious", "token": ""},
+}
+
+
+@pytest.mark.parametrize("forged", ELSEWHERE.values(), ids=ELSEWHERE.keys())
+def test_a_record_leads_nowhere_else(large: EngineRig, bodies, forged: dict) -> None:
+    """Whoever can write records, or a disk that damaged one, gets neither an object deleted nor one written."""
+    precious = [large.storage.bucket(DESTINATION).blob("precious")]
+    precious.append(large.storage.bucket("other-bucket").blob("precious"))
+    if not large.storage.lookup_bucket("other-bucket"):
+        large.storage.create_bucket("other-bucket")
+    for blob in precious:
+        blob.upload_from_string(b"precious")
     item = abandoned(large, "stream")
-    record = next(iter(records(large).values())) | {"token": "http://127.0.0.1:9/upload/storage/v1/b/x?upload_id=1"}
-    write_record(large, "stream", json.dumps(record).encode())
+    fields = {key: value.format(gcs=large.gcs.url) for key, value in forged.items()}
+    record = json.dumps(recorded(large) | fields).encode()
+    write_record(large, "stream", record)
     arrived(large, "stream", bodies["stream"], large.move(item))
 
-    write_record(large, "stream", json.dumps(record).encode())
-    assert give_up(large) == 1  # nothing is sent there, and the record goes
+    write_record(large, "stream", record)
+    give_up(large)
+    assert [blob.download_as_bytes() for blob in precious] == [b"precious", b"precious"]
+    assert large.stored("stream") == bodies["stream"]
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -146,7 +186,7 @@ def test_a_source_replaced_between_two_deliveries_is_not_gone_on_with(large: Eng
 def test_the_end_of_a_run_frees_what_nobody_goes_on_with(large: EngineRig) -> None:
     for way in WAYS:
         abandoned_alone(large, way)
-    assert sorted(upload.name for _, upload in open_uploads(large.state())) == WAYS[::-1]
+    assert {record["name"] for record in records(large).values()} == set(WAYS)
     ((name, token),) = open_parts(large)
     assert stored_parts(large, name, token)
     assert give_up(large) == 2
@@ -169,7 +209,7 @@ def test_what_cannot_be_freed_stays_on_record_and_is_tried_again(large: EngineRi
     large.gcs.faults.replace([fault("DELETE .*uploadId", "status", status=503)])
     assert give_up(large) == 0
     large.gcs.faults.replace([])
-    assert len(records(large)) == 1
+    assert recorded(large)["name"] == "parts"
     large.gcs.faults.replace([fault("DELETE", "status", times=2, status=503)])  # passing trouble is retried
     assert give_up(large) == 1
     assert left_behind(large) == []
@@ -188,3 +228,68 @@ def test_uploads_that_have_ended_are_no_trouble(large: EngineRig, bodies) -> Non
     assert left_behind(large) == []
     for way in WAYS:
         assert large.stored(way) == bodies[way]
+
+
+# What a run may have begun is found and ended, also when nobody has its id.
+
+
+def begun_and_not_recorded(rig: EngineRig, key: str) -> None:
+    """An upload in parts whose worker died before it had put the id on record."""
+    abandoned(rig, key)
+    rig.storage.bucket(DESTINATION).blob(record_name(rig, key)).delete()
+    assert [record["token"] for record in records(rig).values()] == [""]
+
+
+def test_an_upload_whose_id_was_never_recorded_is_found_by_its_name(large: EngineRig) -> None:
+    begun_and_not_recorded(large, "parts")
+    theirs = complete(begin_parts(large.gcs_client(), "parts-of-another", {}, Capabilities()), large.stop)
+    assert give_up(large) == 1
+    assert open_parts(large) == [("parts-of-another", theirs)]
+    assert records(large) == {}
+
+
+def test_an_upload_whose_beginning_was_never_answered_is_ended_though_the_object_has_arrived(large: EngineRig) -> None:
+    large.gcs.faults.replace([fault(r"^POST .*\?uploads$", "lose_answer", times=1)])
+    assert isinstance(large.move(listed(large, "parts")), Copied)
+    ((name, _),) = open_parts(large)
+    assert name == "parts"
+    assert give_up(large) == 1
+    assert open_parts(large) == []
+
+
+def test_an_upload_of_that_name_that_a_run_has_on_record_which_goes_on_is_left(large: EngineRig) -> None:
+    begun_and_not_recorded(large, "parts")
+    ((_, token),) = open_parts(large)
+    other = OpenUpload(kind="parts", bucket=DESTINATION, name="parts", token=token)
+    going_on = large.storage.bucket(DESTINATION).blob(f"{STATE_PREFIX}uploads/run-2/0.json")
+    going_on.upload_from_string(other.encode())
+    state, sink = whole_state(large), GcsSink(large.gcs_client())
+    assert end_left_uploads(state, sink, lambda step: complete(step(), large.stop), open_runs={"run-2"}) == 0
+    assert open_parts(large) == [("parts", token)]
+    assert end_left_uploads(state, sink, lambda step: complete(step(), large.stop), open_runs=()) == 1
+
+
+def test_one_of_that_name_that_was_begun_long_after_is_left(large: EngineRig, monkeypatch) -> None:
+    begun_and_not_recorded(large, "parts")
+    monkeypatch.setattr("transfer.left_uploads.BEGINNING_S", -10.0)
+    assert give_up(large) == 0
+    assert len(open_parts(large)) == 1
+    assert records(large) == {}  # nothing will be begun of it any more
+
+
+def test_the_next_run_ends_what_a_worker_began_after_its_run_was_closed(large: EngineRig) -> None:
+    """A worker outlives its run by seconds: `close_run` has swept by then, and nobody else comes that way."""
+    assert give_up(large) == 0
+    abandoned(large, "parts")
+    assert give_up(replace(large, run_id="run-2")) == 1
+    assert left_behind(large) == []
+
+
+def test_nothing_in_parts_is_begun_once_the_run_is_closed(large: EngineRig) -> None:
+    give_up(large)
+    large.opening = "opening-1"
+    with pytest.raises(RunClosed):
+        large.move(listed(large, "parts"))
+    assert left_behind(large) == []
+    large.opening = "opening-2"  # the run was cleared
+    assert large.move(listed(large, "parts"), lanes=2).key == "parts"

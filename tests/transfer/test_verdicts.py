@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -13,15 +14,16 @@ from transfer import errors
 from transfer.advice import FAILURES, advice_for, has_second_try
 from transfer.errors import ObjectError, RetriesExhausted, RetryableError, Stage
 from transfer.failures import FailureTable
-from transfer.model import DestinationObject, ObjectMeta, SkipReason, TransferFailure
+from transfer.model import DestinationObject, ObjectMeta, Proof, SkipReason, TransferFailure
 from transfer.naming import Naming
 from transfer.reconcile import judge_all, reconcile
-from transfer.records import UNFINISHED, read_manifest
+from transfer.records import UNFINISHED, UnboundCopy, read_manifest
 from transfer.report import reason_table
 from transfer.verdicts import Pass, Verdict, generation_to_replace, is_republished
 
 NAMING = Naming(source_prefix="in/", destination_prefix="out/", state_prefix=".edgehaul/")
 KEYS = [f"in/{name}" for name in ("", "a", "a!", "a/b", "b", "\uffee", "\U0001f69a", "z")]
+CRCS = ["AAAAAA==", "BBBBBB=="]
 ETAGS = ["0" * 32, "1" * 32, "2" * 32 + "-2"]
 
 items = st.builds(
@@ -38,7 +40,17 @@ stored_objects = st.builds(
     size_bytes=st.integers(0, 1),
     generation=st.sampled_from([3, 4]),
     source_etag=st.sampled_from([*ETAGS, ""]),
-    md5=st.sampled_from(ETAGS[:2]),
+    source_mtime=st.sampled_from(["", "7", "7", "8"]),
+    md5=st.sampled_from([*ETAGS[:2], ""]),
+    crc32c=st.sampled_from(CRCS),
+    proof=st.sampled_from(["", *(f"crc32c={crc32c}; proof={proof}" for crc32c in CRCS for proof in Proof)]),
+)
+unbound_copies = st.builds(
+    UnboundCopy,
+    key=st.sampled_from(KEYS),
+    crc32c=st.sampled_from(CRCS),
+    generation=st.sampled_from([3, 4]),
+    proof=st.sampled_from(Proof),
 )
 failures = st.builds(
     TransferFailure,
@@ -58,6 +70,7 @@ worlds = st.tuples(
     ),
     st.lists(stored_objects, unique_by=lambda item: item.name),
     st.lists(failures, unique_by=lambda item: item.key),
+    st.lists(unbound_copies, unique_by=lambda item: item.key),
 )
 
 
@@ -73,11 +86,16 @@ def byte_order(texts) -> list[str]:
     return sorted(texts, key=lambda text: text.encode())
 
 
-def same(there: DestinationObject, item: ObjectMeta) -> bool:
-    if there.size_bytes != item.size_bytes:
-        return False
-    proof = there.source_etag or there.md5
-    return proof == item.etag
+def same(there: DestinationObject, item: ObjectMeta, copies: list[UnboundCopy]) -> str | None:
+    """By what a destination object holds a source object, in other words than the product's."""
+    copied = [copy for copy in copies if (copy.generation, copy.crc32c) == (there.generation, there.crc32c)]
+    if there.size_bytes == item.size_bytes and there.source_mtime != "8":
+        if there.md5 == item.etag:
+            return "etag-md5"
+        crc32c, _, proof = there.proof.removeprefix("crc32c=").partition("; proof=")
+        if there.source_etag == item.etag and crc32c == there.crc32c and not (there.md5 and proof == "etag-md5"):
+            return "transport" if proof == "crc32c" else proof
+    return ("transport" if copied[-1].proof == "crc32c" else str(copied[-1].proof)) if copied else None
 
 
 NEVER_MOVED = (
@@ -90,20 +108,26 @@ NEVER_MOVED = (
 )
 
 
-def model(listed, there, failed, which: Pass, may_overwrite: bool):
+def model(listed, there, failed, unbound, which: Pass, may_overwrite: bool):
     """What a person would say, key by key, with everything in dictionaries."""
     verdicts: dict[str, Verdict] = {}
     again: dict[str, tuple[int, bool]] = {}
+    evidences: dict[str, Counter[str]] = {claim: Counter() for claim in ("unchanged", "matched", "exists")}
     for key, (item, skipped) in listed.items():
         at = there.get("out/" + key.removeprefix("in/"))
-        arrived = at is not None and same(at, item)
+        evidence = at and same(at, item, [copy for copy in unbound if copy.key == key])
+        arrived = bool(evidence) and (
+            skipped is not None or not item.replaces_generation or at.generation != item.replaces_generation
+        )
         code = failed[key].error_code if key in failed else None
         if skipped in NEVER_MOVED or (skipped == "exists" and at is not None):
             verdicts[key] = Verdict.SKIPPED
+            evidences["exists"]["name"] += skipped == "exists"
         elif skipped in UNTOLD:
             verdicts[key], code = Verdict.FAILED, UNTOLD[skipped]
         elif arrived:
             verdicts[key] = Verdict.SKIPPED if skipped else Verdict.MATCHED
+            evidences["unchanged" if skipped else "matched"][evidence] += 1
         elif code is not None:
             verdicts[key] = Verdict.FAILED
         else:
@@ -115,7 +139,7 @@ def model(listed, there, failed, which: Pass, may_overwrite: bool):
             if which is Pass.REPLAY or (which is Pass.FIRST and not hopeless):
                 generation = 0 if at is None else at.generation if may_overwrite else item.replaces_generation
                 again[key] = (generation, code == "PoisonMessage")
-    return verdicts, again
+    return verdicts, again, evidences
 
 
 UNTOLD = {"absent": "SourceNotFound", "forbidden": "SourceForbidden", "encrypted": "SourceEncrypted"}
@@ -124,11 +148,11 @@ globs = st.sampled_from([None, lambda name: not name.startswith("a"), lambda nam
 
 @given(worlds, st.sampled_from(Pass), st.booleans(), globs)
 def test_a_pass_says_of_every_key_what_the_model_says(world, which: Pass, may_overwrite: bool, has_name) -> None:
-    entries, stored, failed = world
+    entries, stored, failed, unbound = world
+    unbound = sorted(unbound, key=lambda copy: copy.key.encode())
     listed = {key: (replace(item, key=key), skipped) for key, (item, skipped) in entries.items()}
-    verdicts, again = model(
-        listed, {item.name: item for item in stored}, {item.key: item for item in failed}, which, may_overwrite
-    )
+    there, told = {item.name: item for item in stored}, {item.key: item for item in failed}
+    verdicts, again, evidences = model(listed, there, told, unbound, which, may_overwrite)
     state, collected = MemoryState(), Collected()
     with FailureTable() as table:
         for failure in failed:
@@ -138,6 +162,7 @@ def test_a_pass_says_of_every_key_what_the_model_says(world, which: Pass, may_ov
                 [listed[key] for key in byte_order(listed)],
                 sorted(stored, key=lambda item: item.name.encode()),
                 table.sorted(),
+                unbound,
                 naming=NAMING,
                 has_name=has_name,
             )
@@ -171,7 +196,16 @@ def test_a_pass_says_of_every_key_what_the_model_says(world, which: Pass, may_ov
     left = [key for key in byte_order(verdicts) if verdicts[key] in ("failed", "missing", "differing")]
     recorded = [item for item, _ in read_manifest(state, "1.001", folder=UNFINISHED)]
     assert recorded == [listed[key][0] for key in left]
-    assert bool(report.unfinished) == bool(left) != report.is_green
+    matched = "verified" if which is Pass.COMPARE else "copied"
+    expected = {**evidences, matched: evidences["matched"]}
+    assert {claim: Counter(counts) for claim, counts in report.evidence.items()} == {
+        claim: +counts for claim, counts in expected.items() if +counts
+    }
+    passed_over = sum(skipped in NEVER_MOVED for _, skipped in listed.values())
+    assert (report.passed_over, report.is_empty) == (passed_over, 0 < len(listed) == passed_over)
+    assert report.is_green == (not left and not report.is_empty)
+    assert bool(report.why_red(was_moved=True)) != report.is_green
+    assert bool(report.unfinished) == bool(left)
     assert report.is_final == (which is Pass.FINAL or not again)
     rows = state.read("failures.csv").decode().splitlines()[1:]
     assert len(rows) == len(left)

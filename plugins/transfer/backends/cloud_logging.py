@@ -18,7 +18,8 @@ from google.api_core.retry import Retry, if_transient_error
 from google.cloud.logging_v2 import Client, Resource
 
 from transfer.errors import Stage
-from transfer.event_log import EventName, failure_name, redact
+from transfer.event_log import EventName, failure_name
+from transfer.plain_text import redact
 
 MAX_QUEUED = 10_000
 MAX_QUEUED_VERBOSE = MAX_QUEUED // 2

@@ -29,6 +29,7 @@ from transfer.naming import escape_key
 from transfer.ports import Fetched
 from transfer.proof import require_identity
 from transfer.steps import Pause, Step
+from transfer.streamed import MAX_GET_BYTES
 
 T = TypeVar("T")
 
@@ -93,10 +94,15 @@ class EdgeSource:
         return stream
 
     def checksum(self, item: ObjectMeta, start: int, count: int) -> Step[str]:
-        """The CRC32C (base64) of these bytes, read once more. Raises SourceUnproven when nothing says of what they are."""
+        """The CRC32C (base64) of these bytes, read once more, in as many answers as it takes.
+
+        Raises SourceUnproven when nothing says of what they are.
+        """
         checksum = Crc32c()
-        headers = yield from self.read(item, start, count, checksum.update)
-        require_identity(Proof.CRC32C, headers)
+        while (done := checksum.size_bytes) < count:
+            part_bytes = min(MAX_GET_BYTES, count - done)
+            headers = yield from self.read(item, start + done, part_bytes, checksum.update)
+            require_identity(Proof.CRC32C, headers)
         return checksum.text
 
     def read(

@@ -1,4 +1,4 @@
-"""Files of a Cloud Storage bucket that say what to move."""
+"""Files of a Cloud Storage bucket that say what to copy."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ class GcsFiles:
                 stage=Stage.LIST,
                 http_status=404,
             )
-        return stored_object(answer)
+        return stored_object(answer, bucket=self._client.bucket, name=name)
 
     def _piece(self, file: DestinationObject, first: int, last: int) -> Step[bytes]:
         # Accept-Encoding: what was stored with Content-Encoding: gzip would come unpacked, and whole.
         answer = yield from self._client.send(
             "GET",
-            f"{self._client.object_url(file.name)}?alt=media&generation={file.generation}",
+            f"{self._client.media_url(file.name)}&generation={file.generation}",
             headers=[f"Range: bytes={first}-{last}", "Accept-Encoding: gzip"],
             max_body_bytes=PIECE_BYTES,
             accept=(200, 206, 404),

@@ -12,17 +12,19 @@ import hashlib
 import logging
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from urllib.parse import quote
 from xml.sax.saxutils import escape, unescape
 
 from transfer.backends.crc32c import Crc32c, combined
 from transfer.backends.exchange import Answer
 from transfer.backends.gcs_client import OBJECT_FIELDS, GcsClient, stored_object
+from transfer.backends.gcs_fields import DEFAULT_TYPE, media_type_of
 from transfer.backends.gcs_stored import Capabilities, verified
 from transfer.backends.streams import Download
 from transfer.errors import CorruptTransfer, SinkUnavailable, Stage
 from transfer.model import DestinationObject, StoredPart
-from transfer.ports import GenerationMismatch, UploadGone
+from transfer.ports import GenerationMismatch, OpenParts, UploadGone
 from transfer.steps import Step
 
 log = logging.getLogger(__name__)
@@ -39,6 +41,8 @@ _FIELD_HEADERS = {
     "storageClass": "x-goog-storage-class",
 }
 _UPLOAD_ID = re.compile(r"<UploadId>([^<]+)</UploadId>")
+_UPLOAD = re.compile(r"<Upload>(.*?)</Upload>", re.DOTALL)
+_FIELD = re.compile(r"<(Key|UploadId|Initiated)>([^<]*)</")
 _HEADER_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 NO_SUCH_THING = (400, 404, 405, 411, 501)
@@ -60,10 +64,14 @@ def begin_parts(
     `no_such_thing` are the answers that mean that the server has none.
     """
     headers = _headers(resource)
-    if headers is None or not capabilities.takes_parts:
+    if (
+        headers is None
+        or not capabilities.takes_parts
+        or media_type_of(resource) != resource.get("contentType", DEFAULT_TYPE)
+    ):
         return None
     answer = yield from client.send(
-        "POST", f"{client.xml_url(name)}?uploads", headers=headers, accept=(200, *no_such_thing)
+        "POST", f"{client.xml_url(name)}?uploads", headers=headers, accept=(200, *no_such_thing), is_sent_once=True
     )
     found = _UPLOAD_ID.search(answer.text) if answer.status == 200 else None
     if found is None:
@@ -74,6 +82,29 @@ def begin_parts(
         )
         return None
     return unescape(found[1])
+
+
+def open_parts(client: GcsClient, name: str) -> Step[list[OpenParts]]:
+    """The uploads in parts of exactly this name that are open ("List multipart uploads")."""
+    found: list[OpenParts] = []
+    after = ""
+    while True:
+        url = f"{client.uploads_url}?uploads&prefix={quote(name, safe='')}{after}"
+        answer = yield from client.send("GET", url, accept=(200, *NO_SUCH_THING))
+        if answer.status != 200:
+            return found
+        text = bytes(answer.body).decode("utf-8", "replace")
+        names = []
+        for upload in _UPLOAD.findall(text):
+            fields = {tag: unescape(value) for tag, value in _FIELD.findall(upload)}
+            names.append(fields.get("Key", ""))
+            if names[-1] == name and fields.get("UploadId"):
+                begun_at_s = datetime.fromisoformat(fields.get("Initiated", "")).timestamp()
+                found.append(OpenParts(token=fields["UploadId"], begun_at_s=begun_at_s))
+        last = fields.get("UploadId", "") if names else ""
+        if "<IsTruncated>true" not in text or not last or names[-1] != name:  # what comes behind has longer names
+            return found
+        after = f"&key-marker={quote(name, safe='')}&upload-id-marker={quote(last, safe='')}"
 
 
 def _headers(resource: Mapping[str, object]) -> list[str] | None:
@@ -169,13 +200,25 @@ class GcsPartsUpload:
         return (yield from verified(self._client, stored, size_bytes=size_bytes, crc32c=crc32c))
 
     def abort(self) -> Step[None]:
-        """Give the upload up; its parts are freed."""
-        yield from self._client.send("DELETE", self._url, accept=(200, 204, 404))
+        """Give the upload up; its parts are freed.
+
+        Asked first whether it is one: where uploads in parts are not known, this DELETE would be the object's.
+        """
+        if (yield from self.is_open()):
+            yield from self._client.send("DELETE", self._url, accept=(200, 204, 404))
+
+    def is_open(self) -> Step[bool]:
+        """Whether it was neither completed nor ended; who may not look (`storage.multipartUploads.listParts`) takes it to be."""
+        answer = yield from self._client.send("GET", f"{self._url}&max-parts=1", accept=(200, FORBIDDEN, 404))
+        found = _UPLOAD_ID.search(answer.text) if answer.status == 200 else None
+        return answer.status == FORBIDDEN or (found is not None and unescape(found[1]) == self.token)
 
     def _stat(self) -> Step[DestinationObject | None]:
         url = f"{self._client.object_url(self._name)}?fields={OBJECT_FIELDS}"
         answer = yield from self._client.send("GET", url, accept=(200, 404))
-        return stored_object(answer) if answer.status == 200 else None
+        if answer.status == 404:
+            return None
+        return stored_object(answer, bucket=self._client.bucket, name=self._name)
 
 
 def _hashes(answer: Answer) -> tuple[str, str]:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from urllib.parse import urljoin
+from urllib.parse import parse_qs, quote, urljoin, urlsplit
 
 from transfer.backends.crc32c import Crc32c
 from transfer.backends.exchange import Answer
 from transfer.backends.gcs_client import OBJECT_FIELDS, GcsClient, stored_object
+from transfer.backends.gcs_fields import media_type_of
 from transfer.backends.gcs_stored import Capabilities, verified, verified_md5
 from transfer.backends.streams import Download
 from transfer.errors import EndpointRejected, SinkUnavailable, Stage
@@ -36,7 +37,7 @@ def begin_session(
         headers=[
             "Content-Type: application/json; charset=UTF-8",
             f"X-Upload-Content-Length: {size_bytes}",
-            f"X-Upload-Content-Type: {resource.get('contentType', 'application/octet-stream')}",
+            f"X-Upload-Content-Type: {media_type_of(resource)}",
         ],
         body=json.dumps({**resource, "name": name}).encode(),
         accept=(200, 201),
@@ -47,23 +48,40 @@ def begin_session(
     return url
 
 
+def session_url(client: GcsClient, name: str, token: str) -> str:
+    """Where an upload to this name of this bucket goes on, built from its id alone: nothing goes where a record points."""
+    return f"{client.upload_url}?uploadType=resumable&name={quote(name, safe='')}&upload_id={quote(token, safe='')}"
+
+
+def session_token(client: GcsClient, url: str) -> str:
+    """The id of an upload session; empty for a URL of any other form, which another worker cannot go on with."""
+    parts = urlsplit(url)
+    ids = parse_qs(parts.query).get("upload_id", [])
+    return ids[0] if parts.path == urlsplit(client.upload_url).path and len(ids) == 1 else ""
+
+
 class GcsStreamUpload:
     """A `StreamUpload` over one session.
 
     Args:
-        token: the session's URL.
+        url: the session's.
+        name: the object's.
         md5: what was announced to Cloud Storage, hexadecimal, or empty.
     """
 
     def __init__(
         self,
         client: GcsClient,
-        token: str,
+        url: str,
+        name: str,
         size_bytes: int,
         md5: str,
         capabilities: Capabilities,
     ) -> None:
-        self.token = token
+        self.token = session_token(client, url)
+        """Its id; empty where another worker could not go on with it."""
+        self._url = url
+        self._name = name
         self._client = client
         self._size_bytes = size_bytes
         self._md5 = md5
@@ -76,7 +94,7 @@ class GcsStreamUpload:
     def position(self) -> Step[int | DestinationObject]:
         """How many bytes it holds for good, or the object once it is complete. Raises UploadGone."""
         answer = yield from self._client.send(
-            "PUT", self.token, headers=[f"Content-Range: bytes */{self._size_bytes}"], accept=(200, 201, 308, *_GONE)
+            "PUT", self._url, headers=[f"Content-Range: bytes */{self._size_bytes}"], accept=(200, 201, 308, *_GONE)
         )
         return (yield from self._outcome(answer))
 
@@ -100,7 +118,7 @@ class GcsStreamUpload:
                 observe(data)
 
         answer = yield from self._client.send_stream(
-            self.token,
+            self._url,
             stream,
             count,
             headers=[f"Content-Range: bytes {start}-{start + count - 1}/{self._size_bytes}"],
@@ -118,7 +136,7 @@ class GcsStreamUpload:
 
     def abort(self) -> Step[None]:
         """Cancel the session (499 is Cloud Storage's answer to that)."""
-        yield from self._client.send("DELETE", self.token, accept=(200, 204, 499, *_GONE))
+        yield from self._client.send("DELETE", self._url, accept=(200, 204, 499, *_GONE))
 
     def _outcome(self, answer: Answer) -> Step[int | DestinationObject]:
         if answer.status in _GONE:
@@ -126,7 +144,7 @@ class GcsStreamUpload:
         if answer.status == 308:
             found = _PERSISTED.fullmatch(answer.headers.get("range", ""))
             return int(found[1]) + 1 if found else 0
-        stored = stored_object(answer)
+        stored = stored_object(answer, bucket=self._client.bucket, name=self._name)
         is_summed = self._checksum.size_bytes == self._size_bytes  # not when another worker sent the beginning
         crc32c = self._checksum.text if is_summed else stored.crc32c
         yield from verified(self._client, stored, size_bytes=self._size_bytes, crc32c=crc32c)

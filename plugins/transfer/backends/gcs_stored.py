@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 
 from transfer.backends.gcs_client import GcsClient
-from transfer.errors import CorruptTransfer, Stage
+from transfer.errors import CorruptTransfer, DestinationHeld, Stage
 from transfer.model import DestinationObject
 from transfer.steps import Step
 
@@ -17,12 +17,14 @@ log = logging.getLogger(__name__)
 class Capabilities:
     """What a server has turned out not to do, so that it is not relied upon again. Shared by the lanes of a worker.
 
-    Cloud Storage does both: it computes the MD5 of every upload and of every part ("Hashes and ETags"; XML API, "Upload
-    an object part"), and it has multipart uploads. A server that speaks its protocol need not.
+    Cloud Storage does all of it: it computes the MD5 of every upload and of every part ("Hashes and ETags"; XML API,
+    "Upload an object part"), it has multipart uploads, and it changes the metadata of what is stored ("Objects: patch"). A
+    server that speaks its protocol need not.
     """
 
     hashes_md5: bool = True
     takes_parts: bool = True
+    patches_metadata: bool = True
 
 
 def verified(client: GcsClient, stored: DestinationObject, *, size_bytes: int, crc32c: str) -> Step[DestinationObject]:
@@ -59,5 +61,9 @@ def remove(client: GcsClient, stored: DestinationObject, why: str) -> Step[Desti
     """Remove an object that is not what it should be, by its generation, and raise CorruptTransfer."""
     log.error("%r was stored wrongly (generation %d) and is removed: %s", stored.name, stored.generation, why)
     which = f"?generation={stored.generation}" if stored.generation else ""  # a server that names none has but one
-    yield from client.send("DELETE", f"{client.object_url(stored.name)}{which}", accept=(200, 204, 404))
+    try:
+        yield from client.send("DELETE", f"{client.object_url(stored.name)}{which}", accept=(200, 204, 404))
+    except DestinationHeld as error:
+        said = f"{why}; it is there and cannot be removed: {error.message}"
+        raise DestinationHeld(said, stage=Stage.UPLOAD, http_status=error.http_status) from error
     raise CorruptTransfer(f"{why}; the object was removed", stage=Stage.UPLOAD)

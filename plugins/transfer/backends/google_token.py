@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -27,7 +28,7 @@ class _Token:
     expires_at_s: float
 
 
-_NONE_YET = _Token("", 0.0)
+_NONE_YET = _Token("", -math.inf)
 
 
 class GoogleToken:
@@ -40,7 +41,8 @@ class GoogleToken:
     Args:
         credentials: google-auth credentials, already scoped.
         request: google-auth's HTTP transport; requests by default.
-        clock: Unix time in seconds.
+        clock: seconds that never step, whatever is done to the machine's clock: tokens are aged by it.
+        wall_clock: Unix time in seconds, which google-auth writes the end of a token in.
     """
 
     def __init__(
@@ -48,14 +50,16 @@ class GoogleToken:
         credentials: Credentials,
         *,
         request: google.auth.transport.Request | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._credentials = credentials
         self._request = request
         self._clock = clock
-        self._token = _token_of(credentials)
+        self._wall_clock = wall_clock
+        self._token = self._token_now()
         self._renew_at_s = self._token.expires_at_s - REFRESH_AHEAD_S
-        self._renewed_at_s = 0.0
+        self._renewed_at_s = -math.inf
         self._lock = threading.Lock()
 
     def __call__(self) -> str | None:
@@ -77,24 +81,18 @@ class GoogleToken:
                 self._lock.release()
         return self._token.value
 
-    def reject(self, token: str) -> bool:
-        """Cloud Storage refused this token: whether another one can be had, which the next call then gets.
+    def reject(self, token: str) -> None:
+        """Cloud Storage refused this token: the next call gets another one, if one can be had.
 
         A token can end before its time: revoked, or by a clock that is wrong. One that was renewed within the last
-        minute and is refused again shows that the credentials themselves are.
+        minute stays: whatever it is refused for, it is not its age.
         """
         with self._lock:
-            if token != self._token.value:
-                return True  # another thread has renewed it already
-            now = self._clock()
-            if not token or now - self._renewed_at_s < FRESH_S or not self._can_renew():
-                return False
-            self._token = _NONE_YET
-            self._renew_at_s = 0.0
-            return True
-
-    def _can_renew(self) -> bool:
-        return self._token.expires_at_s != float("inf")
+            is_current = token == self._token.value  # otherwise another thread has renewed it already
+            is_fresh = self._clock() - self._renewed_at_s < FRESH_S
+            if is_current and not is_fresh and self._token.expires_at_s != math.inf:
+                self._token = _NONE_YET
+                self._renew_at_s = -math.inf
 
     def _is_valid(self) -> bool:
         return self._clock() < self._token.expires_at_s
@@ -109,19 +107,21 @@ class GoogleToken:
                 raise
             self._renew_at_s = min(self._clock() + RETRY_AFTER_S, self._token.expires_at_s)
             return
-        self._token = _token_of(self._credentials)
+        self._token = self._token_now()
         self._renewed_at_s = self._clock()
         remaining_s = self._token.expires_at_s - self._clock()
         # Half, where a token lives so briefly that REFRESH_AHEAD_S would renew it for every request.
         self._renew_at_s = self._token.expires_at_s - min(REFRESH_AHEAD_S, remaining_s / 2)
 
+    def _token_now(self) -> _Token:
+        """What the credentials hold; its end is read by the wall clock once, and from then on by the other."""
+        value, expiry = self._credentials.token, self._credentials.expiry
+        if not value:
+            return _NONE_YET
+        if expiry is None:  # a static token: google-auth, too, takes it to be good for ever
+            return _Token(value, math.inf)
+        life_s = expiry.replace(tzinfo=UTC).timestamp() - self._wall_clock()  # google-auth's is naive UTC
+        return _Token(value, self._clock() + life_s)
+
     def __repr__(self) -> str:
         return f"GoogleToken({type(self._credentials).__name__})"
-
-
-def _token_of(credentials: Credentials) -> _Token:
-    if not credentials.token:
-        return _NONE_YET
-    if credentials.expiry is None:  # a static token: google-auth, too, takes it to be good for ever
-        return _Token(credentials.token, float("inf"))
-    return _Token(credentials.token, credentials.expiry.replace(tzinfo=UTC).timestamp())  # google-auth's is naive UTC

@@ -11,13 +11,14 @@ from transfer.probes import ListedPage
 from transfer.ranges import RangedListing
 
 
-def list_objects(client: Any, bucket: str, prefix: str, *, after: str = "") -> Iterator[ObjectMeta]:
+def list_objects(client: Any, bucket: str, prefix: str, *, after: str = "", before: str = "") -> Iterator[ObjectMeta]:
     """The objects under a prefix, behind the key `after` if there is one, in byte order; botocore retries.
 
+    `before` is the key that a listing had just before that one; without it, what is up to `after` is listed and left out.
     Raises BucketMissing, CredentialsRejected, SourceUnavailable, EndpointRejected, ListingOutOfOrder.
     """
     pages = S3Pages(client, bucket, prefix)
-    return RangedListing(pages, key_of=lambda item: item.key, prefix=prefix, after=after).items()
+    return RangedListing(pages, key_of=lambda item: item.key, prefix=prefix, after=after, before=before).items()
 
 
 def first_page(client: Any, bucket: str, prefix: str) -> ListedPage:

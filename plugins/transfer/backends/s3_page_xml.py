@@ -28,6 +28,10 @@ class EntryIncomplete(ValueError):
     """A listing names an object without what every object has."""
 
 
+class PageContradictory(ValueError):
+    """A page says one thing of itself and shows another, so that keys may be missing: it ended too early, or was changed."""
+
+
 _Entry = tuple[str, str, str, str, str, bool]
 """Key, LastModified, ETag, Size, StorageClass, and whether an archived object is restored; empty where there is none."""
 
@@ -99,12 +103,47 @@ def _plain_entries(text: str, rest: list[str]) -> Iterator[_Entry]:
 
 
 def _top(root: ElementTree.Element) -> dict[str, str]:
-    return {_local(element.tag): element.text or "" for element in root}
+    top: dict[str, str] = {}
+    for element in root:
+        name, text = _local(element.tag), element.text or ""
+        if name in _OF_THE_PAGE and top.get(name, text) != text:
+            raise PageContradictory(f"it has {name} twice, {top[name]!r} and {text!r}")
+        top[name] = text
+    return top
+
+
+_OF_THE_PAGE = frozenset({"IsTruncated", "NextContinuationToken", "KeyCount", "EncodingType"})
 
 
 def _page(top: dict[str, str], items: list[ObjectMeta]) -> S3Page:
-    is_last = top.get("IsTruncated", "").strip() != "true"
-    return S3Page(items=items, is_last=is_last, token=top.get("NextContinuationToken", ""))
+    """The page, if what it says of itself goes together (S3 API Reference, ListObjectsV2). Raises PageContradictory.
+
+    IsTruncated     NextContinuationToken   what it is
+    true            given                   a page of several
+    true            none                    refused: the rest cannot be asked for
+    false           none                    the last page
+    false           given                   refused: is there more?
+    none            given                   a page of several: going on where nothing is loses nothing
+    none            none                    refused: is there more?
+    anything else   –                       refused
+
+    KeyCount, where there is one, is the number of entries. Without a delimiter, which is never asked for, nothing stands
+    behind a common prefix.
+    """
+    says, token, count = (top.get(name, "").strip() for name in ("IsTruncated", "NextContinuationToken", "KeyCount"))
+    if says not in ("true", "false", ""):
+        raise PageContradictory(f"IsTruncated is {says!r}, which is neither true nor false")
+    if says == "true" and not token:
+        raise PageContradictory("IsTruncated is true, and there is no NextContinuationToken to go on with")
+    if says == "false" and token:
+        raise PageContradictory("IsTruncated is false, and there is a NextContinuationToken: is there more, or not?")
+    if not says and not token:
+        raise PageContradictory("it has no IsTruncated: whether there is more cannot be told")
+    if "CommonPrefixes" in top:
+        raise PageContradictory("it has CommonPrefixes, though no delimiter was asked for: keys are hidden behind them")
+    if count and (not count.isdecimal() or int(count) != len(items)):
+        raise PageContradictory(f"KeyCount is {count!r}, and {len(items)} keys are there")
+    return S3Page(items=items, is_last=not token, token=top.get("NextContinuationToken", ""))
 
 
 def _entry(element: ElementTree.Element) -> _Entry:

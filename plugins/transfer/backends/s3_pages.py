@@ -68,6 +68,10 @@ class S3Pages:
         except (ValueError, ElementTree.ParseError) as error:
             raise self._rejected(error) from error
         page.date = answer.date
+        # The first and the last are enough: keys are checked to ascend, and those of a prefix stand together.
+        for item in page.items[:1] + page.items[-1:]:
+            if not item.key.startswith(self._prefix):
+                raise self._rejected(f"it gave {item.key!r}, which is not under the prefix {self._prefix!r}")
         return page
 
     def _rejected(self, why: object) -> EndpointRejected:

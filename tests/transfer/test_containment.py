@@ -1,0 +1,204 @@
+"""What goes wrong with one object, or with one message, ends as that object's failure and never ends the worker."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from engine_rig import TOPIC, EngineRig, engine_rig, fault
+from transfer.begun import BegunMessages, last_words
+from transfer.errors import CredentialsRejected, InvalidMessage, Stage, UnexpectedError
+from transfer.messages import LISTING, RUN, decode_request
+from transfer.records import Ledger, read_shards
+
+SECRET = "https://d1.net/a?Policy=eyJT&Signature=AbC~_-x&Key-Pair-Id=K2"
+
+
+@pytest.fixture
+def rig(tmp_path, monkeypatch) -> Iterator[EngineRig]:
+    monkeypatch.setattr("transfer.worker.PULL_WAIT_S", 0.3)
+    with engine_rig(tmp_path, monkeypatch.setenv) as made:
+        yield made
+
+
+def fail_for(monkeypatch, target: str, part: str, error: Exception) -> None:
+    """Let a function of the engine raise for objects whose keys hold this."""
+    module, _, name = target.rpartition(".")
+    real = getattr(__import__(module, fromlist=[name]), name)
+
+    def faulty(item, *arguments):
+        if part in item.key:
+            raise error
+        return real(item, *arguments)
+
+    monkeypatch.setattr(target, faulty)
+
+
+def test_mail_headers_as_metadata_stop_nothing(rig: EngineRig) -> None:
+    """Words in a charset that nobody knows, and damaged ones, as in mail archives."""
+    odd = ["=?x-unknown?Q?abc?=", "=?utf-8?B?not base64?=", "=?utf-8?Q?=ff=fe?=", "=?", "=?utf-8?Q?a=0d=0ab?="]
+    for index in range(40):
+        rig.put(f"{index:02d}", Metadata={"subject": odd[index % len(odd)]} if index % 4 == 0 else {})
+    stats, report = rig.copy_all()
+    assert (stats.copied, report.is_green) == (40, True)
+
+
+@pytest.mark.parametrize(
+    "error", [LookupError("unknown encoding: x-unknown"), RecursionError(), KeyError("x"), OSError(24)]
+)
+def test_an_unforeseen_error_is_the_objects_own(rig: EngineRig, monkeypatch, caplog, error: Exception) -> None:
+    for index in range(30):
+        rig.put(f"{index:02d}{'-odd' if index % 3 == 0 else ''}")
+    fail_for(monkeypatch, "transfer.mover.resource_of", "-odd", error)
+    stats, report = rig.copy_all()
+    assert (stats.copied, stats.failed) == (20, 10)
+    (reason,) = report.unfinished_reasons
+    assert (reason.reason, reason.count, report.missing) == ("UnexpectedError", 10, 0)
+    assert type(error).__name__ in reason.message
+    assert sum("unexpected" in line for line in caplog.messages) == 1, "the traceback is told once, not for each object"
+
+
+DEEP = b"[" * 100_000
+NUMBER = '{"version":1,"number":%s,"objects":[{"key":"0","size":7,"etag":"e","mtime":1}]}'
+BODIES = {
+    "deep": DEEP,
+    "deep inside": b'{"version":1,"number":0,"objects":' + DEEP,
+    "many digits": (NUMBER % ("9" * 5000)).encode(),
+    "fewer digits": (NUMBER % ("9" * 4000)).encode(),
+    "past the end": (NUMBER % 99).encode(),
+    "a float": (NUMBER % "0.0").encode(),
+    "no number": (NUMBER % "NaN").encode(),
+    "infinite": (NUMBER % "1e999").encode(),
+    "a size": b'{"version":1,"number":0,"objects":[{"key":"0","size":1%s,"etag":"e","mtime":1}]}' % (b"0" * 30),
+    "a key": b'{"version":1,"number":0,"objects":[{"key":"%s","size":1,"etag":"e","mtime":1}]}' % (b"k" * 100_000),
+    "no text": b"\xff\xfe",
+}
+
+
+def test_no_message_ends_a_worker_or_a_pass(rig: EngineRig) -> None:
+    for index in range(20):
+        rig.put(f"{index:02d}")
+    rig.open()
+    for body in BODIES.values():
+        rig.publisher.publish(TOPIC, body, **{RUN: rig.run_id, LISTING: "1"}).result(timeout=10)
+    summary = rig.list()
+    stats = rig.worker(summary).run()
+    report = rig.reconcile()
+    assert (stats.copied, report.matched) == (20, 20)
+    assert report.invalid_messages == len(BODIES)
+    assert Ledger(rig.state(), listing="1", worker="x").settled() == set(range(summary.messages))
+
+
+def test_a_message_is_not_read_at_any_size() -> None:
+    with pytest.raises(InvalidMessage, match="bytes"):
+        decode_request(b" " * (5 * 1024 * 1024), {})
+
+
+class Broken(Ledger):
+    def write(self, outcomes, settled) -> None:
+        raise TypeError(f"nobody foresaw this, nor {SECRET}\nERROR a line of its own")
+
+
+def test_a_worker_that_dies_of_the_unforeseen_is_on_record_with_its_words(rig: EngineRig) -> None:
+    for index in range(5):
+        rig.put(f"{index}")
+    rig.open()
+    worker = rig.worker(rig.list())
+    worker._ledger = worker._settlement._ledger = Broken(rig.state(), listing="1", worker="w0-1")
+    with pytest.raises(TypeError):
+        worker.run()
+    words = last_words(rig.state(), "1")
+    assert "TypeError: nobody foresaw this" in words
+    assert "AbC" not in words and "\n" not in words
+    another = BegunMessages(rig.state(), listing="1", slot="w1", attempt=1)
+    another.open()
+    assert another.suspects, "also for another worker, and before the dead one is tried again"
+
+
+def test_what_succeeded_is_on_record_when_a_worker_ends_on_an_error(rig: EngineRig) -> None:
+    """In messages that failed in part, and in those that were not finished."""
+    for index in range(300):
+        rig.put(f"{index:03d}")
+    rig.open()
+    worker = rig.worker(rig.list())
+    rig.edge.faults.replace(
+        [fault("GET", "status", after=200, status=403, body="<Error><Code>InvalidKey</Code></Error>")]
+    )
+    with pytest.raises(Exception, match="InvalidKey"):
+        worker.run()
+    rows = {line["key"] for line in read_shards(rig.state(), "ledger/") if line["outcome"] == "copied"}
+    assert rows <= set(rig.names())
+    assert len(rows) > 150
+    assert len(rig.names()) - len(rows) <= 4, "only what was on its way when the worker ended"
+
+
+def test_what_a_message_says_is_plain_whoever_wrote_it() -> None:
+    error = UnexpectedError(f"a{SECRET} b\r\n\x1b[31mERROR \u202e {'x' * 10_000} end", stage=Stage.DOWNLOAD)
+    assert error.message == str(error)
+    assert error.message.isprintable() and len(error.message) <= 2_000
+    assert "AbC" not in error.message and error.message.endswith(" end")
+    assert UnexpectedError(error.message, stage=Stage.DOWNLOAD).message == error.message
+
+
+# The control
+
+
+LOCKED = {
+    "status": 403,
+    "body": "<Error><Code>AccessDenied</Code><RequestId>1</RequestId></Error>",
+    "headers": {"x-amz-request-id": "1"},
+}
+
+
+def put_three_folders(rig: EngineRig, names: tuple[str, str, str]) -> None:
+    for name, count in zip(names, (100, 150, 100), strict=True):
+        for index in range(count):
+            rig.put(f"{name}/{index:03d}")
+
+
+def work_with(rig: EngineRig, workers: int) -> None:
+    """So many workers at a time; what one of them raises is raised here."""
+    rig.open()
+    summary = rig.list()
+    errors: list[BaseException] = []
+
+    def run(name: str) -> None:
+        try:
+            rig.worker(summary, name=name).run()
+        except Exception as error:  # noqa: BLE001 - raised again below
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(f"w{index}",)) for index in range(workers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=120)
+    if errors:
+        raise errors[0]
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.parametrize("names", [("a", "locked", "z"), ("m", "a-locked", "z")])
+def test_a_locked_folder_costs_that_folder(rig: EngineRig, workers: int, names: tuple[str, str, str]) -> None:
+    put_three_folders(rig, names)
+    rig.edge.faults.replace([fault("GET /[^/]*locked/", "status", **LOCKED)])
+    work_with(rig, workers)
+    report = rig.reconcile()
+    assert (report.matched, report.failed, report.missing) == (200, 150, 0)
+    (reason,) = report.unfinished_reasons
+    assert (reason.reason, reason.count) == ("SourceForbidden", 150)
+
+
+def test_a_right_that_is_lost_on_the_way_ends_the_worker_soon(rig: EngineRig) -> None:
+    for index in range(300):
+        rig.put(f"{index:03d}")
+    rig.edge.faults.replace([fault("GET", "status", after=100, **LOCKED)])
+    with pytest.raises(CredentialsRejected, match="s3:GetObject"):
+        work_with(rig, 1)
+    report = rig.reconcile()
+    assert (report.matched, report.failed) == (100, 0), (
+        "no failure is on record: nobody can do anything about one object"
+    )
+    assert "CredentialsRejected" in report.reasons[0].message

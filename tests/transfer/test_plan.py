@@ -15,7 +15,15 @@ from engine_rig import DESTINATION, SOURCE, EngineRig, engine_rig
 from transfer.errors import RunUnknown
 from transfer.listing import decide
 from transfer.messages import encode_request
-from transfer.model import DestinationObject, ObjectMeta, Overwrite, SkipReason, TransferConfig, TransferRequest
+from transfer.model import (
+    Copied,
+    DestinationObject,
+    ObjectMeta,
+    Overwrite,
+    SkipReason,
+    TransferConfig,
+    TransferRequest,
+)
 from transfer.naming import Naming
 from transfer.plan import BAND_ENDS_BYTES, PLAN, Plan, PlanTally, write_plan
 from transfer.plan_table import plan_table
@@ -101,9 +109,11 @@ def test_the_engine_sends_the_requests_that_a_plan_counts(rig: EngineRig, way: s
     else:
         rig.put("k", body)
     head = rig.client.head_object(Bucket=SOURCE, Key="k")
-    listed = item(size_bytes, head["ETag"].strip('"'), key="k")
+    modified = int(head["LastModified"].timestamp())
+    listed = item(size_bytes, head["ETag"].strip('"'), key="k", last_modified=modified)
 
-    rig.move(listed)
+    outcome = rig.move(listed)
+    assert isinstance(outcome, Copied), outcome
 
     sent = Counter(rig.gcs.requests())
     assert rig.stored("k") == body

@@ -112,6 +112,36 @@ class GcsProbe:
         url = f"{self._client.objects_url}?{urlencode({'maxResults': '1', 'fields': 'items(name)'})}"
         return complete(self._client.send("GET", url), self._stop).headers.get("date", "")
 
+    def kept_by(self) -> str:
+        """A retention policy or a hold by default: of the bucket, or where we may not look at it, as an object shows it."""
+        import json
+
+        from transfer.backends.driving import complete
+
+        bucket_url = self._client.objects_url.removesuffix("/o")
+        objects = urlencode({"maxResults": "1", "fields": "items(name,retentionExpirationTime,eventBasedHold)"})
+        may_not_look = (400, 403, 404, 405, 501)
+        for url in (
+            f"{bucket_url}?fields=retentionPolicy,defaultEventBasedHold",
+            f"{self._client.objects_url}?{objects}",
+        ):
+            answer = complete(self._client.send("GET", url, accept=(200, *may_not_look)), self._stop)
+            try:
+                found = json.loads(bytes(answer.body)) if answer.status == 200 else None
+            except ValueError:
+                found = None
+            if not isinstance(found, dict):
+                continue
+            shown = (found.get("items") or [found])[0]
+            if policy := shown.get("retentionPolicy"):
+                return f"a retention policy of {policy.get('retentionPeriod', '?')} s"
+            if until := shown.get("retentionExpirationTime"):
+                return f"a retention policy, which keeps {shown.get('name')!r} until {until}"
+            if shown.get("defaultEventBasedHold") or shown.get("eventBasedHold"):
+                return "a default event-based hold"
+            return ""
+        return ""
+
     def create(self, name: str) -> None:
         """Store an empty object."""
         from transfer.backends.driving import complete

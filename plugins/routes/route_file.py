@@ -11,9 +11,11 @@ import yaml
 
 from routes.route import Route, route_problems
 from routes.schema import schema_problems
-from routes.yaml_lines import Loader, doubled_fields, line_of
+from routes.yaml_lines import Loader, doubled_fields, line_of, what_is_too_much
 from routes.yaml_lines import field as field_name
 
+MAX_CHARACTERS = 1024**2
+"""Of a file: some thousand routes."""
 SETTING = "EDGEHAUL_ROUTES"
 """The environment variable that names another file than the default."""
 
@@ -41,7 +43,8 @@ def read_routes(default: Path) -> RoutesFile:
     asked = os.environ.get(SETTING)
     found = RoutesFile(path=Path(asked or default))
     try:
-        text = found.path.read_text(encoding="utf-8")
+        with found.path.open(encoding="utf-8") as file:
+            text = file.read(MAX_CHARACTERS + 1)
     except FileNotFoundError:
         if asked:
             found.complain(
@@ -51,7 +54,13 @@ def read_routes(default: Path) -> RoutesFile:
     except (OSError, UnicodeDecodeError) as error:
         found.complain(f"it cannot be read as a UTF-8 text: {error}")
         return found
+    if len(text) > MAX_CHARACTERS:
+        found.complain(f"it has more than {MAX_CHARACTERS:,} characters: this is no file of routes")
+        return found
     try:
+        if too_much := what_is_too_much(text):
+            found.complain(too_much[0], line=too_much[1])
+            return found
         loader = Loader(text)
         _Reader(loader, found).read(loader.get_single_node())
     except yaml.YAMLError as error:

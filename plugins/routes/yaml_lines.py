@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import yaml
+
+MAX_VALUES = 50_000
+"""Of a file, with what its aliases stand for: some thousand routes."""
+MAX_DEPTH = 50
 
 Path = tuple[str | int, ...]
 """From an entry to a field of it: names and, in lists, positions."""
@@ -17,6 +22,43 @@ class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mis
         first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
+
+
+def what_is_too_much(text: str) -> tuple[str, int] | None:
+    """Why a file is not even composed, and the line: aliases of aliases stand for billions of values in a few lines.
+
+    Raises YAMLError for what is no YAML.
+    """
+    sizes: dict[str, tuple[int, int]] = {}
+    """Of each anchor: values, and levels."""
+    around: list[list[Any]] = [["", 0, 0]]
+    for event in yaml.parse(text, Loader=Loader):
+        line = event.start_mark.line + 1
+        if isinstance(event, yaml.CollectionStartEvent):
+            around.append([event.anchor, 0, 0])
+            if len(around) > MAX_DEPTH:
+                return f"it is nested deeper than {MAX_DEPTH} levels: write plain values only", line
+            continue
+        anchor, values, levels = "", 1, 1
+        if isinstance(event, yaml.AliasEvent):
+            values, levels = sizes.get(event.anchor, (1, 1))
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, values, levels = around.pop()
+            values, levels = values + 1, levels + 1
+        elif isinstance(event, yaml.ScalarEvent):
+            anchor = event.anchor
+        else:
+            continue
+        if anchor:
+            sizes[anchor] = values, levels
+        around[-1][1] += values
+        around[-1][2] = max(around[-1][2], levels)
+        if around[-1][1] > MAX_VALUES or len(around) + levels > MAX_DEPTH:
+            return (
+                f"it stands for more than {MAX_VALUES:,} values or {MAX_DEPTH} levels: write it without aliases (*)",
+                line,
+            )
+    return None
 
 
 def line_of(node: yaml.Node, path: Path = ()) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -124,9 +125,14 @@ class ObjectMover:
         yield from self._retrier.call(read) if has_patience else read()
 
     def try_sink(self) -> Step[None]:
-        """Write a record and remove it. Raises what writing an object would."""
+        """Write an empty object among the records and remove it. Raises what writing an object would."""
         self._retrier.reset()
-        yield from self._records.try_out()
+        name = f"{self._naming.state_prefix}control/{secrets.token_hex(8)}"
+        stored = yield from self._retrier.call(lambda: self._sink.put(name, b"", {"contentType": "text/plain"}, 0))
+        try:
+            yield from self._sink.delete(name, stored.generation)
+        except (TransferError, GenerationMismatch) as error:  # a hold or a retention period keeps it: it was written
+            log.info("%r stays where it is: %s", name, error)
 
     def _move(self, item: ObjectMeta, begun: float) -> Step[TransferOutcome]:
         if item.size_bytes > MAX_OBJECT_BYTES:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 
 from transfer.errors import InvalidMessage, RunUnknown, Stage
-from transfer.model import NO_ETAG, ObjectMeta, SkipReason
+from transfer.model import UNTOLD, ObjectMeta, SkipReason
 from transfer.plan import PLAN
 from transfer.ports import StateStore
 from transfer.records import MANIFEST, UNFINISHED, read_manifest, readable
@@ -93,5 +93,5 @@ def _to_move(state: StateStore, listing: str, folder: str) -> Iterator[ObjectMet
     for item, skipped in read_manifest(state, listing, folder=folder):
         if skipped is None:
             # Records do not say that an archived object was restored; it would not have been to move otherwise.
-            unreadable = SkipReason.ABSENT if item.etag == NO_ETAG else None
+            unreadable = SkipReason(item.etag) if item.etag in UNTOLD else None
             yield replace(item, is_restored=True, unreadable=unreadable)

@@ -105,7 +105,7 @@ def open_runs(state: StateStore) -> set[str]:
 
 
 def _now_s(entries: Iterable[RunEntry]) -> float:
-    """By Cloud Storage's clock, when the newest of them was written: whoever asks has just written one."""
+    """When the newest of them was written, by Cloud Storage's clock: never ahead of what it is now."""
     return max((entry.written_at_s for entry in entries), default=0.0)
 
 

@@ -165,15 +165,6 @@ class UploadRecords:
         except (RetryableError, ObjectError) as error:
             log.info("the record of the upload of %r stays for now: %s", name, error)
 
-    def try_out(self) -> Step[None]:
-        """Write a record of nothing and remove it, to see whether any object can be written. Raises what writing raises."""
-        name = f"{self._prefix}control"
-        yield from self._retrier.call(lambda: self._sink.put(name, b"", {"contentType": "text/plain"}, None))
-        try:
-            yield from self._sink.delete(name)
-        except (RetryableError, ObjectError) as error:  # a hold or a retention period keeps it: it was written
-            log.info("a record stays for now: %s", error)
-
     def _record(self, name: str) -> str:
         return self._prefix + _record_of(name)
 

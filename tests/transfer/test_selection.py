@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 import subprocess
+import time
 from datetime import UTC, datetime
 from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from pathspec import GitIgnoreSpec
 
 from hooks.selection import name_filter_of, selection_of
 from transfer.backends.globs import name_filter
+from transfer.backends.linear_globs import linear
 from transfer.listing import ARCHIVE_CLASSES, decide
 from transfer.model import NOT_SELECTED, DestinationObject, ObjectMeta, Overwrite, SkipReason
 from transfer.selection import MOMENT, SIZE, InvalidSelection, Selection, read_selection
@@ -76,6 +79,45 @@ def test_globs_are_those_of_git(patterns, repository) -> None:
     excluded, included = name_filter([], patterns), name_filter(patterns, [])
     assert {name for name in NAMES if not excluded(name)} == ignored
     assert {name for name in NAMES if included(name)} == ignored
+
+
+pieces = st.sampled_from(["a", "b", "*", "?", "/", "**/", "/**", "[ab]", "[!a]", "\\*", ".", "ü", " "])
+patterns = st.lists(pieces, min_size=1, max_size=8).map("".join).filter(lambda text: "***" not in text)
+names = st.text(st.sampled_from("aab/c.ü* "), min_size=1, max_size=10)
+
+
+@given(patterns, st.lists(names, min_size=10, max_size=30))
+@settings(max_examples=150)
+def test_globs_are_those_of_pathspec_and_take_the_name_or_the_folder_as_it_does(pattern: str, found: list[str]) -> None:
+    """But for a class, which takes a slash there and does not here, nor in git."""
+    try:
+        (theirs,) = GitIgnoreSpec.from_lines([pattern]).patterns
+        ours = re.compile(linear(theirs.regex.pattern))
+    except (ValueError, AttributeError):
+        return  # no pattern, or one that is refused in so many words
+    for name in (name for name in found if "[" not in pattern or "/" not in name):
+        expected, match = theirs.regex.search(name), ours.match(name)
+        assert bool(expected) == bool(match), name
+        assert not expected or expected.groupdict().get("ps_d") == match.groupdict().get("ps_d"), name
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["*a*a*a*a*a*a*b", "**/a*/**/a*/**/a*/**/a*/b", "**/*a*/**/*a*/**/*a*/c", "?*?*?*?*?*?*b", "a**a**a**a**b/"],
+)
+@pytest.mark.parametrize("name", ["a" * 1024, "a/" * 512, "aa/" * 341, "a" * 500 + "/" + "a" * 500])
+def test_no_glob_hangs(pattern: str, name: str) -> None:
+    began = time.monotonic()
+    for patterns in ([pattern], [pattern, "!never"]):
+        assert not name_filter(patterns, [])(name * 20)
+    assert time.monotonic() - began < 1
+
+
+def test_a_folder_without_a_name_is_known_but_not_next_to_all_others() -> None:
+    assert name_filter(["a//*"], [])("a//b")
+    assert not name_filter(["a//*"], [])("a/b")
+    with pytest.raises(InvalidSelection, match=r"exclude has 'a/\*\*//b\*', which cannot be matched: it has a folder"):
+        name_filter([], ["a/**//b*"])
 
 
 @pytest.mark.parametrize(

@@ -70,11 +70,14 @@ class CurlClient:
         body: bytes = b"",
         max_body_bytes: int = MAX_ERROR_BODY_BYTES,
         stall_s: float | None = None,
+        is_sent_once: bool = False,
     ) -> Step[Answer]:
         """Send a request and read the whole answer, whatever its status.
 
         An answer longer than `max_body_bytes` (and than an error document) is broken off and not complete. `stall_s` is
-        how long nothing may move, if not as long as usual. Raises the `unavailable` error or EndpointRejected.
+        how long nothing may move, if not as long as usual. `is_sent_once` is for what must not be done twice unknown to
+        us: libcurl sends a request again, unasked, when a kept connection ends without an answer. Raises the `unavailable`
+        error or EndpointRejected.
         """
         if (wait_s := self._book()) > 0:
             yield Pause(wait_s)
@@ -91,6 +94,9 @@ class CurlClient:
             curl.setopt(pycurl.CUSTOMREQUEST, method)
         if stall_s is not None:
             curl.setopt(pycurl.LOW_SPEED_TIME, int(stall_s))
+            self._form = None
+        if is_sent_once:
+            curl.setopt(pycurl.FRESH_CONNECT, 1)
             self._form = None
         answer: Answer = yield transfer
         return answer

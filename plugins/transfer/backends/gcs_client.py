@@ -74,11 +74,18 @@ class GcsClient:
         max_body_bytes: int = MAX_ANSWER_BYTES,
         accept: Sequence[int] = (200,),
         stall_s: float | None = None,
+        is_sent_once: bool = False,
     ) -> Step[Answer]:
         """The answer, if its status is among those accepted. Raises GenerationMismatch, or a TransferError."""
         url, token, added = self._addressed(url)
         answer = yield from self._curl.request(
-            method, url, headers=[*added, *headers], body=body, max_body_bytes=max_body_bytes, stall_s=stall_s
+            method,
+            url,
+            headers=[*added, *headers],
+            body=body,
+            max_body_bytes=max_body_bytes,
+            stall_s=stall_s,
+            is_sent_once=is_sent_once,
         )
         return self._accepted(answer, accept, token, url)
 

@@ -1,4 +1,4 @@
-"""Include and exclude globs in gitignore's syntax (https://git-scm.com/docs/gitignore), by pathspec."""
+"""Include and exclude globs in gitignore's syntax (https://git-scm.com/docs/gitignore), read by pathspec."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 
 from pathspec import GitIgnoreSpec
 from pathspec.patterns.gitignore import GitIgnorePatternError
+from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
+from transfer.backends.linear_globs import linear
 from transfer.selection import InvalidSelection
 
 
@@ -45,11 +47,22 @@ def _check(field: str, line: str) -> None:
         raise InvalidSelection(field, f"{field} has {line!r}, which matches nothing: correct it, or take it out")
 
 
+def _linear(field: str, line: str, expression: str) -> str:
+    try:
+        return linear(expression)
+    except ValueError as error:
+        raise InvalidSelection(field, f"{field} has {line!r}, which cannot be matched: {error}; correct it") from error
+
+
 def _matcher(field: str, lines: Sequence[str]) -> Callable[[str], bool] | None:
     for line in lines:
         _check(field, line)
-    spec = GitIgnoreSpec.from_lines(lines)
-    patterns = [(pattern.regex.pattern, pattern.include) for pattern in spec.patterns if pattern.regex is not None]
+    patterns = [
+        (_linear(field, line, pattern.regex.pattern), pattern.include)
+        for line in lines
+        for pattern in GitIgnoreSpec.from_lines([line]).patterns
+        if pattern.regex is not None
+    ]
     if not patterns:
         return None  # blank lines and comments only
     if field == "include" and not any(chooses for _, chooses in patterns):
@@ -57,7 +70,10 @@ def _matcher(field: str, lines: Sequence[str]) -> Callable[[str], bool] | None:
             field, "include has nothing but patterns with !, which take back what others chose: add what they choose"
         )
     if not all(chooses for _, chooses in patterns):
-        return spec.match_file  # the last match decides
+        # The last match decides.
+        return GitIgnoreSpec(
+            [GitIgnoreSpecPattern(re.compile(pattern), chooses) for pattern, chooses in patterns]
+        ).match_file
     # Without a "!" any match decides: one expression for all takes a tenth of the time.
     joined = re.compile("|".join(pattern.replace("(?P<ps_d>", "(?:") for pattern, _ in patterns))
     return lambda path: joined.match(path) is not None

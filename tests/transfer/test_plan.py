@@ -69,10 +69,10 @@ def item(size_bytes: int = 1, etag: str = MD5, **fields: object) -> ObjectMeta:
         (64 * MIB - 1, PARTS_ETAG, (1, 2, 0)),
         (64 * MIB, MD5, (1, 2, 2)),
         (64 * GIB, MD5, (2, 2, 2)),  # no more than 32 GiB in one GET
-        (64 * MIB, "f" * 32 + "-8", (2, 8 + 4, 4)),  # the source's parts of 8 MiB, four to a GET
-        (400 * MIB, "f" * 32 + "-4", (4, 4 + 4, 4)),  # of 100 MiB: one to a GET
-        (100 * MIB, "kms", (4, 4 + 4, 4)),  # no part size can be told: 32 MiB
-        (5 * TIB, "kms", (9_987, 9_987 + 4, 4)),  # 10,000 parts at most: of 525 MiB
+        (64 * MIB, "f" * 32 + "-8", (2, 8 + 5, 4)),  # the source's parts of 8 MiB, four to a GET
+        (400 * MIB, "f" * 32 + "-4", (4, 4 + 5, 4)),  # of 100 MiB: one to a GET
+        (100 * MIB, "kms", (4, 4 + 5, 4)),  # no part size can be told: 32 MiB
+        (5 * TIB, "kms", (9_987, 9_987 + 5, 4)),  # 10,000 parts at most: of 525 MiB
     ],
 )
 def test_the_requests_of_an_object(size_bytes: int, etag: str, expected: tuple[int, int, int]) -> None:
@@ -172,6 +172,8 @@ def test_every_listed_object_is_in_exactly_one_row(
         plan.archived,
         plan.not_selected,
         plan.absent,
+        plan.forbidden,
+        plan.encrypted,
         plan.prefix_itself,
         plan.illegal_names,
         plan.too_large,

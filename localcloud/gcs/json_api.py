@@ -12,7 +12,7 @@ from localcloud.gcs.linking import compose, copy
 from localcloud.gcs.listing import ListQuery, list_page
 from localcloud.gcs.media import send_object
 from localcloud.gcs.names import parse_count, parse_query, unescape
-from localcloud.gcs.policies import check_payer
+from localcloud.gcs.policies import check_payer, retention_s
 from localcloud.gcs.resources import (
     bucket_resource,
     etag,
@@ -20,6 +20,7 @@ from localcloud.gcs.resources import (
     parse_fields,
     parse_resource,
     select_fields,
+    timestamp,
     wants,
     writable,
 )
@@ -182,7 +183,10 @@ class JsonApi:
         return document
 
     def _resource(self, record: ObjectRecord, *, with_md5: bool = True) -> dict[str, object]:
-        return object_resource(self._store.with_md5(record) if with_md5 else record, self._base_url)
+        resource = object_resource(self._store.with_md5(record) if with_md5 else record, self._base_url)
+        if kept_s := retention_s(self._store.bucket(record.bucket)[2]):
+            resource["retentionExpirationTime"] = timestamp(record.created_us + kept_s * 1_000_000)
+        return resource
 
     def _get(self, call: Call) -> dict[str, object]:
         query = call.query

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import logging
 
-from transfer.comparison import holds
 from transfer.errors import TransferError
 from transfer.labels import bound_crc32c, proof_text
-from transfer.model import DestinationObject, ObjectMeta, Proof
+from transfer.model import DestinationObject, Proof
 from transfer.ports import GenerationMismatch, ObjectSink
 from transfer.retry import Retrier
 from transfer.steps import Step
@@ -19,15 +18,12 @@ from transfer.steps import Step
 log = logging.getLogger(__name__)
 
 
-def bind(
-    stored: DestinationObject, item: ObjectMeta, proof: Proof, *, sink: ObjectSink, retrier: Retrier
-) -> Step[DestinationObject]:
-    """An object just copied, with a label that is bound to its bytes; as it is, where that was refused for good.
+def bind(stored: DestinationObject, proof: Proof, *, sink: ObjectSink, retrier: Retrier) -> Step[DestinationObject]:
+    """An object just copied that does not show what it holds, with a label that is bound to its bytes.
 
-    It is right all the same: the ledger says so for this run, and a later one, which sees the object alone, copies it again.
+    As it is, where that was refused for good. It is right all the same: the ledger says so for this run, and a later run,
+    which sees the object alone, copies it again.
     """
-    if holds(stored, item):
-        return stored
     try:
         return (yield from retrier.call(lambda: sink.set_proof(stored, proof_text(stored.crc32c, proof))))
     except GenerationMismatch:  # written over meanwhile: the reconciliation looks at what is there then

@@ -109,5 +109,5 @@ def _is_from_another_time(stored: DestinationObject, item: ObjectMeta) -> bool:
         return False
     try:
         return int(float(stored.source_mtime)) != item.last_modified
-    except (ValueError, OverflowError):  # another tool's own notation
+    except (ValueError, TypeError, OverflowError):  # another tool's own notation
         return False

@@ -8,7 +8,6 @@ CRC32C of what it stores (docs/decisions/0060-a-label-is-bound-to-its-bytes.md).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 
 from transfer.model import Proof
 
@@ -24,23 +23,16 @@ _PROOF = re.compile(r"crc32c=([A-Za-z0-9+/]{6}==)(?:; proof=([a-z0-9-]+))?")
 
 def proof_text(crc32c: str, proof: Proof) -> str:
     """The entry that binds a label to its bytes; `crc32c` in base64."""
-    return f"crc32c={crc32c}; proof={proof}"
+    return f"crc32c={crc32c}; proof={proof.value}"
 
 
 def bound_crc32c(text: str) -> str:
     """The CRC32C (base64) that an entry names; empty for one of another form."""
-    found = _PROOF.fullmatch(text)
+    found = _PROOF.fullmatch(str(text))  # a server of another make may keep no texts
     return found[1] if found else ""
 
 
 def named_proof(text: str) -> Proof | None:
     """What an entry says proved the bytes; None where it says nothing that is known here."""
-    found = _PROOF.fullmatch(text)
+    found = _PROOF.fullmatch(str(text))
     return _PROOFS.get(found[2]) if found else None
-
-
-def with_proof(resource: Mapping[str, object], crc32c: str, proof: Proof) -> dict[str, object]:
-    """An object resource whose label is bound to its bytes."""
-    metadata = resource.get("metadata")
-    kept = metadata if isinstance(metadata, Mapping) else {}
-    return {**resource, "metadata": {**kept, PROOF_KEY: proof_text(crc32c, proof)}}

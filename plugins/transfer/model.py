@@ -9,9 +9,6 @@ from enum import StrEnum
 from transfer.errors import Stage
 from transfer.quick_init import quick_init
 
-NO_ETAG = "absent"
-"""Of an object that a manifest names and the source does not have; no ETag of S3's has this form."""
-
 
 @quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +26,8 @@ class ObjectMeta:
     is_restored: bool = False
     """An archived object with a restored copy that can be read now."""
     unreadable: SkipReason | None = None
-    """ARCHIVED in a tier of Intelligent-Tiering, which an inventory and a HEAD tell and a listing does not, or ABSENT."""
+    """ARCHIVED in a tier of Intelligent-Tiering, which an inventory and a HEAD tell and a listing does not, or one of UNTOLD,
+    which then also stands in place of the ETag: no ETag of S3's has this form."""
     version_id: str = ""
     """The version to read; empty for the current one."""
 
@@ -139,6 +137,10 @@ class SkipReason(StrEnum):
     OTHER_CLASS = "not-selected-class"
     ABSENT = "absent"
     """A manifest names it, and the source does not have it. It is not published, and ends as failed."""
+    FORBIDDEN = "forbidden"
+    """The same of one that S3 refuses to tell of."""
+    ENCRYPTED = "encrypted"
+    """The same of one that S3 tells of only to who has its key (SSE-C)."""
     IDENTICAL = "identical"
     """A worker found it finished already: a second delivery of a message."""
 
@@ -147,6 +149,10 @@ NOT_SELECTED = frozenset({SkipReason.OTHER_NAME, SkipReason.OTHER_SIZE, SkipReas
 """What the run's selection leaves out (`transfer/selection.py`)."""
 NEVER_TO_MOVE = frozenset({SkipReason.ARCHIVED, SkipReason.PREFIX_ITSELF, *NOT_SELECTED})
 """Skipped by the listing, whatever the destination holds."""
+
+
+UNTOLD = frozenset({SkipReason.ABSENT, SkipReason.FORBIDDEN, SkipReason.ENCRYPTED})
+"""Named by a manifest, and nothing more is known of it than its name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,7 +231,7 @@ class Timeouts:
 
     connect_s: float = 10.0
     stall_s: float = 60.0
-    """A transfer that moves less than a byte a second for this long is broken off."""
+    """A transfer that moves less than 1 KiB a second for this long is broken off."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -147,8 +147,11 @@ class ObjectMover:
         except GenerationMismatch:
             return (yield from self._already_there(item, name, begun))
         self._pacer.succeeded()
-        stored = yield from bind(moved.stored, item, moved.proof, sink=self._sink, retrier=self._retrier)
-        return self._copied(item, stored, moved.proof, begun, edge_request_id=moved.edge_request_id)
+        stored, is_bound = moved.stored, holds(moved.stored, item)
+        if not is_bound:
+            stored = yield from bind(stored, moved.proof, sink=self._sink, retrier=self._retrier)
+            is_bound = holds(stored, item)
+        return self._copied(item, stored, moved.proof, begun, is_bound=is_bound, edge_request_id=moved.edge_request_id)
 
     def _move_by_size(self, item: ObjectMeta, name: str) -> Step[Moved]:
         if item.size_bytes <= self._config.whole_bytes:
@@ -205,11 +208,11 @@ class ObjectMover:
             log.info("%r is there without a proof of its bytes: the source is read once more to compare", name)
             again = yield from self._retrier.call(lambda: self._source.checksum(item, 0, item.size_bytes))
             if again == stored.crc32c:
-                stored = yield from bind(stored, item, Proof.CRC32C, sink=self._sink, retrier=self._retrier)
-                return self._copied(item, stored, Proof.CRC32C, begun)
+                stored = yield from bind(stored, Proof.CRC32C, sink=self._sink, retrier=self._retrier)
+                return self._copied(item, stored, Proof.CRC32C, begun, is_bound=holds(stored, item))
         if stored is not None and (evidence := evidence_of(stored, item)):
             if tries > 1 and item.size_bytes < self._config.parallel_bytes:
-                return self._copied(item, stored, PROOF_OF[evidence], begun)
+                return self._copied(item, stored, PROOF_OF[evidence], begun, is_bound=True)
             return Skipped(key=item.key, size_bytes=item.size_bytes, reason=SkipReason.IDENTICAL)
         raise DestinationConflict(
             f"{name!r} changed at the destination after it was listed (generation {item.replaces_generation} then,"
@@ -219,7 +222,14 @@ class ObjectMover:
         )
 
     def _copied(
-        self, item: ObjectMeta, stored: DestinationObject, proof: Proof, begun: float, *, edge_request_id: str = ""
+        self,
+        item: ObjectMeta,
+        stored: DestinationObject,
+        proof: Proof,
+        begun: float,
+        *,
+        is_bound: bool,
+        edge_request_id: str = "",
     ) -> Copied:
         return Copied(
             key=item.key,
@@ -230,7 +240,7 @@ class ObjectMover:
             attempts=self._retrier.attempts,
             seconds=self._clock() - begun,
             edge_request_id=edge_request_id,
-            is_bound=holds(stored, item),
+            is_bound=is_bound,
         )
 
 

@@ -16,6 +16,7 @@ from transfer.containment import EVERYBODYS, of_one_object
 from transfer.errors import (
     CorruptTransfer,
     DestinationConflict,
+    ObjectError,
     RetriesExhausted,
     SinkUnavailable,
     Stage,
@@ -27,7 +28,7 @@ from transfer.metadata import resource_of
 from transfer.model import DestinationObject, ObjectMeta, Proof, StoredPart
 from transfer.pacing import Pacer
 from transfer.parts import PartsBoard, PartsInHand, layout_of, ranges_to_do
-from transfer.ports import ByteStream, GenerationMismatch, ObjectSink, ObjectSource, UploadGone
+from transfer.ports import ByteStream, GenerationMismatch, ObjectSink, ObjectSource, PartsUpload, UploadGone
 from transfer.progress import Progress
 from transfer.proof import is_encrypted, is_named, multipart_etag, require_identity, source_crc32c
 from transfer.retry import Retrier
@@ -170,8 +171,20 @@ class PartsLane:
 
     def _new_upload(self, item: ObjectMeta, name: str, headers: Mapping[str, str]) -> Step[str | None]:
         resource = resource_of(item, headers)
-        yield from self._records.about_to_begin(self._sink.bucket, name)
-        upload = yield from self._retrier.call(lambda: self._sink.begin_parts(name, resource))
+
+        def begin() -> Step[PartsUpload | None]:
+            # A try whose answer is lost has begun an upload that nobody knows the id of: its note stays behind, by which
+            # whoever closes the run finds it, and only the last try's goes when the object has arrived.
+            yield from self._records.about_to_begin(self._sink.bucket, name)
+            return (yield from self._sink.begin_parts(name, resource))
+
+        try:
+            upload = yield from self._retrier.call(begin)
+        except RetriesExhausted:  # it may have been begun all the same, with its answer lost: the note stays
+            raise
+        except ObjectError:
+            yield from self._records.forget(name)
+            raise
         if upload is not None:
             return upload.token
         yield from self._records.forget(name)

@@ -13,7 +13,14 @@ from email.utils import parsedate_to_datetime
 from enum import StrEnum
 
 from transfer.edge_answers import EdgeAnswer, edge_problem, object_problem
-from transfer.errors import RetryableError, TokenRefused, TransferError
+from transfer.errors import (
+    CredentialsRejected,
+    DestinationForbidden,
+    DestinationHeld,
+    RetryableError,
+    TokenRefused,
+    TransferError,
+)
 from transfer.listing import ARCHIVE_CLASSES
 from transfer.model import ObjectMeta
 from transfer.odd_keys import odd_keys_problem
@@ -31,6 +38,7 @@ PASSING = (429, 500, 502, 503, 504)
 PUBLISH, ATTACH = "pubsub.topics.publish", "pubsub.topics.attachSubscription"
 
 
+ANOTHER_BUCKET = "name a bucket without one as state_bucket"
 ONE_STREAM = "large objects go in one stream each"
 
 
@@ -221,10 +229,15 @@ class Preflight:
             yield _refused(f"list {place}", error, "storage.objects.list", bucket)
             if error.http_status != 403:  # no such bucket, no credentials: what follows would only say it again
                 return
+        if (kept := self._kept(bucket)) is not None:
+            yield kept
+            if kept.mark is Mark.FAILED:
+                return
         tried = f"create {place}/{name}"
         try:
-            bucket.create(name)
-            yield _passed(tried)
+            if kept is None:
+                bucket.create(name)
+                yield _passed(tried)
         except TransferError as error:
             yield _refused(tried, error, "storage.objects.create", bucket)
             return
@@ -243,10 +256,32 @@ class Preflight:
             yield refused
         tried = f"delete {place}/{name}"
         try:
-            bucket.delete(name)
-            yield _passed(tried)
+            if kept is None:
+                bucket.delete(name)
+                yield _passed(tried)
+        except DestinationHeld as error:
+            said = f"{error.message}: {ANOTHER_BUCKET}; {name} stays there until then"
+            yield Finding(mark=Mark.FAILED, tried=tried, said=said)
         except TransferError as error:
             yield _refused(tried, error, "storage.objects.delete", bucket)
+
+    def _kept(self, bucket: BucketProbe) -> Finding | None:
+        """What keeps objects from being replaced and deleted: fatal for a run's records, and for objects a thing to know.
+
+        Asked before anything is created, since that would stay. None where nothing keeps them.
+        """
+        try:
+            kept_by = bucket.kept_by()
+        except TransferError as error:
+            return _failed(f"look at gs://{bucket.bucket}", error)
+        if not kept_by:
+            return None
+        tried = f"replace and delete in gs://{bucket.bucket}"
+        if bucket is self._buckets[-1]:  # where the records are
+            said = f"{kept_by} keeps a run's own records from being replaced and deleted: {ANOTHER_BUCKET}"
+            return Finding(mark=Mark.FAILED, tried=tried, said=said)
+        said = f"{kept_by}: what is there already can be neither replaced nor deleted; creating was not tried, it would stay"
+        return Finding(mark=Mark.WARNED, tried=tried, said=said)
 
     def _publish(self, topic: TopicProbe) -> Finding:
         """Asked, not tried: a message that was published would be there."""
@@ -324,7 +359,7 @@ def _doubted(tried: str, said: str, answers: Iterable[SourceKey]) -> Finding:
 
 
 def _refused(tried: str, error: TransferError, permission: str, bucket: BucketProbe) -> Finding:
-    if error.http_status != 403 or isinstance(error, RetryableError):
+    if error.http_status != 403 or not isinstance(error, DestinationForbidden | CredentialsRejected):
         return _failed(tried, error)
     said = (
         f"Cloud Storage answered 403: grant {permission} on gs://{bucket.bucket} (roles/storage.objectUser) to the"

@@ -64,6 +64,9 @@ class BucketProbe(Protocol):
     def list(self) -> str:
         """List one object; the server's `Date`."""
 
+    def kept_by(self) -> str:
+        """What keeps its objects from being replaced or deleted, in words; empty where nothing shows that anything does."""
+
     def create(self, name: str) -> None:
         """Store an empty object."""
 

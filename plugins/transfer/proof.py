@@ -60,7 +60,7 @@ def require_identity(proof: Proof, headers: Mapping[str, str]) -> None:
 
     A CRC32C of S3's in the same answer shows that they arrived as they were sent, and not that they were to be.
     """
-    if proof is Proof.CRC32C and not is_named(headers):
+    if proof in (Proof.CRC32C, Proof.S3_CRC32C) and not is_named(headers):
         raise SourceUnproven(
             "the edge sends no ETag, and the bytes give no proof that they are what was listed; let ETag through the"
             " distribution's response headers policy",
@@ -102,8 +102,7 @@ class SourceDigest:
         self.is_doubtful = False
         """After `prove`: part sizes were guessed and none of them gives the ETag, by a wrong guess or by a wrong byte."""
         self._etag = item.etag
-        # Whoever stores the bytes compares it with theirs.
-        self._other_proof = Proof.S3_CRC32C if source_crc32c(headers) else Proof.CRC32C
+        self._headers = headers
         self._whole: _WholeEtag | None = None
         self._parts: list[_PartsEtag] = []
         if is_encrypted(headers):
@@ -138,7 +137,8 @@ class SourceDigest:
         if any(guess.etag() == self._etag for guess in self._parts):
             return Proof.ETAG_MULTIPART
         self.is_doubtful = bool(self._parts)
-        return self._other_proof
+        # Whoever stores the bytes compares S3's checksum with theirs.
+        return Proof.S3_CRC32C if source_crc32c(self._headers) else Proof.CRC32C
 
 
 class _WholeEtag:

@@ -12,10 +12,18 @@ from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
 
 from transfer.comparison import EVIDENCE_OF, difference, evidence_of
-from transfer.errors import SourceNotFound, Stage
+from transfer.errors import ObjectError, SourceEncrypted, SourceForbidden, SourceNotFound, Stage
 from transfer.failures import key_bytes
 from transfer.march import march
-from transfer.model import NEVER_TO_MOVE, DestinationObject, Evidence, ObjectMeta, SkipReason, TransferFailure
+from transfer.model import (
+    NEVER_TO_MOVE,
+    UNTOLD,
+    DestinationObject,
+    Evidence,
+    ObjectMeta,
+    SkipReason,
+    TransferFailure,
+)
 from transfer.naming import Naming
 from transfer.ports import StateStore
 from transfer.records import UNFINISHED, Manifest, UnboundCopy
@@ -68,8 +76,8 @@ def judge_all(
     for entry, stored in pairs:
         item, skipped = entry or (None, None)
         failure, copy = (failed.of(item.key), copies.of(item.key)) if item is not None else (None, None)
-        if item is not None and skipped is SkipReason.ABSENT:
-            failure = _absent(item)
+        if item is not None and skipped is not None and skipped in UNTOLD:
+            failure = _untold(item, skipped)
         # Only of what is at the destination alone: of all else, the listing has told.
         is_chosen = (
             item is not None or stored is None or has_name is None or has_name(naming.below_destination(stored.name))
@@ -102,16 +110,28 @@ def _evidence(
     return None, True
 
 
-def _absent(item: ObjectMeta) -> TransferFailure:
-    """Nobody tried to move it: the listing's HEAD has told."""
+_UNTOLD: dict[SkipReason, tuple[type[ObjectError], int, str]] = {
+    SkipReason.ABSENT: (SourceNotFound, 404, "the source does not have it"),
+    SkipReason.FORBIDDEN: (SourceForbidden, 403, "S3 refuses to tell of it, though it tells of others"),
+    SkipReason.ENCRYPTED: (
+        SourceEncrypted,
+        400,
+        "S3 does not tell of it without more: it is encrypted with a customer's own key (SSE-C), or its version id is none",
+    ),
+}
+
+
+def _untold(item: ObjectMeta, why: SkipReason) -> TransferFailure:
+    """Nobody tried to copy it: the listing's HEAD has told."""
+    error, status, said = _UNTOLD[why]
     version = f" (version {item.version_id})" if item.version_id else ""
     return TransferFailure(
         key=item.key,
         stage=Stage.LIST,
-        error_code=SourceNotFound.__name__,
-        http_status=404,
+        error_code=error.__name__,
+        http_status=status,
         attempts=1,
-        message=f"the manifest names it, and the source does not have it{version}",
+        message=f"the manifest names it{version}, and {said}",
     )
 
 
@@ -198,7 +218,7 @@ def reconcile(
             reasons.add(key.verdict, reason, key.item.key, said)
             rows.add(key.item.key, key.verdict, key.failure)
             unfinished.add(key.item)
-        if key.skipped is not SkipReason.ABSENT and is_republished(key.verdict, key.failure, which):
+        if key.skipped not in UNTOLD and is_republished(key.verdict, key.failure, which):
             generation = generation_to_replace(key.item, key.stored, may_overwrite=may_overwrite)
             was_poison = key.failure is not None and key.failure.error_code == "PoisonMessage"
             republisher.add(replace(key.item, replaces_generation=generation), is_alone=was_poison)

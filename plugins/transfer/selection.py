@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from transfer.model import ObjectMeta, SkipReason
+from transfer.model import UNTOLD, ObjectMeta, SkipReason
 
 SIZE = r"^\d+(\.\d+)? ?([KMGT]i?B|B)?$"
 MOMENT = r"^(\d{1,5}[dh]|\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+\-]\d{2}:\d{2})?)?)$"
@@ -57,7 +57,7 @@ class Selection:
         """Why an object is not selected, or None when it is. `name` is its key below the source prefix."""
         if self.has_name is not None and not self.has_name(name):
             return SkipReason.OTHER_NAME
-        if item.unreadable is SkipReason.ABSENT:
+        if item.unreadable in UNTOLD:
             return None  # all that is known of it is its name: it was asked for, and ends as not found
         if self.min_bytes is not None and item.size_bytes < self.min_bytes:
             return SkipReason.OTHER_SIZE

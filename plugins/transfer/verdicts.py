@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from transfer.advice import has_second_try
 from transfer.comparison import is_as_listed
-from transfer.model import NEVER_TO_MOVE, DestinationObject, ObjectMeta, SkipReason, TransferFailure
+from transfer.model import NEVER_TO_MOVE, UNTOLD, DestinationObject, ObjectMeta, SkipReason, TransferFailure
 
 
 class Verdict(StrEnum):
@@ -42,7 +42,8 @@ def judge(
     no      –                          something, not chosen  –         PROTECTED
     yes     archived, prefix-itself,   –                      –         SKIPPED
             not-selected-…
-    yes     absent                     –                      –         FAILED, as SourceNotFound
+    yes     absent, forbidden,         –                      –         FAILED, as SourceNotFound, …
+            encrypted
     yes     exists                     something              –         SKIPPED
     yes     unchanged                  holds it               –         SKIPPED
     yes     no                         holds it, and is not   –         MATCHED
@@ -58,7 +59,7 @@ def judge(
         return Verdict.EXTRA if is_chosen else Verdict.PROTECTED
     if skipped in NEVER_TO_MOVE:
         return Verdict.SKIPPED
-    if skipped is SkipReason.ABSENT:
+    if skipped in UNTOLD:
         return Verdict.FAILED
     if stored is not None:
         if skipped is SkipReason.EXISTS or (skipped is not None and is_held):

@@ -233,6 +233,13 @@ def test_what_stands_in_place_of_a_listing_is_tried_too(rig: Rig) -> None:
         finding = only(rig.check(source_list=uri), Mark.FAILED)
         assert (finding.tried, said in finding.said) == (f"read {uri}", True), finding.said
 
+    for name, body in (("wrong.csv", "name,size\na/b c,7\n"), ("wrong.jsonl", '{"name": "a/b c"}\n')):
+        rig.storage.bucket(RECORDS).blob(name).upload_from_string(body)
+        finding = only(rig.check(source_list=f"gs://{RECORDS}/{name}"), Mark.FAILED)
+        assert name in finding.said
+        assert "key" in finding.said
+        rig.storage.bucket(RECORDS).blob(name).delete()
+
     refuse(rig.s3, "HEAD", 403)
     finding = only(rig.check(source_list=f"gs://{RECORDS}/keys.csv"), Mark.FAILED)
     assert "allow s3:GetObject on arn:aws:s3:::preflight-source/* to its user or role, for HeadObject" in finding.said
@@ -253,6 +260,51 @@ def test_another_bucket_for_the_records_is_tried_too(rig: Rig) -> None:
     findings = rig.check()
     assert marks(findings) == "✓" * 15
     assert sum(RECORDS in str(finding) for finding in findings) == 4
+
+
+def keep(rig: Rig, bucket: str, changes: dict) -> None:
+    rig.storage._connection.api_request(method="PATCH", path=f"/b/{bucket}", data=changes)
+
+
+@pytest.mark.parametrize("is_shown", [True, False])
+@pytest.mark.parametrize(
+    "policy",
+    [{"retentionPolicy": {"retentionPeriod": "3600"}}, {"defaultEventBasedHold": True}],
+    ids=["policy", "hold"],
+)
+def test_a_bucket_that_keeps_what_it_has_can_have_no_records(rig: Rig, policy: dict, is_shown: bool) -> None:
+    """Where the account may not look at the bucket, an object of it shows the same."""
+    rig.buckets = (DESTINATION, RECORDS)
+    if not is_shown:
+        refuse(rig.gcs, r"GET /storage/v1/b/[^/]*\?fields", 403)
+    keep(rig, RECORDS, policy)
+    blob = rig.storage.bucket(RECORDS).blob("there")
+    blob.upload_from_string(b"x")
+    try:
+        finding = only(rig.check(), Mark.FAILED)
+        assert finding.tried == f"replace and delete in gs://{RECORDS}"
+        assert "name a bucket without one as state_bucket" in finding.said
+        assert rig.left_behind() == ["there"]
+        keep(rig, DESTINATION, policy)
+        keep(rig, RECORDS, dict.fromkeys(policy))
+        if is_shown:
+            assert "neither replaced nor deleted" in only(rig.check(), Mark.WARNED).said
+            assert rig.left_behind() == ["there"]
+    finally:
+        rig.gcs.faults.replace([])
+        for bucket in (DESTINATION, RECORDS):
+            keep(rig, bucket, dict.fromkeys(policy))
+        blob.event_based_hold = False
+        blob.patch()
+        blob.delete()
+
+
+def test_an_object_that_nobody_knew_would_stay_is_named(rig: Rig) -> None:
+    held = '{"error": {"message": "held", "errors": [{"reason": "retentionPolicyNotMet"}]}}'
+    refuse(rig.gcs, "DELETE /storage", 403, held)
+    finding = only(rig.check(), Mark.FAILED)
+    assert finding.said.endswith(f"{NAME} stays there until then")
+    assert "state_bucket" in finding.said
 
 
 def test_an_edge_that_caches_is_a_warning_and_a_stale_copy_is_named(rig: Rig, start_edge) -> None:

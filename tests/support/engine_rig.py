@@ -247,10 +247,12 @@ class EngineRig:
         cursor: ListingCursor | None = None,
         on_cursor: Callable[[ListingCursor], None] | None = None,
         shard_lines: int = 50_000,
+        began_at_s: float = 0.0,
     ) -> ListingSummary:
-        after = cursor.after if cursor else ""
+        after, before = (cursor.after, cursor.before) if cursor else ("", "")
+        source = list_objects(self.client, SOURCE, self.naming.source_prefix, after=after, before=before)
         summary = list_and_publish(
-            list_objects(self.client, SOURCE, self.naming.source_prefix, after=after) if planned is None else planned,
+            source if planned is None else planned,
             self.destination_listing().objects(
                 self.naming.destination_prefix,
                 leave_out=STATE_PREFIX,
@@ -264,6 +266,7 @@ class EngineRig:
             listing=listing,
             progress=Progress(),
             stop=self.stop,
+            began_at_s=began_at_s,
             is_planned=planned is not None if is_planned is None else is_planned,
             selection=self.selection,
             cursor=cursor,

@@ -6,11 +6,14 @@ import pycurl
 import pytest
 from botocore.exceptions import (
     ClientError,
+    ConnectionClosedError,
+    ConnectTimeoutError,
     EndpointConnectionError,
     IncompleteReadError,
     NoCredentialsError,
     ParamValidationError,
     ReadTimeoutError,
+    ResponseStreamingError,
     SSLError,
 )
 from google.api_core import exceptions as google_exceptions
@@ -201,7 +204,11 @@ def test_s3_errors(code: str, status: int, kind: type[TransferError]) -> None:
 
 
 def listing_errors(error) -> list[TransferError]:
-    return [file_error(error, uri="s3://b/k"), head_error(error, bucket="b", key="k", version_id="")]
+    return [
+        s3_error(error, bucket="b"),
+        file_error(error, uri="s3://b/k"),
+        head_error(error, bucket="b", key="k", version_id=""),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -240,17 +247,23 @@ def test_a_file_or_a_version_that_is_none_is_the_persons_to_correct() -> None:
         (EndpointConnectionError(endpoint_url="http://x"), SourceUnavailable),
         (ReadTimeoutError(endpoint_url="http://x"), SourceUnavailable),
         (IncompleteReadError(actual_bytes=1, expected_bytes=2), SourceUnavailable),
+        (ConnectionClosedError(endpoint_url="http://x"), SourceUnavailable),
+        (ConnectTimeoutError(endpoint_url="http://x"), SourceUnavailable),
+        (ResponseStreamingError(error="reset"), SourceUnavailable),
         (SSLError(endpoint_url="https://x", error="not trusted"), EndpointRejected),
         (ParamValidationError(report="no such parameter"), EndpointRejected),
     ],
 )
 def test_what_is_no_answer_of_s3(raised, kind: type[TransferError]) -> None:
-    assert [type(error) for error in listing_errors(raised)] == [kind, kind]
+    assert [type(error) for error in listing_errors(raised)] == [kind] * 3
 
 
-def test_s3_without_an_answer() -> None:
-    assert isinstance(s3_error(NoCredentialsError(), bucket="b"), CredentialsRejected)
-    assert isinstance(s3_error(EndpointConnectionError(endpoint_url="http://x"), bucket="b"), SourceUnavailable)
+@pytest.mark.parametrize(
+    ("code", "status"), [("RequestTimeout", 400), ("InternalError", 200), ("ServiceUnavailable", 500)]
+)
+def test_passing_trouble_of_s3_under_any_status(code: str, status: int) -> None:
+    raised = ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, "ListObjectsV2")
+    assert {type(error) for error in listing_errors(raised)} == {SourceUnavailable}
 
 
 GOOGLE_ERRORS = [

@@ -15,7 +15,15 @@ from engine_rig import DESTINATION, SOURCE, EngineRig, engine_rig
 from transfer.errors import RunUnknown
 from transfer.listing import decide
 from transfer.messages import encode_request
-from transfer.model import DestinationObject, ObjectMeta, Overwrite, SkipReason, TransferConfig, TransferRequest
+from transfer.model import (
+    Copied,
+    DestinationObject,
+    ObjectMeta,
+    Overwrite,
+    SkipReason,
+    TransferConfig,
+    TransferRequest,
+)
 from transfer.naming import Naming
 from transfer.plan import BAND_ENDS_BYTES, PLAN, Plan, PlanTally, write_plan
 from transfer.plan_table import plan_table
@@ -24,7 +32,7 @@ from transfer.records import Manifest
 from transfer.replay import RunRecord, planned_objects
 from transfer.usage import MIN_BILLED_BYTES, ObjectRequests, UsageMeter, requests_of
 
-MIB, GIB, TIB = 1024**2, 1024**3, 1024**4
+KIB, MIB, GIB, TIB = 1024, 1024**2, 1024**3, 1024**4
 MD5, PARTS_ETAG = "0" * 32, "0" * 32 + "-4"
 PRICES = load_prices()
 NAMING = Naming(source_prefix="in/", destination_prefix="out/", state_prefix=".edgehaul/")
@@ -35,6 +43,7 @@ CLASS_A = (
     "xml.initiate 200",
     "xml.put-part 200",
     "xml.complete 200",
+    "objects.patch 200",
 )
 CLASS_B = ("objects.get 200", "objects.get 404", "objects.get-media 200", "objects.get-media 404")
 
@@ -54,15 +63,16 @@ def item(size_bytes: int = 1, etag: str = MD5, **fields: object) -> ObjectMeta:
     ("size_bytes", "etag", "expected"),
     [
         (0, MD5, (1, 1, 0)),
-        (MIB, PARTS_ETAG, (1, 1, 0)),
+        (256 * KIB, PARTS_ETAG, (1, 1, 0)),
+        (MIB, PARTS_ETAG, (1, 2, 0)),  # and its proof
         (MIB + 1, MD5, (1, 1, 0)),
-        (64 * MIB - 1, PARTS_ETAG, (1, 1, 0)),
+        (64 * MIB - 1, PARTS_ETAG, (1, 2, 0)),
         (64 * MIB, MD5, (1, 2, 2)),
         (64 * GIB, MD5, (2, 2, 2)),  # no more than 32 GiB in one GET
-        (64 * MIB, "f" * 32 + "-8", (2, 8 + 3, 4)),  # the source's parts of 8 MiB, four to a GET
-        (400 * MIB, "f" * 32 + "-4", (4, 4 + 3, 4)),  # of 100 MiB: one to a GET
-        (100 * MIB, "kms", (4, 4 + 3, 4)),  # no part size can be told: 32 MiB
-        (5 * TIB, "kms", (9_987, 9_987 + 3, 4)),  # 10,000 parts at most: of 525 MiB
+        (64 * MIB, "f" * 32 + "-8", (2, 8 + 5, 4)),  # the source's parts of 8 MiB, four to a GET
+        (400 * MIB, "f" * 32 + "-4", (4, 4 + 5, 4)),  # of 100 MiB: one to a GET
+        (100 * MIB, "kms", (4, 4 + 5, 4)),  # no part size can be told: 32 MiB
+        (5 * TIB, "kms", (9_987, 9_987 + 5, 4)),  # 10,000 parts at most: of 525 MiB
     ],
 )
 def test_the_requests_of_an_object(size_bytes: int, etag: str, expected: tuple[int, int, int]) -> None:
@@ -70,11 +80,17 @@ def test_the_requests_of_an_object(size_bytes: int, etag: str, expected: tuple[i
     assert (found.edge_gets, found.class_a, found.class_b) == expected
 
 
-@pytest.mark.parametrize("way", ["whole", "stream", "stream-on-record", "parts"])
+@pytest.mark.parametrize("way", ["whole", "stream", "stream-of-parts", "stream-on-record", "parts"])
 def test_the_engine_sends_the_requests_that_a_plan_counts(rig: EngineRig, way: str) -> None:
-    size_bytes = {"whole": 5_000, "stream": MIB, "stream-on-record": 9 * MIB, "parts": 17 * MIB}[way]
+    size_bytes = {
+        "whole": 5_000,
+        "stream": MIB,
+        "stream-of-parts": 7 * MIB,
+        "stream-on-record": 9 * MIB,
+        "parts": 17 * MIB,
+    }[way]
     body = os.urandom(size_bytes)
-    if way == "parts":
+    if way.endswith("parts"):
         upload = rig.client.create_multipart_upload(Bucket=SOURCE, Key="k")["UploadId"]
         parts = [
             {
@@ -87,15 +103,17 @@ def test_the_engine_sends_the_requests_that_a_plan_counts(rig: EngineRig, way: s
                     Body=body[(number - 1) * 5 * MIB :][: 5 * MIB],
                 )["ETag"],
             }
-            for number in range(1, 5)
+            for number in range(1, -(-size_bytes // (5 * MIB)) + 1)
         ]
         rig.client.complete_multipart_upload(Bucket=SOURCE, Key="k", UploadId=upload, MultipartUpload={"Parts": parts})
     else:
         rig.put("k", body)
     head = rig.client.head_object(Bucket=SOURCE, Key="k")
-    listed = item(size_bytes, head["ETag"].strip('"'), key="k")
+    modified = int(head["LastModified"].timestamp())
+    listed = item(size_bytes, head["ETag"].strip('"'), key="k", last_modified=modified)
 
-    rig.move(listed)
+    outcome = rig.move(listed)
+    assert isinstance(outcome, Copied), outcome
 
     sent = Counter(rig.gcs.requests())
     assert rig.stored("k") == body
@@ -154,6 +172,8 @@ def test_every_listed_object_is_in_exactly_one_row(
         plan.archived,
         plan.not_selected,
         plan.absent,
+        plan.forbidden,
+        plan.encrypted,
         plan.prefix_itself,
         plan.illegal_names,
         plan.too_large,

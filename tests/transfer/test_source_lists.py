@@ -22,7 +22,7 @@ from transfer import sorting
 from transfer.backends.gcs_files import GcsFiles
 from transfer.backends.parquet import parquet_rows
 from transfer.backends.s3_files import S3Files, head_all
-from transfer.errors import CredentialsRejected, SourceListInvalid, SourceUnavailable, Stopped
+from transfer.errors import CredentialsRejected, EndpointRejected, SourceListInvalid, SourceUnavailable, Stopped
 from transfer.inventory import inventory_objects
 from transfer.key_manifest import HEAD_BYTES, check_header, manifest_keys
 from transfer.model import ObjectMeta, SkipReason
@@ -176,7 +176,7 @@ def test_a_manifest_json_that_is_none_or_not_there(servers) -> None:
     servers.client.put_object(Bucket=INVENTORIES, Key="x/manifest.json", Body=b"<html>")
     with pytest.raises(SourceListInvalid, match=r"is no manifest\.json"):
         read_inventory(servers, f"s3://{INVENTORIES}/x/manifest.json")
-    with pytest.raises(SourceListInvalid, match="404 404: there is no such file; correct source_listing"):
+    with pytest.raises(SourceListInvalid, match="S3 answered 404: there is no such file; correct source_listing"):
         read_inventory(servers, f"s3://{INVENTORIES}/y/manifest.json")
 
 
@@ -445,6 +445,32 @@ def test_heads_that_are_refused_end_the_listing(servers) -> None:
         servers.s3.faults.replace([fault("HEAD", "status", status=503)])
         with pytest.raises(SourceUnavailable):
             list(head_all(servers.client, SOURCE, [("a", "")]))
+    finally:
+        servers.s3.faults.replace([])
+
+
+@pytest.mark.parametrize(("status", "why"), [(403, SkipReason.FORBIDDEN), (400, SkipReason.ENCRYPTED)])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_one_key_that_is_refused_does_not_end_the_list(servers, status: int, why: SkipReason, place: int) -> None:
+    for key in ("one/0", "one/1", "one/2"):
+        servers.put(key)
+    servers.s3.faults.replace([fault(f"HEAD .*one/{place}", "status", status=status)])
+    try:
+        found = list(head_all(servers.client, SOURCE, [(f"one/{number}", "") for number in range(3)]))
+    finally:
+        servers.s3.faults.replace([])
+    assert [item.key for item in found] == ["one/0", "one/1", "one/2"]
+    assert [item.unreadable for item in found] == [why if number == place else None for number in range(3)]
+
+
+def test_credentials_that_end_midway_end_the_list(servers) -> None:
+    """An expired token is 400 as well, and a HEAD has no words: what was told of before is asked for again."""
+    for number in range(4):
+        servers.put(f"mid/{number}")
+    servers.s3.faults.replace([fault("HEAD .*mid/", "status", status=400, after=2)])
+    try:
+        with pytest.raises(EndpointRejected, match="400"):
+            list(head_all(servers.client, SOURCE, [(f"mid/{number}", "") for number in range(4)], lanes=1))
     finally:
         servers.s3.faults.replace([])
 

@@ -30,6 +30,7 @@ from transfer.backends.gcs_state import GcsState
 from transfer.backends.gcs_stored import Capabilities
 from transfer.errors import RunClosed
 from transfer.left_uploads import close_uploads, end_left_uploads
+from transfer.model import Copied
 from transfer.uploads import OpenUpload
 
 WAYS = ["stream", "parts"]
@@ -245,6 +246,15 @@ def test_an_upload_whose_id_was_never_recorded_is_found_by_its_name(large: Engin
     assert give_up(large) == 1
     assert open_parts(large) == [("parts-of-another", theirs)]
     assert records(large) == {}
+
+
+def test_an_upload_whose_beginning_was_never_answered_is_ended_though_the_object_has_arrived(large: EngineRig) -> None:
+    large.gcs.faults.replace([fault(r"^POST .*\?uploads$", "lose_answer", times=1)])
+    assert isinstance(large.move(listed(large, "parts")), Copied)
+    ((name, _),) = open_parts(large)
+    assert name == "parts"
+    assert give_up(large) == 1
+    assert open_parts(large) == []
 
 
 def test_an_upload_of_that_name_that_a_run_has_on_record_which_goes_on_is_left(large: EngineRig) -> None:

@@ -123,8 +123,8 @@ def model(listed, there, failed, unbound, which: Pass, may_overwrite: bool):
         if skipped in NEVER_MOVED or (skipped == "exists" and at is not None):
             verdicts[key] = Verdict.SKIPPED
             evidences["exists"]["name"] += skipped == "exists"
-        elif skipped == "absent":
-            verdicts[key], code = Verdict.FAILED, "SourceNotFound"
+        elif skipped in UNTOLD:
+            verdicts[key], code = Verdict.FAILED, UNTOLD[skipped]
         elif arrived:
             verdicts[key] = Verdict.SKIPPED if skipped else Verdict.MATCHED
             evidences["unchanged" if skipped else "matched"][evidence] += 1
@@ -133,7 +133,7 @@ def model(listed, there, failed, unbound, which: Pass, may_overwrite: bool):
         else:
             verdicts[key] = Verdict.MISSING if at is None else Verdict.DIFFERING
         if verdicts[key] in ("failed", "missing", "differing"):
-            if skipped == "absent":
+            if skipped in UNTOLD:
                 continue
             hopeless = code is not None and not (code in FAILURES and FAILURES[code].has_second_try)
             if which is Pass.REPLAY or (which is Pass.FIRST and not hopeless):
@@ -142,6 +142,7 @@ def model(listed, there, failed, unbound, which: Pass, may_overwrite: bool):
     return verdicts, again, evidences
 
 
+UNTOLD = {"absent": "SourceNotFound", "forbidden": "SourceForbidden", "encrypted": "SourceEncrypted"}
 globs = st.sampled_from([None, lambda name: not name.startswith("a"), lambda name: name == "extra", lambda name: False])
 
 

@@ -19,6 +19,9 @@ from transfer.model import Timeouts
 from transfer.steps import Pause, Step
 
 USER_AGENT = "edgehaul/1"
+MIN_BYTES_PER_S = 1024
+"""A transfer that stays below this for as long as it may stall is broken off: a drip would never end. What is paused here,
+for want of room or to keep to a limit, does not count, and begins anew when it goes on (libcurl, speedcheck.c)."""
 
 
 class _Form(Enum):
@@ -70,11 +73,14 @@ class CurlClient:
         body: bytes = b"",
         max_body_bytes: int = MAX_ERROR_BODY_BYTES,
         stall_s: float | None = None,
+        is_sent_once: bool = False,
     ) -> Step[Answer]:
         """Send a request and read the whole answer, whatever its status.
 
         An answer longer than `max_body_bytes` (and than an error document) is broken off and not complete. `stall_s` is
-        how long nothing may move, if not as long as usual. Raises the `unavailable` error or EndpointRejected.
+        how long nothing may move, if not as long as usual. `is_sent_once` is for what must not be done twice unknown to
+        us: libcurl sends a request again, unasked, when a kept connection ends without an answer. Raises the `unavailable`
+        error or EndpointRejected.
         """
         if (wait_s := self._book()) > 0:
             yield Pause(wait_s)
@@ -91,6 +97,9 @@ class CurlClient:
             curl.setopt(pycurl.CUSTOMREQUEST, method)
         if stall_s is not None:
             curl.setopt(pycurl.LOW_SPEED_TIME, int(stall_s))
+            self._form = None
+        if is_sent_once:
+            curl.setopt(pycurl.FRESH_CONNECT, 1)
             self._form = None
         answer: Answer = yield transfer
         return answer
@@ -175,7 +184,7 @@ class CurlClient:
             (pycurl.CAINFO, self._ca_bundle),
             (pycurl.USERAGENT, USER_AGENT),
             (pycurl.CONNECTTIMEOUT_MS, int(self._timeouts.connect_s * 1000)),
-            (pycurl.LOW_SPEED_LIMIT, 1),
+            (pycurl.LOW_SPEED_LIMIT, MIN_BYTES_PER_S),
             (pycurl.LOW_SPEED_TIME, max(1, int(stall_s))),
             (pycurl.TCP_KEEPALIVE, 1),
         ]

@@ -74,11 +74,18 @@ class GcsClient:
         max_body_bytes: int = MAX_ANSWER_BYTES,
         accept: Sequence[int] = (200,),
         stall_s: float | None = None,
+        is_sent_once: bool = False,
     ) -> Step[Answer]:
         """The answer, if its status is among those accepted. Raises GenerationMismatch, or a TransferError."""
         url, token, added = self._addressed(url)
         answer = yield from self._curl.request(
-            method, url, headers=[*added, *headers], body=body, max_body_bytes=max_body_bytes, stall_s=stall_s
+            method,
+            url,
+            headers=[*added, *headers],
+            body=body,
+            max_body_bytes=max_body_bytes,
+            stall_s=stall_s,
+            is_sent_once=is_sent_once,
         )
         return self._accepted(answer, accept, token, url)
 
@@ -161,14 +168,9 @@ def parse_object(resource: Mapping[str, Any]) -> DestinationObject:
         generation=int(resource.get("generation", 0)),
         crc32c=resource.get("crc32c", ""),
         md5=a2b_base64(md5).hex() if md5 else "",
-        source_etag=_text(kept, SOURCE_ETAG_KEY),
-        source_mtime=_text(kept, MTIME_KEY),
-        proof=_text(kept, PROOF_KEY),
+        source_etag=kept.get(SOURCE_ETAG_KEY, ""),
+        source_mtime=kept.get(MTIME_KEY, ""),
+        proof=kept.get(PROOF_KEY, ""),
         metageneration=int(resource.get("metageneration", 0)),
         created_at_s=datetime.fromisoformat(created).timestamp() if created else math.inf,
     )
-
-
-def _text(metadata: Mapping[str, Any], key: str) -> str:
-    value = metadata.get(key, "")
-    return value if isinstance(value, str) else ""

@@ -71,7 +71,7 @@ def begin_parts(
     ):
         return None
     answer = yield from client.send(
-        "POST", f"{client.xml_url(name)}?uploads", headers=headers, accept=(200, *no_such_thing)
+        "POST", f"{client.xml_url(name)}?uploads", headers=headers, accept=(200, *no_such_thing), is_sent_once=True
     )
     found = _UPLOAD_ID.search(answer.text) if answer.status == 200 else None
     if found is None:

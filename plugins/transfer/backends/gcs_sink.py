@@ -22,7 +22,7 @@ from transfer.backends.gcs_stored import Capabilities, remove, verified, verifie
 from transfer.backends.gcs_versions import replaced_versions
 from transfer.backends.streams import Download
 from transfer.errors import CorruptTransfer, DestinationRefused, Stage
-from transfer.labels import PROOF_KEY, with_proof
+from transfer.labels import PROOF_KEY, proof_text
 from transfer.model import DestinationObject, Proof
 from transfer.ports import GenerationMismatch, OpenParts, Removed, ReplacedVersion
 from transfer.steps import Step
@@ -83,10 +83,11 @@ class GcsSink:
             raise CorruptTransfer(
                 f"the bytes read have CRC32C {crc32c}, and S3 says {expected}; nothing was stored", stage=Stage.DOWNLOAD
             )
-        if proof is not None:
-            resource = with_proof(resource, crc32c, proof)
         resource = self._refused.kept(name, resource)
-        head, tail = self._envelope({**resource, "name": name, "crc32c": crc32c})
+        described = {**resource, "name": name, "crc32c": crc32c}
+        if proof is not None:
+            described["metadata"] = {**_metadata_of(resource), PROOF_KEY: proof_text(crc32c, proof)}
+        head, tail = self._envelope(described)
         try:
             answer = yield from self._client.send(
                 "POST",
@@ -272,3 +273,8 @@ class GcsSink:
     def open_parts(self, name: str) -> Step[list[OpenParts]]:
         """The uploads in parts of exactly this name that are open, whoever began them."""
         return open_parts(self._client, name)
+
+
+def _metadata_of(resource: Mapping[str, object]) -> Mapping[str, object]:
+    metadata = resource.get("metadata")
+    return metadata if isinstance(metadata, dict) else {}

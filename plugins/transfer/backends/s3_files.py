@@ -6,32 +6,28 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 from botocore.client import BaseClient
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
-    HTTPClientError,
     IncompleteReadError,
-    NoCredentialsError,
     ReadTimeoutError,
     ResponseStreamingError,
-    SSLError,
 )
-from botocore.exceptions import ConnectionError as ConnectionFailed
 
+from transfer.backends.s3_answers import code_of, meaning_of, status_of, told
 from transfer.errors import (
-    BucketMissing,
     CredentialsRejected,
-    EndpointRejected,
     SourceChanged,
     SourceListInvalid,
     SourceUnavailable,
     Stage,
     TransferError,
 )
-from transfer.model import NO_ETAG, ObjectMeta, SkipReason
+from transfer.model import ObjectMeta, SkipReason
 
 PIECE_BYTES = 8 * 1024 * 1024
 TRIES = 5
@@ -40,7 +36,15 @@ LANES = 32
 """HEADs at a time."""
 WINDOW = 4 * LANES
 """HEADs asked for ahead of the one whose turn it is."""
-_UNREACHED = (HTTPClientError, ConnectionFailed, IncompleteReadError)
+MAX_UNDECIDED = 100_000
+"""Keys refused at the beginning of a list before it is taken that S3 will tell of none."""
+OF_ONE_OBJECT = {
+    404: SkipReason.ABSENT,
+    405: SkipReason.ABSENT,  # a version that is a delete marker
+    403: SkipReason.FORBIDDEN,
+    400: SkipReason.ENCRYPTED,  # SSE-C wants its key for a HEAD, too
+}
+"""Answers to a HEAD that are of one object (S3 API Reference, HeadObject); they have no body that would say more."""
 _BROKEN = (ReadTimeoutError, ResponseStreamingError, IncompleteReadError)
 
 
@@ -91,9 +95,43 @@ def head_all(
 ) -> Iterator[ObjectMeta]:
     """What S3 has under each key and version id (empty: the current one), in their order, many asked for at a time.
 
-    One that S3 does not have is ABSENT. The client needs as many connections as there are lanes. Raises TransferError.
+    One that S3 does not have is ABSENT, and one that it does not tell of FORBIDDEN or ENCRYPTED, as long as it tells of
+    others: the last that it told of is asked for again. The client needs as many connections as there are lanes. Raises
+    TransferError, also when S3 told of none.
     """
-    waiting: deque[Future[ObjectMeta]] = deque()
+    good: tuple[str, str] | None = None
+    undecided: list[_Refused] = []
+    """Refused before S3 told of any."""
+    for answer in _in_order(client, bucket, keys, lanes):
+        if isinstance(answer, ObjectMeta):
+            good = answer.key, answer.version_id
+            yield from (refused.item for refused in undecided)
+            undecided.clear()
+            yield answer
+        elif good is None:
+            undecided.append(answer)
+            if len(undecided) > MAX_UNDECIDED:
+                break
+        elif isinstance(_head(client, bucket, *good), _Refused):
+            raise answer.error
+        else:
+            yield answer.item
+    if undecided:
+        raise undecided[0].error
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """What S3 does not tell of: by this object's own fault, or by the credentials'."""
+
+    item: ObjectMeta
+    error: TransferError
+
+
+def _in_order(
+    client: BaseClient, bucket: str, keys: Iterable[tuple[str, str]], lanes: int
+) -> Iterator[ObjectMeta | _Refused]:
+    waiting: deque[Future[ObjectMeta | _Refused]] = deque()
     pool = ThreadPoolExecutor(lanes, thread_name_prefix="head")
     try:
         for key, version_id in keys:
@@ -106,25 +144,19 @@ def head_all(
         pool.shutdown(cancel_futures=True)
 
 
-def _head(client: BaseClient, bucket: str, key: str, version_id: str) -> ObjectMeta:
+def _head(client: BaseClient, bucket: str, key: str, version_id: str) -> ObjectMeta | _Refused:
     which = {"VersionId": version_id} if version_id else {}
     try:
         head = client.head_object(Bucket=bucket, Key=key, **which)
-    except ClientError as error:
-        status = _status(error)
-        # 405 is a version that is a delete marker (S3 API reference, HeadObject).
-        if status in (404, 405) and _code(error) != "NoSuchBucket":
-            return ObjectMeta(
-                key=key,
-                size_bytes=0,
-                etag=NO_ETAG,
-                last_modified=0,
-                version_id=version_id,
-                unreadable=SkipReason.ABSENT,
-            )
-        raise head_error(error, bucket=bucket, key=key, version_id=version_id) from error
-    except BotoCoreError as error:
-        raise head_error(error, bucket=bucket, key=key, version_id=version_id) from error
+    except (ClientError, BotoCoreError) as error:
+        untold = OF_ONE_OBJECT.get(status_of(error) or 0) if code_of(error) != "NoSuchBucket" else None
+        told_as = head_error(error, bucket=bucket, key=key, version_id=version_id)
+        if untold is None or isinstance(told_as, SourceUnavailable):
+            raise told_as from error
+        item = ObjectMeta(
+            key=key, size_bytes=0, etag=str(untold), last_modified=0, version_id=version_id, unreadable=untold
+        )
+        return item if untold is SkipReason.ABSENT else _Refused(item, told_as)
     return _object(head, key, version_id)
 
 
@@ -144,8 +176,8 @@ def _object(head: dict[str, Any], key: str, version_id: str) -> ObjectMeta:
 
 def file_error(error: ClientError | BotoCoreError, *, uri: str) -> TransferError:
     """The engine's error for what happened while a file was read."""
-    said, status = f"reading {uri}: {_told(error)}", _status(error)
-    if status == 404 and _code(error) != "NoSuchBucket":
+    said, status = f"reading {uri}: {told(error)}", status_of(error)
+    if status == 404 and code_of(error) != "NoSuchBucket":
         return SourceListInvalid(f"{said}: there is no such file; correct source_listing", stage=Stage.LIST)
     if status == 412:
         return SourceChanged(f"{said}: it was replaced while it was read", stage=Stage.LIST, http_status=status)
@@ -155,7 +187,7 @@ def file_error(error: ClientError | BotoCoreError, *, uri: str) -> TransferError
 def head_error(error: ClientError | BotoCoreError, *, bucket: str, key: str, version_id: str) -> TransferError:
     """The engine's error for what happened to the HEAD of an object that a manifest names."""
     version = f" in version {version_id!r}" if version_id else ""
-    said, status = f"asking for {key!r}{version} of s3://{bucket}: {_told(error)}", _status(error)
+    said, status = f"asking for {key!r}{version} of s3://{bucket}: {told(error)}", status_of(error)
     if status == 400 and version_id:
         return SourceListInvalid(f"{said}: that is no version id, or the session token has expired", stage=Stage.LIST)
     permission = "s3:GetObjectVersion" if version_id else "s3:GetObject"
@@ -163,31 +195,7 @@ def head_error(error: ClientError | BotoCoreError, *, bucket: str, key: str, ver
 
 
 def _error(error: ClientError | BotoCoreError, said: str, advice: str) -> TransferError:
-    status = _status(error)
-    if not isinstance(error, ClientError):
-        if isinstance(error, NoCredentialsError):
-            return CredentialsRejected(said, stage=Stage.LIST)
-        is_passing = isinstance(error, _UNREACHED) and not isinstance(error, SSLError)
-        return (SourceUnavailable if is_passing else EndpointRejected)(said, stage=Stage.LIST)
-    if _code(error) == "NoSuchBucket":
-        return BucketMissing(f"{said}: there is no such bucket", stage=Stage.LIST, http_status=status)
-    if status in (401, 403) or _code(error) in ("ExpiredToken", "InvalidToken"):
-        return CredentialsRejected(f"{said}: {advice}", stage=Stage.LIST, http_status=status)
-    if status is not None and (status >= 500 or status == 429):
-        return SourceUnavailable(said, stage=Stage.LIST, http_status=status)
-    return EndpointRejected(said, stage=Stage.LIST, http_status=status)
-
-
-def _told(error: ClientError | BotoCoreError) -> str:
-    return f"S3 answered {_status(error)} {_code(error)}" if isinstance(error, ClientError) else str(error)
-
-
-def _code(error: Exception) -> str:
-    return str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""
-
-
-def _status(error: Exception) -> int | None:
-    if not isinstance(error, ClientError):
-        return None
-    status: int | None = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    return status
+    kind, meaning = meaning_of(error)
+    if kind is CredentialsRejected and isinstance(error, ClientError):
+        meaning = meaning or advice
+    return kind(f"{said}: {meaning}" if meaning else said, stage=Stage.LIST, http_status=status_of(error))

@@ -97,8 +97,8 @@ class _Sums:
         self._kinds["violations"].update(said.partition(":")[0] for said in outcome["violations"])
         self._seconds += outcome["seconds"]
         self._cpu_s += outcome["cpu_s"]
-        if outcome["violations"] or options.keep or options.seed:
-            flags = " --all" if options.all else ""
+        if outcome["violations"] or options.keep:
+            flags = " ARGS=--all" if options.all else ""
             print(
                 f"seed {outcome['seed']} ({outcome['story']}), {outcome['seconds']:.1f} s, {outcome['cpu_s']:.1f} s CPU:"
             )

@@ -40,7 +40,7 @@ from transfer.model import Mode, Overwrite, RetryPolicy, Timeouts, TransferConfi
 from transfer.naming import Naming
 from transfer.passes import round_name
 from transfer.plan import write_plan
-from transfer.replay import RunRecord, planned_objects, unfinished_objects
+from transfer.replay import RECORD, RunRecord, planned_objects, unfinished_objects
 from transfer.report import ReconciliationReport
 from transfer.runs import RunIndex, open_runs
 from transfer.sweep import tell_why_not
@@ -127,7 +127,6 @@ def _rig(spec: dict[str, Any], stop: threading.Event) -> _ActorRig:
         s3=SimpleNamespace(**spec["s3"]),
         edge=SimpleNamespace(url=spec["edge"]),
         gcs=SimpleNamespace(url=spec["gcs"]),
-        pubsub_host=spec["pubsub"],
         run_id=f"{spec['run']}-{spec['opening']}",
         stop=stop,
         opening=f"{spec['run']}-{spec['opening']}",
@@ -169,7 +168,9 @@ def _list(rig: _ActorRig, spec: dict[str, Any]) -> dict[str, Any]:
         destination_prefix=spec["destination_prefix"],
     )
     RunIndex(rig.whole_state(), DAG).open(spec["run"], spec["opened_at_s"])
-    record.write(rig.state())
+    state = rig.state()
+    record.write(state)
+    began_at_s = state.created_at_s(RECORD)
     is_resumable = mode is Mode.TRANSFER and not earlier
     cursor = ListingCursor.of(json.loads(path.read_text())) if is_resumable and path.exists() else None
     listing = cursor.listing if cursor else f"{spec['opening']}-{spec['attempt']}"
@@ -200,6 +201,7 @@ def _list(rig: _ActorRig, spec: dict[str, Any]) -> dict[str, Any]:
         cursor=cursor,
         on_cursor=save if is_resumable else None,
         shard_lines=SHARD_LINES,
+        began_at_s=began_at_s,
     )
     path.unlink(missing_ok=True)
     return {**found, **asdict(summary)}
@@ -252,7 +254,7 @@ def _sweep(rig: _ActorRig, spec: dict[str, Any]) -> dict[str, Any]:
         may,
         listed=listing["listed"],
         listing=listing["listing"],
-        began_at_s=spec["opened_at_s"],
+        began_at_s=listing["began_at_s"],
         max_percent=50,
         attempt=spec["attempt"],
     ).to_dict()

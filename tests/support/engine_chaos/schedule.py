@@ -162,7 +162,7 @@ class Run:
             return {"state": "retry", "said": "killed"}
         result: dict[str, Any] = json.loads(item.out.read_text())
         if "unexpected" in result:
-            self.faults.append(f"unexpected: {item.task} try {item.attempt}: {result['unexpected']}")
+            self.faults.append(f"unexpected: {item.task} try {item.attempt}: {result['said']}, see {item.out}")
         return result
 
     def _break_off(self, running: list[Try]) -> None:

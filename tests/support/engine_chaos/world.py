@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+from google.api_core.exceptions import NotFound
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
@@ -215,7 +216,9 @@ class World:
                 case "foreign delete":
                     if (blob := self.bucket.get_blob(deed.on)) is not None:
                         self.history.foreign_deletes.add(deed.on)
-                        blob.delete()
+                        with contextlib.suppress(NotFound):  # written anew in this moment
+                            blob.delete()
+                        self.history.foreign_deletes.discard(deed.on)
                 case "end":
                     self.ended_by_hand.set()
 

@@ -135,19 +135,27 @@ class AirflowApi:
 
     def fail_run(self, run: Run) -> None:
         """Mark the run failed: its running tasks are stopped, its teardown tasks still run."""
-        self._call("PATCH", _path(run), json={"state": "failed"})
+        self.mark_run(run, "failed")
 
-    def clear_task(self, run: Run, task_id: str) -> None:
-        """Clear a task and what is downstream of it, as the UI does by default; the run goes on from there."""
+    def mark_run(self, run: Run, state: str) -> None:
+        """Mark the run as `failed` or `success`, as its button in the UI does."""
+        self._insist("PATCH", _path(run), json={"state": state})
+
+    def mark_task(self, run: Run, task_id: str, state: str) -> None:
+        """Mark a task as `failed`, `success` or `skipped`, all instances of it, as its button in the UI does."""
+        self._insist("PATCH", f"{_path(run)}/taskInstances/{quote(task_id, safe='')}", json={"new_state": state})
+
+    def clear_task(self, run: Run, task_id: str, *, is_alone: bool = False) -> None:
+        """Clear a task and what is downstream of it, as the UI does by default, or alone; the run goes on from there."""
         body = {
             "dry_run": False,
             "dag_run_id": run.run_id,
             "task_ids": [task_id],
-            "include_downstream": True,
+            "include_downstream": not is_alone,
             "only_failed": False,
             "reset_dag_runs": True,
         }
-        self._call("POST", f"dags/{quote(run.dag_id, safe='')}/clearTaskInstances", json=body)
+        self._insist("POST", f"dags/{quote(run.dag_id, safe='')}/clearTaskInstances", json=body)
 
     def task_instances(self, run: Run) -> list[TaskInstance]:
         """Every task instance of the run, mapped ones included, by task id and map index."""

@@ -36,14 +36,14 @@ class S3Probe:
         from transfer.backends.s3_listing import first_page
         from transfer.errors import Stage
 
-        with _engine_errors(self.conn_id, Stage.LIST):
+        with connection_errors(self.conn_id, Stage.LIST):
             return first_page(S3SourceHook(self.conn_id).get_conn(), self.bucket, self.prefix)
 
     def ask(self, keys: Sequence[str]) -> Sequence[SourceKey]:
         """Of each key, whether the bucket has it."""
         from transfer.errors import Stage
 
-        with _engine_errors(self.conn_id, Stage.LIST):
+        with connection_errors(self.conn_id, Stage.LIST):
             return source_keys(self.conn_id, self.bucket).ask(keys)
 
 
@@ -59,7 +59,9 @@ class SourceListProbe:
         from transfer.errors import Stage
 
         of_google = self.uri.startswith("gs://")
-        with _engine_errors(self._source_list.gcp_conn_id if of_google else self._source_list.aws_conn_id, Stage.LIST):
+        with connection_errors(
+            self._source_list.gcp_conn_id if of_google else self._source_list.aws_conn_id, Stage.LIST
+        ):
             self._source_list.check()
 
 
@@ -78,7 +80,7 @@ class CloudfrontProbe:
         from transfer.naming import escape_key
 
         path = escape_key(key if key.startswith(self._prefix) else self._prefix + key)
-        with _engine_errors(self.conn_id, Stage.DOWNLOAD):
+        with connection_errors(self.conn_id, Stage.DOWNLOAD):
             base_url, query = self._hook.base_url, self._hook.get_signer().query(escape_key(self._prefix))
         try:
             return probe_edge(base_url, path, query)
@@ -102,7 +104,7 @@ class GcsProbe:
     def _client(self) -> GcsClient:
         from transfer.errors import Stage
 
-        with _engine_errors(self.conn_id, Stage.UPLOAD):
+        with connection_errors(self.conn_id, Stage.UPLOAD):
             return Destination.of_records(self.conn_id, self.bucket, "").client()
 
     def list(self) -> str:
@@ -185,7 +187,7 @@ class PubSubProbe:
         from transfer.backends.pubsub import granted_permissions
         from transfer.errors import Stage
 
-        with _engine_errors(self.conn_id, Stage.MESSAGE):
+        with connection_errors(self.conn_id, Stage.MESSAGE):
             self.topic = Messaging(gcp_conn_id=self.conn_id, project=self._project).topic_path(self.topic)
             return granted_permissions(self._publisher, self.topic, permissions)
 
@@ -197,7 +199,7 @@ class PubSubProbe:
 
 
 @contextmanager
-def _engine_errors(conn_id: str, stage: Stage) -> Iterator[None]:
+def connection_errors(conn_id: str, stage: Stage) -> Iterator[None]:
     """A connection that is missing or wrong, and credentials that are none, as CredentialsRejected."""
     from airflow.sdk.exceptions import AirflowException, AirflowNotFoundException
     from google.auth.exceptions import GoogleAuthError

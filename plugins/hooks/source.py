@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,10 @@ from hooks.s3 import S3SourceHook
 if TYPE_CHECKING:
     from transfer.model import ObjectMeta
     from transfer.source_list import FileStore, SourceUri
+
+
+class _Enough(Exception):
+    """Breaks off the copy of a file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,16 +56,17 @@ class SourceList:
         return head_all(S3SourceHook(self.aws_conn_id).get_conn(connections=LANES), self.bucket, keys)
 
     def check(self) -> None:
-        """Read a manifest.json; of a manifest, see whether it can be read, and its keys asked for. Raises TransferError."""
+        """Read a manifest.json, or a manifest's first line, and see whether its keys can be asked for. Raises TransferError."""
         from transfer.backends.s3_files import head_all
         from transfer.inventory import read_inventory
+        from transfer.key_manifest import HEAD_BYTES, check_header
         from transfer.source_list import Kind, SourceUri
 
         uri = SourceUri.parse(self.uri)
         if uri.kind is Kind.INVENTORY:
             read_inventory(self._store(uri), uri, source_bucket=self.bucket)
         else:
-            self._store(uri).stat(uri.name)
+            check_header(_head(self._store(uri), uri.name, HEAD_BYTES), uri, self.bucket)
             # Of a key that is not there: 404 who may ask, 403 who may not.
             asked = [(f"{self.prefix}.edgehaul-preflight", "")]
             list(head_all(S3SourceHook(self.aws_conn_id).get_conn(), self.bucket, asked, lanes=1))
@@ -74,3 +80,17 @@ class SourceList:
             return S3Files(S3SourceHook(self.aws_conn_id).get_conn(), uri.bucket)
         destination = Destination.of_records(self.gcp_conn_id, uri.bucket, "")
         return GcsFiles(destination.client(), Retrier(destination.config.retry), self.stop)
+
+
+def _head(store: FileStore, name: str, size_bytes: int) -> bytes:
+    """The beginning of a file."""
+    head = bytearray()
+
+    def take(piece: bytes) -> None:
+        head.extend(piece)
+        if len(head) >= size_bytes:
+            raise _Enough
+
+    with suppress(_Enough):
+        store.copy(name, take)
+    return bytes(head[:size_bytes])

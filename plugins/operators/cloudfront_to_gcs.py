@@ -19,8 +19,9 @@ from operators.links import (
     show_links,
 )
 from operators.live_progress import LiveProgress
+from operators.parameters import as_bool
 from operators.run_identity import STATE_PREFIX, RunIdentity
-from operators.s3_list_to_pubsub import as_bool
+from operators.siblings import refuse_when_closed
 from operators.transfer_run import ACK_DEADLINE_S
 from operators.worker_settings import transfer_config
 
@@ -36,6 +37,7 @@ class CloudfrontToGcsWorker(BaseOperator):
     `copied, skipped, failed, bytes_copied, objects_total, bytes_total, seconds, lanes, threads`.
 
     :param slot: one dict of those that the listing returned.
+    :param close_task: the task id of `CloseTransferRunOperator`.
     :param source_bucket: the S3 bucket, for logs and events; the edge connection decides what is read.
     :param source_prefix: what one signature covers, and what is cut from keys.
     :param destination_bucket: the Cloud Storage bucket.
@@ -85,6 +87,7 @@ class CloudfrontToGcsWorker(BaseOperator):
         source_bucket: str,
         destination_bucket: str,
         error_topic: str,
+        close_task: str = "close_run",
         source_prefix: str = "",
         destination_prefix: str = "",
         threads: int | str = 16,
@@ -106,6 +109,7 @@ class CloudfrontToGcsWorker(BaseOperator):
         self.destination_bucket = destination_bucket
         self.destination_prefix = destination_prefix
         self.error_topic = error_topic
+        self.close_task = close_task
         self.threads = threads
         self.part_size_mib = part_size_mib
         self.bandwidth_limit_mib_s = bandwidth_limit_mib_s
@@ -122,6 +126,7 @@ class CloudfrontToGcsWorker(BaseOperator):
         from hooks.cloud_logging import CloudLoggingHook
 
         self._stop = threading.Event()
+        refuse_when_closed(context["ti"], self.close_task)
         run = RunIdentity(**self.slot["run"])
         events = CloudLoggingHook(self.gcp_conn_id, self.gcp_project or None).get_event_log(
             self.log_name or None, is_verbose=as_bool(self.is_verbose), labels={"run": run.transfer_id}

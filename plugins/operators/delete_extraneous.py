@@ -10,9 +10,11 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from operators.engine_errors import connections, engine_errors
-from operators.run_identity import STATE_PREFIX, RunIdentity
+from operators.run_identity import OPEN_TASK, STATE_PREFIX, RunIdentity
 from operators.run_selection import run_globs
 from operators.s3_list_to_pubsub import SUMMARY_KEY
+from operators.siblings import sibling
+from operators.verdict import why_not_green
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -26,7 +28,8 @@ class DeleteExtraneousOperator(BaseOperator):
     S3 is asked for each key again right before its copy goes. Returns `extraneous, extraneous_bytes, percent, new, protected,
     deleted, gone, changed, still_in_source, list_uri, why_not_deleted`; report.json gets `deleted` and `deletion`, or
     `why_not_deleted`, and deleted.csv each object with its answer. Skips itself when nothing is wanted, or nothing may be
-    done: see `transfer.deletion.permission`.
+    done: see `transfer.deletion.permission`. Whatever is wanted, it fails first of all when this opening of the run has no green
+    verdict on record: as the last task besides the teardown it keeps a run from ending well without one.
 
     :param wish: `off`, `list` or `delete`.
     :param max_delete_percent: of the objects under the destination prefix; if more would go, nothing is deleted.
@@ -34,13 +37,15 @@ class DeleteExtraneousOperator(BaseOperator):
     :param selection: as the listing had it: what its globs leave out at the destination stays.
     :param list_task: the task id of `S3ListToPubSubOperator`.
     :param open_task: the task id of `OpenTransferRunOperator`.
+    :param reconcile_task: the task id of the first pass of `ReconcileTransferOperator`.
+    :param verify_task: that of its final pass.
     :param source_bucket: the S3 bucket, which is asked for each key again.
     :param source_prefix: as the listing had it.
     :param destination_bucket: the Cloud Storage bucket.
     :param destination_prefix: as the listing had it.
     :param aws_conn_id: the AWS connection, which may read the source's objects.
-    :raises AirflowFailException: a limit would be passed, the manifest is not complete, a prefix is no folder, or something
-        could not be deleted.
+    :raises AirflowFailException: no green verdict, a limit would be passed, the manifest is not complete, a prefix is no folder,
+        or something could not be deleted.
     """
 
     template_fields: Sequence[str] = (
@@ -69,7 +74,9 @@ class DeleteExtraneousOperator(BaseOperator):
         max_delete_objects: int | str = 10_000,
         selection: Mapping[str, str] | None = None,
         list_task: str = "list",
-        open_task: str = "open_run",
+        open_task: str = OPEN_TASK,
+        reconcile_task: str = "reconcile",
+        verify_task: str = "verify",
         source_prefix: str = "",
         destination_prefix: str = "",
         aws_conn_id: str = "aws_default",
@@ -83,6 +90,8 @@ class DeleteExtraneousOperator(BaseOperator):
         self.selection = selection or {}
         self.list_task = list_task
         self.open_task = open_task
+        self.reconcile_task = reconcile_task
+        self.verify_task = verify_task
         self.source_bucket = source_bucket
         self.source_prefix = source_prefix
         self.destination_bucket = destination_bucket
@@ -97,17 +106,32 @@ class DeleteExtraneousOperator(BaseOperator):
         from transfer.event_log import NoEventLog
         from transfer.prefixes import prefix_problem
 
-        wish = DeleteExtraneous(self.wish)
-        if wish is DeleteExtraneous.OFF:
-            raise AirflowSkipException("delete_extraneous is off")
-        if problem := prefix_problem(self.source_prefix, self.destination_prefix, deletes=True):
+        wish = DeleteExtraneous(self.wish or DeleteExtraneous.OFF)
+        if wish is not DeleteExtraneous.OFF and (
+            problem := prefix_problem(self.source_prefix, self.destination_prefix, deletes=True)
+        ):
             raise AirflowFailException(f"nothing is deleted: {problem}")
         task = context["ti"]
-        run = RunIdentity(**task.xcom_pull(task_ids=self.open_task))
-        listing = task.xcom_pull(task_ids=self.list_task, key=SUMMARY_KEY)
+        open_task = sibling(task, self.open_task)
+        run = RunIdentity.of(task.xcom_pull(task_ids=open_task), open_task)
         destination = Destination.of_records(self.gcp_conn_id, self.destination_bucket, run.state_bucket)
         self._stop = destination.stop
         with engine_errors(self.task_id, connections(aws=self.aws_conn_id, gcp=self.gcp_conn_id), NoEventLog()):
+            why_not = why_not_green(
+                task,
+                run,
+                destination.state(run.state_prefix),
+                list_task=self.list_task,
+                reconcile_task=self.reconcile_task,
+                verify_task=self.verify_task,
+            )
+            if why_not:
+                raise AirflowFailException(f"nothing was deleted: {why_not}")
+            if wish is DeleteExtraneous.OFF:
+                raise AirflowSkipException("delete_extraneous is off")
+            listing = task.xcom_pull(task_ids=sibling(task, self.list_task), key=SUMMARY_KEY)
+            if listing["mode"] == "plan":
+                raise AirflowSkipException("a plan deletes nothing; it counts what a run would delete")
             return self._execute(wish, run, listing, destination, attempt=task.try_number)
 
     def _execute(

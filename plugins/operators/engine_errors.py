@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from operators.parameters import InvalidParameter
 from transfer.errors import FatalError, Stage, Stopped, TransferError
 from transfer.event_log import EventLog
 from transfer.plain_text import block, one_line
@@ -45,6 +46,8 @@ def engine_errors(program: str, connection_of: Mapping[Stage, str], events: Even
         where = f" [Airflow connection {connection!r}]" if connection else ""
         kind = AirflowFailException if isinstance(error, FatalError) else AirflowException
         raise kind(f"{error.code}: {error.message}{where}") from None
+    except InvalidParameter as error:
+        raise AirflowFailException(str(error)) from None
     except AirflowException:  # Airflow's own, for what it means to say
         _tell(program, events)
         raise

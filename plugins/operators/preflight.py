@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from operators.links import DestinationLink, DistributionLink, destination_url, distribution_url, show_links
-from operators.run_identity import STATE_PREFIX, run_name
-from operators.run_selection import run_selection
+from operators.parameters import WHAT_TO_COPY, code_problems, name_problems, value_problems
+from operators.run_identity import OPEN_TASK, STATE_PREFIX, run_name
+from operators.run_source import RunSource
+from operators.siblings import sibling
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from hooks.probes import SourceListProbe
-    from transfer.preflight import Preflight
+    from transfer.preflight import Finding, Preflight
+
+
+OWN = ("delete_extraneous", "source_prefix", "destination_prefix", *WHAT_TO_COPY)
+"""What it has itself of the values to check."""
 
 
 class PreflightOperator(BaseOperator):
@@ -37,7 +44,10 @@ class PreflightOperator(BaseOperator):
     :param topic: the topic that transfer requests go to.
     :param error_topic: the topic that failure records go to.
     :param selection: checked only: see `S3ListToPubSubOperator`.
-    :param only_failed: S3 is not listed when it is set.
+    :param settings: checked only: parameters of the later tasks, by the names in `operators.parameters.CHECKED`.
+    :param only_failed: S3 is not listed when it is set; whether that run's records are there and of this way is tried.
+    :param plan_run: likewise.
+    :param open_task: the task id of `OpenTransferRunOperator`, by which records are found.
     :param gcp_project: the project of the topics; the connection's when empty.
     :raises AirflowFailException: some check failed; nothing is retried.
     :raises AirflowException: some check failed for a reason that may pass.
@@ -54,7 +64,9 @@ class PreflightOperator(BaseOperator):
         "topic",
         "error_topic",
         "selection",
+        "settings",
         "only_failed",
+        "plan_run",
         "aws_conn_id",
         "cloudfront_conn_id",
         "gcp_conn_id",
@@ -76,7 +88,10 @@ class PreflightOperator(BaseOperator):
         destination_prefix: str = "",
         state_bucket: str = "",
         selection: Mapping[str, str] | None = None,
+        settings: Mapping[str, str] | None = None,
         only_failed: str = "",
+        plan_run: str = "",
+        open_task: str = OPEN_TASK,
         aws_conn_id: str = "aws_default",
         cloudfront_conn_id: str = "cloudfront_default",
         gcp_conn_id: str = "google_cloud_default",
@@ -94,7 +109,10 @@ class PreflightOperator(BaseOperator):
         self.topic = topic
         self.error_topic = error_topic
         self.selection = selection or {}
+        self.settings = settings or {}
         self.only_failed = only_failed
+        self.plan_run = plan_run
+        self.open_task = open_task
         self.aws_conn_id = aws_conn_id
         self.cloudfront_conn_id = cloudfront_conn_id
         self.gcp_conn_id = gcp_conn_id
@@ -103,21 +121,9 @@ class PreflightOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Make all checks, show them as a table, and fail if one did."""
         from transfer.plain_text import redact
-        from transfer.prefixes import prefix_problem
         from transfer.preflight import Mark, table
 
-        for name in ("source_bucket", "destination_bucket"):
-            if not getattr(self, name):
-                raise AirflowFailException(f"{name} is empty: give the bucket's name")
-        if self.source_listing and self.delete_extraneous not in ("", "off"):
-            raise AirflowFailException(
-                f"delete_extraneous is {self.delete_extraneous!r} and source_listing {self.source_listing!r}: an inventory or a"
-                " manifest may not name all that the source has, so choose off, or leave source_listing empty"
-            )
-        deletes = self.delete_extraneous not in ("", "off")
-        if problem := prefix_problem(self.source_prefix, self.destination_prefix, deletes=deletes):
-            raise AirflowFailException(problem)
-        run_selection(self.selection, now_s=time.time())
+        self._check_parameters(context)
         show_links(
             self,
             context,
@@ -129,16 +135,59 @@ class PreflightOperator(BaseOperator):
             },
         )
         findings = []
-        for finding in self._preflight(context).findings():
+        for finding in chain(self._preflight(context).findings(), self._earlier_run(context)):
             findings.append(finding)
             level = {Mark.WARNED: self.log.warning, Mark.FAILED: self.log.error}.get(finding.mark, self.log.info)
             level("%s", redact(str(finding)))
         if failed := [finding for finding in findings if finding.mark is Mark.FAILED]:
             may_pass = all(finding.is_passing for finding in failed)
             kind = AirflowException if may_pass else AirflowFailException
-            raise kind(f"{len(failed)} of {len(findings)} checks failed; nothing was moved\n{redact(table(failed))}")
+            raise kind(f"{len(failed)} of {len(findings)} checks failed; nothing was copied\n{redact(table(failed))}")
         warnings = [redact(str(finding)) for finding in findings if finding.mark is Mark.WARNED]
         return {"checks": len(findings), "warnings": warnings}
+
+    def _check_parameters(self, context: Context) -> None:
+        """Whatever a later task would refuse for its form, and names that are none, all at once."""
+        dag, dag_run = context.get("dag"), context.get("dag_run")
+        problems = list(name_problems(dag_run.conf if dag_run else None, dag.params if dag else ()))
+        for name in ("source_bucket", "destination_bucket"):
+            if not getattr(self, name):
+                problems.append(f"{name} is empty: give the bucket's name")
+        own = {name: getattr(self, name) for name in OWN if getattr(self, name)}
+        values = {**own, **self.settings}
+        problems += [said for _, said in code_problems(self.settings)]
+        problems += [said for _, said in value_problems(values, self.selection, now_s=time.time())]
+        if problems:
+            count = "one parameter is" if len(problems) == 1 else f"{len(problems)} parameters are"
+            raise AirflowFailException("\n".join([f"{count} wrong; nothing was copied", *problems]))
+
+    def _earlier_run(self, context: Context) -> Iterator[Finding]:
+        """Whether the run that says what to copy can say it."""
+        from hooks.engine import Destination
+        from hooks.probes import connection_errors
+        from transfer.errors import RetryableError, Stage, TransferError
+        from transfer.preflight import Finding, Mark
+
+        source = RunSource.of(self)
+        if not source.earlier:
+            return
+        task = context["ti"]
+        open_task = sibling(task, self.open_task)
+        tried = f"find the records of the run {source.earlier!r}"
+        try:
+            with connection_errors(self.gcp_conn_id, Stage.LIST):
+                source.earlier_objects(
+                    task.dag_id,
+                    open_task,
+                    Destination.of_records(self.gcp_conn_id, self.destination_bucket, self.state_bucket),
+                    run=run_name(task.dag_id, task.run_id, open_task),
+                    now=source.record_of(task.run_id),
+                )
+        except TransferError as error:
+            is_passing = isinstance(error, RetryableError)
+            yield Finding(mark=Mark.FAILED, tried=tried, said=error.message, is_passing=is_passing)
+        else:
+            yield Finding(mark=Mark.PASSED, tried=tried)
 
     def _source_list(self) -> SourceListProbe | None:
         from hooks.probes import SourceListProbe
@@ -170,5 +219,5 @@ class PreflightOperator(BaseOperator):
             edge=CloudfrontProbe(self.cloudfront_conn_id, self.source_prefix),
             buckets=[GcsProbe(self.gcp_conn_id, bucket) for bucket in buckets],
             topics=[PubSubProbe(self.gcp_conn_id, topic, self.gcp_project) for topic in (self.topic, self.error_topic)],
-            object_name=f"{STATE_PREFIX}preflight/{run_name(task.dag_id, task.run_id)}",
+            object_name=f"{STATE_PREFIX}preflight/{run_name(task.dag_id, task.run_id, task.task_id)}",
         )

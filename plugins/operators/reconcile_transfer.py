@@ -23,9 +23,10 @@ from operators.links import (
     object_url,
     show_links,
 )
-from operators.run_identity import STATE_PREFIX, RunIdentity, dag_name
+from operators.run_identity import OPEN_TASK, STATE_PREFIX, RunIdentity
 from operators.run_selection import run_globs
 from operators.s3_list_to_pubsub import SUMMARY_KEY, worker_slots
+from operators.siblings import refuse_when_closed, sibling
 from operators.transfer_run import ACK_DEADLINE_S
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from transfer.naming import Naming
     from transfer.passes import Republished
     from transfer.report import ReconciliationReport
+    from transfer.run_verdict import RunVerdict
     from transfer.sampling import SampleReport
     from transfer.verdicts import Pass
 
@@ -50,6 +52,7 @@ class ReconcileTransferOperator(BaseOperator):
     As the final pass (`reviews` is given) it decides whether the run is green, and returns (also when it fails)
     `run_id, listed, copied, skipped, failed, matched, missing, differing, extra, bytes_copied, seconds, report_uri`; the
     whole report is at `report_uri`. Where the first pass had nothing published, nothing has changed: its report stands.
+    Its word goes on record as the verdict of this opening of the run, on which the run's colour rests.
 
     With `mode=verify` (the XCom `summary` of the listing says so) nothing was moved and nothing is published: the first pass
     compares, and the final one is red if anything is missing or differs.
@@ -62,6 +65,7 @@ class ReconcileTransferOperator(BaseOperator):
     :param reviews: the task id of the first pass, for the final one.
     :param list_task: the task id of `S3ListToPubSubOperator`.
     :param open_task: the task id of `OpenTransferRunOperator`.
+    :param close_task: the task id of `CloseTransferRunOperator`.
     :param source_prefix: as the listing had it.
     :param destination_bucket: the Cloud Storage bucket.
     :param destination_prefix: as the listing had it.
@@ -104,7 +108,8 @@ class ReconcileTransferOperator(BaseOperator):
         topic: str,
         reviews: str | None = None,
         list_task: str = "list",
-        open_task: str = "open_run",
+        open_task: str = OPEN_TASK,
+        close_task: str = "close_run",
         source_prefix: str = "",
         destination_prefix: str = "",
         overwrite: str = "changed",
@@ -121,6 +126,7 @@ class ReconcileTransferOperator(BaseOperator):
         self.reviews = reviews
         self.list_task = list_task
         self.open_task = open_task
+        self.close_task = close_task
         self.source_prefix = source_prefix
         self.destination_bucket = destination_bucket
         self.destination_prefix = destination_prefix
@@ -139,21 +145,19 @@ class ReconcileTransferOperator(BaseOperator):
         from hooks.cloud_logging import CloudLoggingHook
 
         task = context["ti"]
+        refuse_when_closed(task, self.close_task)
         # Pulled here, and not from template fields: neither the setup nor the listing may have come to an end.
-        listing = task.xcom_pull(task_ids=self.list_task, key=SUMMARY_KEY)
-        before = task.xcom_pull(task_ids=self.reviews, key=SUMMARY_KEY) if self.reviews else None
+        list_task = sibling(task, self.list_task)
+        listing = task.xcom_pull(task_ids=list_task, key=SUMMARY_KEY)
+        before = task.xcom_pull(task_ids=sibling(task, self.reviews), key=SUMMARY_KEY) if self.reviews else None
         if listing is not None and listing["mode"] == "plan":
-            raise AirflowSkipException("a plan moves nothing: see the log of list, its XCom plan, and plan.json")
+            raise AirflowSkipException("a plan copies nothing: see the log of list, its XCom plan, and plan.json")
         if listing is None and self.reviews is None:
-            raise AirflowSkipException(
-                f"there is nothing to reconcile: {self.list_task} has not succeeded, see its log"
-            )
-        if listing is None or (self.reviews and before is None):
-            raise AirflowFailException(
-                f"there is nothing to verify: {self.list_task if listing is None else self.reviews} has not succeeded,"
-                " see its log"
-            )
-        run = RunIdentity(**task.xcom_pull(task_ids=self.open_task))
+            raise AirflowSkipException(f"there is nothing to reconcile: {list_task} has not succeeded, see its log")
+        if listing is None:
+            raise AirflowFailException(f"there is nothing to verify: {list_task} has not succeeded, see its log")
+        open_task = sibling(task, self.open_task)
+        run = RunIdentity.of(task.xcom_pull(task_ids=open_task), open_task)
         events = CloudLoggingHook(self.gcp_conn_id, self.gcp_project or None).get_event_log(
             self.log_name or None, labels={"run": run.transfer_id}
         )
@@ -184,14 +188,12 @@ class ReconcileTransferOperator(BaseOperator):
 
     def _first_pass(self, context: Context, run: RunIdentity, listing: Mapping[str, Any]) -> list[dict[str, Any]]:
         from transfer.passes import round_name
-        from transfer.runs import RunIndex
         from transfer.verdicts import Pass
 
         is_reopened = listing["run"]["transfer_id"] != run.transfer_id
         which = Pass.COMPARE if listing["mode"] == "verify" else Pass.REPLAY if is_reopened else Pass.FIRST
         if is_reopened:
             self.log.info("the run was opened anew: all that is unfinished is tried again, as it was listed")
-            RunIndex(self._state_at(run, STATE_PREFIX), dag_name(context["ti"].dag_id)).open(run.name, run.opened_at_s)
         report, published = self._pass(which, context, run, listing, is_reopened=is_reopened)
         self._tell(run, report)
         context["ti"].xcom_push(
@@ -214,29 +216,35 @@ class ReconcileTransferOperator(BaseOperator):
         return worker_slots(shared, workers=min(listing["workers"], published.messages))
 
     def _final_pass(
-        self, context: Context, run: RunIdentity, listing: Mapping[str, Any], before: Mapping[str, Any]
+        self, context: Context, run: RunIdentity, listing: Mapping[str, Any], before: Mapping[str, Any] | None
     ) -> dict[str, Any]:
-        from transfer.report import REPORT, ReconciliationReport, reason_table
-        from transfer.verdicts import Pass
-
         state = self._state(run)
-        is_reopened = before["run"]["transfer_id"] != run.transfer_id
-        is_compared = listing["mode"] == "verify"
-        if (before["republished"] or is_reopened) and not is_compared:
-            report, _ = self._pass(Pass.FINAL, context, run, listing, is_reopened=is_reopened)
-        else:
-            report = ReconciliationReport.decode(state.read(REPORT))
+        report = self._final_report(context, run, listing, before)
         if float(self.verify_sample or 0) > 0:
             report = self._sampled(context, run, report)
         self._tell(run, report)
         summary = _summary(run, report, state.uri)
-        if not report.is_green:
+        verdict = _verdict(run, listing, report, summary["report_uri"])
+        verdict.write(state)
+        if not verdict.is_green:
             context["ti"].xcom_push(key="return_value", value=summary)
-            raise AirflowFailException(
-                f"{report.why_red(was_moved=not is_compared)}; report: {summary['report_uri']}, and each"
-                f" object in failures.csv beside it\n{reason_table(report.unfinished_reasons)}"
-            )
+            raise AirflowFailException(verdict.said)
         return summary
+
+    def _final_report(
+        self, context: Context, run: RunIdentity, listing: Mapping[str, Any], before: Mapping[str, Any] | None
+    ) -> ReconciliationReport:
+        """The first pass's, where nothing can have changed since; that of another pass where it can, or there was none."""
+        from transfer.report import REPORT, ReconciliationReport
+        from transfer.verdicts import Pass
+
+        is_compared = listing["mode"] == "verify"
+        is_reopened = before is None or before["run"]["transfer_id"] != run.transfer_id
+        if before is None or ((before["republished"] or is_reopened) and not is_compared):
+            which = Pass.COMPARE if is_compared else Pass.FINAL
+            report, _ = self._pass(which, context, run, listing, is_reopened=is_reopened)
+            return report
+        return ReconciliationReport.decode(self._state(run).read(REPORT))
 
     def _sampled(self, context: Context, run: RunIdentity, report: ReconciliationReport) -> ReconciliationReport:
         """The report, once a share of what it calls matched has been read back and compared."""
@@ -340,12 +348,10 @@ class ReconcileTransferOperator(BaseOperator):
         return f"gs://{run.state_bucket or self.destination_bucket}/{run.state_prefix}{REPORT}"
 
     def _state(self, run: RunIdentity) -> Any:
-        return self._state_at(run, run.state_prefix)
-
-    def _state_at(self, run: RunIdentity, prefix: str) -> Any:
         from hooks.engine import Destination
 
-        return Destination.of_records(self.gcp_conn_id, self.destination_bucket, run.state_bucket).state(prefix)
+        records = Destination.of_records(self.gcp_conn_id, self.destination_bucket, run.state_bucket)
+        return records.state(run.state_prefix)
 
 
 def _summary(run: RunIdentity, report: ReconciliationReport, state_uri: str) -> dict[str, Any]:
@@ -357,3 +363,16 @@ def _summary(run: RunIdentity, report: ReconciliationReport, state_uri: str) -> 
         "seconds": round(time.time() - run.opened_at_s, 1),
         "report_uri": f"{state_uri}{REPORT}",
     }
+
+
+def _verdict(run: RunIdentity, listing: Mapping[str, Any], report: ReconciliationReport, report_uri: str) -> RunVerdict:
+    from transfer.report import reason_table
+    from transfer.run_verdict import RunVerdict
+
+    said = f"every object is there; report: {report_uri}"
+    if not report.is_green:
+        said = (
+            f"{report.why_red(was_moved=listing['mode'] != 'verify')}; report: {report_uri}, and each object in failures.csv"
+            f" beside it\n{reason_table(report.unfinished_reasons)}"
+        )
+    return RunVerdict(transfer_id=run.transfer_id, is_plan=False, is_green=report.is_green, said=said)

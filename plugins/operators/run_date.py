@@ -25,7 +25,7 @@ class RunDates:
 
     def macros(self) -> Mapping[str, Any]:
         """For `DAG(user_defined_macros=…)`."""
-        return {"dated": self.dated, "date_of": self.date_of}
+        return {"dated": self.dated, "dated_if_sound": self.dated_if_sound, "date_of": self.date_of}
 
     def dated(self, prefix: str | None, dag_run: Any) -> str:
         """The prefix with its date codes and placeholders filled in; empty for none.
@@ -38,6 +38,13 @@ class RunDates:
             raise AirflowFailException(str(error)) from error
         names = {RUN: dag_run.run_id, ROUTE: dag_run.dag_id.removeprefix(ROUTE_DAG_PREFIX)}
         return template.resolve(self._moment(dag_run)[0], names)
+
+    def dated_if_sound(self, prefix: str | None, dag_run: Any) -> str:
+        """The same for preflight, which refuses an unsound prefix itself, together with all else that is wrong: as it is."""
+        try:
+            return self.dated(prefix, dag_run)
+        except AirflowFailException:
+            return prefix or ""
 
     def date_of(self, dag_run: Any) -> str:
         """The date, and what it is, for the log."""

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import secrets
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
+from airflow.sdk.exceptions import AirflowFailException
+
+OPEN_TASK = "open_run"
+"""The task that opens a run, where nobody says otherwise."""
 MAX_SLUG_CHARACTERS = 60
 STATE_PREFIX = ".edgehaul/"
 """Where runs keep their records in the destination bucket."""
@@ -14,7 +21,10 @@ STATE_PREFIX = ".edgehaul/"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunIdentity:
-    """One opening of one DAG run. It travels through XCom as a dict."""
+    """One opening of one copy of a DAG run. It travels through XCom as a dict.
+
+    A DAG may hold several copies, in task groups: the id of the task that opens belongs to every name.
+    """
 
     run_id: str
     """Airflow's."""
@@ -25,11 +35,21 @@ class RunIdentity:
     opened_at_s: float
     state_bucket: str = ""
     """Where its records are; empty for the destination bucket."""
+    open_task: str = OPEN_TASK
 
     @classmethod
-    def new(cls, *, dag_id: str, run_id: str, opening: int, now_s: float, state_bucket: str = "") -> RunIdentity:
+    def new(
+        cls,
+        *,
+        dag_id: str,
+        run_id: str,
+        opening: int,
+        now_s: float,
+        state_bucket: str = "",
+        open_task: str = OPEN_TASK,
+    ) -> RunIdentity:
         """The identity of the `opening`-th opening (Airflow's try number) of a DAG run."""
-        base = run_name(dag_id, run_id)
+        base = run_name(dag_id, run_id, open_task)
         return cls(
             run_id=run_id,
             transfer_id=f"{base}-{opening}-{secrets.token_hex(3)}",
@@ -37,7 +57,22 @@ class RunIdentity:
             error_subscription=error_subscription(base, opening),
             opened_at_s=now_s,
             state_bucket=state_bucket,
+            open_task=open_task,
         )
+
+    @classmethod
+    def of(cls, opened: Mapping[str, Any] | None, open_task: str) -> RunIdentity:
+        """What the task `open_task` has returned. Raises AirflowFailException when it has opened nothing."""
+        if not opened:
+            raise AirflowFailException(
+                f"{open_task} has opened no run: it was marked by hand, or cleared alone; clear it with what is downstream of it"
+            )
+        return cls(**opened)
+
+    @property
+    def opening(self) -> int:
+        """Which opening it is, from 1."""
+        return int(self.transfer_id.rsplit("-", 2)[1])
 
     @property
     def name(self) -> str:
@@ -58,15 +93,14 @@ class RunIdentity:
         return asdict(self)
 
 
-def dag_name(dag_id: str) -> str:
-    """A name for the DAG that no other has."""
-    return f"{_slug(dag_id)}-{hashlib.sha256(dag_id.encode()).hexdigest()[:8]}"
+def copy_name(dag_id: str, open_task: str = OPEN_TASK) -> str:
+    """A name for a copy of a DAG, the same in all its runs, that no other has."""
+    return f"{_slug(dag_id)}-{_digest(dag_id, open_task)}"
 
 
-def run_name(dag_id: str, run_id: str) -> str:
-    """A name that Pub/Sub and Cloud Storage take, and that no other DAG run has."""
-    digest = hashlib.sha256(f"{dag_id}/{run_id}".encode()).hexdigest()[:8]
-    return f"{_slug(dag_id)}-{_slug(run_id)}-{digest}"
+def run_name(dag_id: str, run_id: str, open_task: str = OPEN_TASK) -> str:
+    """A name that Pub/Sub and Cloud Storage take, and that no other copy of any DAG run has: at most 130 characters."""
+    return f"{_slug(dag_id)}-{_slug(run_id)}-{_digest(dag_id, open_task, run_id)}"
 
 
 def work_subscription(base: str, opening: int) -> str:
@@ -77,6 +111,10 @@ def work_subscription(base: str, opening: int) -> str:
 def error_subscription(base: str, opening: int) -> str:
     """The subscription that the reconciliation of an opening drains."""
     return f"edgehaul-{base}-{opening}-errors"
+
+
+def _digest(*ids: str) -> str:
+    return hashlib.sha256(json.dumps(ids).encode()).hexdigest()[:8]
 
 
 def _slug(text: str) -> str:

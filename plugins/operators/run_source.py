@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException
 
-from operators.run_identity import STATE_PREFIX, RunIdentity, dag_name, run_name
+from operators.parameters import WHAT_TO_COPY
+from operators.run_identity import STATE_PREFIX, RunIdentity, copy_name, run_name
 
 if TYPE_CHECKING:
     from hooks.engine import Destination
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from transfer.replay import RunRecord
 
 LAST_RUN = "last"
-ONE_OF = ("only_failed", "plan_run", "source_listing")
-"""Each says what to move, in place of a listing of S3."""
 
 log = logging.getLogger(__name__)
 
@@ -40,11 +39,11 @@ class RunSource:
 
     @classmethod
     def of(cls, operator: Any) -> RunSource:
-        """That of an operator whose templates are rendered. Raises AirflowFailException when two things say what to move."""
+        """That of an operator whose templates are rendered. Raises AirflowFailException when two things say what to copy."""
         made = cls(**{name: getattr(operator, name) for name in cls.__dataclass_fields__})
-        named = [name for name in ONE_OF if getattr(made, name)]
+        named = [name for name in WHAT_TO_COPY if getattr(made, name)]
         if len(named) > 1:
-            raise AirflowFailException(f"{' and '.join(named)} each name what to move: give one of them")
+            raise AirflowFailException(f"{' and '.join(named)} each name what to copy: give one of them")
         return made
 
     @property
@@ -57,26 +56,38 @@ class RunSource:
         """Whether it is S3's own listing. Only then is what else the destination has no part of the source."""
         return not (self.earlier or self.source_listing)
 
-    def begin(self, run: RunIdentity, dag_id: str, destination: Destination) -> float:
-        """Put this run on record, before anything is listed; when that was, by Cloud Storage's own clock."""
+    def begin(self, run: RunIdentity, destination: Destination) -> float:
+        """Put on record from where to where, before anything is listed; when that was, by Cloud Storage's own clock."""
         from transfer.replay import RECORD
-        from transfer.runs import RunIndex
 
-        RunIndex(destination.state(STATE_PREFIX), dag_name(dag_id)).open(run.name, run.opened_at_s)
         state = destination.state(run.state_prefix)
-        self._record(run).write(state)
+        self.record_of(run.run_id).write(state)
         return state.created_at_s(RECORD)
 
-    def _record(self, run: RunIdentity) -> RunRecord:
+    def record_of(self, run_id: str) -> RunRecord:
+        """From where to where a run with this source copies."""
         from transfer.replay import RunRecord
 
         return RunRecord(
-            run_id=run.run_id,
+            run_id=run_id,
             source_bucket=self.source_bucket,
             source_prefix=self.source_prefix,
             destination_bucket=self.destination_bucket,
             destination_prefix=self.destination_prefix,
         )
+
+    def earlier_objects(
+        self, dag_id: str, open_task: str, destination: Destination, *, run: str, now: RunRecord
+    ) -> Iterator[ObjectMeta]:
+        """What the earlier run left unfinished, or planned. `run` is the name of this one. Raises RunUnknown."""
+        from transfer.replay import planned_objects, unfinished_objects
+        from transfer.runs import RunIndex
+
+        earlier = run_name(dag_id, self.earlier, open_task)
+        if self.earlier == LAST_RUN:
+            earlier = RunIndex(destination.state(STATE_PREFIX), copy_name(dag_id, open_task)).last_but(run) or LAST_RUN
+        objects_of = planned_objects if self.plan_run else unfinished_objects
+        return objects_of(destination.state(f"{STATE_PREFIX}{earlier}/"), run=self.earlier, now=now)
 
     def objects(
         self, run: RunIdentity, dag_id: str, destination: Destination, *, after: str = "", before: str = ""
@@ -84,8 +95,6 @@ class RunSource:
         """In byte order; of S3's own listing those behind the key `after`, which came behind `before`."""
         from hooks.engine import source_listing
         from hooks.source import SourceList
-        from transfer.replay import planned_objects, unfinished_objects
-        from transfer.runs import RunIndex
 
         if self.source_listing:
             listed = SourceList(
@@ -99,14 +108,9 @@ class RunSource:
             return listed.objects(log.info)
         if not self.earlier:
             return source_listing(self.aws_conn_id, self.source_bucket, self.source_prefix, after=after, before=before)
-        index = RunIndex(destination.state(STATE_PREFIX), dag_name(dag_id))
-        earlier = run_name(dag_id, self.earlier)
-        if self.earlier == LAST_RUN:
-            earlier = index.last_but(run.name) or LAST_RUN
         done = "planned" if self.plan_run else "left unfinished"
         log.info("not listing S3: taking what the run %s %s", self.earlier, done)
-        objects_of = planned_objects if self.plan_run else unfinished_objects
-        return objects_of(destination.state(f"{STATE_PREFIX}{earlier}/"), run=self.earlier, now=self._record(run))
+        return self.earlier_objects(dag_id, run.open_task, destination, run=run.name, now=self.record_of(run.run_id))
 
     def is_nothing(self, summary: ListingSummary, mode: str) -> bool:
         """Whether this source has nothing to copy, which is more likely a mistake than a success.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,9 +16,11 @@ from airflow.sdk.exceptions import AirflowFailException
 from operators.engine_errors import connections, engine_errors
 from operators.links import DestinationLink, LogsLink, destination_url, logs_url, show_links
 from operators.live_progress import LiveProgress
-from operators.run_identity import STATE_PREFIX, RunIdentity
+from operators.parameters import as_bool, choice, whole
+from operators.run_identity import OPEN_TASK, STATE_PREFIX, RunIdentity
 from operators.run_selection import run_selection
 from operators.run_source import RunSource
+from operators.siblings import refuse_when_closed, sibling
 from operators.stored_cursor import StoredCursor
 from operators.worker_settings import MIB
 
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 
     from transfer.cursor import ListingCursor
     from transfer.listing import ListingSummary
+    from transfer.listing_record import ListingRecord
     from transfer.plan import Plan
     from transfer.ports import StateStore
 
@@ -45,7 +49,11 @@ class S3ListToPubSubOperator(BaseOperator):
     table in the log say what a transfer would do and cost. With `mode=verify` nothing is published either: the manifest has
     all objects as the source lists them, for the reconciliation to compare.
 
+    A listing that came to its end stands until the run is opened anew: cleared alone, the task returns the same again.
+
     :param run: what `OpenTransferRunOperator` returned.
+    :param open_task: its task id.
+    :param close_task: the task id of `CloseTransferRunOperator`.
     :param mode: `transfer`, `plan` or `verify`.
     :param source_bucket: the S3 bucket.
     :param source_prefix: only keys under it are listed; empty for all.
@@ -53,7 +61,7 @@ class S3ListToPubSubOperator(BaseOperator):
     :param destination_bucket: the Cloud Storage bucket.
     :param destination_prefix: takes the place of the source prefix in names; empty keeps keys as they are.
     :param topic: the topic to publish to.
-    :param workers: the most worker slots, 1 to 1,024.
+    :param workers: the most worker slots, 1 to 64.
     :param overwrite: what to do with an object that is there: `changed`, `never` or `always`.
     :param selection: which objects are to move, by the fields of `hooks.selection`; it applies to what an earlier run left, too.
     :param only_failed: the run id of an earlier run of this DAG, or `last`: what that run left unfinished is published,
@@ -100,10 +108,12 @@ class S3ListToPubSubOperator(BaseOperator):
     def __init__(
         self,
         *,
-        run: Mapping[str, Any],
+        run: Mapping[str, Any] | None,
         source_bucket: str,
         destination_bucket: str,
         topic: str,
+        open_task: str = OPEN_TASK,
+        close_task: str = "close_run",
         mode: str = "transfer",
         source_prefix: str = "",
         source_listing: str = "",
@@ -124,6 +134,8 @@ class S3ListToPubSubOperator(BaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.run = run
+        self.open_task = open_task
+        self.close_task = close_task
         self.mode = mode
         self.source_bucket = source_bucket
         self.source_prefix = source_prefix
@@ -149,7 +161,7 @@ class S3ListToPubSubOperator(BaseOperator):
         from hooks.cloud_logging import CloudLoggingHook
 
         self._stop = threading.Event()
-        source, run = RunSource.of(self), RunIdentity(**self.run)
+        source, run = RunSource.of(self), RunIdentity.of(self.run, sibling(context["ti"], self.open_task))
         events = CloudLoggingHook(self.gcp_conn_id, self.gcp_project or None).get_event_log(
             self.log_name or None, is_verbose=as_bool(self.is_verbose), labels={"run": run.transfer_id}
         )
@@ -164,61 +176,112 @@ class S3ListToPubSubOperator(BaseOperator):
             },
         )
         conn = connections(aws=self.aws_conn_id, gcp=self.gcp_conn_id)
+        with engine_errors(self.task_id, conn, events):
+            workers = whole("workers", self.workers)
+            found, plan = self._found(context, source, run, events)
+        return self._told(context, source, run, found, plan, workers=workers)
+
+    def _found(
+        self, context: Context, source: RunSource, run: RunIdentity, events: Any
+    ) -> tuple[ListingRecord, dict[str, Any] | None]:
+        """What this opening has listed already, or what is listed now; on record either way."""
+        from hooks.engine import Destination
+        from transfer.listing_record import ListingRecord, read_listing
+        from transfer.plan import PLAN
+
+        task = context["ti"]
+        state = Destination.of_records(self.gcp_conn_id, self.destination_bucket, run.state_bucket).state(
+            run.state_prefix
+        )
+        earlier = read_listing(state)
+        if earlier is not None and earlier.is_complete and earlier.transfer_id == run.transfer_id:
+            self.log.info("this run was listed already since it was opened, so that listing stands")
+            return earlier, json.loads(state.read(PLAN)) if self.mode == "plan" else None
+        refuse_when_closed(task, self.close_task)
         stored = StoredCursor(context, self)
         # A plan's tally is in memory alone, a list is to be sorted anew, and a run's records are read again as quickly.
         is_resumable = self.mode == "transfer" and source.is_listed_in_s3
         cursor = stored.load() if is_resumable else None
-        listing = cursor.listing if cursor else run.listing_name(context["ti"].try_number)
+        listing = cursor.listing if cursor else run.listing_name(task.try_number)
         if cursor:
             self.log.info("an earlier try listed and published %s objects: going on behind them", f"{cursor.listed:,}")
-        with engine_errors(self.task_id, conn, events), _forgetting(stored):
+        ListingRecord(transfer_id=run.transfer_id, mode=self.mode, listing=listing).write(state)
+        with _forgetting(stored):
             summary, plan = self._list(
                 source,
                 run,
-                context["ti"].dag_id,
+                task.dag_id,
                 listing,
                 events=events,
                 live=LiveProgress(context),
                 cursor=cursor,
                 on_cursor=stored.save if is_resumable else None,
             )
-            if source.is_nothing(summary, self.mode) and not as_bool(self.allow_empty):
-                raise AirflowFailException(source.why_nothing(summary))
-        messages = summary.messages if self.mode == "transfer" else 0
+        if source.is_nothing(summary, self.mode) and not as_bool(self.allow_empty):
+            raise AirflowFailException(source.why_nothing(summary))
+        found = ListingRecord(
+            transfer_id=run.transfer_id,
+            mode=self.mode,
+            listing=listing,
+            is_complete=True,
+            messages=summary.messages if self.mode == "transfer" else 0,
+            objects=summary.objects,
+            bytes=summary.bytes,
+            strays=summary.strays,
+            listed=summary.listed,
+            skipped=summary.skipped,
+            began_at_s=summary.began_at_s,
+        )
         self.log.info(
             "%s objects listed (%s bytes): %s to %s, in %s messages, %s skipped",
             *(f"{count:,}" for count in (summary.listed, summary.listed_bytes, summary.objects)),
-            "compare" if self.mode == "verify" else "move",
-            *(f"{count:,}" for count in (messages, summary.skipped)),
+            "compare" if self.mode == "verify" else "copy",
+            *(f"{count:,}" for count in (found.messages, summary.skipped)),
         )
+        if plan is not None:
+            self._tell(plan, run, state)
+        found.write(state)
+        stored.forget()
+        return found, None if plan is None else plan.to_dict()
+
+    def _told(
+        self,
+        context: Context,
+        source: RunSource,
+        run: RunIdentity,
+        found: ListingRecord,
+        plan: dict[str, Any] | None,
+        *,
+        workers: int,
+    ) -> list[dict[str, Any]]:
+        """The XComs, and one slot for each worker."""
         shared = {
             "run": run.to_dict(),
-            "listing": listing,
-            "messages": messages,
-            "strays": summary.strays,
-            "objects": summary.objects,
-            "bytes": summary.bytes,
+            "listing": found.listing,
+            "messages": found.messages,
+            "strays": found.strays,
+            "objects": found.objects,
+            "bytes": found.bytes,
         }
         context["ti"].xcom_push(
             key=SUMMARY_KEY,
             value={
                 **shared,
                 "mode": self.mode,
-                "listed": summary.listed,
-                "skipped": summary.skipped,
-                "began_at_s": summary.began_at_s,
+                "listed": found.listed,
+                "skipped": found.skipped,
+                "began_at_s": found.began_at_s,
                 "is_whole_source": source.is_listed_in_s3,
                 "allow_empty": as_bool(self.allow_empty),
-                "workers": int(self.workers),
+                "workers": workers,
             },
         )
-        stored.forget()
         if plan is not None:
-            context["ti"].xcom_push(key=PLAN_KEY, value=plan.to_dict())
+            context["ti"].xcom_push(key=PLAN_KEY, value=plan)
         if self.mode != "transfer":
             return []
         # One even for nothing: skipping would spread downstream.
-        return worker_slots(shared, workers=max(1, min(int(self.workers), messages)))
+        return worker_slots(shared, workers=max(1, min(workers, found.messages)))
 
     def _list(
         self,
@@ -241,9 +304,9 @@ class S3ListToPubSubOperator(BaseOperator):
         from transfer.progress import Progress
         from transfer.records import Manifest
 
-        mode = Mode(self.mode)
+        mode = Mode(choice("mode", self.mode))
         prices = load_prices(Path(os.environ.get(PRICES_VARIABLE) or LIST_PRICES)) if mode is Mode.PLAN else None
-        config = TransferConfig(part_size_bytes=int(self.part_size_mib) * MIB)
+        config = TransferConfig(part_size_bytes=whole("part_size_mib", self.part_size_mib) * MIB)
         naming = Naming(
             source_prefix=self.source_prefix,
             destination_prefix=self.destination_prefix or self.source_prefix,
@@ -261,7 +324,7 @@ class S3ListToPubSubOperator(BaseOperator):
         # Also in the place of the topic, where nothing is to move.
         tally = PlanTally(naming, config, selection and selection.has_name)
         after, before = (cursor.after, cursor.before) if cursor else ("", "")
-        began_at_s = source.begin(run, dag_id, destination)
+        began_at_s = source.begin(run, destination)
         summary = list_and_publish(
             source.objects(run, dag_id, destination, after=after, before=before),
             # A verification compares everything, and only once: the reconciliation does it.
@@ -274,7 +337,7 @@ class S3ListToPubSubOperator(BaseOperator):
                 after=naming.name_of(after) if cursor else "",
             ),
             naming=naming,
-            overwrite=Overwrite.ALWAYS if mode is Mode.VERIFY else Overwrite(self.overwrite),
+            overwrite=Overwrite.ALWAYS if mode is Mode.VERIFY else Overwrite(choice("overwrite", self.overwrite)),
             publisher=messaging.requests(self.topic, events) if mode is Mode.TRANSFER else tally,
             manifest=Manifest(destination.state(run.state_prefix), listing, shards=cursor.shards if cursor else 0),
             run_id=run.transfer_id,
@@ -291,16 +354,18 @@ class S3ListToPubSubOperator(BaseOperator):
         )
         if prices is None:
             return summary, None
-        plan = tally.plan(prices, run_id=run.run_id, listing=listing, is_listed_in_s3=source.is_listed_in_s3)
-        self._tell(plan, destination.state(run.state_prefix))
-        return summary, plan
+        return summary, tally.plan(prices, run_id=run.run_id, listing=listing, is_listed_in_s3=source.is_listed_in_s3)
 
-    def _tell(self, plan: Plan, state: StateStore) -> None:
-        """The plan among the run's records, and in the log."""
+    def _tell(self, plan: Plan, run: RunIdentity, state: StateStore) -> None:
+        """The plan among the run's records, where it is the run's verdict, and in the log."""
         from transfer.plan import PLAN, write_plan
         from transfer.plan_table import plan_table
+        from transfer.run_verdict import RunVerdict
 
         write_plan(state, plan)
+        RunVerdict(
+            transfer_id=run.transfer_id, is_plan=True, is_green=True, said="a plan: nothing was to be copied"
+        ).write(state)
         self.log.info("the plan, also at %s%s:\n%s", state.uri, PLAN, plan_table(plan))
 
     def on_kill(self) -> None:
@@ -324,8 +389,3 @@ def _forgetting(stored: StoredCursor) -> Iterator[None]:
     except (EndpointRejected, ListingOutOfOrder):
         stored.forget()
         raise
-
-
-def as_bool(value: bool | str) -> bool:
-    """A flag as a template renders it: `True`, `true`, `False`, ``."""
-    return value if isinstance(value, bool) else value.strip().lower() in ("true", "1", "yes")

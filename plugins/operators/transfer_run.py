@@ -1,19 +1,34 @@
-"""The setup and teardown of a run: its own subscriptions."""
+"""The setup and teardown of a run: its own subscriptions, and at the end whether it may end well."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from operators.engine_errors import connections, engine_errors
-from operators.run_identity import STATE_PREFIX, RunIdentity, dag_name, error_subscription, run_name, work_subscription
+from operators.parameters import whole
+from operators.run_identity import (
+    OPEN_TASK,
+    STATE_PREFIX,
+    RunIdentity,
+    copy_name,
+    error_subscription,
+    work_subscription,
+)
 from operators.run_turn import wait_for_turn
+from operators.siblings import has_ended, sibling, state_of
+from operators.verdict import why_not_green
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from hooks.engine import Destination, Messaging
+    from transfer.runs import RunIndex
 
 ACK_DEADLINE_S = 30
 """How long after a worker was killed its messages come again; leases of living workers are extended every 10 s."""
@@ -22,8 +37,11 @@ ACK_DEADLINE_S = 30
 class OpenTransferRunOperator(BaseOperator):
     """Creates this run's two subscriptions, filtered on the run, and the topics where they are missing, when it is its turn.
 
-    Returns the run's identity: `run_id`, `transfer_id`, `subscription`, `error_subscription`, `opened_at_s`, `state_bucket`.
+    Returns the run's identity: `run_id`, `transfer_id`, `subscription`, `error_subscription`, `opened_at_s`,
+    `state_bucket`, `open_task`. Cleared alone, it opens nothing, since nobody would close it.
 
+    :param destination_bucket: the Cloud Storage bucket.
+    :param close_task: the task id of `CloseTransferRunOperator`.
     :param state_bucket: the bucket for the run's records; the destination bucket when empty.
     :param way: from where to where this run copies, for the log.
     :param date: the date that the run is for, for the log.
@@ -39,6 +57,7 @@ class OpenTransferRunOperator(BaseOperator):
     template_fields: Sequence[str] = (
         "topic",
         "error_topic",
+        "destination_bucket",
         "state_bucket",
         "way",
         "date",
@@ -52,6 +71,8 @@ class OpenTransferRunOperator(BaseOperator):
         *,
         topic: str,
         error_topic: str,
+        destination_bucket: str,
+        close_task: str = "close_run",
         state_bucket: str = "",
         way: str = "",
         date: str = "",
@@ -63,6 +84,8 @@ class OpenTransferRunOperator(BaseOperator):
         super().__init__(**kwargs)
         self.topic = topic
         self.error_topic = error_topic
+        self.destination_bucket = destination_bucket
+        self.close_task = close_task
         self.state_bucket = state_bucket
         self.way = way
         self.date = date
@@ -73,10 +96,16 @@ class OpenTransferRunOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, str | float]:
         """Open the run."""
         from hooks.engine import Messaging
+        from transfer.errors import TransferError
         from transfer.event_log import NoEventLog
 
         task = context["ti"]
         self.log.info("this run copies %s; its date is %s", self.way, self.date)
+        if has_ended(task, self.close_task):
+            raise AirflowSkipException(
+                f"{sibling(task, self.close_task)} has closed this run, and would not close what is opened now: clear"
+                f" {task.task_id} with what is downstream of it"
+            )
         if self.max_open_runs is not None:
             wait_for_turn(task, self.max_open_runs)
         run = RunIdentity.new(
@@ -85,25 +114,53 @@ class OpenTransferRunOperator(BaseOperator):
             opening=task.try_number,
             now_s=time.time(),
             state_bucket=self.state_bucket,
+            open_task=task.task_id,
         )
+        # First on record, then made: what a task that is killed has begun, its teardown finds, or a later run's.
+        task.xcom_push(key="return_value", value=run.to_dict())
         messaging = Messaging(gcp_conn_id=self.gcp_conn_id, project=self.gcp_project or None)
         with engine_errors(self.task_id, connections(gcp=self.gcp_conn_id), NoEventLog()):
-            for subscription, topic in ((run.subscription, self.topic), (run.error_subscription, self.error_topic)):
-                messaging.open(subscription, topic=topic, run_id=run.transfer_id, ack_deadline_s=ACK_DEADLINE_S)
-                self.log.info("subscription %s on topic %s is open", subscription, topic)
+            _index_of(run, task.dag_id, self.gcp_conn_id, self.destination_bucket).open(
+                run.name, run.opened_at_s, run_id=run.run_id, opening=run.opening
+            )
+            try:
+                self._open(messaging, run)
+            except TransferError:  # a teardown follows a setup that succeeded, and no other
+                with suppress(TransferError):
+                    _close_subscriptions(messaging, run.name, run.opening)
+                raise
+            if state_of(task, task.task_id) == "failed":  # by hand, so the teardown does not run
+                _close_subscriptions(messaging, run.name, run.opening)
+                raise AirflowFailException(
+                    "this task was marked as failed while it opened the run, and has closed it again"
+                )
         return run.to_dict()
+
+    def _open(self, messaging: Messaging, run: RunIdentity) -> None:
+        for subscription, topic in ((run.subscription, self.topic), (run.error_subscription, self.error_topic)):
+            messaging.open(subscription, topic=topic, run_id=run.transfer_id, ack_deadline_s=ACK_DEADLINE_S)
+            self.log.info("subscription %s on topic %s is open", subscription, topic)
 
 
 class CloseTransferRunOperator(BaseOperator):
-    """Deletes the subscriptions of every opening of this run, ends its unfinished uploads, and deletes the records of old runs.
+    """Cleans up after a run, and then fails unless the run was verified since it was opened last.
 
-    Safe to repeat.
+    It deletes the subscriptions of every opening of this run, ends its unfinished uploads, does the same for earlier runs
+    that were never closed, and deletes the records of old ones. Safe to repeat.
+
+    As `.as_teardown(setups=…, on_failure_fail_dagrun=True)` it also runs in a run that a person marks as failed or
+    successful, and keeps that run from ending well without a verdict.
 
     :param run: what the opening returned.
     :param destination_bucket: the Cloud Storage bucket.
     :param keep_runs: of how many runs of this DAG the records stay, 1 or more; the others' go, once those runs are closed.
+    :param open_task: the task id of `OpenTransferRunOperator`.
+    :param list_task: the task id of `S3ListToPubSubOperator`.
+    :param reconcile_task: the task id of the first pass of `ReconcileTransferOperator`.
+    :param verify_task: that of its final pass.
     :param gcp_project: the project of the subscriptions; the connection's when empty.
     :param gcp_conn_id: the Google Cloud connection.
+    :raises AirflowFailException: the run is not verified, or not everything arrived; its message says what to do.
     """
 
     template_fields: Sequence[str] = ("run", "destination_bucket", "keep_runs", "gcp_project", "gcp_conn_id")
@@ -112,9 +169,13 @@ class CloseTransferRunOperator(BaseOperator):
     def __init__(
         self,
         *,
-        run: Mapping[str, Any],
+        run: Mapping[str, Any] | None,
         destination_bucket: str,
         keep_runs: int | str = 30,
+        open_task: str = OPEN_TASK,
+        list_task: str = "list",
+        reconcile_task: str = "reconcile",
+        verify_task: str = "verify",
         gcp_project: str | None = None,
         gcp_conn_id: str = "google_cloud_default",
         **kwargs: Any,
@@ -123,42 +184,103 @@ class CloseTransferRunOperator(BaseOperator):
         self.run = run
         self.destination_bucket = destination_bucket
         self.keep_runs = keep_runs
+        self.open_task = open_task
+        self.list_task = list_task
+        self.reconcile_task = reconcile_task
+        self.verify_task = verify_task
         self.gcp_project = gcp_project
         self.gcp_conn_id = gcp_conn_id
 
     def execute(self, context: Context) -> None:
-        """Close the run."""
+        """Close the run, whatever its verdict."""
+        task = context["ti"]
+        run = RunIdentity.of(self.run, sibling(task, self.open_task))
+        problems = []
+        # The verdict is read first, since the run's own records may be the oldest; it is told last.
+        for step in (self._judge, self._close):
+            try:
+                step(task, run)
+            except AirflowException as problem:
+                problems.append(problem)
+        if problems:
+            # What may pass is tried again: the verdict is on record, and is read again.
+            is_final = all(isinstance(problem, AirflowFailException) for problem in problems)
+            kind = AirflowFailException if is_final else AirflowException
+            raise kind("\n".join(map(str, problems))) from problems[0]
+
+    def _judge(self, task: Any, run: RunIdentity) -> None:
+        from transfer.event_log import NoEventLog
+
+        with engine_errors(self.task_id, connections(gcp=self.gcp_conn_id), NoEventLog()):
+            state = _records_of(run, self.gcp_conn_id, self.destination_bucket).state(run.state_prefix)
+            why_not = why_not_green(
+                task,
+                run,
+                state,
+                list_task=self.list_task,
+                reconcile_task=self.reconcile_task,
+                verify_task=self.verify_task,
+            )
+        if why_not:
+            raise AirflowFailException(why_not)
+
+    def _close(self, task: Any, run: RunIdentity) -> None:
         from hooks.engine import Messaging
         from transfer.event_log import NoEventLog
 
-        task = context["ti"]
-        base = run_name(task.dag_id, task.run_id)
-        last_opening = int(str(self.run["subscription"]).rpartition("-")[2])
         messaging = Messaging(gcp_conn_id=self.gcp_conn_id, project=self.gcp_project or None)
         with engine_errors(self.task_id, connections(gcp=self.gcp_conn_id), NoEventLog()):
-            for opening in range(1, last_opening + 1):
-                messaging.close(work_subscription(base, opening))
-                messaging.close(error_subscription(base, opening))
+            _close_subscriptions(messaging, run.name, run.opening)
         self.log.info("the subscriptions of this run are gone")
-        self._clean_up(RunIdentity(**self.run), task.dag_id)
+        self._clean_up(task, run, messaging)
 
-    def _clean_up(self, run: RunIdentity, dag_id: str) -> None:
+    def _clean_up(self, task: Any, run: RunIdentity, messaging: Messaging) -> None:
         """What stays because of an error goes with a later run."""
-        from hooks.engine import Destination
         from transfer.errors import TransferError
         from transfer.plain_text import redact
-        from transfer.runs import RunIndex
 
-        destination = Destination.of_records(self.gcp_conn_id, self.destination_bucket, run.state_bucket)
-        index = RunIndex(destination.state(STATE_PREFIX), dag_name(dag_id))
+        destination = _records_of(run, self.gcp_conn_id, self.destination_bucket)
+        index = _index_of(run, task.dag_id, self.gcp_conn_id, self.destination_bucket)
         try:
+            for entry in list(index.entries()):
+                if not entry.is_closed and entry.run != run.name and _is_over(task, entry.run_id):
+                    _close_subscriptions(messaging, entry.run, entry.opening)
+                    index.close(entry.run, entry.opened_at_s)
+                    self.log.info("the run %s, which nobody had closed, is closed", entry.run)
             if ended := destination.end_uploads(STATE_PREFIX, run.name, run.transfer_id):
                 self.log.info("%d unfinished uploads, of this run and of earlier ones, were ended", ended)
             index.close(run.name, run.opened_at_s)
-            for name in index.old(int(self.keep_runs)):
+            for name in index.old(whole("keep_runs", self.keep_runs)):
+                if name == run.name:
+                    continue
                 index.remove(name)
                 self.log.info("the records of the run %s are gone", name)
         except TransferError as error:
             self.log.warning(
                 "not everything was cleaned up, a later run will: %s: %s", error.code, redact(error.message)
             )
+
+
+def _records_of(run: RunIdentity, gcp_conn_id: str, destination_bucket: str) -> Destination:
+    from hooks.engine import Destination
+
+    return Destination.of_records(gcp_conn_id, destination_bucket, run.state_bucket)
+
+
+def _index_of(run: RunIdentity, dag_id: str, gcp_conn_id: str, destination_bucket: str) -> RunIndex:
+    from transfer.runs import RunIndex
+
+    state = _records_of(run, gcp_conn_id, destination_bucket).state(STATE_PREFIX)
+    return RunIndex(state, copy_name(dag_id, run.open_task))
+
+
+def _close_subscriptions(messaging: Messaging, name: str, last_opening: int) -> None:
+    """Those of every opening up to one."""
+    for opening in range(1, last_opening + 1):
+        messaging.close(work_subscription(name, opening))
+        messaging.close(error_subscription(name, opening))
+
+
+def _is_over(task: Any, run_id: str) -> bool:
+    """Whether Airflow has ended a run, or does not know it (any more)."""
+    return bool(run_id) and not task.get_dr_count(task.dag_id, run_ids=[run_id], states=["running", "queued"])

@@ -6,6 +6,7 @@ from typing import Any
 
 from airflow.sdk import Param
 
+from operators.parameters import CHOICES, NUMBERS, STORAGE_CLASSES
 from transfer.selection import MEANING as MEANING_OF_BOUNDS
 from transfer.selection import MOMENT, SIZE
 from transfer.source_list import MEANING as MEANING_OF_LISTS
@@ -47,17 +48,6 @@ def text(pattern: str, *, is_required: bool = False) -> dict[str, Any]:
     }
 
 
-STORAGE_CLASSES = (
-    "STANDARD",
-    "STANDARD_IA",
-    "ONEZONE_IA",
-    "INTELLIGENT_TIERING",
-    "GLACIER_IR",
-    "GLACIER",
-    "DEEP_ARCHIVE",
-    "REDUCED_REDUNDANCY",
-)
-"""Of S3 (API reference, `Object`), but for those of directory buckets and devices, which have no distribution."""
 GLOBS = {"type": ["null", "array"], "items": {"type": "string", "maxLength": 1024}, "maxItems": 1000}
 
 PARAMS = {
@@ -160,7 +150,7 @@ PARAMS = {
     "overwrite": Param(
         "changed",
         type=["null", "string"],
-        enum=["changed", "never", "always"],
+        enum=list(CHOICES["overwrite"]),
         values_display={
             "changed": "changed: copy what is new or different",
             "never": "never: copy only what is not there",
@@ -172,7 +162,7 @@ PARAMS = {
     "delete_extraneous": Param(
         "off",
         type=["null", "string"],
-        enum=["off", "list", "delete"],
+        enum=list(CHOICES["delete_extraneous"]),
         values_display={
             "off": "off: leave it",
             "list": "list: leave it, and list it in extraneous.csv",
@@ -183,23 +173,20 @@ PARAMS = {
     ),
     "max_delete_percent": Param(
         10,
-        type=["null", "number"],
-        minimum=0,
-        maximum=100,
+        **NUMBERS["max_delete_percent"].schema,
         section="What to move",
         description="If more than this share of the destination would go, nothing does and the run fails.",
     ),
     "max_delete_objects": Param(
         10_000,
-        type=["null", "integer"],
-        minimum=0,
+        **NUMBERS["max_delete_objects"].schema,
         section="What to move",
         description="If more objects than this would go, nothing does and the run fails.",
     ),
     "mode": Param(
         "transfer",
         type=["null", "string"],
-        enum=["transfer", "plan", "verify"],
+        enum=list(CHOICES["mode"]),
         values_display={
             "transfer": "transfer: move what has to move",
             "plan": "plan: only list, and say what would move and what it would cost",
@@ -210,9 +197,7 @@ PARAMS = {
     ),
     "verify_sample": Param(
         0,
-        type=["null", "number"],
-        minimum=0,
-        maximum=100,
+        **NUMBERS["verify_sample"].schema,
         section="What to move",
         description="Read so many percent of the matched objects back from both sides and compare each byte.",
     ),
@@ -226,39 +211,31 @@ PARAMS = {
     ),
     "workers": Param(
         4,
-        type=["null", "integer"],
-        minimum=1,
-        maximum=64,
+        **NUMBERS["workers"].schema,
         section="How fast",
         description="Worker tasks that share the queue, 1 to 64.",
     ),
     "threads": Param(
         16,
-        type=["null", "integer"],
-        minimum=1,
-        maximum=256,
+        **NUMBERS["threads"].schema,
         section="How fast",
         description="Objects each worker moves at a time, 1 to 256; fewer for a while when told to slow down.",
     ),
     "part_size_mib": Param(
         32,
-        type=["null", "integer"],
-        minimum=5,
-        maximum=1024,
+        **NUMBERS["part_size_mib"].schema,
         section="How fast",
         description="MiB of a large object that one request fetches, 5 to 1,024; it takes no memory.",
     ),
     "bandwidth_limit_mib_s": Param(
         None,
-        type=["null", "number"],
-        minimum=0,
+        **NUMBERS["bandwidth_limit_mib_s"].schema,
         section="How fast",
         description="The most MiB a second that each worker reads; empty for no limit.",
     ),
     "max_requests_per_s": Param(
         None,
-        type=["null", "number"],
-        minimum=0,
+        **NUMBERS["max_requests_per_s"].schema,
         section="How fast",
         description="The most requests a second that each worker sends to both sides; empty for no limit.",
     ),
@@ -308,9 +285,7 @@ PARAMS = {
     ),
     "keep_runs": Param(
         30,
-        type=["null", "integer"],
-        minimum=1,
-        maximum=10_000,
+        **NUMBERS["keep_runs"].schema,
         section="Queue, records and logs",
         description="How many runs' records are kept; older ones go at the end of a run.",
     ),

@@ -11,13 +11,13 @@ from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from hooks.selection import BOUNDS, LISTS, selection_of
+from hooks.selection import BOUNDS, LISTS
+from operators.parameters import selection_problems
 from operators.run_date import ROUTE_DAG_PREFIX
 from routes.form import PARAMS
 from routes.notifications import can_watch
 from routes.schema import PARAM_OF
 from transfer.prefixes import DatedPrefix, InvalidPrefix, prefix_problem
-from transfer.selection import InvalidSelection
 
 DEFAULT_TIMEZONE = "UTC"
 
@@ -121,10 +121,8 @@ def route_problems(entry: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, 
 def _selection_problems(parameters: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
     wanted = {name: json.dumps(parameters[name]) for name in LISTS if parameters.get(name)}
     wanted |= {name: parameters[name] for name in BOUNDS if parameters.get(name)}
-    try:
-        selection_of(wanted, now_s=time.time())
-    except InvalidSelection as error:
-        yield ("parameters", error.field), str(error)
+    for name, said in selection_problems(wanted, now_s=time.time()):
+        yield ("parameters", name), said
 
 
 def _has_run_in_it(prefix: str | None) -> bool:

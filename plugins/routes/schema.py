@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from jsonschema import Draft202012Validator, ValidationError
 
+from operators.parameters import did_you_mean
 from routes.form import MEANING, PARAMS
 from routes.notifications import QUEUE, QUEUE_MEANING
 
@@ -114,9 +114,7 @@ def schema_problems(entry: Any) -> Iterator[tuple[Path, str]]:
 
 
 def _unknown(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    advice = f"did you mean {close[0]}?" if close else f"use {_either(known)}, or take it out"
-    return f"there is no such field; {advice}"
+    return f"there is no such field; {did_you_mean(name, known)}"
 
 
 def _sentence(error: ValidationError) -> str:

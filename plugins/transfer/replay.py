@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 
 from transfer.errors import InvalidMessage, RunUnknown, Stage
-from transfer.model import UNTOLD, ObjectMeta, SkipReason
+from transfer.listing_record import ListingRecord, read_listing
+from transfer.model import UNTOLD, Mode, ObjectMeta, SkipReason
 from transfer.plan import PLAN
 from transfer.ports import StateStore
 from transfer.records import MANIFEST, UNFINISHED, read_manifest, readable
@@ -40,19 +41,36 @@ class RunRecord:
 def unfinished_objects(state: StateStore, *, run: str, now: RunRecord) -> Iterator[ObjectMeta]:
     """What the run with these records did not bring over, as it listed it, in listing order.
 
-    Raises RunUnknown when it has no report, or copied something else than this run (`now`) does. `run` is its name.
+    A run that was ended before its reconciliation has no report of its listing: then all that the listing did not skip is
+    taken, and the new run's own look at the destination says what of it is there already. `run` is its name. Raises
+    RunUnknown when its listing did not come to an end, when it has no records, or copied something else than this run
+    (`now`) does.
     """
-    body = _record_of(
+    names = f"only_failed names the run {run!r}"
+    _check_way(
         state,
-        REPORT,
-        f"only_failed names the run {run!r}, of which {state.uri} has no report: it ended before its reconciliation,"
-        " its records were removed (keep_runs), or there was no such run; name another, or leave only_failed empty",
-        f"only_failed names the run {run!r}",
+        f"{names}, of which {state.uri} has no records: it ended before it listed anything, its records were removed"
+        " (keep_runs), or there was no such run; name another, or leave only_failed empty",
+        names,
         now,
     )
-    with readable(state, REPORT):
-        report = ReconciliationReport.decode(body)
-    return _to_move(state, report.unfinished, UNFINISHED) if report.unfinished else iter(())
+    report, listing = _report(state), read_listing(state)
+    if listing is not None and not listing.is_complete:
+        raise RunUnknown(
+            f"{names}, whose listing did not come to its end, so nobody knows all that it left unfinished: leave only_failed"
+            " empty, and what has arrived already is not copied again",
+            stage=Stage.LIST,
+        )
+    if listing is not None and listing.mode == Mode.PLAN:
+        raise RunUnknown(f"{names}, which was a plan and copied nothing: name it in plan_run instead", stage=Stage.LIST)
+    if report is not None and (listing is None or report.listing == listing.listing):
+        return _to_move(state, report.unfinished, UNFINISHED) if report.unfinished else iter(())
+    if listing is None:
+        raise RunUnknown(
+            f"{names}, of which {state.uri} has neither a report nor a listing that came to its end: leave only_failed empty",
+            stage=Stage.LIST,
+        )
+    return _listed_to_move(state, listing, names)
 
 
 def planned_objects(state: StateStore, *, run: str, now: RunRecord) -> Iterator[ObjectMeta]:
@@ -60,25 +78,25 @@ def planned_objects(state: StateStore, *, run: str, now: RunRecord) -> Iterator[
 
     Each has the destination's generation that the plan saw. Raises RunUnknown when there is no plan, or one of another way.
     """
-    body = _record_of(
-        state,
-        PLAN,
-        f"plan_run names the run {run!r}, of which {state.uri} has no plan: it was no run with mode=plan, it failed, or its"
-        " records were removed (keep_runs); name another, or leave plan_run empty",
-        f"plan_run names the run {run!r}",
-        now,
+    names = f"plan_run names the run {run!r}"
+    has_none = (
+        f"{names}, of which {state.uri} has no plan: it was no run with mode=plan, it failed, or its records were removed"
+        " (keep_runs); name another, or leave plan_run empty"
     )
-    with readable(state, PLAN):
-        listing = str(json.loads(body)["listing"])
+    _check_way(state, has_none, names, now)
+    try:
+        with readable(state, PLAN):
+            listing = str(json.loads(state.read(PLAN))["listing"])
+    except InvalidMessage as error:
+        raise RunUnknown(has_none, stage=Stage.LIST) from error
     return _to_move(state, listing, MANIFEST)
 
 
-def _record_of(state: StateStore, name: str, has_none: str, names_run: str, now: RunRecord) -> bytes:
-    """A record of a run that copied the same way."""
+def _check_way(state: StateStore, has_none: str, names_run: str, now: RunRecord) -> None:
+    """Raises RunUnknown unless the run copied the same way."""
     try:
         with readable(state, RECORD):
             earlier = RunRecord(**json.loads(state.read(RECORD)))
-        body = state.read(name)
     except InvalidMessage as error:
         raise RunUnknown(has_none, stage=Stage.LIST) from error
     if earlier.way != now.way:
@@ -86,12 +104,40 @@ def _record_of(state: StateStore, name: str, has_none: str, names_run: str, now:
             f"{names_run}, which was for {earlier.way}, and this run copies {now.way}: give it the same buckets and prefixes",
             stage=Stage.LIST,
         )
-    return body
+
+
+def _report(state: StateStore) -> ReconciliationReport | None:
+    try:
+        with readable(state, REPORT):
+            return ReconciliationReport.decode(state.read(REPORT))
+    except InvalidMessage:
+        return None
+
+
+def _listed_to_move(state: StateStore, listing: ListingRecord, names_run: str) -> Iterator[ObjectMeta]:
+    """What a listing did not skip, and the keys of its manifest of which S3 told nothing, which the run owes too.
+
+    Raises RunUnknown at the end when the manifest does not name all that was listed.
+    """
+    named = 0
+    for item, skipped in read_manifest(state, listing.listing):
+        named += 1
+        if skipped is None or skipped in UNTOLD:
+            yield _as_left(item)
+    if named != listing.listed:
+        raise RunUnknown(
+            f"{names_run}, which listed {listing.listed:,} objects, and its manifest names {named:,}: its records were"
+            " removed or changed; leave only_failed empty",
+            stage=Stage.LIST,
+        )
 
 
 def _to_move(state: StateStore, listing: str, folder: str) -> Iterator[ObjectMeta]:
     for item, skipped in read_manifest(state, listing, folder=folder):
         if skipped is None:
-            # Records do not say that an archived object was restored; it would not have been to move otherwise.
-            unreadable = SkipReason(item.etag) if item.etag in UNTOLD else None
-            yield replace(item, is_restored=True, unreadable=unreadable)
+            yield _as_left(item)
+
+
+def _as_left(item: ObjectMeta) -> ObjectMeta:
+    # Records do not say that an archived object was restored; it would not have been to move otherwise.
+    return replace(item, is_restored=True, unreadable=SkipReason(item.etag) if item.etag in UNTOLD else None)

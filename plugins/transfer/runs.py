@@ -8,8 +8,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from urllib.parse import quote, unquote
 
 from transfer.ports import StateStore
 from transfer.uploads import CLOSED as CLOSED_UPLOADS
@@ -17,7 +18,9 @@ from transfer.uploads import UPLOADS
 
 ABANDONED_S = 31 * 24 * 3600
 """A run that was opened this long ago and never closed will not go on: Pub/Sub keeps its messages no longer."""
-CLOSED = "closed"
+CLOSED, RUN_ID, OPENING = "closed", "run-id", "opening"
+"""Metadata of an entry."""
+MAX_OPENINGS = 200
 _ENTRY = re.compile(r"runs/[^/]+/(?P<opened_at_s>\d{12})-(?P<run>.+)")
 
 
@@ -33,6 +36,10 @@ class RunEntry:
     written_at_s: float
     """By Cloud Storage's clock; 0 where it does not say."""
     is_closed: bool
+    run_id: str = ""
+    """Airflow's."""
+    opening: int = 1
+    """Which opening of the run this is."""
 
     def is_abandoned(self, now_s: float) -> bool:
         """Whether a run that is not closed will not go on. No machine's clock makes a living run look dead."""
@@ -46,13 +53,13 @@ class RunIndex:
         self._state = state
         self._prefix = f"runs/{dag}/"
 
-    def open(self, run: str, opened_at_s: float) -> None:
-        """Put a run on record."""
-        self._write(run, int(opened_at_s), is_closed=False)
+    def open(self, run: str, opened_at_s: float, *, run_id: str = "", opening: int = 1) -> None:
+        """Put an opening of a run on record."""
+        self._write(run, int(opened_at_s), {CLOSED: "no", RUN_ID: quote(run_id), OPENING: str(opening)})
 
     def close(self, run: str, opened_at_s: float) -> None:
         """Its tasks have ended."""
-        self._write(run, int(opened_at_s), is_closed=True)
+        self._write(run, int(opened_at_s), {CLOSED: "yes"})
 
     def entries(self) -> Iterator[RunEntry]:
         """The runs, oldest first."""
@@ -90,9 +97,9 @@ class RunIndex:
             if entry.run == run:
                 self._state.delete(entry.name)
 
-    def _write(self, run: str, opened_at_s: int, *, is_closed: bool) -> None:
+    def _write(self, run: str, opened_at_s: int, metadata: Mapping[str, str]) -> None:
         name = f"{self._prefix}{opened_at_s:012d}-{run}"
-        self._state.write(name, b"", content_type="text/plain", metadata={CLOSED: "yes" if is_closed else "no"})
+        self._state.write(name, b"", content_type="text/plain", metadata=metadata)
 
 
 def open_runs(state: StateStore) -> set[str]:
@@ -118,4 +125,11 @@ def _entries(state: StateStore, prefix: str) -> Iterator[RunEntry]:
                 opened_at_s=int(match["opened_at_s"]),
                 written_at_s=entry.created_at_s,
                 is_closed=entry.metadata.get(CLOSED) == "yes",
+                run_id=unquote(entry.metadata.get(RUN_ID, "")),
+                opening=_count(entry.metadata.get(OPENING, "")),
             )
+
+
+def _count(text: str) -> int:
+    """Nothing read is trusted: no more openings than a person would make."""
+    return min(int(text), MAX_OPENINGS) if re.fullmatch(r"[0-9]{1,4}", text) else 1

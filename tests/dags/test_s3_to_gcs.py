@@ -10,7 +10,7 @@ import pytest
 
 from hooks.selection import selection_of
 from operators.cloudfront_to_gcs import CloudfrontToGcsWorker
-from operators.s3_list_to_pubsub import as_bool
+from operators.parameters import as_bool
 from operators.worker_settings import MIB, transfer_config
 
 DAGS = Path(__file__).resolve().parents[2] / "dags"
@@ -41,8 +41,8 @@ def test_the_chain_of_tasks(dag) -> None:
         "transfer": ["reconcile"],
         "reconcile": ["retry", "verify"],
         "retry": ["verify"],
-        "verify": ["delete_extraneous"],
-        "delete_extraneous": ["close_run"],
+        "verify": ["close_run", "delete_extraneous"],
+        "delete_extraneous": [],
         "close_run": [],
     }
     assert dag.get_task("open_run").is_setup

@@ -182,15 +182,17 @@ def test_what_a_person_gets_wrong_is_one_clear_failure(pipeline) -> None:
         "allowed": pipeline.trigger("nothing-here/", allow_empty=True),
         "source": pipeline.trigger("wrong/", source_bucket="no-such-source"),
         "connection": pipeline.trigger("wrong/", cloudfront_conn_id="not_there", gcp_conn_id="not_there"),
+        "names": pipeline.trigger("wrong/%q/", exclud=["huge/"], dry_run=True, workers=2.0, mode="verify"),
+        "earlier": pipeline.trigger("wrong/", only_failed="nonsense"),
     }
     states = {name: pipeline.wait(run) for name, run in runs.items()}
     logs = {name: pipeline.logs(run) for name, run in runs.items()}
     assert states == dict.fromkeys(runs, "failed") | {"allowed": "success"}
-    for name in ("key", "secret", "source", "connection"):
+    for name in ("key", "secret", "source", "connection", "names", "earlier"):
         tasks = {task.task_id: (task.state, task.try_number) for task in pipeline.airflow.task_instances(runs[name])}
         assert tasks.pop("preflight") == ("failed", 1)
         assert {state for state, _ in tasks.values()} == {"upstream_failed"}
-        assert "nothing was moved" in logs[name]
+        assert "nothing was copied" in logs[name]
 
     assert "2 of " in logs["key"]
     assert "connection 'cloudfront_wrong': CloudFront does not know the key pair id" in logs["key"]
@@ -202,6 +204,15 @@ def test_what_a_person_gets_wrong_is_one_clear_failure(pipeline) -> None:
     assert pipeline.airflow.xcom(runs["allowed"], "verify")["listed"] == 0
     assert "s3://no-such-source" in logs["source"]
     assert logs["connection"].count("there is no connection 'not_there'") >= 4
+    assert "4 parameters are wrong" in logs["names"]
+    for said in (
+        "there is no parameter exclud; did you mean exclude?",
+        "there is no parameter dry_run; use ",
+        "workers is '2.0': choose a whole number, 1 to 64",
+        "'wrong/%q/' has '%q', which is no date code here",
+    ):
+        assert said in logs["names"]
+    assert "only_failed names the run 'nonsense'" in logs["earlier"]
     assert subscriptions(pipeline) == []
     assert pipeline.stored("wrong/") == {}
     assert pipeline.stored(".edgehaul/preflight/") == {}

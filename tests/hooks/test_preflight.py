@@ -233,6 +233,13 @@ def test_what_stands_in_place_of_a_listing_is_tried_too(rig: Rig) -> None:
         finding = only(rig.check(source_list=uri), Mark.FAILED)
         assert (finding.tried, said in finding.said) == (f"read {uri}", True), finding.said
 
+    for name, body in (("wrong.csv", "name,size\na/b c,7\n"), ("wrong.jsonl", '{"name": "a/b c"}\n')):
+        rig.storage.bucket(RECORDS).blob(name).upload_from_string(body)
+        finding = only(rig.check(source_list=f"gs://{RECORDS}/{name}"), Mark.FAILED)
+        assert name in finding.said
+        assert "key" in finding.said
+        rig.storage.bucket(RECORDS).blob(name).delete()
+
     refuse(rig.s3, "HEAD", 403)
     finding = only(rig.check(source_list=f"gs://{RECORDS}/keys.csv"), Mark.FAILED)
     assert "allow s3:GetObject on arn:aws:s3:::preflight-source/* to its user or role, for HeadObject" in finding.said

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 
 from engine_rig import DESTINATION, STATE_PREFIX, EngineRig, fault
+from hooks.engine import Destination
 from large_objects import MIB, abandoned, large_rig, left_behind, open_parts, put_in_parts
 from operators.run_identity import RunIdentity
 from operators.transfer_run import CloseTransferRunOperator
+from task_stub import TaskStub
+from transfer.run_verdict import RunVerdict
 
 STATE_BUCKET = "records-bucket"
 
@@ -31,12 +33,15 @@ def close(run: RunIdentity) -> None:
     operator = CloseTransferRunOperator(
         task_id="close_run", run=run.to_dict(), destination_bucket=DESTINATION, gcp_conn_id="google"
     )
-    operator.execute({"ti": SimpleNamespace(dag_id="s3_to_gcs", run_id="r1")})
+    operator.execute({"ti": TaskStub("close_run", states={"verify": "success"})})
 
 
 def opened(rig: EngineRig, **fields: str) -> tuple[EngineRig, RunIdentity]:
+    """A run that was opened, and verified."""
     run = RunIdentity.new(dag_id="s3_to_gcs", run_id="r1", opening=1, now_s=1_900_000_000.0, **fields)
     assert run.state_prefix.startswith(STATE_PREFIX)
+    state = Destination.of_records("google", DESTINATION, run.state_bucket).state(run.state_prefix)
+    RunVerdict(transfer_id=run.transfer_id, is_plan=False, is_green=True, said="all there").write(state)
     return replace(rig, run_id=run.name), run
 
 
@@ -50,9 +55,9 @@ def test_unfinished_uploads_are_given_up(rig: EngineRig) -> None:
 
 
 def test_their_records_may_be_in_another_bucket(rig: EngineRig) -> None:
+    bucket = rig.storage.create_bucket(STATE_BUCKET)
     rig, run = opened(rig, state_bucket=STATE_BUCKET)
     abandoned(rig, "large")
-    bucket = rig.storage.create_bucket(STATE_BUCKET)
     for blob in rig.storage.list_blobs(DESTINATION, prefix=STATE_PREFIX):
         rig.storage.bucket(DESTINATION).copy_blob(blob, bucket)
         blob.delete()

@@ -61,12 +61,12 @@ def test_a_selection_that_is_none_stops_the_run_first() -> None:
 @pytest.mark.parametrize(
     ("named", "said"),
     [
-        ({"only_failed": "last", "plan_run": "last"}, "only_failed and plan_run each name what to move"),
-        ({"only_failed": "last", "source_listing": LIST}, "only_failed and source_listing each name what to move"),
-        ({"plan_run": "x", "source_listing": LIST}, "plan_run and source_listing each name what to move"),
+        ({"only_failed": "last", "plan_run": "last"}, "only_failed and plan_run each name what to copy"),
+        ({"only_failed": "last", "source_listing": LIST}, "only_failed and source_listing each name what to copy"),
+        ({"plan_run": "x", "source_listing": LIST}, "plan_run and source_listing each name what to copy"),
     ],
 )
-def test_one_thing_says_what_to_move(named: dict[str, str], said: str) -> None:
+def test_one_thing_says_what_to_copy(named: dict[str, str], said: str) -> None:
     operator = S3ListToPubSubOperator(task_id="list", run={}, **BOTH, **named)
     with pytest.raises(AirflowFailException, match=re.escape(said)):
         operator.execute({})

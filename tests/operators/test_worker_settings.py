@@ -9,6 +9,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from operators.cloudfront_to_gcs import CloudfrontToGcsWorker
 from operators.worker_settings import MIB, transfer_config
+from task_stub import TaskStub
 
 RENDERED = {
     "threads": "16",
@@ -42,10 +43,10 @@ def test_limits_come_in_the_engines_units() -> None:
     ("name", "value", "sentence"),
     [
         ("threads", "257", "threads is 257: choose 1 to 256"),
-        ("threads", "many", "threads is 'many': choose a whole number"),
+        ("threads", "many", "threads is 'many': choose a whole number, 1 to 256"),
         ("part_size_mib", "4", "part_size_mib is 4: choose 5 to 1,024 MiB"),
         ("part_size_mib", 1025, "part_size_mib is 1025: choose 5 to 1,024 MiB"),
-        ("part_size_mib", "8.5", "part_size_mib is '8.5': choose a whole number"),
+        ("part_size_mib", "8.5", "part_size_mib is '8.5': choose a whole number, 5 to 1,024 MiB"),
         (
             "bandwidth_limit_mib_s",
             "fast",
@@ -87,4 +88,4 @@ def test_a_worker_refuses_it_before_it_connects_anywhere(parameter: str) -> None
         **{parameter: "-7"},
     )
     with pytest.raises(AirflowFailException, match=f"^{parameter} is .*-7.*: choose "):
-        worker.execute({})
+        worker.execute({"ti": TaskStub("transfer")})

@@ -177,7 +177,7 @@ def test_another_run_moves_only_what_an_earlier_one_left(rig: EngineRig) -> None
     )
     with pytest.raises(RunUnknown, match="same buckets and prefixes"):
         unfinished_objects(rig.state(), run="run-1", now=elsewhere)
-    with pytest.raises(RunUnknown, match=r"'run-0'.*no report"):
+    with pytest.raises(RunUnknown, match=r"'run-0'.*no records"):
         unfinished_objects(MemoryState(), run="run-0", now=here)
 
 

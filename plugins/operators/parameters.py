@@ -1,0 +1,221 @@
+"""What a run's parameters may be: each rule once, for the form, for preflight, which says all that is wrong at once, and for
+the tasks that go by them. Pure: nothing is asked of anybody.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hooks.selection import BOUNDS, LISTS, selection_of
+from transfer.deletion import DeleteExtraneous
+from transfer.model import Mode, Overwrite
+from transfer.prefixes import DatedPrefix, InvalidPrefix, prefix_problem
+from transfer.selection import InvalidSelection
+
+
+class InvalidParameter(ValueError):
+    """A value that no task could go by. The message names the parameter and the value, and says what to choose."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Number:
+    """What a number may be."""
+
+    low: float
+    high: float | None = None
+    """None for no end."""
+    unit: str = ""
+    is_whole: bool = True
+    has_none: bool = False
+    """Whether nothing, and 0, stand for no limit."""
+
+    @property
+    def choice(self) -> str:
+        """What to choose, in words."""
+        unit = f" {self.unit}" if self.unit else ""
+        if self.has_none:
+            return f"how many{unit} a second, or nothing for no limit"
+        if self.high is None:
+            return f"{self.low:,} or more"
+        return f"{self.low:,} to {self.high:,}{unit}"
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The same as the form wants it."""
+        kind = "integer" if self.is_whole else "number"
+        limits = {"minimum": self.low, "maximum": self.high}
+        return {"type": ["null", kind], **{word: limit for word, limit in limits.items() if limit is not None}}
+
+
+NUMBERS: Mapping[str, Number] = {
+    "max_delete_percent": Number(low=0, high=100, is_whole=False),
+    "max_delete_objects": Number(low=0),
+    "verify_sample": Number(low=0, high=100, is_whole=False),
+    "workers": Number(low=1, high=64),
+    "threads": Number(low=1, high=256),
+    # The least part that S3 and Cloud Storage take, and as much as one broken GET should cost.
+    "part_size_mib": Number(low=5, high=1024, unit="MiB"),
+    "bandwidth_limit_mib_s": Number(low=0, unit="MiB", is_whole=False, has_none=True),
+    "max_requests_per_s": Number(low=0, unit="requests", is_whole=False, has_none=True),
+    "keep_runs": Number(low=1, high=10_000),
+}
+CHOICES: Mapping[str, Sequence[str]] = {
+    "overwrite": tuple(each.value for each in Overwrite),
+    "delete_extraneous": tuple(each.value for each in DeleteExtraneous),
+    "mode": tuple(each.value for each in Mode),
+}
+STORAGE_CLASSES = (
+    "STANDARD",
+    "STANDARD_IA",
+    "ONEZONE_IA",
+    "INTELLIGENT_TIERING",
+    "GLACIER_IR",
+    "GLACIER",
+    "DEEP_ARCHIVE",
+    "REDUCED_REDUNDANCY",
+)
+"""Of S3 (API reference, `Object`), but for those of directory buckets and devices, which have no distribution."""
+FLAGS = ("ramp_up", "allow_empty", "verbose")
+TRUE, FALSE = frozenset({"true", "1", "yes"}), frozenset({"false", "0", "no", "none", ""})
+PREFIXES = ("source_prefix", "destination_prefix", "source_listing")
+"""Those with date codes and placeholders, which every task fills in for itself."""
+WHAT_TO_COPY = ("only_failed", "plan_run", "source_listing")
+"""Each says what to copy, in place of a listing of S3."""
+CHECKED = (*NUMBERS, *CHOICES, *FLAGS, *PREFIXES, "only_failed", "plan_run")
+"""What `value_problems` looks at, beside the selection."""
+
+
+def number(name: str, value: float | str | None) -> float | None:
+    """A number as a template renders it; None for no limit. Raises InvalidParameter."""
+    rule = NUMBERS[name]
+    if rule.has_none and value in (None, "", 0):
+        return None
+    try:
+        found = int(str(value)) if rule.is_whole else float(str(value))
+    except ValueError:
+        if rule.is_whole:
+            raise InvalidParameter(f"{name} is {value!r}: choose a whole number, {rule.choice}") from None
+        found = math.nan
+    if not rule.low <= found <= (math.inf if rule.high is None else rule.high) or math.isinf(found):
+        raise InvalidParameter(f"{name} is {found if rule.is_whole else repr(value)}: choose {rule.choice}")
+    return None if rule.has_none and not found else found
+
+
+def whole(name: str, value: int | str) -> int:
+    """A whole number as a template renders it. Raises InvalidParameter."""
+    found = number(name, value)
+    assert found is not None, f"{name} has no limit"
+    return int(found)
+
+
+def choice(name: str, value: str) -> str:
+    """One of the choices. Raises InvalidParameter."""
+    if value not in CHOICES[name]:
+        raise InvalidParameter(f"{name} is {value!r}: choose {_either(CHOICES[name])}")
+    return value
+
+
+def as_bool(value: bool | str) -> bool:
+    """A flag as a template renders it: `True`, `true`, `False`, ``. What is neither is false, and preflight refuses it."""
+    return value if isinstance(value, bool) else value.strip().lower() in TRUE
+
+
+def value_problems(
+    values: Mapping[str, Any], selection: Mapping[str, str], *, now_s: float
+) -> Iterator[tuple[str, str]]:
+    """Everything wrong with the values that are given: the parameter to change, and a sentence.
+
+    `selection` has what `hooks.selection` reads. A value that is missing is none of its business.
+    """
+    for name, value in values.items():
+        try:
+            _check(name, value)
+        except InvalidParameter as error:
+            yield name, str(error)
+    yield from selection_problems(selection, now_s=now_s)
+    named = [name for name in WHAT_TO_COPY if values.get(name)]
+    if len(named) > 1:
+        yield named[0], f"{' and '.join(named)} each name what to copy: give one of them"
+    wish = values.get("delete_extraneous") or DeleteExtraneous.OFF
+    if values.get("source_listing") and wish != DeleteExtraneous.OFF:
+        yield (
+            "delete_extraneous",
+            f"delete_extraneous is {wish!r} and source_listing {values['source_listing']!r}: an inventory or a manifest may"
+            " not name all that the source has, so choose off, or leave source_listing empty",
+        )
+    if problem := prefix_problem(
+        values.get("source_prefix") or "", values.get("destination_prefix") or "", deletes=wish != DeleteExtraneous.OFF
+    ):
+        yield "source_prefix", problem
+    if values.get("mode") == Mode.VERIFY and wish == DeleteExtraneous.DELETE:
+        yield (
+            "delete_extraneous",
+            "delete_extraneous is 'delete' and mode 'verify': a verification deletes nothing, so choose list or off, or the"
+            " mode transfer",
+        )
+
+
+def _check(name: str, value: Any) -> None:
+    if name in NUMBERS:
+        number(name, value)
+    elif name in CHOICES:
+        choice(name, value)
+    elif name in FLAGS and not isinstance(value, bool) and value.strip().lower() not in TRUE | FALSE:
+        raise InvalidParameter(f"{name} is {value!r}: choose true or false")
+
+
+def code_problems(templates: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Everything wrong with the date codes and placeholders of prefixes as they were written."""
+    for name in PREFIXES:
+        try:
+            DatedPrefix.parse(templates.get(name) or "")
+        except InvalidPrefix as error:
+            yield name, f"{name}: {error}"
+
+
+def selection_problems(wanted: Mapping[str, str], *, now_s: float) -> Iterator[tuple[str, str]]:
+    """Everything wrong with a selection: each field by itself, and then all together."""
+    problems = []
+    for names in (*([name] for name in (*BOUNDS, *LISTS)), (*BOUNDS, *LISTS)):
+        try:
+            if problems and len(names) > 1:
+                break
+            selection_of({name: wanted[name] for name in names if wanted.get(name)}, now_s=now_s)
+            if names == ["storage_classes"]:
+                problems += _class_problems(json.loads(wanted.get("storage_classes") or "[]"))
+        except InvalidSelection as error:
+            problems.append((error.field, str(error)))
+        except (ValueError, TypeError):  # no JSON
+            problems.append((names[0], f"{names[0]} is {wanted[names[0]]!r}: give a list of texts"))
+    yield from problems
+
+
+def _class_problems(classes: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for name in classes:
+        if name not in STORAGE_CLASSES:
+            yield "storage_classes", f"storage_classes has {name!r}: {did_you_mean(str(name), STORAGE_CLASSES)}"
+
+
+def name_problems(conf: Mapping[str, Any] | None, known: Collection[str]) -> Iterator[str]:
+    """A sentence for each name in a run's conf that no parameter has. Airflow itself passes over them.
+
+    A DAG that declares no parameters may read its conf as it likes.
+    """
+    for name in conf or ():
+        if known and name not in known:
+            yield f"there is no parameter {name}; {did_you_mean(str(name), sorted(known))}"
+
+
+def did_you_mean(name: str, known: Sequence[str]) -> str:
+    """What to do about a name that is none: the one that was meant, or which there are."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]}?" if close else f"use {_either(known)}, or take it out"
+
+
+def _either(choices: Sequence[str]) -> str:
+    return choices[0] if len(choices) == 1 else f"{', '.join(choices[:-1])} or {choices[-1]}"

@@ -1,0 +1,44 @@
+"""What a listing came to, among the run's records: whether its manifest names all of it, and what tasks need of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+from transfer.errors import InvalidMessage
+from transfer.ports import StateStore
+
+LISTING = "listing.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListingRecord:
+    """One listing of a run."""
+
+    transfer_id: str
+    """The opening that it belongs to."""
+    mode: str
+    listing: str = ""
+    """Names its manifest."""
+    is_complete: bool = False
+    """False from the first request until messages and manifest are stored whole."""
+    messages: int = 0
+    objects: int = 0
+    bytes: int = 0
+    strays: str = ""
+    listed: int = 0
+    skipped: int = 0
+    began_at_s: float = 0.0
+    """When it began, by Cloud Storage's clock."""
+
+    def write(self, state: StateStore) -> None:
+        """Store it, in the place of an earlier one."""
+        state.write(LISTING, json.dumps(asdict(self), indent=2).encode(), content_type="application/json")
+
+
+def read_listing(state: StateStore) -> ListingRecord | None:
+    """The record of the run's last listing; None when there is none, or it is damaged."""
+    try:
+        return ListingRecord(**json.loads(state.read(LISTING)))
+    except (InvalidMessage, ValueError, TypeError, RecursionError):
+        return None

@@ -33,6 +33,7 @@ from moto.s3.models import s3_backends
 from localcloud.faults import FaultPlan
 from localcloud.http1 import Exchange, HttpServer
 from localcloud.lifecycle import serve_until_stopped
+from localcloud.s3_rules import Encryption, metadata_value
 
 PARTITION = "aws"
 DEFAULT_REGION = "us-east-1"
@@ -66,6 +67,7 @@ class S3Server:
         self._http = HttpServer(self._answer, host=host, port=port, faults=faults, name="s3")
         self.faults = self._http.faults
         self.url = self._http.url
+        self.encryption = Encryption()
         self._app = create_backend_app("s3")
         self._app.config["PROPAGATE_EXCEPTIONS"] = False  # a bug in moto is a 500, not a dead connection
         for name in buckets:
@@ -118,6 +120,13 @@ class S3Server:
             # Who may not list is not told what is missing (S3 API reference, GetObject, "Permissions"); moto tells.
             _send_error(exchange, 403, "AccessDenied", "Access Denied")
             return
+        if status < 300 and exchange.kind in ("PUT object", "POST object") and "uploadId=" not in exchange.query:
+            self.encryption.stored(exchange.path, exchange.headers)
+        if status < 300 and exchange.kind in ("GET object", "HEAD object"):
+            answered = {name.lower(): value for name, value in headers}
+            if refusal := self.encryption.refusal(exchange.path, exchange.headers, answered):
+                _send_error(exchange, refusal.status, refusal.code, refusal.message)
+                return
         exchange.send(status, [*_as_s3_answers(exchange, headers), *_identification()], body)
 
     def _refuse_unsigned(self, exchange: Exchange) -> None:
@@ -199,7 +208,7 @@ def _as_s3_answers(exchange: Exchange, headers: list[tuple[str, str]]) -> list[t
         exchange.method in ("GET", "HEAD") and exchange.headers.get("x-amz-checksum-mode", "").upper() != "ENABLED"
     )
     return [
-        (name, value)
+        (name, metadata_value(value) if name.lower().startswith("x-amz-meta-") else value)
         for name, value in headers
         if name.lower() not in hidden and not (reading and name.lower().startswith("x-amz-checksum-"))
     ]
@@ -220,8 +229,11 @@ def _identification() -> list[tuple[str, str]]:
 
 
 def _send_error(exchange: Exchange, status: int, code: str, message: str) -> None:
-    document = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>{message}</Message></Error>'
-    exchange.send(status, [("Content-Type", "application/xml"), *_identification()], document.encode())
+    identification = _identification()
+    ids = "<RequestId>{}</RequestId><HostId>{}</HostId>".format(*(value for _, value in identification[:2]))
+    document = f"<Error><Code>{code}</Code><Message>{message}</Message>{ids}</Error>"
+    headers = [("Content-Type", "application/xml"), *identification]
+    exchange.send(status, headers, b'<?xml version="1.0" encoding="UTF-8"?>\n' + document.encode())
 
 
 def main() -> None:

@@ -55,8 +55,14 @@ def sample_reader(aws_conn_id: str, source_bucket: str, gcp_conn_id: str, destin
     from transfer.backends.sample_readers import SampleReaders
     from transfer.sampling import LANES
 
-    s3 = S3SourceHook(aws_conn_id).get_conn(connections=LANES)
-    return SampleReaders(s3, source_bucket, lambda: GCSSinkHook(gcp_conn_id).get_conn(), destination_bucket)
+    s3, google = S3SourceHook(aws_conn_id).get_conn(connections=LANES), GCSSinkHook(gcp_conn_id)
+    return SampleReaders(
+        s3,
+        source_bucket,
+        lambda: GCSSinkHook(gcp_conn_id).get_conn(),
+        destination_bucket,
+        user_project=google.user_project,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -231,7 +231,7 @@ class Timeouts:
 
     connect_s: float = 10.0
     stall_s: float = 60.0
-    """A transfer that moves less than a byte a second for this long is broken off."""
+    """A transfer that moves less than 1 KiB a second for this long is broken off."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,8 +34,8 @@ class Amount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a run would do: `to_move + unchanged + exists + archived + not_selected + absent + prefix_itself + illegal_names
-    + too_large = listed`."""
+    """What a run would do: `to_move + unchanged + exists + archived + not_selected + absent + forbidden + encrypted +
+    prefix_itself + illegal_names + too_large = listed`."""
 
     run_id: str
     listing: str
@@ -49,6 +49,10 @@ class Plan:
     not_selected: Amount
     absent: Amount
     """Named by a manifest, and not in the source; a run reports them as failed."""
+    forbidden: Amount
+    """Likewise, and S3 refuses to tell of them."""
+    encrypted: Amount
+    """Likewise, and encrypted with a key that S3 does not have."""
     prefix_itself: Amount
     illegal_names: Amount
     """Cloud Storage cannot hold these names; a run reports them as failed."""
@@ -148,6 +152,8 @@ class PlanTally:
             archived=self._amount("archived"),
             not_selected=self._amount("not_selected"),
             absent=self._amount("absent"),
+            forbidden=self._amount("forbidden"),
+            encrypted=self._amount("encrypted"),
             prefix_itself=self._amount("prefix_itself"),
             illegal_names=self._amount("illegal_names"),
             too_large=self._amount("too_large"),

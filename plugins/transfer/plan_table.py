@@ -25,6 +25,8 @@ def _amounts(plan: Plan) -> Iterator[str]:
         ("archived", plan.archived, "restore them in S3 to have them moved"),
         ("not selected", plan.not_selected, "by name, size, time or storage class"),
         ("absent", plan.absent, "would fail: the manifest names them, and the source does not have them"),
+        ("forbidden", plan.forbidden, "would fail: the manifest names them, and S3 refuses to tell of them"),
+        ("encrypted", plan.encrypted, "would fail: the manifest names them, and only their writer has the key"),
         ("illegal names", plan.illegal_names, "would fail: Cloud Storage cannot hold them"),
         ("too large", plan.too_large, "would fail: over 5 TiB"),
         ("prefix itself", plan.prefix_itself, "no name is left at the destination"),

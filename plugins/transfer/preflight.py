@@ -13,7 +13,14 @@ from email.utils import parsedate_to_datetime
 from enum import StrEnum
 
 from transfer.edge_answers import EdgeAnswer, edge_problem, object_problem
-from transfer.errors import DestinationHeld, RetryableError, TokenRefused, TransferError
+from transfer.errors import (
+    CredentialsRejected,
+    DestinationForbidden,
+    DestinationHeld,
+    RetryableError,
+    TokenRefused,
+    TransferError,
+)
 from transfer.listing import ARCHIVE_CLASSES
 from transfer.model import ObjectMeta
 from transfer.odd_keys import odd_keys_problem
@@ -352,7 +359,7 @@ def _doubted(tried: str, said: str, answers: Iterable[SourceKey]) -> Finding:
 
 
 def _refused(tried: str, error: TransferError, permission: str, bucket: BucketProbe) -> Finding:
-    if error.http_status != 403 or isinstance(error, RetryableError):
+    if error.http_status != 403 or not isinstance(error, DestinationForbidden | CredentialsRejected):
         return _failed(tried, error)
     said = (
         f"Cloud Storage answered 403: grant {permission} on gs://{bucket.bucket} (roles/storage.objectUser) to the"

@@ -60,7 +60,7 @@ def require_identity(proof: Proof, headers: Mapping[str, str]) -> None:
 
     A CRC32C of S3's in the same answer shows that they arrived as they were sent, and not that they were to be.
     """
-    if proof is Proof.CRC32C and not is_named(headers):
+    if proof in (Proof.CRC32C, Proof.S3_CRC32C) and not is_named(headers):
         raise SourceUnproven(
             "the edge sends no ETag, and the bytes give no proof that they are what was listed; let ETag through the"
             " distribution's response headers policy",

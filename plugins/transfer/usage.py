@@ -38,8 +38,8 @@ def requests_of(item: ObjectMeta, config: TransferConfig) -> ObjectRequests:
     size                        way      edge GETs      class A                             class B
     up to `parallel_bytes`      at once  1              1: insert (+ 1, see below)          0
     from there, ETag an MD5     stream   1 in 32 GiB    2: a session (once), its record     2: look before, and for a record
-    from there, any other ETag  parts    1 a range      parts + 4: begin, record, complete, 4: and before and after the end
-                                                        and its proof
+    from there, any other ETag  parts    1 a range      parts + 5: note, begin, record,     4: and before and after the end
+                                                        complete, proof
 
     What is over `whole_bytes` and has an ETag that is no MD5 gets its proof in one more request (`transfer/binding.py`). An
     ETag of KMS's looks like an MD5, so that this request is not counted.
@@ -53,7 +53,7 @@ def requests_of(item: ObjectMeta, config: TransferConfig) -> ObjectRequests:
         return ObjectRequests(edge_gets=-(-item.size_bytes // MAX_GET_BYTES), class_a=2, class_b=2)
     layout = layout_of(item, config.part_size_bytes)
     ranges = sum(1 for _ in ranges_to_do(layout, {}, config.part_size_bytes))
-    return ObjectRequests(edge_gets=ranges, class_a=layout.count + 4, class_b=4)
+    return ObjectRequests(edge_gets=ranges, class_a=layout.count + 5, class_b=4)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

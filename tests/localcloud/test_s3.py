@@ -8,6 +8,7 @@ import select
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from email.header import decode_header, make_header
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -19,6 +20,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError
 
 from localcloud.s3 import S3Server
+from localcloud.s3_rules import metadata_value
 
 BUCKET = "local-s3"
 BIN = Path(sys.executable).parent
@@ -203,3 +205,41 @@ def test_as_a_process_of_its_own() -> None:
         client.put_object(Bucket="made", Key="x", Body=b"x")
         process.terminate()
         assert (ready["service"], process.wait(timeout=10), process.stderr.read()) == ("s3", 0, "")
+
+
+SSE_C = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": "k" * 32}
+
+
+def test_a_customers_key_is_wanted_for_every_look_at_its_object(s3: S3Server, client: Any) -> None:
+    client.put_object(Bucket=BUCKET, Key="sse-c", Body=b"secret", **SSE_C)
+    for ask in (client.get_object, client.head_object):
+        with pytest.raises(ClientError) as caught:
+            ask(Bucket=BUCKET, Key="sse-c")
+        assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+        with pytest.raises(ClientError, match=r"403|AccessDenied"):
+            ask(Bucket=BUCKET, Key="sse-c", SSECustomerAlgorithm="AES256", SSECustomerKey="x" * 32)
+    with pytest.raises(ClientError, match=r"InvalidRequest.*form of Server Side Encryption"):
+        client.get_object(Bucket=BUCKET, Key="sse-c")
+    assert client.get_object(Bucket=BUCKET, Key="sse-c", **SSE_C)["Body"].read() == b"secret"
+    client.put_object(Bucket=BUCKET, Key="sse-c", Body=b"plain")
+    assert client.get_object(Bucket=BUCKET, Key="sse-c")["Body"].read() == b"plain"
+
+
+def test_a_kms_key_that_cannot_be_used_refuses_its_objects(s3: S3Server, client: Any) -> None:
+    client.put_object(Bucket=BUCKET, Key="kms", Body=b"x", ServerSideEncryption="aws:kms", SSEKMSKeyId="key-1")
+    for kept, said in (("denied_keys", "AccessDenied.*kms:Decrypt"), ("disabled_keys", "KMS.DisabledException")):
+        setattr(s3.encryption, kept, frozenset({"key-1"}))
+        with pytest.raises(ClientError, match=said):
+            client.get_object(Bucket=BUCKET, Key="kms")
+        setattr(s3.encryption, kept, frozenset())
+    assert client.get_object(Bucket=BUCKET, Key="kms")["Body"].read() == b"x"
+
+
+def test_metadata_come_as_headers_can_carry_them(client: Any) -> None:
+    word = "a =?x-unknown?Q?abc?= b"
+    client.put_object(Bucket=BUCKET, Key="meta", Body=b"", Metadata={"plain": "text", "word": word})
+    found = client.head_object(Bucket=BUCKET, Key="meta")["Metadata"]
+    assert found["plain"] == "text"
+    for sent, value in ((found["word"], word), (metadata_value("\u00e4"), "\u00e4")):  # boto3 itself puts ASCII only
+        assert sent.startswith("=?UTF-8?B?")
+        assert str(make_header(decode_header(sent))) == value

@@ -15,8 +15,10 @@ from google.auth.credentials import Credentials
 from engine_rig import DESTINATION, EngineRig, engine_rig, fault
 from large_objects import listed
 from localcloud.http1 import Exchange, HttpServer
+from transfer.backends.driving import complete
 from transfer.backends.exchange import Answer
 from transfer.backends.gcs_answers import RULES, explained, gcs_error
+from transfer.backends.gcs_sink import GcsSink
 from transfer.backends.gcs_state import GcsState
 from transfer.backends.google_token import GoogleToken
 from transfer.errors import (
@@ -284,3 +286,60 @@ def test_the_page_shows_the_table() -> None:
         rows.append("| " + " | ".join(cells) + " |")
     table = "\n".join(["<!-- begin gcs_answers -->", "", *rows, "", "<!-- end gcs_answers -->"])
     assert table in PAGE.read_text(), f"docs/cloud-storage.md must have:\n{table}"
+
+
+def hold(rig: EngineRig, name: str, *, is_held: bool) -> None:
+    blob = rig.storage.bucket(DESTINATION).blob(name)
+    blob.temporary_hold = is_held
+    blob.patch()
+
+
+def test_one_object_under_a_hold_fails_alone_in_copying_and_in_deleting(rig: EngineRig) -> None:
+    rig.storage.bucket(DESTINATION).blob("a").upload_from_string(b"older")
+    held = rig.storage.bucket(DESTINATION).get_blob("a").generation
+    hold(rig, "a", is_held=True)
+    try:
+        outcome = rig.move(listed(rig, "a", replaces_generation=held))
+        assert isinstance(outcome, Failed)
+        assert outcome.failure.error_code == "DestinationHeld"
+        with pytest.raises(DestinationHeld, match="release the hold"):
+            complete(GcsSink(rig.gcs_client()).delete("a", held), rig.stop)
+        assert rig.stored("a") == b"older"
+    finally:
+        hold(rig, "a", is_held=False)
+
+
+@pytest.mark.parametrize("size_bytes", [10, 300_000])
+def test_a_content_type_that_is_no_media_type_is_kept_as_it_is(rig: EngineRig, size_bytes: int) -> None:
+    rig.put("typed", b"x" * size_bytes, ContentType="jpg")
+    assert isinstance(rig.move(listed(rig, "typed")), Copied)
+    assert rig.storage.bucket(DESTINATION).get_blob("typed").content_type == "jpg"
+
+
+@pytest.mark.parametrize("size_bytes", [10, 300_000])
+def test_a_header_that_is_refused_is_kept_as_metadata(rig: EngineRig, size_bytes: int) -> None:
+    rig.put("spoken", b"x" * size_bytes, ContentLanguage="English (US)", ContentType="text/plain", Metadata={"k": "v"})
+    outcome = rig.move(listed(rig, "spoken"))
+    assert isinstance(outcome, Copied)
+    assert outcome.attempts == 2
+    blob = rig.storage.bucket(DESTINATION).get_blob("spoken")
+    assert (blob.content_language, blob.content_type) == (None, "text/plain")
+    assert (blob.metadata["s3-content-language"], blob.metadata["k"]) == ("English (US)", "v")
+
+
+def test_a_refusal_that_names_no_header_ends_the_object(rig: EngineRig) -> None:
+    body = json_body(400, "invalid", "No.").decode()
+    rig.gcs.faults.replace([fault("POST /upload", "status", status=400, body=body)])
+    assert rig.move(listed(rig, "a")).failure.error_code == "DestinationRefused"
+
+
+def test_a_bucket_whose_requester_pays(rig: EngineRig) -> None:
+    patch = rig.storage._connection.api_request
+    patch(method="PATCH", path=f"/b/{DESTINATION}", data={"billing": {"requesterPays": True}})
+    try:
+        with pytest.raises(BucketRefused, match="Quota Project ID"):
+            rig.move(listed(rig, "a"))
+        rig.user_project = "payer"
+        assert isinstance(rig.move(listed(rig, "a")), Copied)
+    finally:
+        patch(method="PATCH", path=f"/b/{DESTINATION}", data={"billing": None})

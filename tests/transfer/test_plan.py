@@ -15,7 +15,15 @@ from engine_rig import DESTINATION, SOURCE, EngineRig, engine_rig
 from transfer.errors import RunUnknown
 from transfer.listing import decide
 from transfer.messages import encode_request
-from transfer.model import DestinationObject, ObjectMeta, Overwrite, SkipReason, TransferConfig, TransferRequest
+from transfer.model import (
+    Copied,
+    DestinationObject,
+    ObjectMeta,
+    Overwrite,
+    SkipReason,
+    TransferConfig,
+    TransferRequest,
+)
 from transfer.naming import Naming
 from transfer.plan import BAND_ENDS_BYTES, PLAN, Plan, PlanTally, write_plan
 from transfer.plan_table import plan_table
@@ -61,10 +69,10 @@ def item(size_bytes: int = 1, etag: str = MD5, **fields: object) -> ObjectMeta:
         (64 * MIB - 1, PARTS_ETAG, (1, 2, 0)),
         (64 * MIB, MD5, (1, 2, 2)),
         (64 * GIB, MD5, (2, 2, 2)),  # no more than 32 GiB in one GET
-        (64 * MIB, "f" * 32 + "-8", (2, 8 + 4, 4)),  # the source's parts of 8 MiB, four to a GET
-        (400 * MIB, "f" * 32 + "-4", (4, 4 + 4, 4)),  # of 100 MiB: one to a GET
-        (100 * MIB, "kms", (4, 4 + 4, 4)),  # no part size can be told: 32 MiB
-        (5 * TIB, "kms", (9_987, 9_987 + 4, 4)),  # 10,000 parts at most: of 525 MiB
+        (64 * MIB, "f" * 32 + "-8", (2, 8 + 5, 4)),  # the source's parts of 8 MiB, four to a GET
+        (400 * MIB, "f" * 32 + "-4", (4, 4 + 5, 4)),  # of 100 MiB: one to a GET
+        (100 * MIB, "kms", (4, 4 + 5, 4)),  # no part size can be told: 32 MiB
+        (5 * TIB, "kms", (9_987, 9_987 + 5, 4)),  # 10,000 parts at most: of 525 MiB
     ],
 )
 def test_the_requests_of_an_object(size_bytes: int, etag: str, expected: tuple[int, int, int]) -> None:
@@ -101,9 +109,11 @@ def test_the_engine_sends_the_requests_that_a_plan_counts(rig: EngineRig, way: s
     else:
         rig.put("k", body)
     head = rig.client.head_object(Bucket=SOURCE, Key="k")
-    listed = item(size_bytes, head["ETag"].strip('"'), key="k")
+    modified = int(head["LastModified"].timestamp())
+    listed = item(size_bytes, head["ETag"].strip('"'), key="k", last_modified=modified)
 
-    rig.move(listed)
+    outcome = rig.move(listed)
+    assert isinstance(outcome, Copied), outcome
 
     sent = Counter(rig.gcs.requests())
     assert rig.stored("k") == body
@@ -162,6 +172,8 @@ def test_every_listed_object_is_in_exactly_one_row(
         plan.archived,
         plan.not_selected,
         plan.absent,
+        plan.forbidden,
+        plan.encrypted,
         plan.prefix_itself,
         plan.illegal_names,
         plan.too_large,

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from engine_rig import SOURCE, EngineRig, engine_rig
 from transfer.backends import exchange
 from transfer.backends.crc32c import crc32c_of
-from transfer.errors import CorruptTransfer
+from transfer.errors import CorruptTransfer, SourceUnproven
 from transfer.model import Copied, Failed, ObjectMeta, Proof
-from transfer.proof import MIB, SourceDigest, likely_part_sizes, source_crc32c
+from transfer.proof import MIB, SourceDigest, likely_part_sizes, require_identity, source_crc32c
 
 KMS = {"x-amz-server-side-encryption": "aws:kms"}
 
@@ -131,3 +131,12 @@ def test_s3s_crc32c_is_compared_before_anything_is_stored(
         assert isinstance(outcome, Failed)
         assert outcome.failure.error_code == "CorruptTransfer"
         assert rig.names() == []
+
+
+@pytest.mark.parametrize("proof", [Proof.CRC32C, Proof.S3_CRC32C])
+def test_a_checksum_of_s3s_does_not_say_of_which_object_the_answer_is(proof: Proof) -> None:
+    """It came with the bytes: both may be those of another object, or of a later one of the same size."""
+    with pytest.raises(SourceUnproven):
+        require_identity(proof, {"x-amz-checksum-crc32c": "AAAAAA=="})
+    require_identity(proof, {"etag": '"e"'})
+    require_identity(Proof.ETAG_MULTIPART, {})

@@ -19,6 +19,9 @@ from transfer.model import Timeouts
 from transfer.steps import Pause, Step
 
 USER_AGENT = "edgehaul/1"
+MIN_BYTES_PER_S = 1024
+"""A transfer that stays below this for as long as it may stall is broken off: a drip would never end. What is paused here,
+for want of room or to keep to a limit, does not count, and begins anew when it goes on (libcurl, speedcheck.c)."""
 
 
 class _Form(Enum):
@@ -181,7 +184,7 @@ class CurlClient:
             (pycurl.CAINFO, self._ca_bundle),
             (pycurl.USERAGENT, USER_AGENT),
             (pycurl.CONNECTTIMEOUT_MS, int(self._timeouts.connect_s * 1000)),
-            (pycurl.LOW_SPEED_LIMIT, 1),
+            (pycurl.LOW_SPEED_LIMIT, MIN_BYTES_PER_S),
             (pycurl.LOW_SPEED_TIME, max(1, int(stall_s))),
             (pycurl.TCP_KEEPALIVE, 1),
         ]

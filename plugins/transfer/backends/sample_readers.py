@@ -44,15 +44,23 @@ class SampleReaders:
     Args:
         s3: shared by all threads, as boto3 allows.
         new_gcs: makes a client for each thread: google-cloud-storage's are not made to be shared.
+        user_project: who pays for reading a destination bucket whose requester pays; empty for nobody else.
     """
 
     def __init__(
-        self, s3: BaseClient, source_bucket: str, new_gcs: Callable[[], Client], destination_bucket: str
+        self,
+        s3: BaseClient,
+        source_bucket: str,
+        new_gcs: Callable[[], Client],
+        destination_bucket: str,
+        *,
+        user_project: str = "",
     ) -> None:
         self._s3 = s3
         self._source_bucket = source_bucket
         self._new_gcs = new_gcs
         self._destination_bucket = destination_bucket
+        self._user_project = user_project
         self._of_thread = threading.local()
 
     def source(self, item: ObjectMeta) -> Iterator[bytes]:
@@ -79,7 +87,7 @@ class SampleReaders:
 
     def destination(self, stored: DestinationObject) -> Iterator[bytes]:
         """By ranges of this generation, and not unpacked where it is stored with `Content-Encoding: gzip`."""
-        bucket = self._client().bucket(self._destination_bucket)
+        bucket = self._client().bucket(self._destination_bucket, user_project=self._user_project or None)
         blob = bucket.blob(stored.name, generation=stored.generation or None)
         for start, last in _ranges(stored.size_bytes):
             which = {"start": start, "end": last} if stored.size_bytes else {}

@@ -204,9 +204,9 @@ class EdgeAnswer:
 
     @cached_property
     def error_code(self) -> str:
-        """The `<Code>` of an XML error body; "" when there is none."""
+        """The `<Code>` of an XML error body; "" when there is none, or only the status again."""
         found = _CODE.search(self.text)
-        return found[1] if found else ""
+        return found[1] if found and found[1] != str(self.status) else ""
 
     @property
     def is_from_origin(self) -> bool:

@@ -201,6 +201,8 @@ def explained(answer: Answer) -> tuple[str, str]:
         detail = details[0] if isinstance(details, list) and details else None
         reason = str(detail.get("reason") or "") if isinstance(detail, dict) else ""
     reason = reason.rpartition(".")[2][:64]  # `usageLimits.rateLimitExceeded`
+    if reason == str(answer.status):
+        reason = ""  # as some servers of other makes write it
     if reason == "PreconditionFailed":
         reason = "conditionNotMet"
     return " ".join(message.split())[:MAX_QUOTED_CHARACTERS], reason[:1].lower() + reason[1:]

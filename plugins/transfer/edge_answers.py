@@ -189,6 +189,8 @@ _REDIRECT = _row(
     Scope.BUCKET,
 )
 UNKNOWN = _row(None, "", SourceForbidden, "", _S3_ERRORS)
+ANY_ANSWERS = (_PAGE, _TROUBLE, _REDIRECT, UNKNOWN)
+"""Whoever made the answer, where neither table has a line for it. `5xx` and `3xx` stand for every such status."""
 _CLOUDFRONTS = frozenset(rule.reason for rule in CLOUDFRONT_ANSWERS if rule.reason)
 
 

@@ -385,7 +385,12 @@ FAILURES: list[tuple[str, Callable[[Rig], object], str, str]] = [
         "list s3://preflight-source/ with connection 'a'",
         "allow s3:ListBucket on arn:aws:s3:::preflight-source to its user or role",
     ),
-    ("s3 token", s3_refuses("ExpiredToken"), "list s3", "session token of the AWS connection has expired or is none: renew it"),
+    (
+        "s3 token",
+        s3_refuses("ExpiredToken"),
+        "list s3",
+        "session token of the AWS connection has expired or is none: renew it",
+    ),
     ("s3 clock", s3_refuses("RequestTimeTooSkewed"), "list s3", "set this machine's clock by NTP"),
     ("s3 gone", lambda rig: None, "list s3", "there is no such bucket; correct its name"),
     ("key pair", lambda rig: rig.cloudfront(login="KNOTTHEONE"), "connection 'c'", "does not know the key pair id"),

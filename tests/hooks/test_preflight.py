@@ -242,7 +242,10 @@ def test_what_stands_in_place_of_a_listing_is_tried_too(rig: Rig) -> None:
 
     refuse(rig.s3, "HEAD", 403)
     finding = only(rig.check(source_list=f"gs://{RECORDS}/keys.csv"), Mark.FAILED)
-    assert "allow s3:GetObject on arn:aws:s3:::preflight-source/* to its user or role" in finding.said
+    assert (
+        "allow s3:GetObject on arn:aws:s3:::preflight-source/* to the user or role of the AWS connection"
+        in finding.said
+    )
     rig.s3.faults.replace([])
 
     told: list[str] = []
@@ -383,7 +386,7 @@ FAILURES: list[tuple[str, Callable[[Rig], object], str, str]] = [
         "s3 permission",
         s3_refuses("AccessDenied"),
         "list s3://preflight-source/ with connection 'a'",
-        "allow s3:ListBucket on arn:aws:s3:::preflight-source to its user or role",
+        "allow s3:ListBucket on arn:aws:s3:::preflight-source to the user or role of the AWS connection",
     ),
     (
         "s3 token",

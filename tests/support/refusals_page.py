@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from transfer import edge_answers
+from transfer import edge_answers, head_answers
 from transfer.answers import AnswerRule
 from transfer.backends import gcs_answers, pubsub_answers, s3_answers
 from transfer.errors import FatalError, RetryableError
@@ -16,7 +16,7 @@ from transfer.errors import FatalError, RetryableError
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "refusals.md"
 TABLES: dict[str, Sequence[AnswerRule]] = {
     "s3": (*s3_answers.ANSWERS, s3_answers.UNKNOWN),
-    "s3-head": s3_answers.HEAD_ANSWERS,
+    "s3-head": head_answers.HEAD_ANSWERS,
     "cloudfront": edge_answers.CLOUDFRONT_ANSWERS,
     "s3-through-cloudfront": edge_answers.S3_ANSWERS,
     "edge-any": edge_answers.ANY_ANSWERS,

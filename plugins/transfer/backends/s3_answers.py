@@ -23,19 +23,15 @@ from transfer.errors import (
     BucketRefused,
     CredentialsRejected,
     EndpointRejected,
-    SourceEncrypted,
-    SourceForbidden,
-    SourceNotFound,
     SourceUnavailable,
     TransferError,
 )
 
 _ERRORS = "Amazon S3 API Reference, Error responses, List of error codes"
-_HEAD = "Amazon S3 API Reference, HeadObject"
 _UNREACHED = (HTTPClientError, ConnectionFailed, IncompleteReadError, ResponseStreamingError)
 
 # In what the rules say, PERMISSION stands for the permission that the request takes, and on what.
-_GRANT = "allow PERMISSION to its user or role"
+_GRANT = "allow PERMISSION to the user or role of the AWS connection"
 _NO_BUCKET = "there is no such bucket; correct its name"
 _RENEW = "the session token of the AWS connection has expired or is none: renew it"
 _CLOCK = "the time of the request was wrong: set this machine's clock by NTP"
@@ -55,10 +51,6 @@ _SCOPES = {
 def _row(status: int | None, code: str, error: type[TransferError], meaning: str = "") -> AnswerRule:
     scope = _SCOPES.get(error, Scope.ACCOUNT)
     return AnswerRule(status=status, reason=code, scope=scope, error=error, meaning=meaning, source=_ERRORS)
-
-
-def _head(status: int, error: type[TransferError], meaning: str) -> AnswerRule:
-    return AnswerRule(status=status, reason="", scope=Scope.KEY, error=error, meaning=meaning, source=_HEAD)
 
 
 ANSWERS = (
@@ -114,14 +106,6 @@ ANSWERS = (
     _row(429, "", SourceUnavailable),
 )
 """To whatever is asked of S3 itself."""
-
-HEAD_ANSWERS = (
-    _head(404, SourceNotFound, "the key is not in the bucket"),
-    _head(405, SourceNotFound, "the version that is named is a delete marker"),
-    _head(403, SourceForbidden, "S3 does not tell of this key"),
-    _head(400, SourceEncrypted, "it was stored with a key of a customer's own (SSE-C), which a HEAD needs as well"),
-)
-"""To the HEAD of a key that a manifest names, as long as S3 tells of others; it has no body that would say more."""
 
 UNKNOWN = _row(None, "", SourceUnavailable)
 """A code that no rule knows: the narrowest is one try of one task, and Airflow makes another."""

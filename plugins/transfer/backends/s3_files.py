@@ -19,17 +19,15 @@ from botocore.exceptions import (
 )
 
 from transfer.answers import rule_for
-from transfer.backends.s3_answers import HEAD_ANSWERS, code_of, meaning_of, status_of, told
+from transfer.backends.s3_answers import code_of, meaning_of, status_of, told
 from transfer.errors import (
     SourceChanged,
-    SourceEncrypted,
-    SourceForbidden,
     SourceListInvalid,
-    SourceNotFound,
     SourceUnavailable,
     Stage,
     TransferError,
 )
+from transfer.head_answers import HEAD_ANSWERS, SKIPPED
 from transfer.model import ObjectMeta, SkipReason
 
 PIECE_BYTES = 8 * 1024 * 1024
@@ -41,12 +39,6 @@ WINDOW = 4 * LANES
 """HEADs asked for ahead of the one whose turn it is."""
 MAX_UNDECIDED = 100_000
 """Keys refused at the beginning of a list before it is taken that S3 will tell of none."""
-_SKIPPED: dict[type[TransferError], SkipReason] = {
-    SourceNotFound: SkipReason.ABSENT,
-    SourceForbidden: SkipReason.FORBIDDEN,
-    SourceEncrypted: SkipReason.ENCRYPTED,
-}
-"""As a listing writes what HEAD_ANSWERS says of one key."""
 _BROKEN = (ReadTimeoutError, ResponseStreamingError, IncompleteReadError)
 
 
@@ -155,7 +147,7 @@ def _head(client: BaseClient, bucket: str, key: str, version_id: str) -> ObjectM
         told_as = head_error(error, bucket=bucket, key=key, version_id=version_id)
         if rule is None or isinstance(told_as, SourceUnavailable):
             raise told_as from error
-        untold = _SKIPPED[rule.error]
+        untold = SKIPPED[rule.error]
         item = ObjectMeta(
             key=key, size_bytes=0, etag=str(untold), last_modified=0, version_id=version_id, unreadable=untold
         )

@@ -16,6 +16,7 @@ from transfer.errors import (
     BucketMissing,
     CredentialsRejected,
     EdgeBlocked,
+    EdgeErrorPage,
     EndpointRejected,
     InvalidName,
     ObjectError,
@@ -173,7 +174,7 @@ the message says."""
 _PAGE = _row(
     200,
     "custom error page",
-    SourceForbidden,
+    EdgeErrorPage,
     "this is no object but a page that the distribution shows in place of an error (its custom error responses), so what"
     " the error was cannot be told; remove them",
     "CloudFront Developer Guide, Generate custom error responses",

@@ -10,6 +10,7 @@
     │ └ CorruptTransfer       bytes arrived or were stored otherwise than announced
     ├ ObjectError             this object cannot be moved: to the error topic, then ack
     │ ├ SourceNotFound · SourceForbidden · SourceEncrypted · SourceChanged · SourceArchived · SourceUnproven
+    │ ├ SourceMetadataWithheld · EdgeErrorPage
     │ ├ DestinationConflict · DestinationHeld · DestinationForbidden · DestinationRefused
     │ ├ InvalidName · TooLarge · InvalidMessage · PoisonMessage · UnexpectedError
     │ └ RetriesExhausted      carries `last`, the retryable error that would not go away
@@ -142,6 +143,14 @@ class SourceEncrypted(ObjectError):
 
 class SourceUnproven(ObjectError):
     """Nothing shows that what the edge serves is what was listed: it sent no ETag, and the bytes give no proof."""
+
+
+class SourceMetadataWithheld(ObjectError):
+    """S3 withholds some of its user metadata, which no header can carry."""
+
+
+class EdgeErrorPage(ObjectError):
+    """The distribution shows a page of its own in place of an error, as if it were the object; what the error was is hidden."""
 
 
 class SourceArchived(ObjectError):

@@ -339,6 +339,23 @@ def test_what_an_owner_set_on_the_distribution_is_a_warning(
     assert said in found.said
 
 
+def test_a_listed_object_that_a_firewall_blocks_for_its_name_fails_no_run(rig: Rig, start_edge) -> None:
+    rig.client.put_object(Bucket=SOURCE, Key="a/a.log", Body=b"the first of all")
+    rig.edge = start_edge(settings=Settings(blocked=r"\.log$"))
+    rig.cloudfront()
+    assert "not names with '.log'" in only(rig.check(), Mark.WARNED).said
+
+
+def test_a_locked_folder_that_fills_the_first_page_fails_no_run(rig: Rig) -> None:
+    for number in range(13):  # so that no object but these is among the three that are read of a page
+        rig.client.put_object(Bucket=SOURCE, Key=f"a/0/locked/{number:02d}", Body=b"x")
+    denied = "<Error><Code>AccessDenied</Code><HostId>h</HostId></Error>"
+    refuse(rig.edge, "GET /a/0/locked/", 403, denied)
+    assert not any(finding.mark is Mark.FAILED for finding in rig.check())
+    refuse(rig.edge, "GET /a/", 403, denied)
+    assert "s3:GetObject" in only(rig.check(), Mark.FAILED).said
+
+
 def test_a_firewall_that_blocks_everything_is_a_failure(rig: Rig, start_edge) -> None:
     rig.edge = start_edge(settings=Settings(blocked="a"))
     rig.cloudfront()

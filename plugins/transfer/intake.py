@@ -35,7 +35,7 @@ class Work:
 
 def numbers_of(messages: int, strays: Sequence[range]) -> range:
     """The numbers that a listing's messages may have, and those of what a lister published before it counted it."""
-    return range(messages + sum(map(len, strays)))
+    return range(max([messages + sum(map(len, strays)), *(numbers.stop for numbers in strays)]))
 
 
 class Intake:

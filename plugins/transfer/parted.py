@@ -156,6 +156,7 @@ class PartsLane:
             layout,
             token,
             bucket=self._sink.bucket,
+            note=self._records.note_of(name),
             fetch_bytes=self._fetch_bytes,
             stored=stored,
             wants_md5=layout.is_sources_own and not is_encrypted(headers),

@@ -70,6 +70,7 @@ class PartsInHand:
         source_crc32c: str,
         edge_request_id: str,
         is_named: bool = True,
+        note: str = "",
         stored: Mapping[int, StoredPart],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -85,6 +86,7 @@ class PartsInHand:
         """Of what was replaced before the last look at the destination; None before there was one."""
         self.is_named = is_named
         """Whether the edge said of each range of which content it is; without it only the source's ETag is a proof."""
+        self._note = note
         self._clock = clock
         self._lock = threading.Lock()
         self._stored = dict(stored)
@@ -155,6 +157,7 @@ class PartsInHand:
             generation=self.item.replaces_generation,
             part_bytes=self.layout.part_bytes,
             parts=tuple(self.parts()),
+            note=self._note,
         )
 
 

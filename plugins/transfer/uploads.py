@@ -144,9 +144,13 @@ class UploadRecords:
 
     def save(self, upload: OpenUpload) -> Step[None]:
         """Store a record in place of an older one."""
-        if upload.token:  # an upload that only its own worker can go on with
-            note = self._notes.get(upload.name, "")
+        if upload.token:  # otherwise only its own worker can go on with it
+            note = upload.note or self.note_of(upload.name)
             yield from self._write(_record_of(upload.name), replace(upload, note=note))
+
+    def note_of(self, name: str) -> str:
+        """The note of an upload that this lane began or took up. Other lanes, which store its record too, do not know it."""
+        return self._notes.get(name, "")
 
     def _write(self, name: str, upload: OpenUpload) -> Step[None]:
         resource = {"contentType": "application/json"}

@@ -93,9 +93,13 @@ def records(rig: EngineRig) -> dict[str, dict]:
     return found
 
 
-def left_behind(rig: EngineRig) -> list[object]:
-    """Open uploads in parts, and records and notes of any."""
-    return [*open_parts(rig), *records(rig)]
+def left_behind(rig: EngineRig, *, notes_may_stay: bool = False) -> list[object]:
+    """Open uploads in parts, and records and notes of any.
+
+    A note may stay where an upload was begun in vain: its answer may have been lost, and whoever closes the run looks.
+    """
+    found = [name for name, record in records(rig).items() if record["token"] or not notes_may_stay]
+    return [*open_parts(rig), *found]
 
 
 @contextmanager
@@ -116,21 +120,23 @@ def ranges_asked(edge: EdgeServer) -> Iterator[list[str]]:
         server._handler = handler
 
 
-def arrived(rig: EngineRig, key: str, body: bytes, outcome: TransferOutcome) -> Copied:
+def arrived(rig: EngineRig, key: str, body: bytes, outcome: TransferOutcome, *, notes_may_stay: bool = False) -> Copied:
     """The outcome, once it is clear that the object is there, is right, counts once, and left nothing behind."""
     assert isinstance(outcome, Copied), outcome
     assert rig.stored(key) == body
     assert rig.progress.stats().bytes_copied == len(body)
-    assert left_behind(rig) == []
+    assert left_behind(rig, notes_may_stay=notes_may_stay) == []
     return outcome
 
 
-def refused(rig: EngineRig, outcome: TransferOutcome, *, names: Sequence[str] = ()) -> TransferFailure:
+def refused(
+    rig: EngineRig, outcome: TransferOutcome, *, names: Sequence[str] = (), notes_may_stay: bool = False
+) -> TransferFailure:
     """The failure, once it is clear that nothing (but `names`) is at the destination, counted as copied, or left behind."""
     assert isinstance(outcome, Failed), outcome
     assert rig.names() == list(names)
     assert rig.progress.stats().bytes_copied == 0
-    assert left_behind(rig) == []
+    assert left_behind(rig, notes_may_stay=notes_may_stay) == []
     return outcome.failure
 
 

@@ -14,7 +14,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 import worker_process
-from engine_rig import EngineRig, fault
+from engine_rig import DESTINATION, EngineRig, fault
 from large_objects import MIB, PART, large_rig, left_behind, put_in_parts, ranges_asked, records
 from transfer.records import read_shards
 
@@ -61,13 +61,14 @@ def is_midway(rig: EngineRig) -> bool:
     return (
         {"parts", "stream"} <= set(found)
         and len(found["parts"]["parts"]) >= 4
-        and stored_bytes(found["stream"]["token"]) > 48 * MIB
+        and stored_bytes(rig, found["stream"]["token"]) > 48 * MIB
     )
 
 
-def stored_bytes(session_url: str) -> int:
+def stored_bytes(rig: EngineRig, upload_id: str) -> int:
     """How much an upload session holds."""
-    asking = Request(session_url, method="PUT", headers={"Content-Range": f"bytes */{SIZE}"})
+    url = f"{rig.gcs.url}/upload/storage/v1/b/{DESTINATION}/o?uploadType=resumable&upload_id={upload_id}"
+    asking = Request(url, method="PUT", headers={"Content-Range": f"bytes */{SIZE}"})
     with pytest.raises(HTTPError) as answer:
         urlopen(asking, timeout=10)
     assert answer.value.code == 308

@@ -16,7 +16,7 @@
     │ └ RetriesExhausted      carries `last`, the retryable error that would not go away
     └ FatalError              nothing can be moved: stop, nack, fail the task
       ├ CredentialsRejected · SignatureRejected · EndpointRejected
-      ├ BucketMissing · BucketRefused · RunClosed · RunUnknown · SourceListInvalid · PricesInvalid
+      ├ BucketMissing · BucketRefused · QueueRefused · RunClosed · RunUnknown · SourceListInvalid · PricesInvalid
       ├ DeletionRefused · DeletionIncomplete · RecordDamaged
       └ ListingOutOfOrder     a listing that must be sorted is not
 
@@ -87,11 +87,11 @@ class SourceUnavailable(RetryableError):
 
 
 class SinkUnavailable(RetryableError):
-    """Cloud Storage could not be reached, broke off, or answered 5xx."""
+    """Cloud Storage or Pub/Sub could not be reached, broke off, or answered 5xx."""
 
 
 class TokenRefused(RetryableError):
-    """Cloud Storage took no access token for this request: one that ended early, or a burst of trouble at its side."""
+    """Google took no access token for this request: one that ended early, or a burst of trouble at its side."""
 
     def exhausted(self, attempts: int) -> TransferError:
         """Every object needs a token."""
@@ -231,6 +231,10 @@ class BucketMissing(FatalError):
 
 class BucketRefused(FatalError):
     """The bucket, its encryption key, or the project that pays refuses every request of this kind."""
+
+
+class QueueRefused(FatalError):
+    """Pub/Sub refuses every request to this topic or subscription, or all of this project."""
 
 
 class RunClosed(FatalError):

@@ -218,7 +218,7 @@ class Worker:
 
     def _move_all(self, mover: ObjectMover, request: TransferRequest, outcomes: list[TransferOutcome]) -> Step[None]:
         for item in request.objects:
-            while self._refusals.doubtful and not self._stop.is_set():
+            while self._refusals.doubtful and not (self._is_over or self._stop.is_set()):
                 yield Pause(IDLE_S)  # until the control has been asked: nothing more is to fail by name meanwhile
             self._events.object_initiated(item.key, self._assignment.source_bucket, self._assignment.destination_bucket)
             outcome = yield from mover.move(item)

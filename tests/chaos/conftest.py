@@ -20,9 +20,14 @@ SETTINGS = {
 
 @pytest.fixture(scope="module")
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "200")  # S3 may give fewer keys a page than were asked for
+        yield from _pipeline(patch, tmp_path_factory)
+
+
+def _pipeline(patch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
     with (
         LocalCloud(tmp_path_factory.mktemp("cloud")) as cloud,
-        pytest.MonkeyPatch.context() as patch,
         AirflowStack(
             tmp_path_factory.mktemp("airflow"), environment=cloud.environment(), settings=SETTINGS, parallelism=12
         ) as airflow,

@@ -12,14 +12,14 @@ import time
 
 import pytest
 
-from accounting import check, subscriptions
+from accounting import account_of, check, subscriptions
 from chaos import STALE, Chaos, edge_faults, gcs_faults
 from demo.airflow_api import Run
 from pipeline import Pipeline
 
 SEEDS = [int(seed) for seed in os.environ.get("CHAOS_SEEDS", "20261124").split()]
-OBJECTS = int(os.environ.get("CHAOS_OBJECTS", "1100"))
-"""More than a page of a listing."""
+OBJECTS = int(os.environ.get("CHAOS_OBJECTS", "600"))
+"""More than two pages of a listing (conftest.py)."""
 TASK_TIMEOUT_S = 180.0
 RUN_TIMEOUT_S = 300 + OBJECTS / 10
 API_AWAY_S = 20.0
@@ -107,12 +107,48 @@ def test_a_storm(pipeline: Pipeline, chaos: Chaos) -> None:
     assert pipeline.airflow.task_instance(first, "reconcile").try_number == 2
     assert subscriptions(pipeline) == []
 
-    chaos.calm()
     now = {key: body for key, body in bodies.items() if key != deleted}
     now |= {replaced: b"replaced while the run was on", f"{prefix}added": b"added while the run was on"}
-    afterwards = pipeline.trigger(prefix)
-    assert wait(pipeline, afterwards) == "success", pipeline.logs(afterwards)[-4000:]
-    check(pipeline, afterwards, now, prefix=prefix)
+    overwrite_delete_and_verify(pipeline, chaos, now, prefix=prefix)
+
+
+def overwrite_delete_and_verify(pipeline: Pipeline, chaos: Chaos, now: dict[str, bytes], *, prefix: str) -> None:
+    """One more run writes everything anew and deletes what the source does not have, and another compares; both in a storm."""
+    bucket, cloud = pipeline.gcs.bucket(pipeline.cloud.destination_bucket), pipeline.cloud
+    neighbours = {f"{prefix.rstrip('/')}-b/precious": b"a neighbour's", f"{prefix.rstrip('/')}0": b"another's"}
+    for name in (*(f"{prefix}gone/{index}" for index in range(6)), *neighbours):
+        bucket.blob(name).upload_from_string(neighbours.get(name, b"not in the source"))
+    bucket.blob(f"{prefix}0/00000").upload_from_string(
+        b"!" * len(now[f"{prefix}0/00000"])
+    )  # other bytes of the same size
+    before = {blob.name: blob.generation for blob in bucket.list_blobs(prefix=prefix)}
+
+    chaos.calm()
+    chaos.faults(cloud.edge_url, *edge_faults(f"GET /{prefix}", 0.05))
+    chaos.faults(
+        cloud.gcs_url,
+        {"match": rf"^DELETE .*{prefix[:-1]}%2F", "action": "delay", "seconds": 600, "times": 1},  # a sweep half-way
+        *gcs_faults("^(POST|PUT) /upload"),
+    )
+    run = pipeline.trigger(prefix, overwrite="always", delete_extraneous="delete")
+    chaos.until(lambda: chaos.is_running(run, "delete_extraneous"), "the sweep to run", RUN_TIMEOUT_S)
+    chaos.until(lambda: next(iter(chaos.hits(cloud.gcs_url).values())), "the first delete")
+    assert chaos.kill(run, "delete_extraneous")
+    assert wait(pipeline, run) == "success", pipeline.logs(run)[-4000:]
+    assert pipeline.airflow.task_instance(run, "delete_extraneous").try_number == 2
+    check(pipeline, run, now, prefix=prefix)
+    after = {blob.name: blob.generation for blob in bucket.list_blobs(prefix=prefix)}
+    assert not [name for name in after if after[name] == before.get(name)], "not written anew"
+    assert {name: bucket.blob(name).download_as_bytes() for name in neighbours} == neighbours
+
+    slow_listing = {"match": rf"^GET /storage/v1/b/[^/]+/o\?prefix={prefix[:5]}", "action": "delay", "seconds": 3}
+    chaos.faults(cloud.gcs_url, slow_listing)
+    compared = pipeline.trigger(prefix, mode="verify")
+    chaos.kill_when_running(compared, "reconcile", after_s=1.5, timeout_s=RUN_TIMEOUT_S)
+    assert wait(pipeline, compared) == "success", pipeline.logs(compared)[-4000:]
+    report = account_of(pipeline, compared).report
+    assert (report["listed"], report["matched"]) == (len(now), len(now)), report
+    assert subscriptions(pipeline) == []
 
 
 @seeds

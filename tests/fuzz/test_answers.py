@@ -18,7 +18,7 @@ from transfer.backends.edge import edge_error
 from transfer.backends.exchange import Answer, parse_headers
 from transfer.backends.gcs_answers import gcs_error
 from transfer.backends.gcs_client import stored_object
-from transfer.backends.pubsub import pubsub_error
+from transfer.backends.pubsub_answers import pubsub_error
 from transfer.backends.s3_errors import s3_error
 from transfer.errors import FatalError, Stage, TransferError
 from transfer.metadata import resource_of
@@ -90,7 +90,7 @@ def test_cloud_storage(rig: EngineRig, parrot: Parrot, status: int, fields: dict
     other = replace(rig, gcs=SimpleNamespace(url=parrot.url))  # type: ignore[arg-type]
     outcome_of(other, ITEM)
     for read in (
-        lambda: list(other.destination_listing().objects("")),
+        lambda: list(other.destination_listing().objects("", leave_out=".edgehaul/")),
         lambda: list(other.state().entries("ledger/")),
         lambda: other.state().read("report.json"),
     ):

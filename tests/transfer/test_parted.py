@@ -127,7 +127,9 @@ def test_metadata_and_headers_go_with_the_parts(large: EngineRig) -> None:
 @pytest.mark.parametrize(("value", "kept"), [("=?UTF-8?B?R3LDtsOfZQ==?=", "Größe"), ("", "")])
 def test_metadata_that_headers_cannot_carry_goes_in_a_stream(large: EngineRig, value: str, kept: str) -> None:
     body = os.urandom(6 * MIB)
-    put_in_parts(large, "named", body, Metadata={"name": value})
+    put_in_parts(large, "named", body, Metadata={"name": ""})
+    if value:  # as S3 gives back a value that is not ASCII, which its client cannot send
+        large.edge.faults.replace([fault("GET /named", "rewrite", headers={"x-amz-meta-name": value})])
     outcome = arrived(large, "named", body, large.move(listed(large, "named"), lanes=2))
     assert outcome.proof is Proof.ETAG_MULTIPART
     blob = large.storage.bucket(DESTINATION).get_blob("named")

@@ -204,6 +204,7 @@ def test_parts_in_hand_are_given_out_once_and_can_be_redone(layout: Layout, data
         "n",
         layout,
         "t",
+        bucket="b",
         fetch_bytes=data.draw(st.integers(1, 200 * MIB)),
         wants_md5=True,
         source_crc32c="",

@@ -26,6 +26,7 @@ from transfer.errors import (
     Stage,
 )
 from transfer.march import out_of_order
+from transfer.messages import UNREADABLE, why_unreadable
 from transfer.model import DestinationObject
 from transfer.ports import GenerationMismatch, StateEntry
 from transfer.retry import Retrier
@@ -57,14 +58,26 @@ class GcsListing:
             prefix, f"name,size,generation,crc32c,md5Hash,metadata{',timeCreated' * is_dated}", start=after
         ):
             if item["name"] > after and not item["name"].startswith(leave_out):
-                yield parse_object(item)
+                try:
+                    stored = parse_object(item)
+                except UNREADABLE as error:
+                    raise self._misdescribed(item) from error
+                yield stored
 
     def entries(self, prefix: str) -> Iterator[StateEntry]:
         """Names and custom metadata under `prefix`."""
         for item in self._items(prefix, "name,metadata,timeCreated"):
-            created = item.get("timeCreated", "")
-            created_at_s = datetime.fromisoformat(created).timestamp() if created else 0.0
-            yield StateEntry(name=item["name"], metadata=item.get("metadata") or {}, created_at_s=created_at_s)
+            try:
+                created = item.get("timeCreated", "")
+                created_at_s = datetime.fromisoformat(created).timestamp() if created else 0.0
+                metadata = {str(key): str(value) for key, value in (item.get("metadata") or {}).items()}
+            except UNREADABLE as error:
+                raise self._misdescribed(item) from error
+            yield StateEntry(name=item["name"], metadata=metadata, created_at_s=created_at_s)
+
+    def _misdescribed(self, item: Mapping[str, Any]) -> SinkUnavailable:
+        said = f"listing gs://{self._client.bucket}: what it says of {item['name']!r} describes no object"
+        return SinkUnavailable(said, stage=Stage.RECONCILE)
 
     def _items(self, prefix: str, fields: str, *, start: str = "") -> Iterator[dict[str, Any]]:
         last, seen = "", set[str]()
@@ -95,7 +108,14 @@ class GcsListing:
 
     def _page(self, url: str) -> Step[dict[str, Any]]:
         answer = yield from self._client.send("GET", url)
-        page: dict[str, Any] = json.loads(bytes(answer.body))
+        try:
+            page: dict[str, Any] = json.loads(bytes(answer.body))
+            names = [item["name"] for item in page.get("items", [])]
+            if not all(type(text) is str for text in (*names, page.get("nextPageToken", ""))):
+                raise TypeError("a name or a token is no text")
+        except UNREADABLE as error:
+            said = f"listing gs://{self._client.bucket}: the answer is no page of a listing ({why_unreadable(error)})"
+            raise SinkUnavailable(said, stage=Stage.RECONCILE, http_status=answer.status) from error
         return page
 
 

@@ -231,7 +231,7 @@ class _Court:
             yield f"lost: {run.name} calls {name!r} {said}, and what was there is {what}"
         elif not any(write.author != "engine" or any(_is_copy(write, item) for item in listed) for write in same):
             yield f"wrong: {run.name} calls {name!r} {said}, and its metadata is that of no version listed"
-        elif said == "matched" and _writes_always(run) and not any(write.since > run.opened for write in same):
+        elif said == "matched" and _writes_always(run) and not any(write.since > run.listed_at[0] for write in same):
             yield f"lost: {run.name} calls {name!r} copied with overwrite=always, and did not write it"
 
     def _explained(self, run: Run, key: str, row: Mapping[str, str]) -> Iterator[str]:

@@ -15,6 +15,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 
+INSERT = "INSERT "
+
 ACTIONS = frozenset(
     {
         "status",  # answer with `status`, `headers` and `body`, and do nothing else
@@ -31,7 +33,11 @@ ACTIONS = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One way to fail. `match` is a regular expression searched in `METHOD /raw/target` (or `Method name` for gRPC)."""
+    """One way to fail. `match` is a regular expression searched in `METHOD /raw/target` (or `Method name` for gRPC).
+
+    Cloud Storage also asks for `INSERT bucket/name` before it makes an object, since most requests name theirs in the body.
+    A pattern that begins with `INSERT ` is for that alone, and no other is.
+    """
 
     match: str
     action: str
@@ -47,6 +53,11 @@ class Fault:
     cut: str = ""
     """A regular expression; all that it matches in header values and in a body from memory is left out."""
     seconds: float = 0.0
+
+    @property
+    def is_of_insert(self) -> bool:
+        """Whether it is about the names of objects that are made."""
+        return self.match.startswith(INSERT)
 
     def __post_init__(self) -> None:
         if self.action not in ACTIONS:
@@ -81,7 +92,7 @@ class FaultPlan:
             occurrence = self._seen[request]
             self._seen[request] += 1
             for index, (fault, pattern) in enumerate(self._faults):
-                if not pattern.search(request):
+                if fault.is_of_insert != request.startswith(INSERT) or not pattern.search(request):
                     continue
                 self._matched[index] += 1
                 if self._matched[index] <= fault.after:

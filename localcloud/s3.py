@@ -26,7 +26,8 @@ from moto.core.request import (
     should_preserve_original_header_name,
 )
 from moto.iam.models import iam_backends
-from moto.moto_server.werkzeug_app import create_backend_app
+from moto.moto_server import werkzeug_app
+from moto.moto_server.utilities import RegexConverter
 from moto.s3.exceptions import S3ClientError
 from moto.s3.models import s3_backends
 
@@ -37,6 +38,8 @@ from localcloud.s3_rules import Encryption, metadata_value
 
 PARTITION = "aws"
 DEFAULT_REGION = "us-east-1"
+ANY_RESOURCE = ("*", r"arn:aws:s3:::[\s\S]+")
+"""To moto, which takes it for a regular expression; the second is for keys with line breaks."""
 
 _running_lock = threading.Lock()
 _running = 0
@@ -68,7 +71,7 @@ class S3Server:
         self.faults = self._http.faults
         self.url = self._http.url
         self.encryption = Encryption()
-        self._app = create_backend_app("s3")
+        self._app = _moto_app()
         self._app.config["PROPAGATE_EXCEPTIONS"] = False  # a bug in moto is a 500, not a dead connection
         for name in buckets:
             self._create_bucket(name)
@@ -104,7 +107,7 @@ class S3Server:
     def _create_user(self, name: str, actions: list[str]) -> tuple[str, str]:
         iam = iam_backends[self._account][PARTITION]
         iam.create_user(self.region, name)
-        statement = {"Effect": "Allow", "Action": actions, "Resource": "*"}
+        statement = {"Effect": "Allow", "Action": actions, "Resource": list(ANY_RESOURCE)}
         iam.put_user_policy(name, "s3", json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
         key = iam.create_access_key(name)
         return key.access_key_id, key.secret_access_key
@@ -135,6 +138,19 @@ class S3Server:
             _send_error(exchange, 501, "NotImplemented", "This local S3 checks no presigned URLs")
         else:
             _send_error(exchange, 403, "AccessDenied", "Access Denied")
+
+
+class _AnyText(RegexConverter):
+    """A part of a path in which line breaks are characters as others are: keys have them."""
+
+    def __init__(self, url_map: Any, *items: Any) -> None:
+        super().__init__(url_map, *items)
+        self.regex = f"(?s:{self.regex})"
+
+
+def _moto_app() -> Any:
+    werkzeug_app.RegexConverter = _AnyText
+    return werkzeug_app.create_backend_app("s3")
 
 
 def _require_authentication(change: int) -> None:

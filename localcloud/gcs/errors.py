@@ -41,6 +41,12 @@ def invalid(message: str, xml_code: str = "InvalidArgument") -> ApiError:
     return ApiError(400, "invalid", message, xml_code)
 
 
+def planned(status: int, body: str) -> ApiError:
+    """What a fault plan wants, in the shape of whichever API was asked; `body` is `reason: message`."""
+    reason, _, message = body.partition(": ")
+    return ApiError(status, reason, message, reason[:1].upper() + reason[1:])
+
+
 def no_bucket() -> ApiError:
     """404: the bucket is not there."""
     return ApiError(404, "notFound", "The specified bucket does not exist.", "NoSuchBucket")

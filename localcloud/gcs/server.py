@@ -7,9 +7,9 @@ import threading
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from localcloud.faults import FaultPlan
+from localcloud.faults import INSERT, FaultPlan
 from localcloud.gcs.batch import handle_batch
-from localcloud.gcs.errors import ApiError
+from localcloud.gcs.errors import ApiError, planned
 from localcloud.gcs.json_api import JsonApi
 from localcloud.gcs.json_uploads import JsonUploads
 from localcloud.gcs.policies import check_token
@@ -43,7 +43,7 @@ class GcsServer:
         self.url = self._http.url
         self.faults = self._http.faults
         self.tokens = tokens
-        self._store = Store(data_dir)
+        self._store = Store(data_dir, self._check_insert)
         self._changed = threading.Condition()
         self._busy = 0
         self._stopping = False
@@ -71,6 +71,11 @@ class GcsServer:
     def requests(self) -> dict[str, int]:
         """How many answers were given, by `kind status`."""
         return self._http.requests()
+
+    def _check_insert(self, bucket: str, name: str) -> None:
+        fault = self.faults.decide(f"{INSERT}{bucket}/{name}")
+        if fault is not None:
+            raise planned(fault.status, fault.body)
 
     def _handle(self, exchange: Exchange) -> None:
         with self._changed:

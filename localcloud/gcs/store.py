@@ -39,7 +39,9 @@ def _key(record: ObjectRecord) -> tuple[str, bytes, int]:
 class Store:
     """The buckets of one data directory. Thread-safe; one process at a time."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, check_insert: Callable[[str, str], None] = lambda bucket, name: None) -> None:
+        """`check_insert` is asked for each bucket and name before an object is made; it may raise ApiError."""
+        self._check_insert = check_insert
         self.blobs = Blobs(data_dir / "content")
         self.db = Database(data_dir / "index.sqlite3")
         self._purge()
@@ -141,6 +143,7 @@ class Store:
         """Make content the live object. Raises ApiError 400, 404 or 412, and then leaves the content to the caller."""
         check_object_name(name)
         check_attributes(attributes)
+        self._check_insert(bucket, name)
         with self.db.transaction():
             old = self.find(bucket, name)
             conditions.check(old)

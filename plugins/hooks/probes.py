@@ -31,13 +31,13 @@ class S3Probe:
     def __init__(self, conn_id: str, bucket: str, prefix: str) -> None:
         self.conn_id, self.bucket, self.prefix = conn_id, bucket, prefix
 
-    def first_page(self) -> ListedPage:
-        """The first objects under the prefix."""
-        from transfer.backends.s3_listing import first_page
+    def page(self, after: str = "") -> ListedPage:
+        """The first objects under the prefix, or the first after a key."""
+        from transfer.backends.s3_listing import one_page
         from transfer.errors import Stage
 
         with connection_errors(self.conn_id, Stage.LIST):
-            return first_page(S3SourceHook(self.conn_id).get_conn(), self.bucket, self.prefix)
+            return one_page(S3SourceHook(self.conn_id).get_conn(), self.bucket, self.prefix, after=after)
 
     def ask(self, keys: Sequence[str]) -> Sequence[SourceKey]:
         """Of each key, whether the bucket has it."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowSkipException
 
 from operators.engine_errors import connections, engine_errors
 from operators.links import (
@@ -20,8 +21,8 @@ from operators.links import (
 )
 from operators.live_progress import LiveProgress
 from operators.parameters import as_bool
-from operators.run_identity import STATE_PREFIX, RunIdentity
-from operators.siblings import refuse_when_closed
+from operators.run_identity import OPEN_TASK, STATE_PREFIX, RunIdentity
+from operators.siblings import refuse_when_closed, sibling
 from operators.transfer_run import ACK_DEADLINE_S
 from operators.worker_settings import transfer_config
 
@@ -37,6 +38,7 @@ class CloudfrontToGcsWorker(BaseOperator):
     `copied, skipped, failed, bytes_copied, objects_total, bytes_total, seconds, lanes, threads`.
 
     :param slot: one dict of those that the listing returned.
+    :param open_task: the task id of `OpenTransferRunOperator`.
     :param close_task: the task id of `CloseTransferRunOperator`.
     :param source_bucket: the S3 bucket, for logs and events; the edge connection decides what is read.
     :param source_prefix: what one signature covers, and what is cut from keys.
@@ -87,6 +89,7 @@ class CloudfrontToGcsWorker(BaseOperator):
         source_bucket: str,
         destination_bucket: str,
         error_topic: str,
+        open_task: str = OPEN_TASK,
         close_task: str = "close_run",
         source_prefix: str = "",
         destination_prefix: str = "",
@@ -109,6 +112,7 @@ class CloudfrontToGcsWorker(BaseOperator):
         self.destination_bucket = destination_bucket
         self.destination_prefix = destination_prefix
         self.error_topic = error_topic
+        self.open_task = open_task
         self.close_task = close_task
         self.threads = threads
         self.part_size_mib = part_size_mib
@@ -126,8 +130,14 @@ class CloudfrontToGcsWorker(BaseOperator):
         from hooks.cloud_logging import CloudLoggingHook
 
         self._stop = threading.Event()
-        refuse_when_closed(context["ti"], self.close_task)
+        task = context["ti"]
+        refuse_when_closed(task, self.close_task)
         run = RunIdentity(**self.slot["run"])
+        opened = task.xcom_pull(task_ids=sibling(task, self.open_task))
+        if opened and opened["transfer_id"] != run.transfer_id:
+            raise AirflowSkipException(
+                "the run was opened anew since this was listed: the reconciliation has all that is unfinished copied"
+            )
         events = CloudLoggingHook(self.gcp_conn_id, self.gcp_project or None).get_event_log(
             self.log_name or None, is_verbose=as_bool(self.is_verbose), labels={"run": run.transfer_id}
         )

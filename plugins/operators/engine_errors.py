@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from operators.parameters import InvalidParameter
 from transfer.errors import FatalError, Stage, Stopped, TransferError
@@ -48,6 +48,8 @@ def engine_errors(program: str, connection_of: Mapping[Stage, str], events: Even
         raise kind(f"{error.code}: {error.message}{where}") from None
     except InvalidParameter as error:
         raise AirflowFailException(str(error)) from None
+    except AirflowSkipException:  # no error
+        raise
     except AirflowException:  # Airflow's own, for what it means to say
         _tell(program, events)
         raise

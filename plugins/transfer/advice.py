@@ -38,6 +38,12 @@ FAILURES = {
     "SourceUnproven": Remedy(
         f"let the distribution's response headers policy pass ETag on (and x-amz-server-side-encryption), then {_AGAIN}"
     ),
+    "SourceMetadataWithheld": Remedy(
+        "set its user metadata again in S3, with plain values, and run again to list anew"
+    ),
+    "EdgeErrorPage": Remedy(
+        f"remove the distribution's custom error responses, which hide what is wrong; then {_AGAIN}"
+    ),
     "EdgeBlocked": Remedy(
         "let the rules of the distribution's web ACL count signed requests instead of blocking them, or raise its rate"
         f" limit, then {_AGAIN}",

@@ -23,6 +23,7 @@ class Scope(StrEnum):
     FOLDER = "folder"
     """Probably others beside it as well; each is refused by name all the same."""
     BUCKET = "bucket"
+    QUEUE = "topic or subscription"
     ACCOUNT = "account"
 
 

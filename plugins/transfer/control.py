@@ -49,6 +49,7 @@ REFUSALS = {
     "SourceForbidden": Side.SOURCE,
     "SourceEncrypted": Side.SOURCE,
     "EdgeBlocked": Side.SOURCE,
+    "EdgeErrorPage": Side.SOURCE,
     "DestinationForbidden": Side.DESTINATION,
 }
 """Failures that may be everybody's, by their code."""
@@ -148,6 +149,7 @@ _ADVICE = {
     ),
     "SourceEncrypted": "let the distribution use the KMS key (kms:Decrypt); objects under a customer's key cannot be copied",
     "EdgeBlocked": "a rule of the distribution's web ACL, or its rate limit, blocks every request: let this machine through",
+    "EdgeErrorPage": "remove the distribution's custom error responses, so that what is wrong can be told",
     "DestinationForbidden": (
         "give the Google connection's account roles/storage.objectUser on the destination bucket: it writes, replaces and"
         " deletes objects there"

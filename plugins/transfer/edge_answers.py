@@ -16,6 +16,7 @@ from transfer.errors import (
     BucketMissing,
     CredentialsRejected,
     EdgeBlocked,
+    EdgeErrorPage,
     EndpointRejected,
     InvalidName,
     ObjectError,
@@ -91,7 +92,7 @@ CLOUDFRONT_ANSWERS = (
         "RFC 9110, section 15.5.2",
         Scope.ACCOUNT,
     ),
-    _row(404, "", SourceNotFound, "deleted since the listing", _STATUSES),
+    _row(404, "", SourceNotFound, "it was deleted since the listing", _STATUSES),
     _row(416, "", SourceChanged, "shorter than listed", "RFC 9110, section 15.5.17"),
     _row(413, "", InvalidName, _LONG, _S3_BEHAVIOR),
     _row(414, "", InvalidName, _LONG, "RFC 9110, section 15.5.15"),
@@ -147,8 +148,8 @@ S3_ANSWERS = (
         400,
         "InvalidArgument (SigV4)",
         SourceEncrypted,
-        f"{_ENCRYPTED}; give its origin an origin access control in place of the origin access identity, which cannot read"
-        " SSE-KMS",
+        f"{_ENCRYPTED}; give the distribution's origin an origin access control in place of the origin access identity,"
+        " which cannot read SSE-KMS",
         "CloudFront Developer Guide, Restrict access to an Amazon S3 origin",
         Scope.BUCKET,
     ),
@@ -161,7 +162,7 @@ S3_ANSWERS = (
         "Amazon S3 API Reference, GetObject, Permissions",
         Scope.FOLDER,
     ),
-    _row(404, "", SourceNotFound, "deleted since the listing", _S3_ERRORS),
+    _row(404, "", SourceNotFound, "it was deleted since the listing", _S3_ERRORS),
     _row(405, "", SourceNotFound, "this version is a delete marker", "Amazon S3 API Reference, GetObject"),
     _row(416, "", SourceChanged, "shorter than listed", _S3_ERRORS),
     _row(429, "", Throttled, "", _S3_ERRORS, Scope.PASSING),
@@ -173,7 +174,7 @@ the message says."""
 _PAGE = _row(
     200,
     "custom error page",
-    SourceForbidden,
+    EdgeErrorPage,
     "this is no object but a page that the distribution shows in place of an error (its custom error responses), so what"
     " the error was cannot be told; remove them",
     "CloudFront Developer Guide, Generate custom error responses",
@@ -189,6 +190,8 @@ _REDIRECT = _row(
     Scope.BUCKET,
 )
 UNKNOWN = _row(None, "", SourceForbidden, "", _S3_ERRORS)
+ANY_ANSWERS = (_PAGE, _TROUBLE, _REDIRECT, UNKNOWN)
+"""Whoever made the answer, where neither table has a line for it. `5xx` and `3xx` stand for every such status."""
 _CLOUDFRONTS = frozenset(rule.reason for rule in CLOUDFRONT_ANSWERS if rule.reason)
 
 
@@ -204,9 +207,9 @@ class EdgeAnswer:
 
     @cached_property
     def error_code(self) -> str:
-        """The `<Code>` of an XML error body; "" when there is none."""
+        """The `<Code>` of an XML error body; "" when there is none, or only the status again."""
         found = _CODE.search(self.text)
-        return found[1] if found else ""
+        return found[1] if found and found[1] != str(self.status) else ""
 
     @property
     def is_from_origin(self) -> bool:

@@ -10,12 +10,13 @@
     │ └ CorruptTransfer       bytes arrived or were stored otherwise than announced
     ├ ObjectError             this object cannot be moved: to the error topic, then ack
     │ ├ SourceNotFound · SourceForbidden · SourceEncrypted · SourceChanged · SourceArchived · SourceUnproven
+    │ ├ SourceMetadataWithheld · EdgeErrorPage
     │ ├ DestinationConflict · DestinationHeld · DestinationForbidden · DestinationRefused
     │ ├ InvalidName · TooLarge · InvalidMessage · PoisonMessage · UnexpectedError
     │ └ RetriesExhausted      carries `last`, the retryable error that would not go away
     └ FatalError              nothing can be moved: stop, nack, fail the task
       ├ CredentialsRejected · SignatureRejected · EndpointRejected
-      ├ BucketMissing · BucketRefused · RunClosed · RunUnknown · SourceListInvalid · PricesInvalid
+      ├ BucketMissing · BucketRefused · QueueRefused · RunClosed · RunUnknown · SourceListInvalid · PricesInvalid
       ├ DeletionRefused · DeletionIncomplete · RecordDamaged
       └ ListingOutOfOrder     a listing that must be sorted is not
 
@@ -86,11 +87,11 @@ class SourceUnavailable(RetryableError):
 
 
 class SinkUnavailable(RetryableError):
-    """Cloud Storage could not be reached, broke off, or answered 5xx."""
+    """Cloud Storage or Pub/Sub could not be reached, broke off, or answered 5xx."""
 
 
 class TokenRefused(RetryableError):
-    """Cloud Storage took no access token for this request: one that ended early, or a burst of trouble at its side."""
+    """Google took no access token for this request: one that ended early, or a burst of trouble at its side."""
 
     def exhausted(self, attempts: int) -> TransferError:
         """Every object needs a token."""
@@ -142,6 +143,14 @@ class SourceEncrypted(ObjectError):
 
 class SourceUnproven(ObjectError):
     """Nothing shows that what the edge serves is what was listed: it sent no ETag, and the bytes give no proof."""
+
+
+class SourceMetadataWithheld(ObjectError):
+    """S3 withholds some of its user metadata, which no header can carry."""
+
+
+class EdgeErrorPage(ObjectError):
+    """The distribution shows a page of its own in place of an error, as if it were the object; what the error was is hidden."""
 
 
 class SourceArchived(ObjectError):
@@ -222,6 +231,10 @@ class BucketMissing(FatalError):
 
 class BucketRefused(FatalError):
     """The bucket, its encryption key, or the project that pays refuses every request of this kind."""
+
+
+class QueueRefused(FatalError):
+    """Pub/Sub refuses every request to this topic or subscription, or all of this project."""
 
 
 class RunClosed(FatalError):

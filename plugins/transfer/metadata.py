@@ -6,7 +6,7 @@ import binascii
 import re
 from collections.abc import Mapping
 
-from transfer.errors import DestinationRefused, SourceForbidden, Stage
+from transfer.errors import DestinationRefused, SourceMetadataWithheld, Stage
 from transfer.labels import MTIME_KEY, PROOF_KEY, SOURCE_ETAG_KEY, proof_text
 from transfer.model import ObjectMeta, Proof
 from transfer.proof import source_crc32c
@@ -50,11 +50,11 @@ _WORD = re.compile(
 def resource_of(item: ObjectMeta, headers: Mapping[str, str]) -> dict[str, object]:
     """The object resource of Cloud Storage's JSON API for this object, without its name.
 
-    Raises SourceForbidden when S3 says that it withholds some of the user metadata (`x-amz-missing-meta`), and
+    Raises SourceMetadataWithheld when S3 says that it withholds some of the user metadata (`x-amz-missing-meta`), and
     DestinationRefused for more of it than Cloud Storage holds: an object is not called copied without its metadata.
     """
     if headers.get("x-amz-missing-meta", "0") not in ("", "0"):
-        raise SourceForbidden(
+        raise SourceMetadataWithheld(
             f"S3 withholds {headers['x-amz-missing-meta']} user metadata entries that HTTP headers cannot carry;"
             " set them again with plain values",
             stage=Stage.DOWNLOAD,

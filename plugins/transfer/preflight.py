@@ -17,6 +17,7 @@ from transfer.errors import (
     CredentialsRejected,
     DestinationForbidden,
     DestinationHeld,
+    EdgeBlocked,
     RetryableError,
     TokenRefused,
     TransferError,
@@ -32,7 +33,11 @@ SKEW_WORTH_A_WORD_S = 30.0
 MAX_SKEW_S = 300.0
 """Google refuses to give tokens to a clock further off, AWS takes no signature from one 15 minutes off."""
 TRIED_OBJECTS = 3
-"""How many listed objects may be refused before the distribution is taken not to read the bucket."""
+"""How many objects of the first page are read at most, until one was given."""
+TRIED_FOLDERS = 8
+"""Behind how many folders another one is tried before the distribution is taken not to read the bucket."""
+LAST = "\U0010ffff"
+"""The last character there is."""
 PASSING = (429, 500, 502, 503, 504)
 """Answers of the edge that another try may not meet: it is busy, or its origin is."""
 PUBLISH, ATTACH = "pubsub.topics.publish", "pubsub.topics.attachSubscription"
@@ -134,7 +139,7 @@ class Preflight:
     def _list_source(self, source: SourceProbe) -> tuple[Finding, Sequence[ObjectMeta]]:
         tried = f"list s3://{source.bucket}/{source.prefix} with connection {source.conn_id!r}"
         try:
-            page = source.first_page()
+            page = source.page()
         except TransferError as error:
             return _failed(tried, error), ()
         self._note_clock("S3", page.date)
@@ -167,12 +172,15 @@ class Preflight:
         bucket = self._source.bucket if self._source else ""
         said = ""
         try:
-            probed: Sequence[ObjectMeta | None] = _spread(objects) or (None,)
-            for item in probed:
+            for item in self._tried(objects):
                 answer = self._edge.ask(item.key if item else self._object_name)
                 self._signature_life_s = self._edge.signature_life_s()
                 self._note_clock("the edge", answer.headers.get("date", ""), answer.headers.get("age", ""))
-                if problem := edge_problem(answer):
+                problem = edge_problem(answer)
+                if problem and answer.rule is not None and answer.rule.error is EdgeBlocked:
+                    said = said or (f"{item.key!r}: {problem}" if item else problem)  # perhaps for its name alone
+                    continue
+                if problem:
                     yield Finding(mark=Mark.FAILED, tried=tried, said=problem, is_passing=answer.status in PASSING)
                     return
                 if item is None:
@@ -191,6 +199,14 @@ class Preflight:
             yield Finding(mark=Mark.FAILED, tried=tried, said=said)
         except TransferError as error:
             yield _failed(tried, error)
+
+    def _tried(self, objects: Sequence[ObjectMeta]) -> Iterator[ObjectMeta | None]:
+        """Listed objects, None where there are none. A locked folder may fill a page: the next are from behind it."""
+        near = _spread(objects)
+        yield from near or (None,)
+        if near and self._source:
+            for end in _ends_of_folders(near[-1].key)[:TRIED_FOLDERS]:
+                yield from _spread(self._source.page(end).objects)[:1]
 
     def _was_read(self, tried: str, item: ObjectMeta, answer: EdgeAnswer) -> Finding:
         if is_named(answer.headers):
@@ -340,6 +356,12 @@ def _spread(objects: Sequence[ObjectMeta]) -> list[ObjectMeta]:
     ]
     step = max(1, (len(readable) - 1) // (TRIED_OBJECTS - 1))
     return readable[::step][:TRIED_OBJECTS]
+
+
+def _ends_of_folders(key: str) -> list[str]:
+    """A key behind all that is in a folder, for each folder that the key is in, the innermost first."""
+    names = key.split("/")[:-1]
+    return ["/".join([*names[:depth], LAST]) for depth in range(len(names), 0, -1)]
 
 
 def _passed(tried: str) -> Finding:

@@ -13,7 +13,7 @@ from transfer.ports import SourceKey
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedPage:
-    """The first page of a listing."""
+    """A page of a listing."""
 
     objects: Sequence[ObjectMeta]
     date: str
@@ -27,8 +27,8 @@ class SourceProbe(Protocol):
     prefix: str
     conn_id: str
 
-    def first_page(self) -> ListedPage:
-        """The first objects under the prefix, in one request."""
+    def page(self, after: str = "") -> ListedPage:
+        """The first objects under the prefix, or the first whose keys come after one, in one request."""
 
     def ask(self, keys: Sequence[str]) -> Sequence[SourceKey]:
         """Of each key, whether the bucket has it."""

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
 
 from transfer.comparison import EVIDENCE_OF, difference, evidence_of
-from transfer.errors import ObjectError, SourceEncrypted, SourceForbidden, SourceNotFound, Stage
+from transfer.errors import Stage
 from transfer.failures import key_bytes
+from transfer.head_answers import RULE_OF
 from transfer.march import march
 from transfer.model import (
     NEVER_TO_MOVE,
@@ -110,28 +111,17 @@ def _evidence(
     return None, True
 
 
-_UNTOLD: dict[SkipReason, tuple[type[ObjectError], int, str]] = {
-    SkipReason.ABSENT: (SourceNotFound, 404, "the source does not have it"),
-    SkipReason.FORBIDDEN: (SourceForbidden, 403, "S3 refuses to tell of it, though it tells of others"),
-    SkipReason.ENCRYPTED: (
-        SourceEncrypted,
-        400,
-        "S3 does not tell of it without more: it is encrypted with a customer's own key (SSE-C), or its version id is none",
-    ),
-}
-
-
 def _untold(item: ObjectMeta, why: SkipReason) -> TransferFailure:
     """Nobody tried to copy it: the listing's HEAD has told."""
-    error, status, said = _UNTOLD[why]
+    rule = RULE_OF[why]
     version = f" (version {item.version_id})" if item.version_id else ""
     return TransferFailure(
         key=item.key,
         stage=Stage.LIST,
-        error_code=error.__name__,
-        http_status=status,
+        error_code=rule.error.__name__,
+        http_status=rule.status,
         attempts=1,
-        message=f"the manifest names it{version}, and {said}",
+        message=f"the manifest names it{version}, and {rule.meaning}",
     )
 
 

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from textwrap import wrap
 
 from transfer.advice import advice_for
 from transfer.csv_file import CsvFile
@@ -17,6 +18,9 @@ from transfer.verdicts import Verdict
 REPORT = "report.json"
 SAMPLES = 3
 """Keys shown for each reason."""
+WIDTH = 120
+"""Columns of the table of reasons."""
+_INDENT = " " * 11
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,16 +214,20 @@ class Reasons:
 
 def reason_table(reasons: Sequence[Reason]) -> str:
     """One screen of text: how many for each reason, three sample keys, what to do."""
-    blocks = []
+    lines = []
     for reason in reasons:
-        lines = [f"{reason.count:>9,}  {reason.verdict}: {reason.reason}"]
-        lines.append("           e.g. " + ", ".join(f"{sample!r:.80}" for sample in reason.samples))
+        head = f"{reason.count:>9,}  {reason.verdict}: {reason.reason}, e.g. "
+        room = (WIDTH - len(head)) // SAMPLES - 2
+        lines.append(head + ", ".join(_cut(repr(sample), room) for sample in reason.samples))
         if reason.message:
-            lines.append(f"           said: {reason.message:.300}")
+            lines.append(f"{_INDENT}said: {_cut(reason.message, WIDTH - len(_INDENT) - 6)}")
         if reason.advice:
-            lines.append(f"           do: {reason.advice}")
-        blocks.append("\n".join(lines))
-    return "\n".join(blocks)
+            lines += wrap(f"do: {reason.advice}", WIDTH, initial_indent=_INDENT, subsequent_indent=f"{_INDENT}    ")
+    return "\n".join(lines)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 class ArchivedFile:

@@ -195,7 +195,7 @@ def test_what_a_person_gets_wrong_is_one_clear_failure(pipeline) -> None:
         assert "nothing was copied" in logs[name]
 
     assert "2 of " in logs["key"]
-    assert "connection 'cloudfront_wrong': CloudFront does not know the key pair id" in logs["key"]
+    assert "connection 'cloudfront_wrong': the edge answered HTTP 403 InvalidKey" in logs["key"]
     assert "does gs://no-such-bucket exist?" in logs["key"]
     assert "SignatureDoesNotMatch" in logs["secret"]
     assert "'aws_wrong'" in logs["secret"]

@@ -18,7 +18,7 @@ from transfer.backends.edge import edge_error
 from transfer.backends.exchange import Answer, parse_headers
 from transfer.backends.gcs_answers import gcs_error
 from transfer.backends.gcs_client import stored_object
-from transfer.backends.pubsub import pubsub_error
+from transfer.backends.pubsub_answers import pubsub_error
 from transfer.backends.s3_errors import s3_error
 from transfer.errors import FatalError, Stage, TransferError
 from transfer.metadata import resource_of

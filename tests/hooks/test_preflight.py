@@ -242,7 +242,10 @@ def test_what_stands_in_place_of_a_listing_is_tried_too(rig: Rig) -> None:
 
     refuse(rig.s3, "HEAD", 403)
     finding = only(rig.check(source_list=f"gs://{RECORDS}/keys.csv"), Mark.FAILED)
-    assert "allow s3:GetObject on arn:aws:s3:::preflight-source/* to its user or role, for HeadObject" in finding.said
+    assert (
+        "allow s3:GetObject on arn:aws:s3:::preflight-source/* to the user or role of the AWS connection"
+        in finding.said
+    )
     rig.s3.faults.replace([])
 
     told: list[str] = []
@@ -336,6 +339,23 @@ def test_what_an_owner_set_on_the_distribution_is_a_warning(
     assert said in found.said
 
 
+def test_a_listed_object_that_a_firewall_blocks_for_its_name_fails_no_run(rig: Rig, start_edge) -> None:
+    rig.client.put_object(Bucket=SOURCE, Key="a/a.log", Body=b"the first of all")
+    rig.edge = start_edge(settings=Settings(blocked=r"\.log$"))
+    rig.cloudfront()
+    assert "not names with '.log'" in only(rig.check(), Mark.WARNED).said
+
+
+def test_a_locked_folder_that_fills_the_first_page_fails_no_run(rig: Rig) -> None:
+    for number in range(13):  # so that no object but these is among the three that are read of a page
+        rig.client.put_object(Bucket=SOURCE, Key=f"a/0/locked/{number:02d}", Body=b"x")
+    denied = "<Error><Code>AccessDenied</Code><HostId>h</HostId></Error>"
+    refuse(rig.edge, "GET /a/0/locked/", 403, denied)
+    assert not any(finding.mark is Mark.FAILED for finding in rig.check())
+    refuse(rig.edge, "GET /a/", 403, denied)
+    assert "s3:GetObject" in only(rig.check(), Mark.FAILED).said
+
+
 def test_a_firewall_that_blocks_everything_is_a_failure(rig: Rig, start_edge) -> None:
     rig.edge = start_edge(settings=Settings(blocked="a"))
     rig.cloudfront()
@@ -377,15 +397,20 @@ FAILURES: list[tuple[str, Callable[[Rig], object], str, str]] = [
         "s3 secret",
         lambda rig: rig.aws(login=rig.s3.access_key_id, password="x"),
         "list s3",
-        "its secret access key is not the one of its access key id: correct it",
+        "secret access key is not that of its access key id: correct it",
     ),
     (
         "s3 permission",
         s3_refuses("AccessDenied"),
         "list s3://preflight-source/ with connection 'a'",
-        "allow s3:ListBucket on arn:aws:s3:::preflight-source to its user or role",
+        "allow s3:ListBucket on arn:aws:s3:::preflight-source to the user or role of the AWS connection",
     ),
-    ("s3 token", s3_refuses("ExpiredToken"), "list s3", "session token has expired or is none: renew it"),
+    (
+        "s3 token",
+        s3_refuses("ExpiredToken"),
+        "list s3",
+        "session token of the AWS connection has expired or is none: renew it",
+    ),
     ("s3 clock", s3_refuses("RequestTimeTooSkewed"), "list s3", "set this machine's clock by NTP"),
     ("s3 gone", lambda rig: None, "list s3", "there is no such bucket; correct its name"),
     ("key pair", lambda rig: rig.cloudfront(login="KNOTTHEONE"), "connection 'c'", "does not know the key pair id"),

@@ -30,6 +30,17 @@ def wire(server: GcsServer) -> Iterator[Wire]:
     wire.control("DELETE", "faults")
 
 
+def test_an_object_is_refused_by_its_name_however_it_is_made(wire: Wire) -> None:
+    """The name stands in the body of most requests; a plan for names says nothing of requests."""
+    wire.fail(match=rf"INSERT {BUCKET}/no/.*", action="status", status=412, body="orgPolicyConstraintFailed: forbidden")
+    for made in (wire.upload("no/1", b"x"), wire.upload_related({"name": "no/2"}, b"x")):
+        assert (made.status, made.json["error"]["errors"][0]["reason"]) == (412, "orgPolicyConstraintFailed")
+    put = wire.send("PUT", f"/{BUCKET}/no/3", b"x")
+    assert (put.status, b"<Code>OrgPolicyConstraintFailed</Code>" in put.body) == (412, True)
+    assert wire.metadata("no/1").status == 404
+    assert wire.upload("yes/no/1", b"x").status == 200
+
+
 def test_a_status_strikes_as_often_as_it_says_and_does_nothing_else(server: GcsServer, wire: Wire) -> None:
     wire.fail(match="POST /upload/", action="status", status=429, headers={"Retry-After": "0"}, body="slow", times=1)
     wire.control("DELETE", "requests")

@@ -57,7 +57,21 @@ def control(s3: S3Server, method: str, path: str, document: object = None) -> An
 
 
 def test_boto3_puts_lists_and_gets(client: Any) -> None:
-    keys = ["a!b", "a/b", "a b+c%d#e?f&g", "a//b", "/a", "a/../b", "é", "e\u0301", "🦀", "z" * 1024, "dir/"]
+    keys = [
+        "a!b",
+        "a/b",
+        "a b+c%d#e?f&g",
+        "a//b",
+        "/a",
+        "a/../b",
+        "a\nb",
+        "c/\r\n",
+        "é",
+        "e\u0301",
+        "🦀",
+        "z" * 1024,
+        "dir/",
+    ]
     for key in keys:
         client.put_object(
             Bucket=BUCKET, Key=key, Body=key.encode(), Metadata={"kept_as": "is"}, StorageClass="GLACIER_IR"

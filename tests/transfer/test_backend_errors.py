@@ -17,12 +17,14 @@ from botocore.exceptions import (
     SSLError,
 )
 from google.api_core import exceptions as google_exceptions
-from google.auth.exceptions import RefreshError
+from google.auth.exceptions import RefreshError, TransportError
+from google.cloud.pubsub_v1.publisher.exceptions import MessageTooLargeError
+from google.rpc.error_details_pb2 import ErrorInfo
 
 from transfer.backends.edge import edge_error
 from transfer.backends.exchange import Answer, curl_error
 from transfer.backends.gcs_answers import gcs_error
-from transfer.backends.pubsub import pubsub_error
+from transfer.backends.pubsub_answers import pubsub_error
 from transfer.backends.s3_errors import s3_error
 from transfer.backends.s3_files import file_error, head_error
 from transfer.errors import (
@@ -33,6 +35,7 @@ from transfer.errors import (
     FatalError,
     InvalidName,
     ObjectError,
+    QueueRefused,
     RetryableError,
     RunClosed,
     SignatureRejected,
@@ -46,6 +49,7 @@ from transfer.errors import (
     SourceUnavailable,
     Stage,
     Throttled,
+    TokenRefused,
     TransferError,
 )
 from transfer.model import ObjectMeta
@@ -278,13 +282,74 @@ def test_every_pubsub_error_is_mapped(kind: type[google_exceptions.GoogleAPICall
     assert isinstance(pubsub_error(kind("said"), "topic", Stage.MESSAGE), TransferError)
 
 
-def test_pubsub_errors_that_matter() -> None:
-    def mapped(error: Exception) -> type[TransferError]:
-        return type(pubsub_error(error, "topic", Stage.MESSAGE))
+TOPIC, SUBSCRIPTION = "projects/p/topics/t", "projects/p/subscriptions/s"
+EXPIRED_IDS = "Some acknowledgement ids in the request were invalid. This could be because they have expired."
+DISABLED = ErrorInfo(reason="SERVICE_DISABLED", domain="googleapis.com")
 
-    assert mapped(google_exceptions.NotFound("x")) is RunClosed
-    assert mapped(google_exceptions.PermissionDenied("x")) is CredentialsRejected
-    assert mapped(RefreshError("x")) is CredentialsRejected
-    assert mapped(google_exceptions.ResourceExhausted("x")) is Throttled
-    assert mapped(google_exceptions.ServiceUnavailable("x")) is SinkUnavailable
-    assert mapped(google_exceptions.InvalidArgument("x")) is EndpointRejected
+
+@pytest.mark.parametrize(
+    ("raised", "resource", "kind", "said"),
+    [
+        (google_exceptions.NotFound("x"), TOPIC, RunClosed, "no such topic"),
+        (google_exceptions.NotFound("x"), SUBSCRIPTION, RunClosed, "deleted its subscription"),
+        (google_exceptions.PermissionDenied("x"), TOPIC, CredentialsRejected, "roles/pubsub.editor"),
+        (google_exceptions.PermissionDenied("x", error_info=DISABLED), TOPIC, QueueRefused, "enable the Pub/Sub API"),
+        (google_exceptions.Unauthenticated("x"), TOPIC, TokenRefused, "credentials"),
+        (RefreshError("x"), TOPIC, CredentialsRejected, "credentials"),
+        (RefreshError("x", retryable=True), TOPIC, SinkUnavailable, "access token"),
+        (TransportError("x"), TOPIC, SinkUnavailable, "access token"),
+        (google_exceptions.ResourceExhausted("x"), TOPIC, Throttled, "quota"),
+        (google_exceptions.ServiceUnavailable("x"), TOPIC, SinkUnavailable, "x"),
+        (google_exceptions.ServiceUnavailable("Getting metadata from plugin failed"), TOPIC, SinkUnavailable, "token"),
+        (google_exceptions.InternalServerError("x"), TOPIC, SinkUnavailable, "x"),
+        (google_exceptions.Unknown("x"), TOPIC, SinkUnavailable, "x"),
+        (google_exceptions.Aborted("x"), TOPIC, SinkUnavailable, "same moment"),
+        (google_exceptions.Cancelled("x"), TOPIC, SinkUnavailable, "broken off"),
+        (google_exceptions.DeadlineExceeded("x"), TOPIC, SinkUnavailable, "in time"),
+        (TimeoutError(), TOPIC, SinkUnavailable, "in time"),
+        (google_exceptions.AlreadyExists("x"), TOPIC, SinkUnavailable, "replaces it"),
+        (google_exceptions.FailedPrecondition("x"), TOPIC, QueueRefused, "Cloud KMS key"),
+        (google_exceptions.InvalidArgument("x"), TOPIC, QueueRefused, "correct topic"),
+        (google_exceptions.InvalidArgument(EXPIRED_IDS), SUBSCRIPTION, SinkUnavailable, "delivered again"),
+        (google_exceptions.MethodNotImplemented("x"), TOPIC, EndpointRejected, "not Pub/Sub"),
+        (google_exceptions.RetryError("x", google_exceptions.ResourceExhausted("y")), TOPIC, Throttled, "y"),
+        (google_exceptions.RetryError("x", None), TOPIC, SinkUnavailable, "x"),
+        (MessageTooLargeError("x"), TOPIC, QueueRefused, "larger"),
+    ],
+)
+def test_pubsub_errors_that_matter(raised: Exception, resource: str, kind: type[TransferError], said: str) -> None:
+    error = pubsub_error(raised, resource, Stage.MESSAGE)
+    assert type(error) is kind
+    assert said in error.message
+    assert error.message.startswith(f"Pub/Sub, {resource}: ")
+
+
+@pytest.mark.parametrize("raised", [google_exceptions.OutOfRange("why"), google_exceptions.DataLoss("why")])
+def test_what_pubsub_does_not_document_keeps_its_words_and_costs_one_try(
+    raised: google_exceptions.GoogleAPICallError,
+) -> None:
+    error = pubsub_error(raised, TOPIC, Stage.MESSAGE)
+    assert isinstance(error, RetryableError)
+    assert error.message == f"Pub/Sub, {TOPIC}: {raised.grpc_status_code.name}: why"
+
+
+def test_what_a_listing_was_never_refused_for_keeps_its_words_and_costs_one_try() -> None:
+    said = {"Error": {"Code": "NewCode", "Message": "why"}, "ResponseMetadata": {"HTTPStatusCode": 400}}
+    for error in listing_errors(ClientError(said, "ListObjectsV2")):
+        assert isinstance(error, RetryableError)
+        assert error.message.endswith("S3 answered 400 NewCode: why")
+
+
+def test_no_status_is_said_twice() -> None:
+    """An answer to a HEAD has its status as its code; servers of other makes write theirs into the body."""
+    for status in (400, 403, 404, 412, 503):
+        head = ClientError(
+            {"Error": {"Code": str(status), "Message": "said"}, "ResponseMetadata": {"HTTPStatusCode": status}}, "X"
+        )
+        for error in (
+            *listing_errors(head),
+            edge_error(answer_of(status, S3S, document(str(status))), ITEM),
+            gcs_error(answer_of(status, {}, document(str(status))), bucket="b"),
+            pubsub_error(google_exceptions.from_http_status(status, "said"), TOPIC, Stage.SETTLE),
+        ):
+            assert error.message.count(str(status)) <= 1, error.message

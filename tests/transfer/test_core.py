@@ -16,7 +16,7 @@ from transfer.errors import (
     InvalidMessage,
     InvalidName,
     RetriesExhausted,
-    SourceForbidden,
+    SourceMetadataWithheld,
     SourceUnavailable,
     Stage,
     Stopped,
@@ -176,7 +176,7 @@ def test_a_source_that_is_itself_a_copy_brings_no_proof_of_its_own() -> None:
 
 
 def test_metadata_that_s3_withholds_is_not_lost_in_silence() -> None:
-    with pytest.raises(SourceForbidden, match="withholds 2"):
+    with pytest.raises(SourceMetadataWithheld, match="withholds 2"):
         resource_of(ITEM, {"x-amz-missing-meta": "2"})
 
 

@@ -110,7 +110,7 @@ def test_a_page_in_place_of_an_error_is_never_stored(rig: EngineRig, size: str) 
     rig.edge.settings = Settings(error_pages={403: page, 404: page}, removed_headers=frozenset({"etag"}))
     outcome = rig.move(item)
     assert isinstance(outcome, Failed)
-    assert (outcome.failure.error_code, outcome.failure.http_status) == ("SourceForbidden", 200)
+    assert (outcome.failure.error_code, outcome.failure.http_status) == ("EdgeErrorPage", 200)
     assert "custom error responses" in outcome.failure.message
     assert rig.names() == []
 

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 
 import pytest
 from google.auth.credentials import AnonymousCredentials, Credentials
-from google.auth.exceptions import TransportError
+from google.auth.exceptions import RefreshError, TransportError
 
-from transfer.backends.google_token import GoogleToken
+from transfer.backends.google_token import GoogleToken, is_passing
 
 NOW_S = 1_900_000_000.0
 
@@ -118,3 +118,9 @@ def test_one_thread_renews_and_the_others_wait_only_without_a_token() -> None:
     assert set(answers) <= {"1", "2"}
     assert issuer.asked == 2
     assert token() == "2"
+
+
+def test_a_token_server_that_is_not_reached_is_passing_trouble() -> None:
+    assert is_passing(TransportError("reset"))
+    assert is_passing(RefreshError("busy", retryable=True))
+    assert not is_passing(RefreshError("invalid_grant"))

@@ -270,6 +270,6 @@ def test_the_reason_table_is_one_screen(monkeypatch) -> None:
             reasons.add(Verdict.FAILED, code, f"{code}/{index}" + "k" * 1000, "said" * 1000)
     text = reason_table(reasons.sorted())
     assert len(text.splitlines()) <= 4 * len(FAILURES)
-    assert all(len(line) < 400 for line in text.splitlines())
+    assert all(len(line) <= 120 for line in text.splitlines())
     assert text.count("1,000  failed: ") == len(FAILURES)
     assert text.count("SourceNotFound/") == 3

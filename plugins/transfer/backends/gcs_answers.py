@@ -42,6 +42,8 @@ PERMISSIONS = (
     " abort on BUCKET (roles/storage.objectUser), without a condition that leaves names out"
 )
 _PAYER = "the requester pays for BUCKET: enter a project to bill as Quota Project ID in the Google connection"
+_DAMAGED = "the bytes arrived damaged, and nothing was stored"
+_TOO_LARGE = "Cloud Storage holds 5 TiB an object at most"
 _KMS = "the default Cloud KMS key of BUCKET cannot be used: see that it is enabled, where it is, and who may encrypt with it"
 
 
@@ -60,7 +62,13 @@ RULES = (
     # What passes, whatever its status.
     _rule(None, "rateLimitExceeded", Scope.PASSING, Throttled),
     _rule(None, "userRateLimitExceeded", Scope.PASSING, Throttled),
-    _rule(None, "quotaExceeded", Scope.PASSING, Throttled, "a quota of the project is used up for now"),
+    _rule(
+        None,
+        "quotaExceeded",
+        Scope.PASSING,
+        Throttled,
+        "a quota of the project is used up for now: if it happens often, ask Google for a larger one",
+    ),
     _rule(None, "slowDown", Scope.PASSING, Throttled, source=XML_PAGE),
     _rule(429, "", Scope.PASSING, Throttled),
     _rule(None, "uploadBrokenConnection", Scope.PASSING, SinkUnavailable),
@@ -68,7 +76,8 @@ RULES = (
     _rule(None, "internalError", Scope.PASSING, SinkUnavailable),
     _rule(408, "", Scope.PASSING, SinkUnavailable),
     _rule(409, "", Scope.PASSING, SinkUnavailable, "something else changed it at the same moment"),
-    _rule(410, "", Scope.PASSING, CorruptTransfer, "the upload is begun again"),
+    _rule(410, "", Scope.PASSING, CorruptTransfer, "this upload has ended, and is begun again"),
+    _rule(400, "badDigest", Scope.PASSING, CorruptTransfer, _DAMAGED, XML_PAGE),
     # One object.
     _rule(
         None,
@@ -84,10 +93,9 @@ RULES = (
         DestinationHeld,
         "the object at the destination can be neither replaced nor deleted until its retention period has ended",
     ),
-    _rule(400, "badDigest", Scope.OBJECT, CorruptTransfer, "nothing was stored", XML_PAGE),
-    _rule(None, "uploadTooLarge", Scope.OBJECT, TooLarge),
-    _rule(None, "entityTooLarge", Scope.OBJECT, TooLarge, source=XML_PAGE),
-    _rule(413, "", Scope.OBJECT, TooLarge),
+    _rule(None, "uploadTooLarge", Scope.OBJECT, TooLarge, _TOO_LARGE),
+    _rule(None, "entityTooLarge", Scope.OBJECT, TooLarge, _TOO_LARGE, XML_PAGE),
+    _rule(413, "", Scope.OBJECT, TooLarge, _TOO_LARGE),
     _rule(None, "metadataTooLarge", Scope.OBJECT, DestinationRefused, "custom metadata is limited to 8 KiB", XML_PAGE),
     _rule(
         412,
@@ -148,11 +156,25 @@ RULES = (
         BucketRefused,
         "the account of the project of BUCKET is disabled: see its billing",
     ),
-    _rule(403, "accountProblem", Scope.ACCOUNT, BucketRefused, "the project's account has a problem", XML_PAGE),
-    _rule(403, "userAccountProblem", Scope.ACCOUNT, BucketRefused, "the user's account has a problem", XML_PAGE),
+    _rule(
+        403,
+        "accountProblem",
+        Scope.ACCOUNT,
+        BucketRefused,
+        "the project's account has a problem: see its billing",
+        XML_PAGE,
+    ),
+    _rule(
+        403,
+        "userAccountProblem",
+        Scope.ACCOUNT,
+        BucketRefused,
+        "the account of the Google connection's user has a problem",
+        XML_PAGE,
+    ),
     _rule(403, "accessNotConfigured", Scope.ACCOUNT, BucketRefused, "enable the Cloud Storage API in the project"),
     _rule(403, "countryBlocked", Scope.ACCOUNT, BucketRefused, "Cloud Storage does not serve this country"),
-    _rule(403, "sslRequired", Scope.ACCOUNT, EndpointRejected, "use https"),
+    _rule(403, "sslRequired", Scope.ACCOUNT, EndpointRejected, "the endpoint has to begin with https"),
     _rule(401, "", Scope.ACCOUNT, TokenRefused, "check the Google connection's credentials"),
     _rule(
         None,
@@ -167,22 +189,36 @@ RULES = (
     _rule(403, "", Scope.FOLDER, DestinationForbidden, PERMISSIONS),
 )
 
+_SERVER = _rule(None, "5xx", Scope.PASSING, SinkUnavailable)
+_REDIRECT = _rule(
+    None, "3xx", Scope.BUCKET, EndpointRejected, "it is a redirect, which is not followed: check the endpoint"
+)
+_CHECKSUM = _rule(400, "(checksum)", Scope.PASSING, CorruptTransfer, _DAMAGED)
+_NAME = _rule(
+    400,
+    "(object name)",
+    Scope.OBJECT,
+    InvalidName,
+    "Cloud Storage cannot hold an object of this name",
+    "Cloud Storage, Object naming requirements",
+)
+UNKNOWN = _rule(None, "", Scope.OBJECT, DestinationRefused)
+BY_WORDS = (_SERVER, _REDIRECT, _CHECKSUM, _NAME, UNKNOWN)
+"""Where no rule knows the reason. `5xx` and `3xx` stand for every such status, and what is in brackets for what the words say."""
+
 
 def gcs_error(answer: Answer, *, bucket: str, is_of_bucket: bool = False) -> TransferError:
     """The engine's error for an answer that is no success. `is_of_bucket`: the request was about no single object."""
     status, (message, reason) = answer.status, explained(answer)
     said = f"Cloud Storage answered {status}{f' {reason}' if reason else ''}{f': {message}' if message else ''}"
-    rule = rule_for(RULES, status, reason)
-    kind = rule.error if rule else _kind_by_words(status, message)
-    meaning = rule.meaning if rule else ""
+    rule = rule_for(RULES, status, reason) or _by_words(status, message)
+    kind, meaning = rule.error, rule.meaning
     if kind is DestinationForbidden and is_of_bucket:
         kind = CredentialsRejected
     if kind in (DestinationForbidden, CredentialsRejected) and "kms key" in message.lower():
         kind, meaning = BucketRefused, _KMS
-    if kind is EndpointRejected and 300 <= status < 400:
-        meaning = "it is a redirect, which is not followed: check the endpoint"
     said = f"{said}; {meaning.replace('BUCKET', f'gs://{bucket}')}" if meaning else said
-    wait_s = answer.retry_after_s if rule is None or rule.scope is Scope.PASSING else None
+    wait_s = answer.retry_after_s if rule.scope is Scope.PASSING else None
     return kind(said, stage=Stage.UPLOAD, http_status=status, retry_after_s=wait_s)
 
 
@@ -201,20 +237,22 @@ def explained(answer: Answer) -> tuple[str, str]:
         detail = details[0] if isinstance(details, list) and details else None
         reason = str(detail.get("reason") or "") if isinstance(detail, dict) else ""
     reason = reason.rpartition(".")[2][:64]  # `usageLimits.rateLimitExceeded`
+    if reason == str(answer.status):
+        reason = ""  # as some servers of other makes write it
     if reason == "PreconditionFailed":
         reason = "conditionNotMet"
     return " ".join(message.split())[:MAX_QUOTED_CHARACTERS], reason[:1].lower() + reason[1:]
 
 
-def _kind_by_words(status: int, message: str) -> type[TransferError]:
+def _by_words(status: int, message: str) -> AnswerRule:
     """Where no rule knows the reason: its status, and what it complains about."""
     lowered = message.lower()
     if status >= 500:
-        return SinkUnavailable
+        return _SERVER
     if 300 <= status < 400:
-        return EndpointRejected
+        return _REDIRECT
     if status == 400 and any(word in lowered for word in ("crc32c", "md5", "checksum", "hash")):
-        return CorruptTransfer
+        return _CHECKSUM
     if status == 400 and "object name" in lowered:
-        return InvalidName
-    return DestinationRefused
+        return _NAME
+    return UNKNOWN

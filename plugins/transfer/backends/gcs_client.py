@@ -18,7 +18,7 @@ from google.auth.exceptions import GoogleAuthError
 from transfer.backends.curl import CurlClient
 from transfer.backends.exchange import Answer
 from transfer.backends.gcs_answers import explained, gcs_error
-from transfer.backends.google_token import GoogleToken
+from transfer.backends.google_token import GoogleToken, is_passing
 from transfer.backends.streams import Download
 from transfer.errors import CredentialsRejected, DestinationRefused, SinkUnavailable, Stage
 from transfer.labels import MTIME_KEY, PROOF_KEY, SOURCE_ETAG_KEY
@@ -126,7 +126,7 @@ class GcsClient:
         try:
             token = self._token()
         except GoogleAuthError as error:
-            kind = SinkUnavailable if getattr(error, "retryable", False) else CredentialsRejected
+            kind = SinkUnavailable if is_passing(error) else CredentialsRejected
             raise kind(f"no access token for Cloud Storage: {error}", stage=Stage.UPLOAD) from error
         headers = [f"Authorization: Bearer {token}"] if token else []
         if not self._user_project:

@@ -12,20 +12,13 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
 
 from google.api_core import exceptions as google_exceptions
-from google.api_core.retry import Retry, if_exception_type
+from google.api_core.retry import Retry
 from google.auth.exceptions import GoogleAuthError
 from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
 from google.cloud.pubsub_v1.publisher import exceptions as publisher_exceptions
 
-from transfer.errors import (
-    CredentialsRejected,
-    EndpointRejected,
-    RunClosed,
-    SinkUnavailable,
-    Stage,
-    Throttled,
-    TransferError,
-)
+from transfer.backends.pubsub_answers import passes, pubsub_error
+from transfer.errors import Stage
 from transfer.event_log import EventLog
 from transfer.messages import RUN, encode_failure, encode_request
 from transfer.model import TransferFailure, TransferRequest
@@ -38,12 +31,6 @@ MAX_PULL = 1_000
 """Messages in one pull."""
 MAX_ACK_IDS = 1_000
 """In one request: the service takes 512 KiB ("Quotas and limits"), and its ids are some 200 bytes long."""
-_PASSES = if_exception_type(
-    google_exceptions.ServiceUnavailable,
-    google_exceptions.InternalServerError,
-    google_exceptions.Aborted,
-    google_exceptions.ResourceExhausted,
-)
 RETENTION_S = 31 * 24 * 3600
 """The most Pub/Sub takes (pubsub.proto, Subscription.message_retention_duration): a long run finds its messages to the last."""
 EXPIRATION_S = 31 * 24 * 3600
@@ -67,7 +54,7 @@ class PubSubQueue:
                 subscription=self._subscription,
                 max_messages=min(max_messages, MAX_PULL),
                 timeout=wait_s,
-                retry=Retry(predicate=_PASSES, initial=0.1, maximum=1.0, timeout=wait_s),
+                retry=Retry(predicate=passes, initial=0.1, maximum=1.0, timeout=wait_s),
             )
         except (google_exceptions.DeadlineExceeded, google_exceptions.RetryError):
             return ()  # nothing for now; the caller asks again, and gives up when it has waited long enough
@@ -237,21 +224,3 @@ def delete_subscription(client: SubscriberClient, subscription: str) -> None:
         return
     except (google_exceptions.GoogleAPIError, GoogleAuthError) as error:
         raise pubsub_error(error, subscription, Stage.SETTLE) from error
-
-
-def pubsub_error(error: Exception, resource: str, stage: Stage) -> TransferError:
-    """The engine's error for one of the client library's, once its own retries are used up."""
-    said = f"Pub/Sub, {resource}: {getattr(error, 'message', None) or str(error) or type(error).__name__}"
-    if isinstance(error, google_exceptions.NotFound):
-        return RunClosed(f"{said}; it does not exist, or the run was closed", stage=stage, http_status=404)
-    if isinstance(error, google_exceptions.PermissionDenied | google_exceptions.Unauthenticated | GoogleAuthError):
-        return CredentialsRejected(
-            f"{said}; the Google connection needs roles/pubsub.editor, or the permissions that the README lists",
-            stage=stage,
-            http_status=403,
-        )
-    if isinstance(error, google_exceptions.ResourceExhausted | google_exceptions.TooManyRequests):
-        return Throttled(said, stage=stage, http_status=429)
-    if isinstance(error, google_exceptions.ServerError | google_exceptions.RetryError | FutureTimeoutError):
-        return SinkUnavailable(said, stage=stage)
-    return EndpointRejected(said, stage=stage)

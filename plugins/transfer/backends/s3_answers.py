@@ -1,4 +1,4 @@
-"""What S3's answers to a listing, to a HEAD and to a file's GET mean, and what botocore's own errors do: one table for all three.
+"""What S3's answers to a listing, to a HEAD and to a file's GET mean, and what botocore's own errors do.
 
 S3 says more by its code than by its status: 400 is a token that has expired, a body that came too slowly, or no request at
 all. An answer to a HEAD has no body, and so only a status.
@@ -18,33 +18,73 @@ from botocore.exceptions import (
 from botocore.exceptions import ConnectionError as ConnectionFailed
 
 from transfer.answers import AnswerRule, Scope, rule_for
-from transfer.errors import BucketMissing, CredentialsRejected, EndpointRejected, SourceUnavailable, TransferError
+from transfer.errors import (
+    BucketMissing,
+    BucketRefused,
+    CredentialsRejected,
+    EndpointRejected,
+    SourceUnavailable,
+    TransferError,
+)
 
 _ERRORS = "Amazon S3 API Reference, Error responses, List of error codes"
-_RENEW, _CLOCK = "its session token has expired or is none: renew it", "set this machine's clock by NTP"
 _UNREACHED = (HTTPClientError, ConnectionFailed, IncompleteReadError, ResponseStreamingError)
+
+# In what the rules say, PERMISSION stands for the permission that the request takes, and on what.
+_GRANT = "allow PERMISSION to the user or role of the AWS connection"
+_NO_BUCKET = "there is no such bucket; correct its name"
+_RENEW = "the session token of the AWS connection has expired or is none: renew it"
+_CLOCK = "the time of the request was wrong: set this machine's clock by NTP"
+_SUPPORT = "ask AWS Support"
+_REGION = (
+    "the bucket is in another region, or at another address: set region_name in the extra field of the AWS connection"
+)
+
+_SCOPES = {
+    SourceUnavailable: Scope.PASSING,
+    BucketMissing: Scope.BUCKET,
+    BucketRefused: Scope.BUCKET,
+    EndpointRejected: Scope.BUCKET,
+}
 
 
 def _row(status: int | None, code: str, error: type[TransferError], meaning: str = "") -> AnswerRule:
-    scope = {SourceUnavailable: Scope.PASSING, BucketMissing: Scope.BUCKET}.get(error, Scope.ACCOUNT)
+    scope = _SCOPES.get(error, Scope.ACCOUNT)
     return AnswerRule(status=status, reason=code, scope=scope, error=error, meaning=meaning, source=_ERRORS)
 
 
 ANSWERS = (
-    _row(None, "NoSuchBucket", BucketMissing, "there is no such bucket; correct its name"),
+    _row(None, "NoSuchBucket", BucketMissing, _NO_BUCKET),
+    _row(None, "InvalidBucketName", BucketMissing, _NO_BUCKET),
     _row(None, "ExpiredToken", CredentialsRejected, _RENEW),
     _row(None, "InvalidToken", CredentialsRejected, _RENEW),
     _row(None, "TokenRefreshRequired", CredentialsRejected, _RENEW),
-    _row(None, "InvalidAccessKeyId", CredentialsRejected, "its access key id is unknown: correct it"),
+    _row(
+        None,
+        "InvalidAccessKeyId",
+        CredentialsRejected,
+        "the AWS connection's access key id is unknown: correct it",
+    ),
     _row(None, "RequestExpired", CredentialsRejected, _CLOCK),
     _row(None, "RequestTimeTooSkewed", CredentialsRejected, _CLOCK),
     _row(
         None,
         "SignatureDoesNotMatch",
         CredentialsRejected,
-        "its secret access key is not the one of its access key id: correct it",
+        "the AWS connection's secret access key is not that of its access key id: correct it",
     ),
-    *(_row(None, code, CredentialsRejected) for code in ("AccessDenied", "AllAccessDisabled", "AccountProblem")),
+    _row(None, "AccessDenied", CredentialsRejected, _GRANT),
+    _row(None, "AllAccessDisabled", BucketRefused, f"AWS has disabled all access to the bucket: {_SUPPORT}"),
+    _row(None, "AccountProblem", CredentialsRejected, f"there is a problem with the AWS account: {_SUPPORT}"),
+    _row(None, "NotSignedUp", CredentialsRejected, "the AWS account has not signed up for S3"),
+    *(
+        _row(None, code, EndpointRejected, _REGION)
+        for code in (
+            "AuthorizationHeaderMalformed",
+            "IllegalLocationConstraintException",
+            "PermanentRedirect",
+        )
+    ),
     *(
         _row(None, code, SourceUnavailable)
         for code in (
@@ -54,30 +94,39 @@ ANSWERS = (
             "RequestTimeout",
             "ServiceUnavailable",
             "SlowDown",
+            "TemporaryRedirect",
             "Throttling",
             "ThrottlingException",
             "TooManyRequests",
         )
     ),
-    _row(401, "", CredentialsRejected),
-    _row(403, "", CredentialsRejected),
+    _row(401, "", CredentialsRejected, _GRANT),
+    _row(403, "", CredentialsRejected, _GRANT),
     _row(408, "", SourceUnavailable),
     _row(429, "", SourceUnavailable),
 )
-"""Where the meaning of a refusal is empty, a permission is missing: which one, the request knows."""
+"""To whatever is asked of S3 itself."""
+
+UNKNOWN = _row(None, "", SourceUnavailable)
+"""A code that no rule knows: the narrowest is one try of one task, and Airflow makes another."""
 
 
-def meaning_of(error: ClientError | BotoCoreError) -> tuple[type[TransferError], str]:
-    """The engine's error for one of botocore's, once botocore's own retries are used up, and what to change, if that is known."""
+def meaning_of(error: ClientError | BotoCoreError, permission: str) -> tuple[type[TransferError], str]:
+    """The engine's error for one of botocore's, once botocore's own retries are used up, and what to change, if that is known.
+
+    `permission`: what the request takes, such as `s3:ListBucket on arn:aws:s3:::bucket`.
+    """
     if not isinstance(error, ClientError):
         if isinstance(error, NoCredentialsError):
             return CredentialsRejected, ""
         is_passing = isinstance(error, _UNREACHED) and not isinstance(error, SSLError)
         return (SourceUnavailable if is_passing else EndpointRejected), ""
-    status = status_of(error)
-    if (rule := rule_for(ANSWERS, status, code_of(error))) is not None:
-        return rule.error, rule.meaning
-    return (SourceUnavailable if status is not None and status >= 500 else EndpointRejected), ""
+    status, code = status_of(error), code_of(error)
+    if (rule := rule_for(ANSWERS, status, code)) is not None:
+        return rule.error, rule.meaning.replace("PERMISSION", permission)
+    if code in ("", str(status)) and status is not None and status < 500:
+        return EndpointRejected, ""  # S3 gives a code wherever an answer has a body
+    return UNKNOWN.error, ""
 
 
 def told(error: ClientError | BotoCoreError) -> str:
@@ -88,8 +137,7 @@ def told(error: ClientError | BotoCoreError) -> str:
     if not code or code == str(status):
         return f"S3 answered {status}"
     words = " ".join(str(error.response["Error"].get("Message", "")).split())[:300]
-    is_known = rule_for(ANSWERS, status, code) is not None
-    return f"S3 answered {status} {code}" + (f": {words}" if words and not is_known else "")
+    return f"S3 answered {status} {code}" + (f": {words}" if words else "")
 
 
 def code_of(error: Exception) -> str:

@@ -18,15 +18,16 @@ from botocore.exceptions import (
     ResponseStreamingError,
 )
 
+from transfer.answers import rule_for
 from transfer.backends.s3_answers import code_of, meaning_of, status_of, told
 from transfer.errors import (
-    CredentialsRejected,
     SourceChanged,
     SourceListInvalid,
     SourceUnavailable,
     Stage,
     TransferError,
 )
+from transfer.head_answers import HEAD_ANSWERS, SKIPPED
 from transfer.model import ObjectMeta, SkipReason
 
 PIECE_BYTES = 8 * 1024 * 1024
@@ -38,13 +39,6 @@ WINDOW = 4 * LANES
 """HEADs asked for ahead of the one whose turn it is."""
 MAX_UNDECIDED = 100_000
 """Keys refused at the beginning of a list before it is taken that S3 will tell of none."""
-OF_ONE_OBJECT = {
-    404: SkipReason.ABSENT,
-    405: SkipReason.ABSENT,  # a version that is a delete marker
-    403: SkipReason.FORBIDDEN,
-    400: SkipReason.ENCRYPTED,  # SSE-C wants its key for a HEAD, too
-}
-"""Answers to a HEAD that are of one object (S3 API Reference, HeadObject); they have no body that would say more."""
 _BROKEN = (ReadTimeoutError, ResponseStreamingError, IncompleteReadError)
 
 
@@ -149,10 +143,11 @@ def _head(client: BaseClient, bucket: str, key: str, version_id: str) -> ObjectM
     try:
         head = client.head_object(Bucket=bucket, Key=key, **which)
     except (ClientError, BotoCoreError) as error:
-        untold = OF_ONE_OBJECT.get(status_of(error) or 0) if code_of(error) != "NoSuchBucket" else None
+        rule = rule_for(HEAD_ANSWERS, status_of(error), "") if code_of(error) != "NoSuchBucket" else None
         told_as = head_error(error, bucket=bucket, key=key, version_id=version_id)
-        if untold is None or isinstance(told_as, SourceUnavailable):
+        if rule is None or isinstance(told_as, SourceUnavailable):
             raise told_as from error
+        untold = SKIPPED[rule.error]
         item = ObjectMeta(
             key=key, size_bytes=0, etag=str(untold), last_modified=0, version_id=version_id, unreadable=untold
         )
@@ -181,7 +176,7 @@ def file_error(error: ClientError | BotoCoreError, *, uri: str) -> TransferError
         return SourceListInvalid(f"{said}: there is no such file; correct source_listing", stage=Stage.LIST)
     if status == 412:
         return SourceChanged(f"{said}: it was replaced while it was read", stage=Stage.LIST, http_status=status)
-    return _error(error, said, f"allow s3:GetObject on {uri.replace('s3://', 'arn:aws:s3:::')} to its user or role")
+    return _error(error, said, f"s3:GetObject on {uri.replace('s3://', 'arn:aws:s3:::')}")
 
 
 def head_error(error: ClientError | BotoCoreError, *, bucket: str, key: str, version_id: str) -> TransferError:
@@ -191,11 +186,9 @@ def head_error(error: ClientError | BotoCoreError, *, bucket: str, key: str, ver
     if status == 400 and version_id:
         return SourceListInvalid(f"{said}: that is no version id, or the session token has expired", stage=Stage.LIST)
     permission = "s3:GetObjectVersion" if version_id else "s3:GetObject"
-    return _error(error, said, f"allow {permission} on arn:aws:s3:::{bucket}/* to its user or role, for HeadObject")
+    return _error(error, said, f"{permission} on arn:aws:s3:::{bucket}/*")
 
 
-def _error(error: ClientError | BotoCoreError, said: str, advice: str) -> TransferError:
-    kind, meaning = meaning_of(error)
-    if kind is CredentialsRejected and isinstance(error, ClientError):
-        meaning = meaning or advice
+def _error(error: ClientError | BotoCoreError, said: str, permission: str) -> TransferError:
+    kind, meaning = meaning_of(error, permission)
     return kind(f"{said}: {meaning}" if meaning else said, stage=Stage.LIST, http_status=status_of(error))

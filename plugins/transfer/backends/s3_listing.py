@@ -21,8 +21,8 @@ def list_objects(client: Any, bucket: str, prefix: str, *, after: str = "", befo
     return RangedListing(pages, key_of=lambda item: item.key, prefix=prefix, after=after, before=before).items()
 
 
-def first_page(client: Any, bucket: str, prefix: str) -> ListedPage:
-    """The first objects under a prefix, up to 1,000 of them. Raises as `list_objects` does."""
+def one_page(client: Any, bucket: str, prefix: str, *, after: str = "") -> ListedPage:
+    """The first objects under a prefix, or the first after a key, up to 1,000 of them. Raises as `list_objects` does."""
     pages = S3Pages(client, bucket, prefix)
-    page = pages.read(pages.ask())
+    page = pages.read(pages.ask(after=after))
     return ListedPage(objects=page.items, date=page.date)

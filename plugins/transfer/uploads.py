@@ -131,7 +131,9 @@ class UploadRecords:
         if self._opening and (yield from self._is_closed()):
             raise RunClosed("the run was closed while this task still worked", stage=Stage.UPLOAD)
         note = f"{_digest(name)}-{secrets.token_hex(4)}{NOTE}"
-        yield from self._write(note, OpenUpload(kind=UploadKind.PARTS, bucket=bucket, name=name, token=""))
+        # With retries, unlike a record: without it, what is begun and not answered would be nobody's.
+        upload = OpenUpload(kind=UploadKind.PARTS, bucket=bucket, name=name, token="")
+        yield from self._attempt(name, self._retrier.call(lambda: self._put(note, upload)))
         self._notes[name] = note
 
     def _is_closed(self) -> Step[bool]:
@@ -145,19 +147,21 @@ class UploadRecords:
     def save(self, upload: OpenUpload) -> Step[None]:
         """Store a record in place of an older one."""
         if upload.token:  # otherwise only its own worker can go on with it
-            note = upload.note or self.note_of(upload.name)
-            yield from self._write(_record_of(upload.name), replace(upload, note=note))
+            recorded = replace(upload, note=upload.note or self.note_of(upload.name))
+            yield from self._attempt(upload.name, self._put(_record_of(upload.name), recorded))
 
     def note_of(self, name: str) -> str:
         """The note of an upload that this lane began or took up. Other lanes, which store its record too, do not know it."""
         return self._notes.get(name, "")
 
-    def _write(self, name: str, upload: OpenUpload) -> Step[None]:
-        resource = {"contentType": "application/json"}
+    def _put(self, record: str, upload: OpenUpload) -> Step[None]:
+        yield from self._sink.put(self._prefix + record, upload.encode(), {"contentType": "application/json"}, None)
+
+    def _attempt(self, name: str, write: Step[None]) -> Step[None]:
         try:
-            yield from self._sink.put(self._prefix + name, upload.encode(), resource, None)
+            yield from write
         except (RetryableError, ObjectError, GenerationMismatch) as error:
-            log.info("the upload of %r is not on record: %s", upload.name, error)
+            log.info("the upload of %r is not on record: %s", name, error)
 
     def forget(self, name: str) -> Step[None]:
         """The upload has ended, one way or another."""

@@ -249,7 +249,8 @@ def test_an_upload_whose_id_was_never_recorded_is_found_by_its_name(large: Engin
 
 
 def test_an_upload_whose_beginning_was_never_answered_is_ended_though_the_object_has_arrived(large: EngineRig) -> None:
-    large.gcs.faults.replace([fault(r"^POST .*\?uploads$", "lose_answer", times=1)])
+    note = fault("^POST /upload.*uploadType=multipart", "status", times=1)  # the first thing written is the note
+    large.gcs.faults.replace([note, fault(r"^POST .*\?uploads$", "lose_answer", times=1)])
     assert isinstance(large.move(listed(large, "parts")), Copied)
     ((name, _),) = open_parts(large)
     assert name == "parts"

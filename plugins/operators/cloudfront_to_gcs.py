@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ from operators.live_progress import LiveProgress
 from operators.parameters import as_bool
 from operators.run_identity import STATE_PREFIX, RunIdentity
 from operators.siblings import refuse_when_closed
+from operators.stopping import StopsOnKill
 from operators.transfer_run import ACK_DEADLINE_S
 from operators.worker_settings import transfer_config
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class CloudfrontToGcsWorker(BaseOperator):
+class CloudfrontToGcsWorker(StopsOnKill, BaseOperator):
     """One worker of a run: pulls transfer requests, moves their objects many at a time, settles them.
 
     Map it over what `S3ListToPubSubOperator` returned. Workers share the run's queue: any of them may be killed at any
@@ -78,8 +78,6 @@ class CloudfrontToGcsWorker(BaseOperator):
     operator_extra_links = (DestinationLink(), DistributionLink(), LogsLink())
     ui_color = "#e6f4ea"
 
-    _stop: threading.Event | None = None
-
     def __init__(
         self,
         *,
@@ -125,7 +123,6 @@ class CloudfrontToGcsWorker(BaseOperator):
         """Work until the whole listing is settled, by this worker or another."""
         from hooks.cloud_logging import CloudLoggingHook
 
-        self._stop = threading.Event()
         refuse_when_closed(context["ti"], self.close_task)
         run = RunIdentity(**self.slot["run"])
         events = CloudLoggingHook(self.gcp_conn_id, self.gcp_project or None).get_event_log(
@@ -172,10 +169,10 @@ class CloudfrontToGcsWorker(BaseOperator):
             bucket=self.destination_bucket,
             state_bucket=run.state_bucket,
             config=config,
-            stop=self._stop,
+            stop=self.stop,
         )
         state = destination.state(run.state_prefix)
-        messaging = Messaging(gcp_conn_id=self.gcp_conn_id, project=self.gcp_project or None)
+        messaging = Messaging(gcp_conn_id=self.gcp_conn_id, project=self.gcp_project or None, stop=self.stop)
         task, listing = context["ti"], str(self.slot["listing"])
         slot = f"{self.task_id}-{task.map_index}"
         return Worker(
@@ -199,11 +196,6 @@ class CloudfrontToGcsWorker(BaseOperator):
             new_loop=destination.loop,
             config=config,
             events=events,
-            stop=self._stop,
+            stop=self.stop,
             on_report=LiveProgress(context).show,
         )
-
-    def on_kill(self) -> None:
-        """Break off transfers in flight and give their messages back, within 5 s."""
-        if self._stop is not None:
-            self._stop.set()

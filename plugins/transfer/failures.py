@@ -24,7 +24,7 @@ from transfer.records import ledger_failures, read_records, write_shard
 
 log = logging.getLogger(__name__)
 
-PULL_WAIT_S = 2.0
+PULL_WAIT_S = 1.0
 PATIENCE_S = 20.0
 """How long to wait for a record that the ledger names, after the last one that came."""
 MAX_PULL = 1_000

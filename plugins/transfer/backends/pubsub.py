@@ -5,6 +5,7 @@ Retries of publish, pull and acknowledge are the client library's own.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
@@ -74,6 +75,7 @@ class PubSubQueue:
         """
         if self._stop.is_set():
             raise Stopped
+        end_s = time.monotonic() + wait_s
         try:
             answer = self._client.pull(
                 subscription=self._subscription,
@@ -85,6 +87,8 @@ class PubSubQueue:
             return ()  # nothing for now; the caller asks again, and gives up when it has waited long enough
         except (google_exceptions.GoogleAPIError, GoogleAuthError) as error:
             raise pubsub_error(error, self._subscription, Stage.MESSAGE) from error
+        if not answer.received_messages:  # it may say so at once, and whoever asks would ask again at once
+            self._stop.wait(max(0.0, end_s - time.monotonic()))
         return [
             Delivery(ack_id=item.ack_id, body=item.message.data, attributes=dict(item.message.attributes))
             for item in answer.received_messages

@@ -152,7 +152,8 @@ def drain_failures(
                 continue
             mine = [failure for item in deliveries if (failure := _failure_in(item, run_id))]
             store(mine)
-            if any([table.tell(failure) for failure in mine]):  # what comes again and again does not prolong the wait
+            news = sum(table.tell(failure) for failure in mine)
+            if news:  # what comes again and again does not prolong the wait
                 deadline = clock() + PATIENCE_S
             queue.ack([delivery.ack_id for delivery in deliveries])
     except RunClosed as error:

@@ -6,11 +6,16 @@ import os
 import tempfile
 
 import pytest
+from hypothesis import settings
 
 # Before the first import of airflow anywhere.
 os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="edgehaul-airflow-"))
 os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
 os.environ.setdefault("AIRFLOW__CORE__UNIT_TEST_MODE", "False")
+
+# An example's own deadline (200 ms) measures how busy the machine is.
+settings.register_profile("edgehaul", deadline=None)
+settings.load_profile("edgehaul")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -5,7 +5,6 @@ Each function makes what one task needs; nothing here may be kept across a fork,
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from hooks.cloudfront import CloudfrontHook
 from hooks.gcs import GCSSinkHook
 from hooks.pubsub import PubSubQueueHook
 from hooks.s3 import S3SourceHook
+from transfer.stopping import NEVER, RECORDS_S, Grace, Stop, StopRequest
 
 if TYPE_CHECKING:
     from transfer.backends.driving import CurlLoop
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def source_listing(
-    aws_conn_id: str, bucket: str, prefix: str, *, after: str = "", before: str = ""
+    aws_conn_id: str, bucket: str, prefix: str, *, after: str = "", before: str = "", stop: Stop = NEVER
 ) -> Iterator[ObjectMeta]:
     """The source bucket's objects under a prefix, behind the key `after` if there is one, in byte order.
 
@@ -39,15 +39,16 @@ def source_listing(
     """
     from transfer.backends.s3_listing import list_objects
 
-    return list_objects(S3SourceHook(aws_conn_id).get_conn(), bucket, prefix, after=after, before=before)
+    client = S3SourceHook(aws_conn_id).get_conn()
+    return list_objects(client, bucket, prefix, after=after, before=before, stop=stop)
 
 
-def source_keys(aws_conn_id: str, bucket: str) -> S3Keys:
+def source_keys(aws_conn_id: str, bucket: str, *, stop: Stop = NEVER) -> S3Keys:
     """Asks the source bucket for single keys."""
     from transfer.backends.s3_files import LANES
     from transfer.backends.s3_keys import S3Keys
 
-    return S3Keys(S3SourceHook(aws_conn_id).get_conn(connections=LANES), bucket)
+    return S3Keys(S3SourceHook(aws_conn_id).get_conn(connections=LANES), bucket, stop=stop)
 
 
 def sample_reader(aws_conn_id: str, source_bucket: str, gcp_conn_id: str, destination_bucket: str) -> SampleReaders:
@@ -72,13 +73,15 @@ class Destination:
     gcp_conn_id: str
     bucket: str
     config: TransferConfig
-    stop: threading.Event
+    stop: StopRequest
     state_bucket: str = ""
     """Where the run's own records are; empty for the destination bucket."""
 
     @classmethod
-    def of_records(cls, gcp_conn_id: str, bucket: str, state_bucket: str) -> Destination:
-        """For a task that moves no objects."""
+    def of_records(
+        cls, gcp_conn_id: str, bucket: str, state_bucket: str, *, stop: StopRequest | None = None
+    ) -> Destination:
+        """For a task that moves no objects; without `stop`, for one that nothing stops."""
         from transfer.model import TransferConfig
 
         return cls(
@@ -86,7 +89,7 @@ class Destination:
             bucket=bucket,
             state_bucket=state_bucket,
             config=TransferConfig(),
-            stop=threading.Event(),
+            stop=stop or StopRequest(),
         )
 
     def client(self) -> GcsClient:
@@ -101,12 +104,12 @@ class Destination:
         return GcsListing(self.client(), Retrier(self.config.retry), self.stop)
 
     def state(self, prefix: str) -> GcsState:
-        """The run's own records under a prefix of their bucket. They can still be written while the task stops."""
+        """The run's own records under a prefix of their bucket. They can still be written for a while when the task stops."""
         from transfer.backends.gcs_state import GcsState
         from transfer.retry import Retrier
 
-        never = threading.Event()
-        return GcsState(self._of_state().client(), Retrier(self.config.retry), never, prefix=prefix)
+        end = Grace(self.stop, RECORDS_S)
+        return GcsState(self._of_state().client(), Retrier(self.config.retry), end, prefix=prefix)
 
     def end_uploads(self, state_root: str, run: str, opening: str) -> int:
         """End the unfinished uploads to this bucket of a run that closes, and of all that are closed or gone; how many.
@@ -180,7 +183,7 @@ class Destination:
                 wait_for=pacer.bytes_wait_s if pacer.has_bandwidth_limit else None,
             )
             sink = GcsSink(new_client(pacer.request_wait_s), capabilities)
-            retrier = Retrier(self.config.retry, on_slow=pacer.slowed)
+            retrier = Retrier(self.config.retry, on_slow=pacer.slowed, others_pass=pacer.others_pass)
             return ObjectMover(
                 source,
                 sink,
@@ -220,27 +223,33 @@ class Messaging:
 
     gcp_conn_id: str
     project: str | None
+    stop: Stop = NEVER
 
     def requests(self, topic: str, events: EventLog) -> PubSubRequests:
         """Publishes transfer requests."""
         from transfer.backends.pubsub import PubSubRequests
 
         hook = PubSubQueueHook(self.gcp_conn_id)
-        return PubSubRequests(hook.get_publisher(), self.topic_path(topic), events)
+        return PubSubRequests(hook.get_publisher(), self.topic_path(topic), events, stop=self.stop)
 
     def failures(self, topic: str, *, run_id: str) -> PubSubFailures:
         """Publishes failure records."""
         from transfer.backends.pubsub import PubSubFailures
 
         hook = PubSubQueueHook(self.gcp_conn_id)
-        return PubSubFailures(hook.get_publisher(), self.topic_path(topic), run_id=run_id)
+        return PubSubFailures(hook.get_publisher(), self.topic_path(topic), run_id=run_id, stop=self.stop)
 
     def queue(self, subscription: str, *, ack_deadline_s: int) -> PubSubQueue:
         """Pulls from a subscription."""
         from transfer.backends.pubsub import PubSubQueue
 
         hook = PubSubQueueHook(self.gcp_conn_id)
-        return PubSubQueue(hook.get_subscriber(), self.subscription_path(subscription), ack_deadline_s=ack_deadline_s)
+        return PubSubQueue(
+            hook.get_subscriber(),
+            self.subscription_path(subscription),
+            ack_deadline_s=ack_deadline_s,
+            stop=self.stop,
+        )
 
     def open(self, subscription: str, *, topic: str, run_id: str, ack_deadline_s: int) -> None:
         """Create the topic if need be, and a new subscription for one run; one left over of that name is replaced."""

@@ -46,6 +46,14 @@ class S3Probe:
         with connection_errors(self.conn_id, Stage.LIST):
             return source_keys(self.conn_id, self.bucket).ask(keys)
 
+    def read(self, key: str) -> None:
+        """Read the first byte of an object, as a sample is read."""
+        from transfer.backends.sample_readers import read_first_byte
+        from transfer.errors import Stage
+
+        with connection_errors(self.conn_id, Stage.DOWNLOAD):
+            read_first_byte(S3SourceHook(self.conn_id).get_conn(), self.bucket, key)
+
 
 class SourceListProbe:
     """A `SourceListProbe` of `transfer.probes`."""
@@ -150,6 +158,16 @@ class GcsProbe:
         from transfer.backends.gcs_sink import GcsSink
 
         complete(GcsSink(self._client).put(name, b"", {"contentType": "text/plain"}, None), self._stop)
+
+    def label(self, name: str) -> None:
+        """Change its metadata, as a copy gets the proof of its bytes."""
+        from transfer.backends.driving import complete
+        from transfer.backends.gcs_sink import GcsSink
+
+        sink = GcsSink(self._client)
+        stored = complete(sink.stat(name), self._stop)
+        if stored is not None:
+            complete(sink.set_proof(stored, "preflight"), self._stop)
 
     def delete(self, name: str) -> None:
         """Remove it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from hooks.engine import Destination
 from hooks.s3 import S3SourceHook
+from transfer.stopping import Stop
 
 if TYPE_CHECKING:
     from transfer.model import ObjectMeta
@@ -30,7 +30,7 @@ class SourceList:
     bucket: str
     """The source bucket."""
     prefix: str
-    stop: threading.Event
+    stop: Stop
 
     def objects(self, tell: Callable[[str], None]) -> Iterator[ObjectMeta]:
         """What it names, in byte order; `tell` gets lines for the log. Raises TransferError, Stopped."""
@@ -53,7 +53,7 @@ class SourceList:
             )
         tell(f"reading {uri}, and asking S3 for each object that it names")
         keys = manifest_keys(self._store(uri), uri, source_bucket=self.bucket, prefix=self.prefix, stop=self.stop)
-        return head_all(S3SourceHook(self.aws_conn_id).get_conn(connections=LANES), self.bucket, keys)
+        return head_all(S3SourceHook(self.aws_conn_id).get_conn(connections=LANES), self.bucket, keys, stop=self.stop)
 
     def check(self) -> None:
         """Read a manifest.json, or a manifest's first line, and see whether its keys can be asked for. Raises TransferError."""
@@ -69,7 +69,7 @@ class SourceList:
             check_header(_head(self._store(uri), uri.name, HEAD_BYTES), uri, self.bucket)
             # Of a key that is not there: 404 who may ask, 403 who may not.
             asked = [(f"{self.prefix}.edgehaul-preflight", "")]
-            list(head_all(S3SourceHook(self.aws_conn_id).get_conn(), self.bucket, asked, lanes=1))
+            list(head_all(S3SourceHook(self.aws_conn_id).get_conn(), self.bucket, asked, lanes=1, stop=self.stop))
 
     def _store(self, uri: SourceUri) -> FileStore:
         from transfer.backends.gcs_files import GcsFiles
@@ -77,7 +77,7 @@ class SourceList:
         from transfer.retry import Retrier
 
         if uri.scheme == "s3":
-            return S3Files(S3SourceHook(self.aws_conn_id).get_conn(), uri.bucket)
+            return S3Files(S3SourceHook(self.aws_conn_id).get_conn(), uri.bucket, stop=self.stop)
         destination = Destination.of_records(self.gcp_conn_id, uri.bucket, "")
         return GcsFiles(destination.client(), Retrier(destination.config.retry), self.stop)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,7 @@ from operators.live_progress import LiveProgress
 from operators.parameters import as_bool
 from operators.run_identity import OPEN_TASK, STATE_PREFIX, RunIdentity
 from operators.siblings import refuse_when_closed, sibling
+from operators.stopping import StopsOnKill
 from operators.transfer_run import ACK_DEADLINE_S
 from operators.worker_settings import transfer_config
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class CloudfrontToGcsWorker(BaseOperator):
+class CloudfrontToGcsWorker(StopsOnKill, BaseOperator):
     """One worker of a run: pulls transfer requests, moves their objects many at a time, settles them.
 
     Map it over what `S3ListToPubSubOperator` returned. Workers share the run's queue: any of them may be killed at any
@@ -80,8 +80,6 @@ class CloudfrontToGcsWorker(BaseOperator):
     operator_extra_links = (DestinationLink(), DistributionLink(), LogsLink())
     ui_color = "#e6f4ea"
 
-    _stop: threading.Event | None = None
-
     def __init__(
         self,
         *,
@@ -129,7 +127,6 @@ class CloudfrontToGcsWorker(BaseOperator):
         """Work until the whole listing is settled, by this worker or another."""
         from hooks.cloud_logging import CloudLoggingHook
 
-        self._stop = threading.Event()
         task = context["ti"]
         refuse_when_closed(task, self.close_task)
         run = RunIdentity(**self.slot["run"])
@@ -182,10 +179,10 @@ class CloudfrontToGcsWorker(BaseOperator):
             bucket=self.destination_bucket,
             state_bucket=run.state_bucket,
             config=config,
-            stop=self._stop,
+            stop=self.stop,
         )
         state = destination.state(run.state_prefix)
-        messaging = Messaging(gcp_conn_id=self.gcp_conn_id, project=self.gcp_project or None)
+        messaging = Messaging(gcp_conn_id=self.gcp_conn_id, project=self.gcp_project or None, stop=self.stop)
         task, listing = context["ti"], str(self.slot["listing"])
         slot = f"{self.task_id}-{task.map_index}"
         return Worker(
@@ -209,11 +206,6 @@ class CloudfrontToGcsWorker(BaseOperator):
             new_loop=destination.loop,
             config=config,
             events=events,
-            stop=self._stop,
+            stop=self.stop,
             on_report=LiveProgress(context).show,
         )
-
-    def on_kill(self) -> None:
-        """Break off transfers in flight and give their messages back, within 5 s."""
-        if self._stop is not None:
-            self._stop.set()

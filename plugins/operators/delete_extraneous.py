@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from operators.run_identity import OPEN_TASK, STATE_PREFIX, RunIdentity
 from operators.run_selection import run_globs
 from operators.s3_list_to_pubsub import SUMMARY_KEY
 from operators.siblings import sibling
+from operators.stopping import StopsOnKill
 from operators.verdict import why_not_green
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hooks.engine import Destination
 
 
-class DeleteExtraneousOperator(BaseOperator):
+class DeleteExtraneousOperator(StopsOnKill, BaseOperator):
     """Marches manifest and destination listing once more, lists what is extraneous, and deletes it by its generation.
 
     S3 is asked for each key again right before its copy goes. Returns `extraneous, extraneous_bytes, percent, new, protected,
@@ -61,8 +61,6 @@ class DeleteExtraneousOperator(BaseOperator):
         "gcp_conn_id",
     )
     ui_color = "#fce8e6"
-
-    _stop: threading.Event | None = None
 
     def __init__(
         self,
@@ -114,8 +112,9 @@ class DeleteExtraneousOperator(BaseOperator):
         task = context["ti"]
         open_task = sibling(task, self.open_task)
         run = RunIdentity.of(task.xcom_pull(task_ids=open_task), open_task)
-        destination = Destination.of_records(self.gcp_conn_id, self.destination_bucket, run.state_bucket)
-        self._stop = destination.stop
+        destination = Destination.of_records(
+            self.gcp_conn_id, self.destination_bucket, run.state_bucket, stop=self.stop
+        )
         with engine_errors(self.task_id, connections(aws=self.aws_conn_id, gcp=self.gcp_conn_id), NoEventLog()):
             why_not = why_not_green(
                 task,
@@ -166,7 +165,7 @@ class DeleteExtraneousOperator(BaseOperator):
             may,
             state=state,
             destination=destination.listing().objects(naming.destination_prefix, leave_out=STATE_PREFIX),
-            source=source_keys(self.aws_conn_id, self.source_bucket),
+            source=source_keys(self.aws_conn_id, self.source_bucket, stop=self.stop),
             naming=naming,
             listing=listing["listing"],
             listed=listing["listed"],
@@ -181,8 +180,3 @@ class DeleteExtraneousOperator(BaseOperator):
         )
         self.log.info("%s", swept.told)
         return swept.to_dict()
-
-    def on_kill(self) -> None:
-        """Stop deleting; the next try looks at both sides anew."""
-        if self._stop is not None:
-            self._stop.set()

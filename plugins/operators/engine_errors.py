@@ -10,9 +10,14 @@ from contextlib import contextmanager
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from operators.parameters import InvalidParameter
+from operators.stopping import may_be_broken_off
 from transfer.errors import FatalError, Stage, Stopped, TransferError
 from transfer.event_log import EventLog
 from transfer.plain_text import block, one_line
+
+EVENTS_S = 5.0
+STOPPED_EVENTS_S = 0.5
+"""For how long the last events may take: a task that was told to stop has no more time than that."""
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +41,12 @@ def engine_errors(program: str, connection_of: Mapping[Stage, str], events: Even
     Every error also goes to the event log, under the program's name; the event log is closed at the end. The traceback is
     logged here, redacted and line by line, and not chained: Airflow would print what libraries and servers said as it came.
     """
+    close_s = EVENTS_S
     try:
-        yield
+        with may_be_broken_off():
+            yield
     except Stopped as error:
+        close_s = STOPPED_EVENTS_S
         raise AirflowException("stopped before the work was done; what was not settled was given back") from error
     except TransferError as error:
         _tell(program, events)
@@ -57,7 +65,7 @@ def engine_errors(program: str, connection_of: Mapping[Stage, str], events: Even
         _tell(program, events)
         raise AirflowException(f"unexpected: {type(error).__name__}: {one_line(str(error))}") from None
     finally:
-        events.close()
+        events.close(close_s)
 
 
 def _tell(program: str, events: EventLog) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
@@ -16,6 +15,7 @@ from operators.parameters import WHAT_TO_COPY, code_problems, name_problems, val
 from operators.run_identity import OPEN_TASK, STATE_PREFIX, run_name
 from operators.run_source import RunSource
 from operators.siblings import sibling
+from operators.stopping import StopsOnKill, may_be_broken_off
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -28,7 +28,7 @@ OWN = ("delete_extraneous", "source_prefix", "destination_prefix", *WHAT_TO_COPY
 """What it has itself of the values to check."""
 
 
-class PreflightOperator(BaseOperator):
+class PreflightOperator(StopsOnKill, BaseOperator):
     """Tries every permission, connection and clock that a run needs, and says all that has to change, before anything moves.
 
     Returns `checks` and `warnings`, the lines of those that passed with a warning.
@@ -135,10 +135,11 @@ class PreflightOperator(BaseOperator):
             },
         )
         findings = []
-        for finding in chain(self._preflight(context).findings(), self._earlier_run(context)):
-            findings.append(finding)
-            level = {Mark.WARNED: self.log.warning, Mark.FAILED: self.log.error}.get(finding.mark, self.log.info)
-            level("%s", redact(str(finding)))
+        with may_be_broken_off():
+            for finding in chain(self._preflight(context).findings(), self._earlier_run(context)):
+                findings.append(finding)
+                level = {Mark.WARNED: self.log.warning, Mark.FAILED: self.log.error}.get(finding.mark, self.log.info)
+                level("%s", redact(str(finding)))
         if failed := [finding for finding in findings if finding.mark is Mark.FAILED]:
             may_pass = all(finding.is_passing for finding in failed)
             kind = AirflowException if may_pass else AirflowFailException
@@ -202,7 +203,7 @@ class PreflightOperator(BaseOperator):
                 gcp_conn_id=self.gcp_conn_id,
                 bucket=self.source_bucket,
                 prefix=self.source_prefix,
-                stop=threading.Event(),
+                stop=self.stop,
             )
         )
 
@@ -215,6 +216,7 @@ class PreflightOperator(BaseOperator):
         return Preflight(
             source=None if self.only_failed else S3Probe(self.aws_conn_id, self.source_bucket, self.source_prefix),
             deletes=self.delete_extraneous == "delete",
+            samples=float(self.settings.get("verify_sample") or 0) > 0,
             source_list=self._source_list(),
             edge=CloudfrontProbe(self.cloudfront_conn_id, self.source_prefix),
             buckets=[GcsProbe(self.gcp_conn_id, bucket) for bucket in buckets],

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -27,6 +25,7 @@ from operators.run_identity import OPEN_TASK, STATE_PREFIX, RunIdentity
 from operators.run_selection import run_globs
 from operators.s3_list_to_pubsub import SUMMARY_KEY, worker_slots
 from operators.siblings import refuse_when_closed, sibling
+from operators.stopping import StopsOnKill
 from operators.transfer_run import ACK_DEADLINE_S
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ REPORTED = ("listed", "copied", "skipped", "failed", "matched", "missing", "diff
 SAMPLE_LOG_INTERVAL_S = 10.0
 
 
-class ReconcileTransferOperator(BaseOperator):
+class ReconcileTransferOperator(StopsOnKill, BaseOperator):
     """Marches manifest, destination listing and failures side by side; used twice in a run.
 
     As the first pass it has published again what a second try may help, and returns one dict for each worker slot of
@@ -98,8 +97,6 @@ class ReconcileTransferOperator(BaseOperator):
     )
     operator_extra_links = (DestinationLink(), ReportLink(), LogsLink())
     ui_color = "#fce8e6"
-
-    _stop: threading.Event | None = None
 
     def __init__(
         self,
@@ -252,13 +249,12 @@ class ReconcileTransferOperator(BaseOperator):
         from operators.live_progress import LiveProgress
         from transfer.passes import sample_pass
 
-        self._stop = threading.Event()
         percent, live = float(self.verify_sample), LiveProgress(context)
         self.log.info(
             "reading %g %% of the matched objects back from both sides, to compare them byte for byte", percent
         )
-        destination = replace(
-            Destination.of_records(self.gcp_conn_id, self.destination_bucket, run.state_bucket), stop=self._stop
+        destination = Destination.of_records(
+            self.gcp_conn_id, self.destination_bucket, run.state_bucket, stop=self.stop
         )
         naming = self._naming()
         logged_at = time.monotonic()
@@ -277,16 +273,11 @@ class ReconcileTransferOperator(BaseOperator):
             destination=destination.listing().objects(naming.destination_prefix, leave_out=STATE_PREFIX),
             naming=naming,
             percent=percent,
-            stop=self._stop,
+            stop=self.stop,
             on_report=show,
         )
         self.log.info("%s", report.sample)
         return report
-
-    def on_kill(self) -> None:
-        """Stop comparing a sample; the next try chooses another."""
-        if self._stop is not None:
-            self._stop.set()
 
     def _naming(self) -> Naming:
         from transfer.naming import Naming
@@ -320,8 +311,10 @@ class ReconcileTransferOperator(BaseOperator):
         from transfer.model import Overwrite
         from transfer.passes import run_pass
 
-        destination = Destination.of_records(self.gcp_conn_id, self.destination_bucket, run.state_bucket)
-        messaging = Messaging(gcp_conn_id=self.gcp_conn_id, project=self.gcp_project or None)
+        destination = Destination.of_records(
+            self.gcp_conn_id, self.destination_bucket, run.state_bucket, stop=self.stop
+        )
+        messaging = Messaging(gcp_conn_id=self.gcp_conn_id, project=self.gcp_project or None, stop=self.stop)
         naming = self._naming()
         return run_pass(
             which,
@@ -350,7 +343,7 @@ class ReconcileTransferOperator(BaseOperator):
     def _state(self, run: RunIdentity) -> Any:
         from hooks.engine import Destination
 
-        records = Destination.of_records(self.gcp_conn_id, self.destination_bucket, run.state_bucket)
+        records = Destination.of_records(self.gcp_conn_id, self.destination_bucket, run.state_bucket, stop=self.stop)
         return records.state(run.state_prefix)
 
 

@@ -107,7 +107,14 @@ class RunSource:
             )
             return listed.objects(log.info)
         if not self.earlier:
-            return source_listing(self.aws_conn_id, self.source_bucket, self.source_prefix, after=after, before=before)
+            return source_listing(
+                self.aws_conn_id,
+                self.source_bucket,
+                self.source_prefix,
+                after=after,
+                before=before,
+                stop=destination.stop,
+            )
         done = "planned" if self.plan_run else "left unfinished"
         log.info("not listing S3: taking what the run %s %s", self.earlier, done)
         return self.earlier_objects(dag_id, run.open_task, destination, run=run.name, now=self.record_of(run.run_id))

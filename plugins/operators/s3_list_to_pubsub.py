@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +20,7 @@ from operators.run_identity import OPEN_TASK, STATE_PREFIX, RunIdentity
 from operators.run_selection import run_selection
 from operators.run_source import RunSource
 from operators.siblings import refuse_when_closed, sibling
+from operators.stopping import StopsOnKill
 from operators.stored_cursor import StoredCursor
 from operators.worker_settings import MIB
 
@@ -39,7 +39,7 @@ PRICES_VARIABLE = "EDGEHAUL_PRICES"
 """Names a price file of your own, on the machine of the task, in place of the list prices."""
 
 
-class S3ListToPubSubOperator(BaseOperator):
+class S3ListToPubSubOperator(StopsOnKill, BaseOperator):
     """Marches the source listing against the destination's, publishes what has to move, and writes the manifest.
 
     Returns one dict for each worker slot, for `CloudfrontToGcsWorker.expand(slot=…)`: one for each message to share, at
@@ -103,8 +103,6 @@ class S3ListToPubSubOperator(BaseOperator):
     operator_extra_links = (DestinationLink(), LogsLink())
     ui_color = "#fff3e0"
 
-    _stop: threading.Event | None = None
-
     def __init__(
         self,
         *,
@@ -160,7 +158,6 @@ class S3ListToPubSubOperator(BaseOperator):
         """List, publish, and return the worker slots."""
         from hooks.cloud_logging import CloudLoggingHook
 
-        self._stop = threading.Event()
         source, run = RunSource.of(self), RunIdentity.of(self.run, sibling(context["ti"], self.open_task))
         events = CloudLoggingHook(self.gcp_conn_id, self.gcp_project or None).get_event_log(
             self.log_name or None, is_verbose=as_bool(self.is_verbose), labels={"run": run.transfer_id}
@@ -190,9 +187,9 @@ class S3ListToPubSubOperator(BaseOperator):
         from transfer.plan import PLAN
 
         task = context["ti"]
-        state = Destination.of_records(self.gcp_conn_id, self.destination_bucket, run.state_bucket).state(
-            run.state_prefix
-        )
+        state = Destination.of_records(
+            self.gcp_conn_id, self.destination_bucket, run.state_bucket, stop=self.stop
+        ).state(run.state_prefix)
         earlier = read_listing(state)
         if earlier is not None and earlier.is_complete and earlier.transfer_id == run.transfer_id:
             self.log.info("this run was listed already since it was opened, so that listing stands")
@@ -317,9 +314,9 @@ class S3ListToPubSubOperator(BaseOperator):
             bucket=self.destination_bucket,
             state_bucket=run.state_bucket,
             config=config,
-            stop=self._stop,
+            stop=self.stop,
         )
-        messaging = Messaging(gcp_conn_id=self.gcp_conn_id, project=self.gcp_project or None)
+        messaging = Messaging(gcp_conn_id=self.gcp_conn_id, project=self.gcp_project or None, stop=self.stop)
         selection = run_selection(self.selection, now_s=run.opened_at_s)
         # Also in the place of the topic, where nothing is to move.
         tally = PlanTally(naming, config, selection and selection.has_name)
@@ -343,7 +340,7 @@ class S3ListToPubSubOperator(BaseOperator):
             run_id=run.transfer_id,
             listing=listing,
             progress=Progress(),
-            stop=self._stop,
+            stop=self.stop,
             began_at_s=began_at_s,
             is_planned=bool(self.plan_run) and mode is not Mode.VERIFY,  # which asks for no new generation
             selection=selection,
@@ -367,11 +364,6 @@ class S3ListToPubSubOperator(BaseOperator):
             transfer_id=run.transfer_id, is_plan=True, is_green=True, said="a plan: nothing was to be copied"
         ).write(state)
         self.log.info("the plan, also at %s%s:\n%s", state.uri, PLAN, plan_table(plan))
-
-    def on_kill(self) -> None:
-        """Stop listing; what was published belongs to a listing that nobody will wait for."""
-        if self._stop is not None:
-            self._stop.set()
 
 
 def worker_slots(shared: Mapping[str, Any], *, workers: int) -> list[dict[str, Any]]:

@@ -22,6 +22,7 @@ from operators.run_identity import (
 )
 from operators.run_turn import wait_for_turn
 from operators.siblings import has_ended, sibling, state_of
+from operators.stopping import StopsOnKill
 from operators.verdict import why_not_green
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ ACK_DEADLINE_S = 30
 """How long after a worker was killed its messages come again; leases of living workers are extended every 10 s."""
 
 
-class OpenTransferRunOperator(BaseOperator):
+class OpenTransferRunOperator(StopsOnKill, BaseOperator):
     """Creates this run's two subscriptions, filtered on the run, and the topics where they are missing, when it is its turn.
 
     Returns the run's identity: `run_id`, `transfer_id`, `subscription`, `error_subscription`, `opened_at_s`,
@@ -147,6 +148,9 @@ class CloseTransferRunOperator(BaseOperator):
 
     It deletes the subscriptions of every opening of this run, ends its unfinished uploads, does the same for earlier runs
     that were never closed, and deletes the records of old ones. Safe to repeat.
+
+    It has no `on_kill`: nothing takes its place, so it goes on until it is killed; every step may be cut off, and a later run
+    finds what is left.
 
     As `.as_teardown(setups=…, on_failure_fail_dagrun=True)` it also runs in a run that a person marks as failed or
     successful, and keeps that run from ending well without a verdict.

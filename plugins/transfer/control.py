@@ -162,6 +162,7 @@ class Control:
 
     Args:
         run: drives one step to its end.
+        on_acquittal: told whether refusals in a row are known to be those objects' own.
         try_source, try_sink: as ObjectMover has them.
     """
 
@@ -173,6 +174,7 @@ class Control:
         listing: str,
         mover: Callable[[], ObjectMover],
         run: Callable[[Step[None]], None],
+        on_acquittal: Callable[[bool], None] = lambda is_so: None,
     ) -> None:
         self._refusals = refusals
         self._state = state
@@ -180,6 +182,7 @@ class Control:
         self._new_mover = mover
         self._mover: ObjectMover | None = None
         self._run = run
+        self._on_acquittal = on_acquittal
 
     def settle_doubt(self) -> None:
         """Go on, or raise what ends the worker. Nothing without a doubt."""
@@ -187,6 +190,8 @@ class Control:
         if side is None:
             return
         refused = self._refusals.of(side)
+        if side is Side.SOURCE:
+            self._on_acquittal(False)
         if self._is_everybodys(side, list(refused)):
             raise everybodys_error(list(refused.values()))
         log.warning(
@@ -196,6 +201,8 @@ class Control:
             side,
         )
         self._refusals.acquit(side)
+        if side is Side.SOURCE:
+            self._on_acquittal(True)
 
     def _is_everybodys(self, side: Side, refused: Sequence[str]) -> bool:
         if side is Side.DESTINATION:

@@ -6,7 +6,7 @@
     │ ├ SinkUnavailable       Cloud Storage did not answer, or answered 5xx
     │ ├ TokenRefused          401: bursts of it pass; one that lasts becomes CredentialsRejected
     │ ├ Throttled             429, 503 SlowDown: carries `retry_after_s`
-    │ ├ EdgeBlocked           the edge's own 403 (firewall, rate rule, country): slow down and try again
+    │ ├ EdgeBlocked           the edge's own 403 (firewall, rate rule, country): slow down, unless others pass, and try again
     │ └ CorruptTransfer       bytes arrived or were stored otherwise than announced
     ├ ObjectError             this object cannot be moved: to the error topic, then ack
     │ ├ SourceNotFound · SourceForbidden · SourceEncrypted · SourceChanged · SourceArchived · SourceUnproven
@@ -71,6 +71,8 @@ class RetryableError(TransferError):
 
     is_timeout = False
     """Whether nothing came in time."""
+    may_be_its_own = False
+    """Whether it may be this one object's trouble, and last, where others get through at the same time."""
 
     @property
     def asks_to_slow_down(self) -> bool:
@@ -110,6 +112,8 @@ class Throttled(RetryableError):
 
 class EdgeBlocked(RetryableError):
     """CloudFront itself refused the request, not S3 behind it: a firewall's rule, its rate limit, or a country."""
+
+    may_be_its_own = True
 
     @property
     def asks_to_slow_down(self) -> bool:

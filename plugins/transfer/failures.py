@@ -24,7 +24,7 @@ from transfer.records import ledger_failures, read_records, write_shard
 
 log = logging.getLogger(__name__)
 
-PULL_WAIT_S = 2.0
+PULL_WAIT_S = 1.0
 PATIENCE_S = 20.0
 """How long to wait for a record that the ledger names, after the last one that came."""
 MAX_PULL = 1_000
@@ -62,15 +62,24 @@ class FailureTable:
         else:
             self.invalid_messages += 1
 
-    def tell(self, failure: TransferFailure) -> None:
-        """A failure with its message. One that the ledger gives another reason is of an earlier try, and passed over."""
-        if failure.key and self._reason_of(failure.key) in (None, failure.error_code):
-            self._put(failure, is_told=True)
+    def tell(self, failure: TransferFailure) -> bool:
+        """A failure with its message; whether it was not told before.
 
-    def _reason_of(self, key: str) -> str | None:
-        with closing(self._database.execute("SELECT record FROM failure WHERE key = ?", (key_bytes(key),))) as rows:
+        One that the ledger gives another reason is of an earlier try, and passed over.
+        """
+        if not failure.key:
+            return False
+        reason, is_told = self._known(failure.key)
+        if reason in (None, failure.error_code):
+            self._put(failure, is_told=True)
+            return not is_told
+        return False
+
+    def _known(self, key: str) -> tuple[str | None, bool]:
+        sql = "SELECT record, is_told FROM failure WHERE key = ?"
+        with closing(self._database.execute(sql, (key_bytes(key),))) as rows:
             row = rows.fetchone()
-        return decode_failure(row[0]).error_code if row else None
+        return (decode_failure(row[0]).error_code, bool(row[1])) if row else (None, False)
 
     def _put(self, failure: TransferFailure, *, is_told: bool) -> None:
         record, _ = encode_failure(failure, run_id="")
@@ -141,11 +150,11 @@ def drain_failures(
             deliveries = queue.pull(MAX_PULL, PULL_WAIT_S)
             if not deliveries:
                 continue
-            deadline = clock() + PATIENCE_S
             mine = [failure for item in deliveries if (failure := _failure_in(item, run_id))]
             store(mine)
-            for failure in mine:
-                table.tell(failure)
+            news = sum(table.tell(failure) for failure in mine)
+            if news:  # what comes again and again does not prolong the wait
+                deadline = clock() + PATIENCE_S
             queue.ack([delivery.ack_id for delivery in deliveries])
     except RunClosed as error:
         log.warning("failures stand as the ledger has them, without their messages: %s", error.message)

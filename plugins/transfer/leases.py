@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Iterable, Sequence
 from types import TracebackType
 
-from transfer.errors import TransferError
+from transfer.errors import Stopped, TransferError
 from transfer.plain_text import block
 from transfer.ports import RequestQueue
 
@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 MAX_IDS_PER_REQUEST = 1_000
 """Pub/Sub, "Quotas and limits": an acknowledge or modifyAckDeadline request has 512 KiB at most; an id has under 250 B."""
+END_S = 1.0
+"""For how long the end waits for an extension that is on its way: by then nothing needs it."""
 
 
 def in_batches(ids: Sequence[str]) -> Iterable[Sequence[str]]:
@@ -44,7 +46,7 @@ class LeaseKeeper:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._done.set()
-        self._thread.join()
+        self._thread.join(END_S)
 
     def hold(self, ack_ids: Iterable[str]) -> None:
         """Extend these from now on."""
@@ -79,6 +81,8 @@ class LeaseKeeper:
             for ids in in_batches(self.held()):
                 try:
                     self._queue.extend(ids, deadline_s)
+                except Stopped:
+                    return
                 except TransferError as error:
                     log.warning("leases of %d messages could not be extended, they may come again: %s", len(ids), error)
                 except Exception:  # noqa: BLE001 - the thread's outermost frame; without it every lease would end

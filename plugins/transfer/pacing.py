@@ -47,6 +47,8 @@ class Pacer:
         self._in_use = 0
         self._successes = 0
         self._held_until = -math.inf
+        self._passed_at_s = -math.inf
+        self._is_acquitted = False
         self._requests = _capped(config.max_requests_per_s, clock)
         self._bytes = _capped(config.bandwidth_limit_bytes_per_s, clock)
         share_per_s = RAMP_START_PER_S / config.workers
@@ -97,8 +99,20 @@ class Pacer:
                 self._limit = max(1, self._limit // 2)
                 self._successes = 0
 
+    def acquitted(self, *, is_so: bool) -> None:
+        """Whether a control has shown that refusals in a row are those objects' own. It is so until there is doubt again."""
+        self._is_acquitted = is_so
+
+    def others_pass(self) -> bool:
+        """Whether what the edge blocks now is single objects: others have got through just now, or a control has.
+
+        A rate rule, which asks to slow down, blocks all alike (AWS WAF, "Rate-based rule statement").
+        """
+        return self._is_acquitted or self._clock() - self._passed_at_s < HOLD_OFF_S
+
     def succeeded(self) -> None:
         """An object or a part got through."""
+        self._passed_at_s = self._clock()
         # As nearly always. Read without the lock, since one success more or less changes nothing.
         if self._limit == self.threads:
             return

@@ -25,7 +25,7 @@ from transfer.errors import (
 from transfer.listing import ARCHIVE_CLASSES
 from transfer.model import ObjectMeta
 from transfer.odd_keys import odd_keys_problem
-from transfer.ports import KeyState, SourceKey
+from transfer.ports import GenerationMismatch, KeyState, SourceKey
 from transfer.probes import BucketProbe, EdgeProbe, SourceListProbe, SourceProbe, TopicProbe
 from transfer.proof import is_named
 
@@ -81,6 +81,7 @@ class Preflight:
         buckets: the destination bucket, and the state bucket if it is another one.
         topics: for requests and for failures.
         object_name: a name under the state prefix that nobody else uses.
+        samples: whether copies are to be read back and compared with the source, which S3 is then read for.
         deletes: whether what the source does not have is to be deleted, which S3 is asked about key by key.
         clock: Unix time in seconds.
     """
@@ -95,11 +96,13 @@ class Preflight:
         object_name: str,
         source_list: SourceListProbe | None = None,
         deletes: bool = False,
+        samples: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._source = source
         self._source_list = source_list
         self._deletes = deletes
+        self._samples = samples
         self._edge = edge
         self._buckets = buckets
         self._topics = topics
@@ -119,6 +122,8 @@ class Preflight:
             yield finding
             if self._deletes and finding.mark is Mark.PASSED:
                 yield self._ask_source(self._source, objects)
+            if self._samples and _spread(objects):
+                yield self._read_source(self._source, _spread(objects))
         if self._source_list is not None:
             yield self._read_list(self._source_list)
         yield from self._read(objects)
@@ -165,6 +170,19 @@ class Preflight:
             said = "of a key that is not there S3 says so only to who may also list (s3:ListBucket on the bucket)"
             return _doubted(tried, said, [absent])
         return _passed(tried)
+
+    def _read_source(self, source: SourceProbe, objects: Sequence[ObjectMeta]) -> Finding:
+        """One of them is enough: another may have a rule of its own."""
+        tried = f"read s3://{source.bucket} itself with connection {source.conn_id!r}, as verify_sample does"
+        refused: list[TransferError] = []
+        for item in objects:
+            try:
+                source.read(item.key)
+            except TransferError as error:
+                refused.append(error)
+            else:
+                return _passed(tried)
+        return _failed(tried, refused[0])
 
     def _read(self, objects: Sequence[ObjectMeta]) -> Iterator[Finding]:
         """One byte of a listed object, and where there is none, of one that is not there: the edge then still answers."""
@@ -257,6 +275,8 @@ class Preflight:
         except TransferError as error:
             yield _refused(tried, error, "storage.objects.create", bucket)
             return
+        if kept is None and bucket is self._buckets[0]:  # where copies go
+            yield from self._label(bucket)
         tried = f"begin an upload in parts in {place}"
         try:
             if bucket.begin_parts(name):
@@ -280,6 +300,18 @@ class Preflight:
             yield Finding(mark=Mark.FAILED, tried=tried, said=said)
         except TransferError as error:
             yield _refused(tried, error, "storage.objects.delete", bucket)
+
+    def _label(self, bucket: BucketProbe) -> Iterator[Finding]:
+        """Of what was just created; told only where it fails, and nothing worse than copying again comes of it."""
+        tried = f"change the metadata of gs://{bucket.bucket}/{self._object_name}"
+        try:
+            bucket.label(self._object_name)
+        except GenerationMismatch:  # somebody else's preflight of that name: nothing is shown
+            return
+        except TransferError as error:
+            refused = _refused(tried, error, "storage.objects.update", bucket)
+            said = f"{refused.said}; until then nothing binds the labels of large copies, and each later run copies them again"
+            yield replace(refused, mark=Mark.WARNED, said=said)
 
     def _kept(self, bucket: BucketProbe) -> Finding | None:
         """What keeps objects from being replaced and deleted: fatal for a run's records, and for objects a thing to know.

@@ -33,6 +33,9 @@ class SourceProbe(Protocol):
     def ask(self, keys: Sequence[str]) -> Sequence[SourceKey]:
         """Of each key, whether the bucket has it."""
 
+    def read(self, key: str) -> None:
+        """Read the first byte of an object, as a sample is read."""
+
 
 class SourceListProbe(Protocol):
     """An inventory or a manifest in place of a listing."""
@@ -69,6 +72,9 @@ class BucketProbe(Protocol):
 
     def create(self, name: str) -> None:
         """Store an empty object."""
+
+    def label(self, name: str) -> None:
+        """Change its metadata, as a copy gets the proof of its bytes."""
 
     def delete(self, name: str) -> None:
         """Remove it."""

@@ -25,9 +25,10 @@ from functools import partial
 from operator import lt
 from typing import Generic, Protocol, TypeVar
 
-from transfer.errors import EndpointRejected, Stage, TransferError
+from transfer.errors import EndpointRejected, Stage, Stopped, TransferError
 from transfer.key_space import key_ahead
 from transfer.march import out_of_order
+from transfer.stopping import NEVER, POLL_S, Stop
 
 THREADS = 8
 """Requests at a time; boto3's clients keep 10 connections."""
@@ -107,7 +108,7 @@ class RangedListing(Generic[A, T]):
     """Lists everything behind `after` once. Use from one thread; requests are made by others.
 
     `before` is the key that the listing had just before `after`; without it, pages are asked for from the beginning.
-    Raises ListingOutOfOrder, EndpointRejected, and what `pages` raises.
+    Raises ListingOutOfOrder, EndpointRejected, Stopped, and what `pages` raises.
     """
 
     def __init__(
@@ -118,8 +119,10 @@ class RangedListing(Generic[A, T]):
         prefix: str = "",
         after: str = "",
         before: str = "",
+        stop: Stop = NEVER,
     ) -> None:
         self._source = pages
+        self._stop = stop
         self._key_of = key_of
         self._prefix = prefix
         self._skipped_to = after
@@ -138,6 +141,8 @@ class RangedListing(Generic[A, T]):
         pool = ThreadPoolExecutor(THREADS, thread_name_prefix="list")
         try:
             while self._ranges:
+                if self._stop.is_set():
+                    raise Stopped
                 self._collect()
                 head = self._ranges[0]
                 if not head.pages and head.is_done:
@@ -148,7 +153,7 @@ class RangedListing(Generic[A, T]):
                 if page is not None:
                     yield from self._unskipped(page)
                 else:
-                    wait(self._asked, return_when=FIRST_COMPLETED)
+                    wait(self._asked, timeout=POLL_S, return_when=FIRST_COMPLETED)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 

@@ -149,6 +149,7 @@ def compare_sample(
                 tally.chosen += 1
                 waiting.add(pool.submit(_compare, item, stored, reader, check, tally.read))
             while len(waiting) >= 2 * LANES:
+                check()
                 waiting = tally.take(waiting)
             tally.tell()
         while waiting:
@@ -156,7 +157,7 @@ def compare_sample(
             waiting = tally.take(waiting)
     finally:
         ended.set()  # also those that are being compared
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown(wait=False, cancel_futures=True)  # libraries wait for minutes, and cannot be broken off
     rows.close()
     tally.tell(force=True)
     return tally.report()

@@ -10,6 +10,8 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from transfer.stopping import Stop
+
 T = TypeVar("T")
 
 
@@ -23,8 +25,8 @@ class Pause:
 class Pending(Protocol):
     """A request that a driver knows how to send and to wait for."""
 
-    def perform(self) -> Any:
-        """Send it and wait here; the answer, or the error that it raises."""
+    def perform(self, stop: Stop) -> Any:
+        """Send it and wait here; the answer, or the error that it raises. Raises Stopped when it is time to stop."""
 
 
 Step = Generator[Pause | Pending, Any, T]

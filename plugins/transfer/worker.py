@@ -30,13 +30,15 @@ from transfer.progress import Progress, ProgressReporter, TransferStats
 from transfer.records import Ledger
 from transfer.settlement import Settlement
 from transfer.steps import Pause, Step
+from transfer.stopping import StopRequest
 
 log = logging.getLogger(__name__)
 
 COMMIT_INTERVAL_S = 3.0
-PULL_WAIT_S = 2.0
-"""Short enough to stop within Airflow's 5 s between SIGTERM and SIGKILL."""
-STOP_GRACE_S = 2.5
+PULL_WAIT_S = 1.0
+"""Short enough to stop within Airflow's 5 s between SIGTERM and SIGKILL: a pull cannot be broken off."""
+STOP_GRACE_S = 1.5
+"""For lanes to end: they do so within POLL_S, unless their thread waits for a token or a name."""
 LARGE_AVERAGE_BYTES = 1024**2
 """From this average size on, two threads drive the lanes, so that checksums (which free the interpreter) use two cores.
 For small objects a second thread only makes both wait for the interpreter: 10 % slower, measured, at 30 % more CPU."""
@@ -125,6 +127,7 @@ class Worker:
             listing=assignment.listing,
             mover=lambda: new_mover(self._share),
             run=lambda step: new_loop().run([step]),
+            on_acquittal=lambda is_so: self._pacer.acquitted(is_so=is_so),
         )
         self._fatal: BaseException | None = None
         self._told = 0
@@ -248,7 +251,10 @@ class Worker:
         with self._lock:
             if self._fatal is None or isinstance(self._fatal, Stopped):
                 self._fatal = error
-        self._stop.set()
+        if isinstance(self._stop, StopRequest):
+            self._stop.end()
+        else:
+            self._stop.set()
 
     def _wind_down(self, threads: Sequence[threading.Thread]) -> None:
         """End the threads, commit what is finished, give the rest back."""

@@ -67,12 +67,19 @@ class Rig:
         self.connect("c", conn_type="cloudfront", **fields)
 
     def check(
-        self, *, source: S3Probe | None = None, has_source: bool = True, source_list: str = "", deletes: bool = False
+        self,
+        *,
+        source: S3Probe | None = None,
+        has_source: bool = True,
+        source_list: str = "",
+        deletes: bool = False,
+        samples: bool = False,
     ) -> list[Finding]:
         preflight = Preflight(
             source=(source or S3Probe("a", SOURCE, self.prefix)) if has_source else None,
             source_list=SourceListProbe(self.source_list(source_list)) if source_list else None,
             deletes=deletes,
+            samples=samples,
             edge=CloudfrontProbe("c", self.prefix),
             buckets=[GcsProbe("g", bucket) for bucket in self.buckets],
             topics=[PubSubProbe("g", topic, None) for topic in self.topics],
@@ -545,3 +552,19 @@ def test_uploads_in_parts_that_are_forbidden_only_make_large_objects_slower(rig:
     assert "begin an upload in parts" in found.tried
     assert "grant storage.multipartUploads.create and storage.multipartUploads.abort" in found.said
     assert found.said.endswith("until then large objects go in one stream each")
+
+
+def test_labels_that_may_not_be_bound_only_make_a_later_run_copy_again(rig: Rig) -> None:
+    refuse(rig.gcs, "PATCH ", 403)
+    found = only(rig.check(), Mark.WARNED)
+    assert "change the metadata" in found.tried
+    assert "grant storage.objects.update on gs://preflight-destination (roles/storage.objectUser)" in found.said
+    assert rig.left_behind() == []
+
+
+def test_a_sample_needs_to_read_s3_itself(rig: Rig) -> None:
+    assert marks(rig.check(samples=True)) == "✓" * 12
+    refuse(rig.s3, f"GET /{SOURCE}/a/b", 403)
+    found = [finding for finding in rig.check(samples=True) if "verify_sample" in finding.tried]
+    assert [finding.mark for finding in found] == [Mark.FAILED]
+    assert "allow s3:GetObject" in found[0].said

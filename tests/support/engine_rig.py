@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -67,6 +66,7 @@ from transfer.report import ReconciliationReport
 from transfer.retry import Retrier
 from transfer.selection import Selection
 from transfer.steps import Pause, Step
+from transfer.stopping import RECORDS_S, Grace, StopRequest
 from transfer.sweep import Swept, sweep
 from transfer.uploads import UploadRecords
 from transfer.verdicts import Pass
@@ -102,7 +102,7 @@ class EngineRig:
     naming: Naming = field(
         default_factory=lambda: Naming(source_prefix="", destination_prefix="", state_prefix=STATE_PREFIX)
     )
-    stop: threading.Event = field(default_factory=threading.Event)
+    stop: StopRequest = field(default_factory=StopRequest)
     capabilities: Capabilities = field(default_factory=Capabilities)
     selection: Selection | None = None
     listed: int = 0
@@ -181,13 +181,13 @@ class EngineRig:
         )
 
     def queue(self, subscription: str, *, ack_deadline_s: int = 10) -> PubSubQueue:
-        return PubSubQueue(self.subscriber, subscription, ack_deadline_s=ack_deadline_s)
+        return PubSubQueue(self.subscriber, subscription, ack_deadline_s=ack_deadline_s, stop=self.stop)
 
     def retrier(self) -> Retrier:
         return Retrier(self.config.retry)
 
     def state(self) -> GcsState:
-        return GcsState(self.gcs_client(), self.retrier(), threading.Event(), prefix=self.state_prefix)
+        return GcsState(self.gcs_client(), self.retrier(), Grace(self.stop, RECORDS_S), prefix=self.state_prefix)
 
     def destination_listing(self) -> GcsListing:
         return GcsListing(self.gcs_client(), self.retrier(), self.stop)
@@ -208,7 +208,7 @@ class EngineRig:
             wait_for=pacer.bytes_wait_s if pacer.has_bandwidth_limit else None,
         )
         sink = GcsSink(self.gcs_client(), self.capabilities)
-        retrier = Retrier(self.config.retry, on_slow=pacer.slowed)
+        retrier = Retrier(self.config.retry, on_slow=pacer.slowed, others_pass=pacer.others_pass)
         return ObjectMover(
             source,
             sink,
@@ -250,7 +250,9 @@ class EngineRig:
         began_at_s: float = 0.0,
     ) -> ListingSummary:
         after, before = (cursor.after, cursor.before) if cursor else ("", "")
-        source = list_objects(self.client, SOURCE, self.naming.source_prefix, after=after, before=before)
+        source = list_objects(
+            self.client, SOURCE, self.naming.source_prefix, after=after, before=before, stop=self.stop
+        )
         summary = list_and_publish(
             source if planned is None else planned,
             self.destination_listing().objects(
@@ -260,7 +262,7 @@ class EngineRig:
             ),
             naming=self.naming,
             overwrite=overwrite,
-            publisher=PubSubRequests(self.publisher, TOPIC, NoEventLog()),
+            publisher=PubSubRequests(self.publisher, TOPIC, NoEventLog(), stop=self.stop),
             manifest=Manifest(self.state(), listing, shard_lines=shard_lines, shards=cursor.shards if cursor else 0),
             run_id=self.run_id,
             listing=listing,
@@ -316,7 +318,7 @@ class EngineRig:
             may,
             state=self.state(),
             destination=listed_there if destination is None else destination,
-            source=source or S3Keys(self.client, SOURCE),
+            source=source or S3Keys(self.client, SOURCE, stop=self.stop),
             naming=self.naming,
             listing=listing,
             listed=listed,
@@ -369,7 +371,7 @@ class EngineRig:
                 bytes=summary.bytes,
             ),
             queue=self.queue(self.subscription, ack_deadline_s=ack_deadline_s),
-            failures=PubSubFailures(self.publisher, ERROR_TOPIC, run_id=self.run_id),
+            failures=PubSubFailures(self.publisher, ERROR_TOPIC, run_id=self.run_id, stop=self.stop),
             ledger=Ledger(self.state(), listing=listing, worker=f"{name}-{attempt}"),
             begun=BegunMessages(self.state(), listing=listing, slot=name, attempt=attempt),
             new_mover=self.mover,
@@ -393,7 +395,7 @@ class EngineRig:
             state=self.state(),
             destination=self.destination_listing().objects(self.naming.destination_prefix, leave_out=STATE_PREFIX),
             errors=None if is_reopened else queue,
-            publisher=PubSubRequests(self.publisher, TOPIC, NoEventLog()),
+            publisher=PubSubRequests(self.publisher, TOPIC, NoEventLog(), stop=self.stop),
             naming=self.naming,
             run_id=self.run_id,
             transfer_id=self.run_id,

@@ -13,9 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transfer.model import Copied, Proof, TransferConfig
+from transfer.backends.driving import complete
+from transfer.errors import EdgeBlocked, RetriesExhausted, Stage
+from transfer.model import Copied, Proof, RetryPolicy, TransferConfig
 from transfer.pacing import HOLD_OFF_S, RAMP_BURST_S, RAMP_START_PER_S, Pacer
 from transfer.progress import Progress, TransferStats, progress_line
+from transfer.retry import OWN_TRIES, Retrier
+from transfer.steps import Step
 
 MIB = 1024 * 1024
 
@@ -279,3 +283,41 @@ def test_the_progress_line_says_when_lanes_are_fewer(clock: Clock) -> None:
     assert progress_line(progress.stats(), before).endswith("; slowed to 8 of 64 lanes")
     assert (progress.stats().to_dict()["lanes"], progress.stats().to_dict()["threads"]) == (8, 64)
     assert "slowed" not in progress_line(Progress(clock=clock).stats(), before), "a listing has no lanes"
+
+
+def blocked() -> Step[None]:
+    raise EdgeBlocked("blocked", stage=Stage.DOWNLOAD, http_status=403)
+    yield
+
+
+@pytest.mark.parametrize(
+    ("passed", "tries", "limit"),
+    [
+        pytest.param(lambda pacer, clock: None, 5, 8, id="none passes: a rate rule, say"),
+        pytest.param(lambda pacer, clock: pacer.succeeded(), OWN_TRIES, 16, id="another has just passed"),
+        pytest.param(lambda pacer, clock: pacer.acquitted(is_so=True), OWN_TRIES, 16, id="a control has passed"),
+        pytest.param(
+            lambda pacer, clock: (pacer.acquitted(is_so=True), pacer.acquitted(is_so=False)), 5, 8, id="doubt again"
+        ),
+        pytest.param(
+            lambda pacer, clock: (pacer.succeeded(), setattr(clock, "now_s", clock.now_s + HOLD_OFF_S)),
+            5,
+            8,
+            id="another passed some time ago",
+        ),
+    ],
+)
+def test_what_the_edge_blocks_slows_down_unless_others_pass(
+    clock: Clock, passed: Callable[[Pacer, Clock], object], tries: int, limit: int
+) -> None:
+    pacer = Pacer(TransferConfig(threads=16), clock=clock)
+    retrier = Retrier(
+        RetryPolicy(attempts=5, base_s=0),
+        on_slow=pacer.slowed,
+        others_pass=pacer.others_pass,
+        clock=clock,
+    )
+    passed(pacer, clock)
+    with pytest.raises(RetriesExhausted) as caught:
+        complete(retrier.call(blocked), threading.Event())
+    assert (caught.value.attempts, pacer.limit) == (tries, limit)

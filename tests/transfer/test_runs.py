@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from memory_state import MemoryState
+from transfer.backends.pubsub import RETENTION_S
 from transfer.runs import ABANDONED_S, RunIndex
 
 NOW_S = 1_800_000_000
@@ -85,3 +86,7 @@ def test_the_last_run_is_the_one_before_this() -> None:
     make_run(state, "second", NOW_S - 10)
     make_run(state, "this", NOW_S, is_closed=False)
     assert index_of(state).last_but("this") == "second"
+
+
+def test_a_run_counts_as_abandoned_only_once_its_messages_are_gone() -> None:
+    assert ABANDONED_S >= RETENTION_S

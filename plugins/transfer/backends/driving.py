@@ -14,18 +14,17 @@ from transfer.backends.exchange import Transfer
 from transfer.backends.streams import Download
 from transfer.errors import Stopped
 from transfer.steps import Pause, Pending, Step
+from transfer.stopping import POLL_S, Stop
 
 T = TypeVar("T")
 
-MAX_POLL_S = 0.25
-"""How long a stop request may go unseen."""
 NO_SOCKET_WAIT_S = 0.01
 CONNECTIONS_A_LANE = 4
 """What stays open; without this, libcurl's limit follows the requests under way and closes what waiting lanes had."""
 
 
-def complete(step: Step[T], stop: threading.Event) -> T:
-    """Drive one step to its end in this thread. Raises Stopped when a stop request meets a pause."""
+def complete(step: Step[T], stop: Stop) -> T:
+    """Drive one step to its end in this thread. Raises Stopped when it is time to stop, about a second later at most."""
     try:
         wait = next(step)
         while True:
@@ -35,7 +34,7 @@ def complete(step: Step[T], stop: threading.Event) -> T:
                 wait = step.send(None)
                 continue
             try:
-                answer = wait.perform()
+                answer = wait.perform(stop)
             except Exception as error:  # noqa: BLE001 - not handled here: the step gets it where it waited
                 wait = step.throw(error)
             else:
@@ -104,7 +103,7 @@ class CurlLoop:
         return has_moved
 
     def _wait(self) -> None:
-        wait_s = MAX_POLL_S
+        wait_s = POLL_S
         if self._paused:
             wait_s = min(wait_s, max(0.0, self._paused[0][0] - time.monotonic()))
         for download in self._downloads.values():

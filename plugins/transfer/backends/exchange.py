@@ -10,7 +10,8 @@ from typing import Any
 
 import pycurl
 
-from transfer.errors import EndpointRejected, RetryableError, Stage, TransferError
+from transfer.errors import EndpointRejected, RetryableError, Stage, Stopped, TransferError
+from transfer.stopping import Stop
 
 MAX_ERROR_BODY_BYTES = 64 * 1024
 
@@ -83,12 +84,22 @@ class Transfer:
         self._unavailable = unavailable
         self._stage = stage
 
-    def perform(self) -> Answer:
-        """Send it and wait here."""
+    def perform(self, stop: Stop) -> Answer:
+        """Send it and wait here. Raises Stopped when it is time to stop.
+
+        libcurl asks once a second at least (CURLOPT_XFERINFOFUNCTION). That also lets Python run signal handlers, which it
+        does not while C code waits.
+        """
+        self.curl.setopt(pycurl.XFERINFOFUNCTION, lambda *_: stop.is_set())
+        self.curl.setopt(pycurl.NOPROGRESS, 0)
         try:
             self.curl.perform()
         except pycurl.error as error:
+            if error.args[0] == pycurl.E_ABORTED_BY_CALLBACK:
+                raise Stopped from None
             return self.answer(error)
+        finally:
+            self.curl.setopt(pycurl.NOPROGRESS, 1)
         return self.answer(None)
 
     def answer(self, error: pycurl.error | None) -> Answer:

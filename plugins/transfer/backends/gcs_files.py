@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
@@ -13,6 +12,7 @@ from transfer.errors import SourceChanged, SourceListInvalid, SourceUnavailable,
 from transfer.model import DestinationObject
 from transfer.retry import Retrier
 from transfer.steps import Step
+from transfer.stopping import Stop
 
 PIECE_BYTES = 8 * 1024 * 1024
 T = TypeVar("T")
@@ -21,7 +21,7 @@ T = TypeVar("T")
 class GcsFiles:
     """A `FileStore` of one bucket. Use from one thread."""
 
-    def __init__(self, client: GcsClient, retrier: Retrier, stop: threading.Event) -> None:
+    def __init__(self, client: GcsClient, retrier: Retrier, stop: Stop) -> None:
         self.uri = f"gs://{client.bucket}/"
         self._client = client
         self._retrier = retrier

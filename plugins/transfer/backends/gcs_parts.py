@@ -87,7 +87,7 @@ def begin_parts(
 def open_parts(client: GcsClient, name: str) -> Step[list[OpenParts]]:
     """The uploads in parts of exactly this name that are open ("List multipart uploads")."""
     found: list[OpenParts] = []
-    after = ""
+    after, seen = "", set[str]()
     while True:
         url = f"{client.uploads_url}?uploads&prefix={quote(name, safe='')}{after}"
         answer = yield from client.send("GET", url, accept=(200, *NO_SUCH_THING))
@@ -104,6 +104,9 @@ def open_parts(client: GcsClient, name: str) -> Step[list[OpenParts]]:
         last = fields.get("UploadId", "") if names else ""
         if "<IsTruncated>true" not in text or not last or names[-1] != name:  # what comes behind has longer names
             return found
+        if last in seen:  # it goes on, it says, but not where
+            return found
+        seen.add(last)
         after = f"&key-marker={quote(name, safe='')}&upload-id-marker={quote(last, safe='')}"
 
 

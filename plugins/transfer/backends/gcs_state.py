@@ -31,6 +31,7 @@ from transfer.model import DestinationObject
 from transfer.ports import GenerationMismatch, StateEntry
 from transfer.retry import Retrier
 from transfer.steps import Step
+from transfer.stopping import Stop
 
 MAX_RECORD_BYTES = 256 * 1024 * 1024
 PAGE_ITEMS = 1000
@@ -42,7 +43,7 @@ T = TypeVar("T")
 class GcsListing:
     """Pages through the objects of a bucket in byte order. Use from one thread."""
 
-    def __init__(self, client: GcsClient, retrier: Retrier, stop: threading.Event) -> None:
+    def __init__(self, client: GcsClient, retrier: Retrier, stop: Stop) -> None:
         self._client = client
         self._retrier = retrier
         self._stop = stop
@@ -122,7 +123,7 @@ class GcsListing:
 class GcsState:
     """A `StateStore` under `gs://<bucket>/<prefix>`. Thread-safe: one request at a time."""
 
-    def __init__(self, client: GcsClient, retrier: Retrier, stop: threading.Event, *, prefix: str) -> None:
+    def __init__(self, client: GcsClient, retrier: Retrier, stop: Stop, *, prefix: str) -> None:
         self.uri = f"gs://{client.bucket}/{prefix}"
         self._client = client
         self._retrier = retrier

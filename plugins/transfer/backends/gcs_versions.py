@@ -49,7 +49,8 @@ def replaced_versions(client: GcsClient, name: str) -> Step[list[ReplacedVersion
                 for item in items
                 if item.name == name
             ]
-            # Longer names come behind.
-            is_at_name = "nextPageToken" in page and all(item.name == name for item in items)
-            query["pageToken"] = page.get("nextPageToken", "")
+            # Longer names come behind. A page that goes on where it was asked for would do so for ever.
+            token = page.get("nextPageToken", "")
+            is_at_name = token != query.get("pageToken", "") and all(item.name == name for item in items)
+            query["pageToken"] = token
     return found

@@ -5,10 +5,12 @@ Retries of publish, pull and acknowledge are the client library's own.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from functools import partial
 from typing import Any
 
 from google.api_core import exceptions as google_exceptions
@@ -18,15 +20,18 @@ from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
 from google.cloud.pubsub_v1.publisher import exceptions as publisher_exceptions
 
 from transfer.backends.pubsub_answers import passes, pubsub_error
-from transfer.errors import Stage
+from transfer.errors import Stage, Stopped
 from transfer.event_log import EventLog
 from transfer.messages import RUN, encode_failure, encode_request
 from transfer.model import TransferFailure, TransferRequest
 from transfer.ports import Delivery
+from transfer.stopping import NEVER, QUEUE_S, RECORDS_S, Grace, Stop, aside, result_of
 
 PUBLISH_TIMEOUT_S = 120.0
 QUESTION_TIMEOUT_S = 20.0
 MAX_OUTSTANDING = 5_000
+MAX_OUTSTANDING_BYTES = 32 * 1024 * 1024
+"""Less than the client's own flow control lets through: that waits where no stop request is heard."""
 MAX_PULL = 1_000
 """Messages in one pull."""
 MAX_ACK_IDS = 1_000
@@ -42,13 +47,21 @@ LABELS = {"created-by": "edgehaul"}
 class PubSubQueue:
     """A `RequestQueue` over one subscription. Thread-safe, as the client is."""
 
-    def __init__(self, client: SubscriberClient, subscription: str, *, ack_deadline_s: int) -> None:
+    def __init__(self, client: SubscriberClient, subscription: str, *, ack_deadline_s: int, stop: Stop = NEVER) -> None:
         self.ack_deadline_s = ack_deadline_s
         self._client = client
         self._subscription = subscription
+        self._stop = stop
+        self._end = Grace(stop, QUEUE_S)
 
     def pull(self, max_messages: int, wait_s: float) -> Sequence[Delivery]:
-        """Up to `max_messages` (MAX_PULL at most), or none after about `wait_s`."""
+        """Up to `max_messages` (MAX_PULL at most), or none after about `wait_s`. Raises Stopped after a stop request.
+
+        It is not left to itself on one: what it got then, nobody would give back.
+        """
+        if self._stop.is_set():
+            raise Stopped
+        end_s = time.monotonic() + wait_s
         try:
             answer = self._client.pull(
                 subscription=self._subscription,
@@ -60,6 +73,8 @@ class PubSubQueue:
             return ()  # nothing for now; the caller asks again, and gives up when it has waited long enough
         except (google_exceptions.GoogleAPIError, GoogleAuthError) as error:
             raise pubsub_error(error, self._subscription, Stage.MESSAGE) from error
+        if not answer.received_messages:  # it may say so at once, and whoever asks would ask again at once
+            self._stop.wait(max(0.0, end_s - time.monotonic()))
         return [
             Delivery(ack_id=item.ack_id, body=item.message.data, attributes=dict(item.message.attributes))
             for item in answer.received_messages
@@ -81,7 +96,7 @@ class PubSubQueue:
     def _settle(self, ack_ids: Sequence[str], request: Callable[[Sequence[str]], object]) -> None:
         try:
             for start in range(0, len(ack_ids), MAX_ACK_IDS):
-                request(ack_ids[start : start + MAX_ACK_IDS])
+                aside(partial(request, ack_ids[start : start + MAX_ACK_IDS]), self._end)
         except (google_exceptions.GoogleAPIError, GoogleAuthError) as error:
             raise pubsub_error(error, self._subscription, Stage.SETTLE) from error
 
@@ -89,30 +104,39 @@ class PubSubQueue:
 class _Publisher:
     """Publishes with a bounded number of futures outstanding."""
 
-    def __init__(self, client: PublisherClient, topic: str, stage: Stage) -> None:
+    def __init__(self, client: PublisherClient, topic: str, stage: Stage, stop: Stop) -> None:
         self._client = client
         self._topic = topic
         self._stage = stage
-        self._outstanding: deque[Future[Any]] = deque()
+        self._stop = stop
+        self._outstanding: deque[tuple[Future[Any], int]] = deque()
+        self._outstanding_bytes = 0
 
     def send(self, body: bytes, attributes: dict[str, str]) -> None:
         """Hand one message over; waits for the oldest when too many are on their way."""
         try:
-            self._outstanding.append(self._client.publish(self._topic, body, **attributes))
+            future = self._client.publish(self._topic, body, **attributes)
         except (google_exceptions.GoogleAPIError, GoogleAuthError, publisher_exceptions.MessageTooLargeError) as error:
             raise pubsub_error(error, self._topic, self._stage) from error
+        self._outstanding.append((future, len(body)))
+        self._outstanding_bytes += len(body)
         # A future keeps its batch in memory, so those that are done are not kept.
-        while self._outstanding and (len(self._outstanding) > MAX_OUTSTANDING or self._outstanding[0].done()):
-            self._await(self._outstanding.popleft())
+        while self._outstanding and (self._is_too_much() or self._outstanding[0][0].done()):
+            self._await_oldest()
 
     def flush(self) -> None:
         """Wait until all are stored."""
         while self._outstanding:
-            self._await(self._outstanding.popleft())
+            self._await_oldest()
 
-    def _await(self, future: Future[Any]) -> None:
+    def _is_too_much(self) -> bool:
+        return len(self._outstanding) > MAX_OUTSTANDING or self._outstanding_bytes > MAX_OUTSTANDING_BYTES
+
+    def _await_oldest(self) -> None:
+        future, size_bytes = self._outstanding.popleft()
+        self._outstanding_bytes -= size_bytes
         try:
-            future.result(timeout=PUBLISH_TIMEOUT_S)
+            result_of(future, self._stop, timeout_s=PUBLISH_TIMEOUT_S)
         except (google_exceptions.GoogleAPIError, GoogleAuthError, FutureTimeoutError) as error:
             raise pubsub_error(error, self._topic, self._stage) from error
 
@@ -120,8 +144,8 @@ class _Publisher:
 class PubSubRequests:
     """A `RequestPublisher` to the topic. Use from one thread."""
 
-    def __init__(self, client: PublisherClient, topic: str, events: EventLog) -> None:
-        self._publisher = _Publisher(client, topic, Stage.LIST)
+    def __init__(self, client: PublisherClient, topic: str, events: EventLog, *, stop: Stop = NEVER) -> None:
+        self._publisher = _Publisher(client, topic, Stage.LIST, stop)
         self._topic = topic
         self._events = events
 
@@ -138,14 +162,15 @@ class PubSubRequests:
 class PubSubFailures:
     """A `FailureSink` to the error topic. Thread-safe."""
 
-    def __init__(self, client: PublisherClient, topic: str, *, run_id: str) -> None:
+    def __init__(self, client: PublisherClient, topic: str, *, run_id: str, stop: Stop = NEVER) -> None:
         self._client = client
+        self._end = Grace(stop, RECORDS_S)
         self._topic = topic
         self._run_id = run_id
 
     def publish(self, failures: Iterable[TransferFailure]) -> None:
         """Return once all are stored."""
-        publisher = _Publisher(self._client, self._topic, Stage.SETTLE)
+        publisher = _Publisher(self._client, self._topic, Stage.SETTLE, self._end)
         for failure in failures:
             publisher.send(*encode_failure(failure, run_id=self._run_id))
         publisher.flush()

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from botocore.client import BaseClient
@@ -29,6 +30,7 @@ from transfer.errors import (
 )
 from transfer.head_answers import HEAD_ANSWERS, SKIPPED
 from transfer.model import ObjectMeta, SkipReason
+from transfer.stopping import NEVER, Stop, aside, result_of
 
 PIECE_BYTES = 8 * 1024 * 1024
 TRIES = 5
@@ -43,12 +45,13 @@ _BROKEN = (ReadTimeoutError, ResponseStreamingError, IncompleteReadError)
 
 
 class S3Files:
-    """A `FileStore` of one bucket."""
+    """A `FileStore` of one bucket. Raises Stopped, too."""
 
-    def __init__(self, client: BaseClient, bucket: str) -> None:
+    def __init__(self, client: BaseClient, bucket: str, *, stop: Stop = NEVER) -> None:
         self.uri = f"s3://{bucket}/"
         self._client = client
         self._bucket = bucket
+        self._stop = stop
 
     def stat(self, name: str) -> int:
         """Its size in bytes."""
@@ -63,12 +66,13 @@ class S3Files:
         try:
             size_bytes, etag = self._stat(name)
             for start in range(0, size_bytes, PIECE_BYTES):
-                write(self._piece(name, start, min(start + PIECE_BYTES, size_bytes) - 1, etag))
+                last = min(start + PIECE_BYTES, size_bytes) - 1
+                write(aside(partial(self._piece, name, start, last, etag), self._stop))
         except (ClientError, BotoCoreError) as error:
             raise file_error(error, uri=uri) from error
 
     def _stat(self, name: str) -> tuple[int, str]:
-        head = self._client.head_object(Bucket=self._bucket, Key=name)
+        head = aside(lambda: self._client.head_object(Bucket=self._bucket, Key=name), self._stop)
         return head["ContentLength"], head["ETag"]
 
     def _piece(self, name: str, first: int, last: int, etag: str) -> bytes:
@@ -85,18 +89,18 @@ class S3Files:
 
 
 def head_all(
-    client: BaseClient, bucket: str, keys: Iterable[tuple[str, str]], *, lanes: int = LANES
+    client: BaseClient, bucket: str, keys: Iterable[tuple[str, str]], *, lanes: int = LANES, stop: Stop = NEVER
 ) -> Iterator[ObjectMeta]:
     """What S3 has under each key and version id (empty: the current one), in their order, many asked for at a time.
 
     One that S3 does not have is ABSENT, and one that it does not tell of FORBIDDEN or ENCRYPTED, as long as it tells of
     others: the last that it told of is asked for again. The client needs as many connections as there are lanes. Raises
-    TransferError, also when S3 told of none.
+    TransferError, also when S3 told of none, and Stopped.
     """
     good: tuple[str, str] | None = None
     undecided: list[_Refused] = []
     """Refused before S3 told of any."""
-    for answer in _in_order(client, bucket, keys, lanes):
+    for answer in _in_order(client, bucket, keys, lanes, stop):
         if isinstance(answer, ObjectMeta):
             good = answer.key, answer.version_id
             yield from (refused.item for refused in undecided)
@@ -106,7 +110,7 @@ def head_all(
             undecided.append(answer)
             if len(undecided) > MAX_UNDECIDED:
                 break
-        elif isinstance(_head(client, bucket, *good), _Refused):
+        elif isinstance(aside(partial(_head, client, bucket, *good), stop), _Refused):
             raise answer.error
         else:
             yield answer.item
@@ -123,7 +127,7 @@ class _Refused:
 
 
 def _in_order(
-    client: BaseClient, bucket: str, keys: Iterable[tuple[str, str]], lanes: int
+    client: BaseClient, bucket: str, keys: Iterable[tuple[str, str]], lanes: int, stop: Stop
 ) -> Iterator[ObjectMeta | _Refused]:
     waiting: deque[Future[ObjectMeta | _Refused]] = deque()
     pool = ThreadPoolExecutor(lanes, thread_name_prefix="head")
@@ -131,11 +135,11 @@ def _in_order(
         for key, version_id in keys:
             waiting.append(pool.submit(_head, client, bucket, key, version_id))
             if len(waiting) >= WINDOW:
-                yield waiting.popleft().result()
+                yield result_of(waiting.popleft(), stop)
         while waiting:
-            yield waiting.popleft().result()
+            yield result_of(waiting.popleft(), stop)
     finally:
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown(wait=False, cancel_futures=True)  # botocore waits for minutes, and cannot be broken off
 
 
 def _head(client: BaseClient, bucket: str, key: str, version_id: str) -> ObjectMeta | _Refused:

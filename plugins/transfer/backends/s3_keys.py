@@ -11,6 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from transfer.backends.s3_files import LANES, head_error
 from transfer.key_space import MAX_KEY_BYTES
 from transfer.ports import KeyState, SourceKey
+from transfer.stopping import NEVER, Stop, result_of
 
 NOT_FOUND, METHOD_NOT_ALLOWED = 404, 405
 
@@ -18,14 +19,19 @@ NOT_FOUND, METHOD_NOT_ALLOWED = 404, 405
 class S3Keys:
     """A `SourceKeys` of one bucket. The client needs LANES connections."""
 
-    def __init__(self, client: BaseClient, bucket: str) -> None:
+    def __init__(self, client: BaseClient, bucket: str, *, stop: Stop = NEVER) -> None:
         self._client = client
         self._bucket = bucket
+        self._stop = stop
 
     def ask(self, keys: Sequence[str]) -> list[SourceKey]:
-        """Of each key, whether the bucket has it."""
-        with ThreadPoolExecutor(LANES, thread_name_prefix="ask") as pool:
-            return list(pool.map(self._ask, keys))
+        """Of each key, whether the bucket has it. Raises Stopped."""
+        pool = ThreadPoolExecutor(LANES, thread_name_prefix="ask")
+        try:
+            asked = [pool.submit(self._ask, key) for key in keys]
+            return [result_of(future, self._stop) for future in asked]
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # botocore waits for minutes, and cannot be broken off
 
     def _ask(self, key: str) -> SourceKey:
         """S3 API Reference, HeadObject: 404 for what is not there, or is behind a delete marker; all else is no such word."""

@@ -9,16 +9,21 @@ from transfer.backends.s3_pages import S3Pages
 from transfer.model import ObjectMeta
 from transfer.probes import ListedPage
 from transfer.ranges import RangedListing
+from transfer.stopping import NEVER, Stop
 
 
-def list_objects(client: Any, bucket: str, prefix: str, *, after: str = "", before: str = "") -> Iterator[ObjectMeta]:
+def list_objects(
+    client: Any, bucket: str, prefix: str, *, after: str = "", before: str = "", stop: Stop = NEVER
+) -> Iterator[ObjectMeta]:
     """The objects under a prefix, behind the key `after` if there is one, in byte order; botocore retries.
 
     `before` is the key that a listing had just before that one; without it, what is up to `after` is listed and left out.
-    Raises BucketMissing, CredentialsRejected, SourceUnavailable, EndpointRejected, ListingOutOfOrder.
+    Raises BucketMissing, CredentialsRejected, SourceUnavailable, EndpointRejected, ListingOutOfOrder, Stopped.
     """
     pages = S3Pages(client, bucket, prefix)
-    return RangedListing(pages, key_of=lambda item: item.key, prefix=prefix, after=after, before=before).items()
+    return RangedListing(
+        pages, key_of=lambda item: item.key, prefix=prefix, after=after, before=before, stop=stop
+    ).items()
 
 
 def one_page(client: Any, bucket: str, prefix: str, *, after: str = "") -> ListedPage:

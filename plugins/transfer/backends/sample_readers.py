@@ -112,6 +112,14 @@ class SampleReaders:
         return client
 
 
+def read_first_byte(s3: BaseClient, bucket: str, key: str) -> None:
+    """Try whether an object can be read. Raises TransferError."""
+    try:
+        s3.get_object(Bucket=bucket, Key=key, Range="bytes=0-0")["Body"].read()
+    except (ClientError, BotoCoreError) as error:
+        raise _s3_error(error, bucket) from error
+
+
 def _ranges(size_bytes: int) -> Iterator[tuple[int, int]]:
     """First and last byte of each piece; one, of nothing, for an empty object."""
     for start in range(0, max(size_bytes, 1), PIECE_BYTES):

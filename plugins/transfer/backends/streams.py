@@ -15,6 +15,7 @@ import pycurl
 
 from transfer.backends.exchange import MAX_ERROR_BODY_BYTES, Answer, Transfer, curl_error
 from transfer.errors import RetryableError, Stage, TransferError
+from transfer.stopping import Stop
 
 BUFFER_BYTES = 512 * 1024
 """libcurl's buffer for receiving and for sending. Of 16, 64, 256, 512 and 2,048 KiB, 512 was within a tenth of the fastest
@@ -164,7 +165,7 @@ class Download:
         """How long it still rests to keep to a bandwidth limit."""
         return max(0.0, self._rests_until - time.monotonic()) if self._rests_until else 0.0
 
-    def perform(self) -> None:
+    def perform(self, stop: Stop) -> None:
         """Streams need a loop."""
         raise AssertionError("a download is driven by a CurlLoop, beside the upload that takes it")
 

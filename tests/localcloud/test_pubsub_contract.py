@@ -20,6 +20,8 @@ from google.pubsub_v1 import types
 
 from localcloud.pubsub import PubSubServer
 from official_pubsub import official_pubsub, why_unavailable
+from transfer.backends.pubsub import LESSER_RETENTION_S, RETENTION_S, create_subscription
+from transfer.errors import QueueRefused
 
 TIMEOUT_S = 20
 _serial = itertools.count(1)
@@ -330,3 +332,19 @@ def test_a_message_nacked_by_the_streaming_subscriber_comes_back(pubsub):
     assert done.wait(TIMEOUT_S)
     streaming.cancel()
     streaming.result(TIMEOUT_S)
+
+
+def test_a_runs_subscription_is_taken_whatever_the_server_keeps_at_most(pubsub) -> None:
+    """Pub/Sub keeps messages for 31 days, and Google's emulator for 7 at most."""
+    name = f"{pubsub.project}/subscriptions/run"
+    create_subscription(pubsub.subscriber, name, topic=pubsub.topic, run_id="r", ack_deadline_s=30)
+    found = pubsub.subscriber.get_subscription(subscription=name)
+    assert found.message_retention_duration.total_seconds() in (RETENTION_S, LESSER_RETENTION_S)
+    assert found.ack_deadline_seconds == 30
+
+
+def test_what_is_wrong_with_a_runs_subscription_otherwise_is_said(pubsub) -> None:
+    with pytest.raises(QueueRefused):
+        create_subscription(
+            pubsub.subscriber, f"{pubsub.project}/subscriptions/x", topic=pubsub.topic, run_id="r", ack_deadline_s=700
+        )

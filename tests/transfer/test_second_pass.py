@@ -20,6 +20,7 @@ from transfer.passes import round_name
 from transfer.records import read_shards
 from transfer.replay import RunRecord, unfinished_objects
 from transfer.report import FailuresFile, ReconciliationReport
+from transfer.stopping import StopRequest
 from transfer.verdicts import Pass, Verdict
 
 DOWN = {"status": 503}
@@ -109,6 +110,7 @@ def test_what_a_fatal_error_kept_back_is_not_tried_again_and_says_why(rig: Engin
     rig.edge.faults.replace([fault("GET", "status", status=403, body="<Error><Code>InvalidKey</Code></Error>")])
     with pytest.raises(SignatureRejected):
         rig.worker(summary).run()
+    rig.stop = StopRequest()  # the next task's
     report, published = rig.one_pass(Pass.FIRST)
     assert (report.missing, report.is_final, published.objects) == (1, True, 0)
     assert report.reasons[0].message.startswith("SignatureRejected: ")

@@ -5,6 +5,7 @@ Retries of publish, pull and acknowledge are the client library's own.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -27,6 +28,8 @@ from transfer.model import TransferFailure, TransferRequest
 from transfer.ports import Delivery
 from transfer.stopping import NEVER, QUEUE_S, RECORDS_S, Grace, Stop, aside, result_of
 
+log = logging.getLogger(__name__)
+
 PUBLISH_TIMEOUT_S = 120.0
 QUESTION_TIMEOUT_S = 20.0
 MAX_OUTSTANDING = 5_000
@@ -38,6 +41,8 @@ MAX_ACK_IDS = 1_000
 """In one request: the service takes 512 KiB ("Quotas and limits"), and its ids are some 200 bytes long."""
 RETENTION_S = 31 * 24 * 3600
 """The most Pub/Sub takes (pubsub.proto, Subscription.message_retention_duration): a long run finds its messages to the last."""
+LESSER_RETENTION_S = 7 * 24 * 3600
+"""What every server takes: it was the most before, and still is of Google's emulator."""
 EXPIRATION_S = 31 * 24 * 3600
 """For how long nobody may pull before a subscription is gone. Pub/Sub refuses less than the retention ("Subscription
 properties"), and the error topic's is not pulled before all transfers are over."""
@@ -220,18 +225,22 @@ def create_subscription(
     client: SubscriberClient, subscription: str, *, topic: str, run_id: str, ack_deadline_s: int
 ) -> None:
     """A subscription that sees one run's messages only, and goes by itself when it was long unused."""
+    request = {
+        "name": subscription,
+        "topic": topic,
+        "ack_deadline_seconds": ack_deadline_s,
+        "message_retention_duration": {"seconds": RETENTION_S},
+        "expiration_policy": {"ttl": {"seconds": EXPIRATION_S}},
+        "filter": run_filter(run_id),
+        "labels": LABELS,
+    }
     try:
-        client.create_subscription(
-            request={
-                "name": subscription,
-                "topic": topic,
-                "ack_deadline_seconds": ack_deadline_s,
-                "message_retention_duration": {"seconds": RETENTION_S},
-                "expiration_policy": {"ttl": {"seconds": EXPIRATION_S}},
-                "filter": run_filter(run_id),
-                "labels": LABELS,
-            }
-        )
+        try:
+            client.create_subscription(request=request)
+        except google_exceptions.InvalidArgument as error:
+            lesser = {**request, "message_retention_duration": {"seconds": LESSER_RETENTION_S}}
+            client.create_subscription(request=lesser)  # a request that is wrong otherwise is refused again
+            log.warning("messages are kept for 7 days only, since this Pub/Sub refused more: %s", error.message)
     except (google_exceptions.GoogleAPIError, GoogleAuthError) as error:
         raise pubsub_error(error, topic, Stage.LIST) from error
 

@@ -279,7 +279,7 @@ def test_one_of_everything(bucket: Bucket) -> None:
                 key, dict.fromkeys(one.before, None) if "retention" in one.before else dict.fromkeys(one.before, False)
             )
     pipeline.airflow.clear_task(run, "reconcile")
-    assert pipeline.airflow.wait(run, timeout_s=200) == "failed"
+    assert pipeline.airflow.wait(run, timeout_s=400) == "failed"
     left = {key: one.then for key, one in BY_KEY.items() if one.then not in (COPIED, ARCHIVED)}
     assert reasons_of(bucket.record(run, "failures.csv")) == left
     assert set(bucket.missing()) == set(left) - {DELETED} | ending(ARCHIVED)

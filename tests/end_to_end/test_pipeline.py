@@ -335,7 +335,8 @@ def test_records_go_to_a_bucket_of_their_own_and_old_ones_go(pipeline) -> None:
     runs = [pipeline.finish("records/", state_bucket="run-records", keep_runs=1, overwrite="always") for _ in range(2)]
     assert [state for state, _ in runs] == ["success"] * 2
     names = [blob.name for blob in pipeline.gcs.list_blobs(records)]
-    (folder,) = {name.split("/")[1] for name in names} - {"runs"}
+    (folder,) = {name.split("/")[1] for name in names} - {"runs", "uploads"}
+    assert {name.split("/")[2] for name in names if name.startswith(".edgehaul/uploads/")} == {folder}
     assert sum(name.endswith("/report.json") for name in names) == 1
     uri = pipeline.airflow.xcom(runs[1][1], "verify")["report_uri"]
     assert uri == f"gs://run-records/.edgehaul/{folder}/report.json"

@@ -216,7 +216,7 @@ def test_whoever_starts_a_route_may_choose_how_fast_and_not_where(pipeline: Pipe
     assert "'%Q', which is no date code here: use %Y" in pipeline.airflow.task_log(run, "preflight")
 
 
-def until(done: Callable[[], bool], timeout_s: float = 90) -> None:
+def until(done: Callable[[], bool], timeout_s: float = 300) -> None:
     deadline = time.monotonic() + timeout_s
     while not done():
         assert time.monotonic() < deadline

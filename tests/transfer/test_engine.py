@@ -16,6 +16,7 @@ from transfer.errors import BucketMissing, CredentialsRejected, RunClosed, Stopp
 from transfer.messages import encode_request
 from transfer.model import ObjectMeta, Overwrite, TransferRequest
 from transfer.naming import Naming
+from transfer.stopping import StopRequest
 from transfer.verdicts import Verdict
 
 HOSTILE_KEYS = [
@@ -337,6 +338,7 @@ def test_missing_buckets_are_named(rig: EngineRig) -> None:
     rig.storage.bucket(DESTINATION).delete(force=True)
     with pytest.raises(BucketMissing, match=DESTINATION):
         rig.worker(summary).run()
+    rig.stop = StopRequest()  # the next task's
     rig.client.delete_object(Bucket=SOURCE, Key="a")
     rig.client.delete_bucket(Bucket=SOURCE)
     with pytest.raises(BucketMissing, match=SOURCE):

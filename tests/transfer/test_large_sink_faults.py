@@ -247,3 +247,11 @@ def test_many_faults_at_a_time(large: EngineRig, bodies, way: str, seed: int) ->
     outcome = patient.move(listed(large, way), lanes=LANES[way])
     assert isinstance(outcome, Copied)
     arrived(patient, way, bodies[way], outcome, notes_may_stay=True)
+
+
+def test_a_session_that_holds_more_than_there_is_is_begun_anew(large: EngineRig, bodies) -> None:
+    """A server may put what two connections sent at a time one behind the other."""
+    too_much = {"status": 308, "headers": {"Range": f"bytes=0-{len(bodies['stream'])}"}}
+    large.edge.faults.replace([fault("GET", "truncate", times=1, at_byte=2 * MIB)])
+    large.gcs.faults.replace([fault("PUT /upload", "status", after=1, times=1, **too_much)])
+    arrived(large, "stream", bodies["stream"], move(large, "stream"))

@@ -143,7 +143,10 @@ class GcsStreamUpload:
             raise UploadGone
         if answer.status == 308:
             found = _PERSISTED.fullmatch(answer.headers.get("range", ""))
-            return int(found[1]) + 1 if found else 0
+            held = int(found[1]) + 1 if found else 0
+            if held > self._size_bytes:  # what two connections sent at a time was put one behind the other
+                raise UploadGone
+            return held
         stored = stored_object(answer, bucket=self._client.bucket, name=self._name)
         is_summed = self._checksum.size_bytes == self._size_bytes  # not when another worker sent the beginning
         crc32c = self._checksum.text if is_summed else stored.crc32c

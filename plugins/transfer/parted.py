@@ -114,7 +114,7 @@ class PartsLane:
                 self._retrier.attempts += 1
             except Stopped:
                 raise
-            except Exception:
+            except Exception:  # whatever it was, and on its way on: what was begun is paid for until it is given up
                 yield from self._give_up(parts)
                 raise
         raise AssertionError("the last restart returns or raises")

@@ -156,7 +156,7 @@ class StreamedObject:
             moved = yield from self._retrier.call(self._attempt, lambda: self._furthest_bytes)
         except Stopped:
             raise
-        except Exception:
+        except Exception:  # whatever it was, and on its way on: what was begun is paid for until it is given up
             yield from self._give_up()
             raise
         finally:

@@ -28,8 +28,8 @@ class DeleteExtraneousOperator(StopsOnKill, BaseOperator):
     S3 is asked for each key again right before its copy goes. Returns `extraneous, extraneous_bytes, percent, new, protected,
     deleted, gone, changed, still_in_source, list_uri, why_not_deleted`; report.json gets `deleted` and `deletion`, or
     `why_not_deleted`, and deleted.csv each object with its answer. Skips itself when nothing is wanted, or nothing may be
-    done: see `transfer.deletion.permission`. Whatever is wanted, it fails first of all when this opening of the run has no green
-    verdict on record: as the last task besides the teardown it keeps a run from ending well without one.
+    done: see `transfer.deletion.permission`. Whatever is wanted, it fails first of all when this opening of the run
+    has no green verdict on record: as the last task besides the teardown it keeps a run from ending well without one.
 
     :param wish: `off`, `list` or `delete`.
     :param max_delete_percent: of the objects under the destination prefix; if more would go, nothing is deleted.

@@ -1,7 +1,7 @@
 """A pass over a run: what was listed, what the destination holds and what failed, marched side by side.
 
-Every listed key ends as exactly one verdict (`transfer/verdicts.py`), in constant memory: the three sides are read in
-order, and failures wait in a temporary file. What is worth another try is published again as a listing of its own.
+Every listed key ends as exactly one verdict (`transfer/verdicts.py`), in constant memory: the three sides are
+read in order, and failures wait in a temporary file. What is worth another try is published again as a listing of its own.
 """
 
 from __future__ import annotations

@@ -41,8 +41,8 @@ def requests_of(item: ObjectMeta, config: TransferConfig) -> ObjectRequests:
     from there, any other ETag  parts    1 a range      parts + 5: note, begin, record,     4: and before and after the end
                                                         complete, proof
 
-    What is over `whole_bytes` and has an ETag that is no MD5 gets its proof in one more request (`transfer/binding.py`). An
-    ETag of KMS's looks like an MD5, so that this request is not counted.
+    What is over `whole_bytes` and has an ETag that is no MD5 gets its proof in one more request
+    (`transfer/binding.py`). An ETag of KMS's looks like an MD5, so that this request is not counted.
 
     The record of an upload is written again about every 2 s while it lasts; that depends on the line and is not counted.
     """

@@ -48,7 +48,7 @@ from transfer.naming import Naming
 from transfer.pacing import Pacer
 from transfer.parts import PartsBoard
 from transfer.progress import Progress
-from transfer.records import Ledger, Manifest
+from transfer.records.shards import Ledger, Manifest
 from transfer.retry import Retrier
 from transfer.steps import Pause, Step
 from transfer.uploads import UploadRecords

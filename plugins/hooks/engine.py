@@ -120,8 +120,8 @@ class Destination:
         from transfer.backends.gcs_sink import GcsSink
         from transfer.backends.gcs_stored import Capabilities
         from transfer.left_uploads import close_uploads, end_left_uploads
+        from transfer.records.runs import open_runs
         from transfer.retry import Retrier
-        from transfer.runs import open_runs
 
         state, retrier = self.state(state_root), Retrier(self.config.retry)
         sink = GcsSink(self._client_factory()(), Capabilities())

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
     from transfer.naming import Naming
     from transfer.passes import Republished
+    from transfer.records.verdict import RunVerdict
     from transfer.report import ReconciliationReport
-    from transfer.run_verdict import RunVerdict
     from transfer.sampling import SampleReport
     from transfer.verdicts import Pass
 
@@ -359,8 +359,8 @@ def _summary(run: RunIdentity, report: ReconciliationReport, state_uri: str) -> 
 
 
 def _verdict(run: RunIdentity, listing: Mapping[str, Any], report: ReconciliationReport, report_uri: str) -> RunVerdict:
+    from transfer.records.verdict import RunVerdict
     from transfer.report import reason_table
-    from transfer.run_verdict import RunVerdict
 
     said = f"every object is there; report: {report_uri}"
     if not report.is_green:

@@ -80,8 +80,8 @@ class RunSource:
         self, dag_id: str, open_task: str, destination: Destination, *, run: str, now: RunRecord
     ) -> Iterator[ObjectMeta]:
         """What the earlier run left unfinished, or planned. `run` is the name of this one. Raises RunUnknown."""
+        from transfer.records.runs import RunIndex
         from transfer.replay import planned_objects, unfinished_objects
-        from transfer.runs import RunIndex
 
         earlier = run_name(dag_id, self.earlier, open_task)
         if self.earlier == LAST_RUN:

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
     from transfer.cursor import ListingCursor
     from transfer.listing import ListingSummary
-    from transfer.listing_record import ListingRecord
     from transfer.plan import Plan
     from transfer.ports import StateStore
+    from transfer.records.listing_record import ListingRecord
 
 SUMMARY_KEY = "summary"
 PLAN_KEY = "plan"
@@ -183,8 +183,8 @@ class S3ListToPubSubOperator(StopsOnKill, BaseOperator):
     ) -> tuple[ListingRecord, dict[str, Any] | None]:
         """What this opening has listed already, or what is listed now; on record either way."""
         from hooks.engine import Destination
-        from transfer.listing_record import ListingRecord, read_listing
         from transfer.plan import PLAN
+        from transfer.records.listing_record import ListingRecord, read_listing
 
         task = context["ti"]
         state = Destination.of_records(
@@ -299,7 +299,7 @@ class S3ListToPubSubOperator(StopsOnKill, BaseOperator):
         from transfer.plan import PlanTally
         from transfer.prices import LIST_PRICES, load_prices
         from transfer.progress import Progress
-        from transfer.records import Manifest
+        from transfer.records.shards import Manifest
 
         mode = Mode(choice("mode", self.mode))
         prices = load_prices(Path(os.environ.get(PRICES_VARIABLE) or LIST_PRICES)) if mode is Mode.PLAN else None
@@ -357,7 +357,7 @@ class S3ListToPubSubOperator(StopsOnKill, BaseOperator):
         """The plan among the run's records, where it is the run's verdict, and in the log."""
         from transfer.plan import PLAN, write_plan
         from transfer.plan_table import plan_table
-        from transfer.run_verdict import RunVerdict
+        from transfer.records.verdict import RunVerdict
 
         write_plan(state, plan)
         RunVerdict(

@@ -21,7 +21,7 @@ from transfer.errors import CredentialsRejected, EdgeBlocked, RecordDamaged, Tra
 from transfer.model import Copied, Failed, ObjectMeta, SkipReason, TransferFailure, TransferOutcome
 from transfer.mover import ObjectMover
 from transfer.ports import StateStore
-from transfer.records import listed_line, read_records
+from transfer.records.shards import listed_line, read_records
 from transfer.steps import Step
 
 log = logging.getLogger(__name__)

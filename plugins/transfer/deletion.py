@@ -15,11 +15,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass
 from enum import StrEnum
 
-from transfer.csv_file import CsvFile
 from transfer.errors import DeletionRefused, Stage
 from transfer.model import Mode
 from transfer.naming import Naming
 from transfer.reconcile import Judged
+from transfer.records.csv_file import CsvFile
 from transfer.verdicts import Verdict
 
 IN_MEMORY_BYTES = 16 * 1024 * 1024

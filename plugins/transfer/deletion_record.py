@@ -10,9 +10,9 @@ from collections.abc import Collection
 from dataclasses import replace
 from enum import StrEnum
 
-from transfer.csv_file import CsvFile
 from transfer.deletion import Extraneous
 from transfer.ports import StateStore
+from transfer.records.csv_file import CsvFile
 from transfer.report import REPORT, ReconciliationReport, write_report
 
 DELETED = "deleted"

@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 
 from transfer.errors import InvalidMessage, RunClosed
-from transfer.messages import RUN, decode_failure, encode_failure, failure_of_fields
 from transfer.model import TransferFailure
 from transfer.ports import Delivery, RequestQueue, StateStore
-from transfer.records import ledger_failures, read_records, write_shard
+from transfer.records.messages import RUN, decode_failure, encode_failure, failure_of_fields
+from transfer.records.shards import ledger_failures, read_records, write_shard
 
 log = logging.getLogger(__name__)
 

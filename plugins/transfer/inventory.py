@@ -19,11 +19,11 @@ from threading import Event
 from typing import Any
 from urllib.parse import unquote_plus
 
-from transfer.bounded import Lines, rows_of
 from transfer.errors import SourceListInvalid, Stage, Stopped
-from transfer.messages import MAX_COUNT, MAX_TEXT_CHARACTERS, UNREADABLE, why_unreadable
 from transfer.model import ObjectMeta, SkipReason
-from transfer.sorting import Record, sorted_on_disk
+from transfer.records.bounded_lines import Lines, rows_of
+from transfer.records.messages import MAX_COUNT, MAX_TEXT_CHARACTERS, UNREADABLE, why_unreadable
+from transfer.records.sorting import Record, sorted_on_disk
 from transfer.source_list import FileStore, SourceUri, on_disk, read_whole
 
 COLUMNS = (

@@ -19,13 +19,13 @@ from threading import Event
 from typing import IO, Any
 from urllib.parse import unquote_plus
 
-from transfer.bounded import Lines, rows_of
-from transfer.csv_file import as_it_was
 from transfer.errors import SourceListInvalid, Stage, Stopped
 from transfer.manifest_columns import meant_key, normal, positions, values_of
-from transfer.messages import MAX_TEXT_CHARACTERS, UNREADABLE, why_unreadable
+from transfer.records.bounded_lines import Lines, rows_of
+from transfer.records.csv_file import as_it_was
+from transfer.records.messages import MAX_TEXT_CHARACTERS, UNREADABLE, why_unreadable
+from transfer.records.sorting import sorted_on_disk
 from transfer.report import ArchivedFile
-from transfer.sorting import sorted_on_disk
 from transfer.source_list import FileStore, Kind, SourceUri, is_gzip, on_disk
 
 HEAD_BYTES = 64 * 1024

@@ -18,7 +18,7 @@ from transfer.model import NEVER_TO_MOVE, DestinationObject, ObjectMeta, Overwri
 from transfer.naming import Naming
 from transfer.ports import RequestPublisher
 from transfer.progress import Progress, ProgressReporter, TransferStats
-from transfer.records import Manifest
+from transfer.records.shards import Manifest
 from transfer.selection import Selection
 
 ARCHIVE_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})

@@ -7,8 +7,6 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from transfer.begun import fatal_end, last_words
-from transfer.csv_file import CsvFile
 from transfer.errors import RunUnknown, Stage
 from transfer.failures import FailureTable, drain_failures, load_failures
 from transfer.listing import Batches
@@ -16,7 +14,9 @@ from transfer.model import DestinationObject
 from transfer.naming import Naming
 from transfer.ports import RequestPublisher, RequestQueue, StateStore
 from transfer.reconcile import judge_all, reconcile
-from transfer.records import ledger_unbound, read_manifest
+from transfer.records.csv_file import CsvFile
+from transfer.records.in_flight import fatal_end, last_words
+from transfer.records.shards import ledger_unbound, read_manifest
 from transfer.report import ReconciliationReport, write_report
 from transfer.sampling import SAMPLE_COLUMNS, SampleReader, SampleReport, compare_sample, new_seed
 from transfer.verdicts import Pass, Verdict

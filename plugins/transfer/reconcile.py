@@ -27,7 +27,7 @@ from transfer.model import (
 )
 from transfer.naming import Naming
 from transfer.ports import StateStore
-from transfer.records import UNFINISHED, Manifest, UnboundCopy
+from transfer.records.shards import UNFINISHED, Manifest, UnboundCopy
 from transfer.report import ArchivedFile, EvidenceTally, FailuresFile, Reasons, ReconciliationReport
 from transfer.verdicts import (
     UNFINISHED_VERDICTS,

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 
 from transfer.errors import InvalidMessage, RunUnknown, Stage
-from transfer.listing_record import ListingRecord, read_listing
 from transfer.model import UNTOLD, Mode, ObjectMeta, SkipReason
 from transfer.plan import PLAN
 from transfer.ports import StateStore
-from transfer.records import MANIFEST, UNFINISHED, read_manifest, readable
+from transfer.records.listing_record import ListingRecord, read_listing
+from transfer.records.shards import MANIFEST, UNFINISHED, read_manifest, readable
 from transfer.report import REPORT, ReconciliationReport
 
 RECORD = "run.json"

@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass, field
 from textwrap import wrap
 
 from transfer.advice import advice_for
-from transfer.csv_file import CsvFile
 from transfer.model import Evidence, ObjectMeta, SkipReason, TransferFailure
 from transfer.ports import StateStore
+from transfer.records.csv_file import CsvFile
 from transfer.sampling import Compared, SampleReport
 from transfer.verdicts import Verdict
 

@@ -17,9 +17,9 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from transfer.csv_file import CsvFile
 from transfer.errors import SourceChanged, SourceNotFound, Stopped, TransferError
 from transfer.model import DestinationObject, ObjectMeta
+from transfer.records.csv_file import CsvFile
 
 LANES = 4
 """Objects compared at a time."""

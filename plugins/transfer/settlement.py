@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from transfer.leases import LeaseKeeper, in_batches
 from transfer.model import Failed, TransferOutcome
 from transfer.ports import FailureSink, RequestQueue
-from transfer.records import Ledger
+from transfer.records.shards import Ledger
 
 MAX_GROUP_MESSAGES = 150
 """Of 64 objects at most: what waits for a commit takes a few MiB. Their numbers must fit the ledger shard's metadata, too:

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from transfer.csv_file import CsvFile
 from transfer.deletion import (
     COLUMNS,
     DeleteExtraneous,
@@ -22,7 +21,8 @@ from transfer.model import DestinationObject
 from transfer.naming import Naming
 from transfer.ports import ObjectSink, SourceKeys, StateStore, TransferLoop
 from transfer.reconcile import judge_all
-from transfer.records import read_manifest
+from transfer.records.csv_file import CsvFile
+from transfer.records.shards import read_manifest
 from transfer.removal import Removal
 from transfer.retry import Retrier
 

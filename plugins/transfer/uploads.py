@@ -18,9 +18,9 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 
 from transfer.errors import InvalidMessage, ObjectError, RetryableError, RunClosed, Stage, TransferError
-from transfer.messages import UNREADABLE, why_unreadable
 from transfer.model import ObjectMeta, StoredPart
 from transfer.ports import GenerationMismatch, ObjectSink
+from transfer.records.messages import UNREADABLE, why_unreadable
 from transfer.retry import Retrier
 from transfer.steps import Step
 

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from transfer.messages import encode_request
 from transfer.metadata import STORAGE_CLASSES
 from transfer.model import ObjectMeta, TransferConfig, TransferRequest
 from transfer.parts import layout_of, ranges_to_do
 from transfer.proof import server_md5
+from transfer.records.messages import encode_request
 from transfer.streamed import MAX_GET_BYTES
 
 PAGE_OBJECTS = 1_000

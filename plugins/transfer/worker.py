@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from transfer.begun import BegunMessages
 from transfer.control import Control, Refusals
 from transfer.errors import FatalError, Stopped, TransferError
 from transfer.event_log import EventLog
@@ -27,7 +26,8 @@ from transfer.pacing import Pacer
 from transfer.parts import PartsBoard
 from transfer.ports import FailureSink, RequestQueue, TransferLoop
 from transfer.progress import Progress, ProgressReporter, TransferStats
-from transfer.records import Ledger
+from transfer.records.in_flight import BegunMessages
+from transfer.records.shards import Ledger
 from transfer.settlement import Settlement
 from transfer.steps import Pause, Step
 from transfer.stopping import StopRequest

@@ -13,19 +13,19 @@ from hypothesis import strategies as st
 from hostile import bodies, document, fuzz, packed, texts, values
 from memory_state import MemoryState
 from routes.route_file import SETTING, read_routes
-from transfer.begun import BegunMessages, fatal_end, last_words
 from transfer.control import copied_by_others, spread
 from transfer.cursor import ListingCursor
 from transfer.errors import InvalidMessage, RecordDamaged, RunUnknown, SourceListInvalid
 from transfer.failures import FailureTable, load_failures
 from transfer.inventory import inventory_objects
 from transfer.key_manifest import manifest_keys
-from transfer.messages import LISTING, RUN, decode_failure, decode_request, encode_failure
 from transfer.model import ObjectMeta
 from transfer.plain_text import MAX_CHARACTERS, block, one_line
-from transfer.records import Ledger, ledger_failures, parse_numbers, parse_ranges, read_manifest, read_shards
+from transfer.records.in_flight import BegunMessages, fatal_end, last_words
+from transfer.records.messages import LISTING, RUN, decode_failure, decode_request, encode_failure
+from transfer.records.runs import RunIndex
+from transfer.records.shards import Ledger, ledger_failures, parse_numbers, parse_ranges, read_manifest, read_shards
 from transfer.replay import RECORD, RunRecord, planned_objects, unfinished_objects
-from transfer.runs import RunIndex
 from transfer.source_list import SourceUri
 from transfer.uploads import OpenUpload
 

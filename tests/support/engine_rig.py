@@ -37,7 +37,6 @@ from transfer.backends.pubsub import (
 from transfer.backends.s3_keys import S3Keys
 from transfer.backends.s3_listing import list_objects
 from transfer.backends.signing import PublicUrls, UrlAuthorizer
-from transfer.begun import BegunMessages
 from transfer.cursor import ListingCursor
 from transfer.deletion import Permission
 from transfer.errors import SinkUnavailable, SourceUnavailable, Stage
@@ -61,7 +60,8 @@ from transfer.plan import Plan, PlanTally
 from transfer.ports import SourceKeys
 from transfer.prices import load_prices
 from transfer.progress import Progress, TransferStats
-from transfer.records import Ledger, Manifest, parse_ranges
+from transfer.records.in_flight import BegunMessages
+from transfer.records.shards import Ledger, Manifest, parse_ranges
 from transfer.report import ReconciliationReport
 from transfer.retry import Retrier
 from transfer.selection import Selection

@@ -39,7 +39,7 @@ def main() -> None:
     from transfer.model import Overwrite, TransferConfig
     from transfer.naming import Naming
     from transfer.progress import Progress
-    from transfer.records import Manifest
+    from transfer.records.shards import Manifest
     from transfer.retry import Retrier
 
     spec = json.loads(sys.argv[1])

@@ -13,12 +13,12 @@ from pathlib import Path
 
 from memory_state import DirectoryState
 from transfer.errors import Stage
-from transfer.messages import encode_failure
 from transfer.model import DestinationObject, Failed, ObjectMeta, SkipReason, TransferFailure, TransferRequest
 from transfer.naming import Naming
 from transfer.passes import run_pass
 from transfer.ports import Delivery
-from transfer.records import Ledger, Manifest
+from transfer.records.messages import encode_failure
+from transfer.records.shards import Ledger, Manifest
 from transfer.verdicts import Pass
 
 RUN = "run"

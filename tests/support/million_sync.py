@@ -24,11 +24,11 @@ from transfer.backends.google_token import GoogleToken
 from transfer.backends.s3_listing import list_objects
 from transfer.errors import SinkUnavailable, Stage
 from transfer.listing import list_and_publish
-from transfer.messages import encode_request
 from transfer.model import Overwrite, TransferConfig, TransferRequest
 from transfer.naming import Naming
 from transfer.progress import Progress
-from transfer.records import Manifest
+from transfer.records.messages import encode_request
+from transfer.records.shards import Manifest
 from transfer.retry import Retrier
 
 

@@ -9,7 +9,6 @@ import pytest
 
 from engine_rig import DESTINATION, STATE_PREFIX, TOPIC, EngineRig, engine_rig, fault
 from transfer.backends.gcs_sink import GcsSink
-from transfer.begun import BegunMessages, last_words
 from transfer.errors import (
     CredentialsRejected,
     DestinationForbidden,
@@ -18,8 +17,9 @@ from transfer.errors import (
     Stage,
     UnexpectedError,
 )
-from transfer.messages import LISTING, RUN, decode_request
-from transfer.records import Ledger, read_shards
+from transfer.records.in_flight import BegunMessages, last_words
+from transfer.records.messages import LISTING, RUN, decode_request
+from transfer.records.shards import Ledger, read_shards
 from transfer.stopping import StopRequest
 
 SECRET = "https://d1.net/a?Policy=eyJT&Signature=AbC~_-x&Key-Pair-Id=K2"

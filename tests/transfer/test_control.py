@@ -30,7 +30,7 @@ from transfer.errors import (
     Stage,
 )
 from transfer.model import Copied, Failed, ObjectMeta, Proof, SkipReason, TransferFailure
-from transfer.records import Ledger, Manifest
+from transfer.records.shards import Ledger, Manifest
 
 WORKS, REFUSED, UNKNOWN = Finding
 AT = {"stage": Stage.DOWNLOAD}

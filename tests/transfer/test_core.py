@@ -24,7 +24,6 @@ from transfer.errors import (
     TransferError,
 )
 from transfer.listing import decide
-from transfer.messages import decode_failure, decode_request, encode_failure, encode_request
 from transfer.metadata import resource_of
 from transfer.model import (
     DestinationObject,
@@ -38,6 +37,7 @@ from transfer.model import (
     TransferRequest,
 )
 from transfer.naming import Naming, escape_key
+from transfer.records.messages import decode_failure, decode_request, encode_failure, encode_request
 from transfer.retry import Retrier
 from transfer.steps import Step
 from transfer.verdicts import Verdict, judge

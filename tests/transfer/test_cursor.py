@@ -27,11 +27,11 @@ from transfer.backends.pubsub import PubSubQueue, PubSubRequests, create_subscri
 from transfer.cursor import ListingCursor
 from transfer.event_log import NoEventLog
 from transfer.listing import ListingSummary, list_and_publish
-from transfer.messages import decode_request
 from transfer.model import DestinationObject, ObjectMeta, Overwrite, TransferRequest
 from transfer.naming import Naming
 from transfer.progress import Progress
-from transfer.records import Manifest, parse_numbers, read_manifest
+from transfer.records.messages import decode_request
+from transfer.records.shards import Manifest, parse_numbers, read_manifest
 
 
 def item(key: str) -> ObjectMeta:

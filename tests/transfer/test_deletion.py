@@ -19,7 +19,6 @@ from hooks.selection import selection_of
 from transfer.backends.driving import CurlLoop
 from transfer.backends.gcs_sink import GcsSink
 from transfer.backends.s3_keys import S3Keys
-from transfer.csv_file import CsvFile
 from transfer.deletion import (
     COLUMNS,
     DeleteExtraneous,
@@ -44,6 +43,7 @@ from transfer.model import DestinationObject, Mode, ObjectMeta, SkipReason
 from transfer.naming import Naming
 from transfer.ports import KeyState, SourceKey, StateEntry
 from transfer.reconcile import judge_all
+from transfer.records.csv_file import CsvFile
 from transfer.removal import Removal
 from transfer.report import REPORT, ReconciliationReport
 
@@ -202,7 +202,7 @@ def test_an_object_of_unknown_age_is_left() -> None:
 @given(st.lists(st.tuples(names, st.integers()), max_size=9))
 def test_rows_come_back_from_several_files(rows: list[tuple[str, int]]) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("transfer.csv_file.MAX_ROWS", 3)
+        patch.setattr("transfer.records.csv_file.MAX_ROWS", 3)
         file = CsvFile(MemoryState(), "extraneous", ("name", "number"))
         for row in rows:
             file.add(row)
@@ -592,7 +592,7 @@ def test_without_permission_it_ends_at_once_and_the_record_is_right(rig: EngineR
 
 def test_rows_go_on_in_another_file(rig: EngineRig, monkeypatch) -> None:
     monkeypatch.setattr("transfer.removal.AT_A_TIME", 2)
-    monkeypatch.setattr("transfer.csv_file.MAX_ROWS", 3)
+    monkeypatch.setattr("transfer.records.csv_file.MAX_ROWS", 3)
     upload(rig, *(f"out/x{index}" for index in range(5)))
     rig.sweep(DELETE, listed=10)
     assert answers(rig, "deleted.csv", "deleted-2.csv") == dict.fromkeys(

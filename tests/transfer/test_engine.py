@@ -13,9 +13,9 @@ import pytest
 
 from engine_rig import DESTINATION, ERROR_TOPIC, SOURCE, TOPIC, EngineRig, engine_rig, fault
 from transfer.errors import BucketMissing, CredentialsRejected, RunClosed, Stopped
-from transfer.messages import encode_request
 from transfer.model import ObjectMeta, Overwrite, TransferRequest
 from transfer.naming import Naming
+from transfer.records.messages import encode_request
 from transfer.stopping import StopRequest
 from transfer.verdicts import Verdict
 

@@ -14,7 +14,7 @@ from transfer.backends.gcs_stored import Capabilities
 from transfer.comparison import difference, evidence_of
 from transfer.model import Copied, Evidence, Failed, Overwrite, SkipReason
 from transfer.passes import round_name
-from transfer.records import read_manifest
+from transfer.records.shards import read_manifest
 from transfer.verdicts import Pass
 
 REFUSED = {"status": 403, "body": '{"error": {"message": "no", "errors": [{"reason": "forbidden"}]}}'}

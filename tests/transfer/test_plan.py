@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from engine_rig import DESTINATION, SOURCE, EngineRig, engine_rig
 from transfer.errors import RunUnknown
 from transfer.listing import decide
-from transfer.messages import encode_request
 from transfer.model import (
     Copied,
     DestinationObject,
@@ -28,7 +27,8 @@ from transfer.naming import Naming
 from transfer.plan import BAND_ENDS_BYTES, PLAN, Plan, PlanTally, write_plan
 from transfer.plan_table import plan_table
 from transfer.prices import load_prices
-from transfer.records import Manifest
+from transfer.records.messages import encode_request
+from transfer.records.shards import Manifest
 from transfer.replay import RunRecord, planned_objects
 from transfer.usage import MIN_BILLED_BYTES, ObjectRequests, UsageMeter, requests_of
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from memory_state import MemoryState
 from transfer.errors import Stage
 from transfer.model import Copied, Failed, ObjectMeta, Proof, Skipped, SkipReason, TransferFailure
-from transfer.records import (
+from transfer.records.shards import (
     Ledger,
     Manifest,
     format_numbers,

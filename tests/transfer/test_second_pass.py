@@ -14,10 +14,10 @@ from transfer.backends.gcs_state import GcsState
 from transfer.backends.pubsub import PubSubQueue
 from transfer.errors import RunUnknown, SignatureRejected, SinkUnavailable, Stage
 from transfer.failures import FailureTable, drain_failures, load_failures
-from transfer.messages import decode_request, encode_failure
 from transfer.model import Overwrite, TransferFailure
 from transfer.passes import round_name
-from transfer.records import read_shards
+from transfer.records.messages import decode_request, encode_failure
+from transfer.records.shards import read_shards
 from transfer.replay import RunRecord, unfinished_objects
 from transfer.report import FailuresFile, ReconciliationReport
 from transfer.stopping import StopRequest
@@ -257,7 +257,7 @@ def test_failures_of_another_run_are_left_out(rig: EngineRig) -> None:
 
 
 def test_failures_csv_goes_on_in_further_files_and_leaves_none_behind(monkeypatch) -> None:
-    monkeypatch.setattr("transfer.csv_file.MAX_ROWS", 2)
+    monkeypatch.setattr("transfer.records.csv_file.MAX_ROWS", 2)
     state = MemoryState()
     rows = FailuresFile(state)
     for key in ("a,b", 'quo"te', "line\nbreak", "\ud800", "e"):

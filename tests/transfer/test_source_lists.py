@@ -18,7 +18,6 @@ import pytest
 
 from engine_rig import SOURCE, EngineRig, engine_rig, fault
 from inventories import CSV_SCHEMA, Row, parquet_file, put_inventory
-from transfer import sorting
 from transfer.backends.gcs_files import GcsFiles
 from transfer.backends.parquet import parquet_rows
 from transfer.backends.s3_files import S3Files, head_all
@@ -26,6 +25,7 @@ from transfer.errors import CredentialsRejected, EndpointRejected, SourceListInv
 from transfer.inventory import inventory_objects
 from transfer.key_manifest import HEAD_BYTES, check_header, manifest_keys
 from transfer.model import ObjectMeta, SkipReason
+from transfer.records import sorting
 from transfer.source_list import SourceUri
 
 INVENTORIES = "inventory-bucket"

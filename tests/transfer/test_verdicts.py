@@ -17,7 +17,7 @@ from transfer.failures import FailureTable
 from transfer.model import DestinationObject, ObjectMeta, Proof, SkipReason, TransferFailure
 from transfer.naming import Naming
 from transfer.reconcile import judge_all, reconcile
-from transfer.records import UNFINISHED, UnboundCopy, read_manifest
+from transfer.records.shards import UNFINISHED, UnboundCopy, read_manifest
 from transfer.report import reason_table
 from transfer.verdicts import Pass, Verdict, generation_to_replace, is_republished
 

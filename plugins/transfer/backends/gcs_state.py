@@ -26,9 +26,9 @@ from transfer.errors import (
     Stage,
 )
 from transfer.march import out_of_order
-from transfer.messages import UNREADABLE, why_unreadable
 from transfer.model import DestinationObject
 from transfer.ports import GenerationMismatch, StateEntry
+from transfer.records.messages import UNREADABLE, why_unreadable
 from transfer.retry import Retrier
 from transfer.steps import Step
 from transfer.stopping import Stop

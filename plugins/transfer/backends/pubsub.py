@@ -23,9 +23,9 @@ from google.cloud.pubsub_v1.publisher import exceptions as publisher_exceptions
 from transfer.backends.pubsub_answers import passes, pubsub_error
 from transfer.errors import Stage, Stopped
 from transfer.event_log import EventLog
-from transfer.messages import RUN, encode_failure, encode_request
 from transfer.model import TransferFailure, TransferRequest
 from transfer.ports import Delivery
+from transfer.records.messages import RUN, encode_failure, encode_request
 from transfer.stopping import NEVER, QUEUE_S, RECORDS_S, Grace, Stop, aside, result_of
 
 log = logging.getLogger(__name__)

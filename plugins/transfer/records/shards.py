@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeVar
 
-from transfer.bounded import Lines
 from transfer.errors import RecordDamaged, Stage
-from transfer.messages import MAX_COUNT, UNREADABLE, failure_of_fields, object_fields, object_of, why_unreadable
 from transfer.model import Copied, Failed, ObjectMeta, Proof, Skipped, SkipReason, TransferFailure, TransferOutcome
 from transfer.ports import StateStore
-from transfer.sorting import sorted_on_disk
+from transfer.records.bounded_lines import Lines
+from transfer.records.messages import MAX_COUNT, UNREADABLE, failure_of_fields, object_fields, object_of, why_unreadable
+from transfer.records.sorting import sorted_on_disk
 
 T = TypeVar("T")
 

@@ -20,7 +20,7 @@ from transfer.errors import PoisonMessage, Stage
 from transfer.model import Failed, TransferFailure, TransferRequest
 from transfer.plain_text import one_line
 from transfer.ports import StateStore
-from transfer.records import format_numbers, parse_numbers
+from transfer.records.shards import format_numbers, parse_numbers
 
 RING = 16
 """Notes of a worker that are kept; each names all that is in hand. Cloud Storage takes one write a second to a name."""

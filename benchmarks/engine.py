@@ -22,6 +22,8 @@ from google.cloud import pubsub_v1
 
 from benchmarks.measure import Meter, PeerFailed
 from benchmarks.workloads import BUCKET, DESTINATION
+from transfer.accounting.pacing import Pacer
+from transfer.accounting.progress import Progress
 from transfer.backends.curl import CurlClient
 from transfer.backends.driving import CurlLoop
 from transfer.backends.edge import EdgeSource
@@ -45,9 +47,7 @@ from transfer.listing import ListingSummary, list_and_publish
 from transfer.model import Copied, ObjectMeta, Overwrite, TransferConfig, TransferOutcome
 from transfer.mover import ObjectMover, WorkerShare
 from transfer.naming import Naming
-from transfer.pacing import Pacer
 from transfer.parts import PartsBoard
-from transfer.progress import Progress
 from transfer.records.shards import Ledger, Manifest
 from transfer.retry import Retrier
 from transfer.steps import Pause, Step

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from transfer.progress import TransferStats
+    from transfer.accounting.progress import TransferStats
     from transfer.sampling import SampleReport
 
 PROGRESS_KEY = "progress"

@@ -293,12 +293,12 @@ class S3ListToPubSubOperator(StopsOnKill, BaseOperator):
         on_cursor: Callable[[ListingCursor], None] | None,
     ) -> tuple[ListingSummary, Plan | None]:
         from hooks.engine import Destination, Messaging
+        from transfer.accounting.progress import Progress
         from transfer.listing import list_and_publish
         from transfer.model import Mode, Overwrite, TransferConfig
         from transfer.naming import Naming
         from transfer.plan import PlanTally
         from transfer.prices import LIST_PRICES, load_prices
-        from transfer.progress import Progress
         from transfer.records.shards import Manifest
 
         mode = Mode(choice("mode", self.mode))

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
+from transfer.accounting.pacing import Pacer
 from transfer.errors import InvalidMessage, Stage
 from transfer.leases import LeaseKeeper
 from transfer.model import Failed, TransferRequest
 from transfer.mover import failure_of
-from transfer.pacing import Pacer
 from transfer.ports import Delivery, RequestQueue
 from transfer.records.in_flight import BegunMessages, poisoned
 from transfer.records.messages import LISTING, RUN, decode_request

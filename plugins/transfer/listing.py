@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from threading import Event
 
+from transfer.accounting.progress import Progress, ProgressReporter, TransferStats
 from transfer.comparison import holds
 from transfer.cursor import ListingCursor
 from transfer.errors import Stopped
@@ -17,7 +18,6 @@ from transfer.march import march
 from transfer.model import NEVER_TO_MOVE, DestinationObject, ObjectMeta, Overwrite, SkipReason, TransferRequest
 from transfer.naming import Naming
 from transfer.ports import RequestPublisher
-from transfer.progress import Progress, ProgressReporter, TransferStats
 from transfer.records.shards import Manifest
 from transfer.selection import Selection
 

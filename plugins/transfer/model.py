@@ -271,7 +271,7 @@ class TransferConfig:
     max_requests_per_s: float | None = None
     """What this worker may send, to both sides together; None for no limit."""
     is_ramped: bool = True
-    """Whether writes keep to Cloud Storage's ramp-up guideline (`transfer/pacing.py`); a warm bucket needs none."""
+    """Whether writes keep to Cloud Storage's ramp-up guideline (`transfer/accounting/pacing.py`); a warm bucket needs none."""
     workers: int = 1
     """How many workers write to the bucket at a time: each gets its share of the ramp-up."""
     timeouts: Timeouts = field(default_factory=Timeouts)

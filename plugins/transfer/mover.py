@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from transfer.accounting.pacing import Pacer
+from transfer.accounting.progress import Progress
 from transfer.binding import bind
 from transfer.comparison import EVIDENCE_OF, evidence_of, holds, is_as_listed, may_be_bound
 from transfer.containment import EVERYBODYS, of_one_object
@@ -35,11 +37,9 @@ from transfer.model import (
     TransferOutcome,
 )
 from transfer.naming import Naming
-from transfer.pacing import Pacer
 from transfer.parted import PartsLane
 from transfer.parts import PartsBoard
 from transfer.ports import GenerationMismatch, ObjectSink, ObjectSource
-from transfer.progress import Progress
 from transfer.proof import SourceDigest, require_identity, server_md5
 from transfer.retry import Retrier
 from transfer.steps import Pause, Step

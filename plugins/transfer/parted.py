@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 
+from transfer.accounting.pacing import Pacer
+from transfer.accounting.progress import Progress
 from transfer.binding import as_announced
 from transfer.containment import EVERYBODYS, of_one_object
 from transfer.errors import (
@@ -26,10 +28,8 @@ from transfer.errors import (
 from transfer.labels import bound_crc32c
 from transfer.metadata import resource_of
 from transfer.model import DestinationObject, ObjectMeta, Proof, StoredPart
-from transfer.pacing import Pacer
 from transfer.parts import PartsBoard, PartsInHand, layout_of, ranges_to_do
 from transfer.ports import ByteStream, GenerationMismatch, ObjectSink, ObjectSource, PartsUpload, UploadGone
-from transfer.progress import Progress
 from transfer.proof import is_encrypted, is_named, multipart_etag, require_identity, source_crc32c
 from transfer.retry import Retrier
 from transfer.steps import Pause, Step

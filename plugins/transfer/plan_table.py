@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from transfer.accounting.progress import human_bytes
 from transfer.costs import WayCost
 from transfer.plan import Amount, Plan
-from transfer.progress import human_bytes
 
 BAR_CHARACTERS = 24
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
+from transfer.accounting.progress import Progress
 from transfer.binding import as_announced
 from transfer.errors import (
     CorruptTransfer,
@@ -22,7 +23,6 @@ from transfer.errors import (
 from transfer.metadata import resource_of
 from transfer.model import DestinationObject, ObjectMeta, Proof
 from transfer.ports import ByteStream, ObjectSink, ObjectSource, StreamUpload, UploadGone
-from transfer.progress import Progress
 from transfer.proof import SourceDigest, is_named, require_identity, server_md5
 from transfer.retry import Retrier
 from transfer.steps import Step

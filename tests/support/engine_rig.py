@@ -19,6 +19,8 @@ from localcloud.faults import Fault
 from localcloud.gcs import GcsServer
 from localcloud.pubsub import PubSubServer
 from localcloud.s3 import S3Server
+from transfer.accounting.pacing import Pacer
+from transfer.accounting.progress import Progress, TransferStats
 from transfer.backends.curl import CurlClient
 from transfer.backends.driving import CurlLoop
 from transfer.backends.edge import EdgeSource
@@ -53,13 +55,11 @@ from transfer.model import (
 )
 from transfer.mover import ObjectMover, WorkerShare
 from transfer.naming import Naming
-from transfer.pacing import Pacer
 from transfer.parts import PartsBoard
 from transfer.passes import Republished, run_pass
 from transfer.plan import Plan, PlanTally
 from transfer.ports import SourceKeys
 from transfer.prices import load_prices
-from transfer.progress import Progress, TransferStats
 from transfer.records.in_flight import BegunMessages
 from transfer.records.shards import Ledger, Manifest, parse_ranges
 from transfer.report import ReconciliationReport

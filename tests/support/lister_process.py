@@ -26,6 +26,7 @@ def main() -> None:
     from google.auth.credentials import AnonymousCredentials
     from google.cloud import pubsub_v1
 
+    from transfer.accounting.progress import Progress
     from transfer.backends.curl import CurlClient
     from transfer.backends.gcs_client import GcsClient
     from transfer.backends.gcs_state import GcsListing, GcsState
@@ -38,7 +39,6 @@ def main() -> None:
     from transfer.listing import list_and_publish
     from transfer.model import Overwrite, TransferConfig
     from transfer.naming import Naming
-    from transfer.progress import Progress
     from transfer.records.shards import Manifest
     from transfer.retry import Retrier
 

@@ -17,6 +17,7 @@ from google.auth.credentials import AnonymousCredentials
 from benchmarks.listing_server import BUCKET
 from benchmarks.measure import Meter
 from memory_state import DirectoryState
+from transfer.accounting.progress import Progress
 from transfer.backends.curl import CurlClient
 from transfer.backends.gcs_client import GcsClient
 from transfer.backends.gcs_state import GcsListing
@@ -26,7 +27,6 @@ from transfer.errors import SinkUnavailable, Stage
 from transfer.listing import list_and_publish
 from transfer.model import Overwrite, TransferConfig, TransferRequest
 from transfer.naming import Naming
-from transfer.progress import Progress
 from transfer.records.messages import encode_request
 from transfer.records.shards import Manifest
 from transfer.retry import Retrier

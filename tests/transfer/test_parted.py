@@ -10,13 +10,13 @@ import pytest
 
 from engine_rig import DESTINATION, EngineRig, fault
 from large_objects import MIB, PART, arrived, left_behind, listed, put_in_parts, ranges_asked, refused
+from transfer.accounting.pacing import Pacer
+from transfer.accounting.progress import Progress
 from transfer.backends.crc32c import crc32c_of
 from transfer.backends.driving import CurlLoop
 from transfer.model import Copied, Failed, Proof
 from transfer.mover import WorkerShare
-from transfer.pacing import Pacer
 from transfer.parts import PartsBoard
-from transfer.progress import Progress
 
 KMS = {"x-amz-server-side-encryption": "aws:kms"}
 

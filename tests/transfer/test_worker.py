@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from engine_rig import EngineRig, engine_rig
+from transfer.accounting.pacing import Pacer
 from transfer.model import ObjectMeta, TransferOutcome
 from transfer.mover import ObjectMover
-from transfer.pacing import Pacer
 from transfer.steps import Step
 
 

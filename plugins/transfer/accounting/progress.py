@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
+from transfer.accounting.pacing import Pacer
 from transfer.model import Copied, Failed, Skipped, TransferOutcome
-from transfer.pacing import Pacer
 from transfer.plain_text import one_line
 
 log = logging.getLogger(__name__)

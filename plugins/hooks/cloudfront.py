@@ -130,7 +130,7 @@ class CloudfrontHook(BaseHook):
         missing key to a reader who may not list.
         """
         from transfer.backends.edge_probe import EdgeUnreachable, probe_edge
-        from transfer.edge_answers import edge_problem
+        from transfer.preflight.edge_answers import edge_problem
 
         try:
             query = self.get_signer().query(_PROBE_PREFIX)

@@ -1,4 +1,4 @@
-"""What `transfer.preflight` tries, over Airflow connections: every trouble with one is an engine error like any other."""
+"""What `transfer.preflight.checks` tries, over Airflow connections: every trouble with one is an engine error like any other."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from google.cloud.pubsub_v1 import PublisherClient
 
     from transfer.backends.gcs_client import GcsClient
-    from transfer.edge_answers import EdgeAnswer
     from transfer.errors import Stage
     from transfer.ports import SourceKey
-    from transfer.probes import ListedPage
+    from transfer.preflight.edge_answers import EdgeAnswer
+    from transfer.preflight.probes import ListedPage
 
 
 class S3Probe:
@@ -56,7 +56,7 @@ class S3Probe:
 
 
 class SourceListProbe:
-    """A `SourceListProbe` of `transfer.probes`."""
+    """A `SourceListProbe` of `transfer.preflight.probes`."""
 
     def __init__(self, source_list: SourceList) -> None:
         self.uri = source_list.uri

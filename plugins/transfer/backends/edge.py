@@ -12,7 +12,6 @@ from transfer.backends.curl import CurlClient
 from transfer.backends.exchange import Answer, at_s
 from transfer.backends.signing import UrlAuthorizer
 from transfer.backends.streams import BUFFER_BYTES, CUT_SHORT, Download
-from transfer.edge_answers import UNKNOWN, EdgeAnswer
 from transfer.errors import (
     CorruptTransfer,
     EdgeBlocked,
@@ -27,6 +26,7 @@ from transfer.errors import (
 from transfer.model import ObjectMeta, Proof
 from transfer.naming import escape_key
 from transfer.ports import Fetched
+from transfer.preflight.edge_answers import UNKNOWN, EdgeAnswer
 from transfer.proof import require_identity
 from transfer.steps import Pause, Step
 from transfer.streamed import MAX_GET_BYTES

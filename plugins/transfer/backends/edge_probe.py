@@ -8,7 +8,7 @@ import pycurl
 
 from transfer.backends.exchange import parse_headers
 from transfer.backends.tls import ca_bundle
-from transfer.edge_answers import EdgeAnswer
+from transfer.preflight.edge_answers import EdgeAnswer
 
 CONNECT_TIMEOUT_S = 10
 TIMEOUT_S = 30

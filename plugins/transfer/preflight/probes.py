@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from transfer.edge_answers import EdgeAnswer
 from transfer.model import ObjectMeta
 from transfer.ports import SourceKey
+from transfer.preflight.edge_answers import EdgeAnswer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from transfer.edge_answers import EdgeAnswer
 from transfer.errors import EdgeBlocked
+from transfer.preflight.edge_answers import EdgeAnswer
 
 ODD_ENDINGS = (".log", "-<script>alert(1)</script>", "-' union select 1 --")
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 
-from transfer.edge_answers import EdgeAnswer, edge_problem, object_problem
 from transfer.errors import (
     CredentialsRejected,
     DestinationForbidden,
@@ -24,9 +23,10 @@ from transfer.errors import (
 )
 from transfer.listing import ARCHIVE_CLASSES
 from transfer.model import ObjectMeta
-from transfer.odd_keys import odd_keys_problem
 from transfer.ports import GenerationMismatch, KeyState, SourceKey
-from transfer.probes import BucketProbe, EdgeProbe, SourceListProbe, SourceProbe, TopicProbe
+from transfer.preflight.edge_answers import EdgeAnswer, edge_problem, object_problem
+from transfer.preflight.odd_keys import odd_keys_problem
+from transfer.preflight.probes import BucketProbe, EdgeProbe, SourceListProbe, SourceProbe, TopicProbe
 from transfer.proof import is_named
 
 SKEW_WORTH_A_WORD_S = 30.0

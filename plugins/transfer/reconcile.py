@@ -14,7 +14,6 @@ from typing import Generic, Protocol, TypeVar
 from transfer.comparison import EVIDENCE_OF, difference, evidence_of
 from transfer.errors import Stage
 from transfer.failures import key_bytes
-from transfer.head_answers import RULE_OF
 from transfer.march import march
 from transfer.model import (
     NEVER_TO_MOVE,
@@ -29,6 +28,7 @@ from transfer.naming import Naming
 from transfer.ports import StateStore
 from transfer.records.shards import UNFINISHED, Manifest, UnboundCopy
 from transfer.report import ArchivedFile, EvidenceTally, FailuresFile, Reasons, ReconciliationReport
+from transfer.sources.head_answers import RULE_OF
 from transfer.verdicts import (
     UNFINISHED_VERDICTS,
     Pass,

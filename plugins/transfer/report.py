@@ -233,7 +233,7 @@ def _cut(text: str, most: int) -> str:
 class ArchivedFile:
     """Writes archived.csv: a row for each object that has to be restored before it can move; no file without any.
 
-    Once they are restored, a run can take it as its manifest (`transfer/key_manifest.py`). Use from one thread.
+    Once they are restored, a run can take it as its manifest (`transfer/sources/key_manifest.py`). Use from one thread.
     """
 
     COLUMNS = ("key", "version_id", "bytes", "class")

@@ -29,7 +29,7 @@ from transfer.plan_table import plan_table
 from transfer.prices import load_prices
 from transfer.records.messages import encode_request
 from transfer.records.shards import Manifest
-from transfer.replay import RunRecord, planned_objects
+from transfer.sources.replay import RunRecord, planned_objects
 from transfer.usage import MIN_BILLED_BYTES, ObjectRequests, UsageMeter, requests_of
 
 KIB, MIB, GIB, TIB = 1024, 1024**2, 1024**3, 1024**4

@@ -13,7 +13,7 @@ from transfer.model import Mode, ObjectMeta, Overwrite, SkipReason
 from transfer.records.listing_record import LISTING, ListingRecord, read_listing
 from transfer.records.shards import Manifest
 from transfer.records.verdict import VERDICT, RunVerdict, read_verdict
-from transfer.replay import RunRecord, unfinished_objects
+from transfer.sources.replay import RunRecord, unfinished_objects
 
 HERE = RunRecord(run_id="r1", source_bucket="s", source_prefix="", destination_bucket="d", destination_prefix="")
 RECORD = ListingRecord(transfer_id="run-1", mode=Mode.TRANSFER, listing="1")

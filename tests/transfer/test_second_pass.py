@@ -18,8 +18,8 @@ from transfer.model import Overwrite, TransferFailure
 from transfer.passes import round_name
 from transfer.records.messages import decode_request, encode_failure
 from transfer.records.shards import read_shards
-from transfer.replay import RunRecord, unfinished_objects
 from transfer.report import FailuresFile, ReconciliationReport
+from transfer.sources.replay import RunRecord, unfinished_objects
 from transfer.stopping import StopRequest
 from transfer.verdicts import Pass, Verdict
 

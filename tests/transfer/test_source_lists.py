@@ -22,11 +22,11 @@ from transfer.backends.gcs_files import GcsFiles
 from transfer.backends.parquet import parquet_rows
 from transfer.backends.s3_files import S3Files, head_all
 from transfer.errors import CredentialsRejected, EndpointRejected, SourceListInvalid, SourceUnavailable, Stopped
-from transfer.inventory import inventory_objects
-from transfer.key_manifest import HEAD_BYTES, check_header, manifest_keys
 from transfer.model import ObjectMeta, SkipReason
 from transfer.records import sorting
-from transfer.source_list import SourceUri
+from transfer.sources.files import SourceUri
+from transfer.sources.inventory import inventory_objects
+from transfer.sources.key_manifest import HEAD_BYTES, check_header, manifest_keys
 
 INVENTORIES = "inventory-bucket"
 HOSTILE = [

@@ -26,7 +26,7 @@ from transfer.failures import FailureTable, drain_failures
 from transfer.model import DestinationObject, ObjectMeta, Timeouts, TransferConfig, TransferFailure
 from transfer.records.csv_file import CsvFile
 from transfer.sampling import SAMPLE_COLUMNS, compare_sample
-from transfer.source_list import on_disk
+from transfer.sources.files import on_disk
 from transfer.stopping import Grace, StopRequest, aside, result_of
 
 STALL_S = 60.0

@@ -28,8 +28,8 @@ from transfer.errors import (
     Stage,
     TransferError,
 )
-from transfer.head_answers import HEAD_ANSWERS, SKIPPED
 from transfer.model import ObjectMeta, SkipReason
+from transfer.sources.head_answers import HEAD_ANSWERS, SKIPPED
 from transfer.stopping import NEVER, Stop, aside, result_of
 
 PIECE_BYTES = 8 * 1024 * 1024

@@ -9,8 +9,8 @@ from botocore.client import BaseClient
 from botocore.exceptions import BotoCoreError, ClientError
 
 from transfer.backends.s3_files import LANES, head_error
-from transfer.key_space import MAX_KEY_BYTES
 from transfer.ports import KeyState, SourceKey
+from transfer.sources.key_space import MAX_KEY_BYTES
 from transfer.stopping import NEVER, Stop, result_of
 
 NOT_FOUND, METHOD_NOT_ALLOWED = 404, 405

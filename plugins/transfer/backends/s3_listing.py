@@ -8,7 +8,7 @@ from typing import Any
 from transfer.backends.s3_pages import S3Pages
 from transfer.model import ObjectMeta
 from transfer.preflight.probes import ListedPage
-from transfer.ranges import RangedListing
+from transfer.sources.ranges import RangedListing
 from transfer.stopping import NEVER, Stop
 
 

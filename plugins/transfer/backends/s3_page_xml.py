@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 from botocore.utils import parse_timestamp
 
 from transfer.model import ObjectMeta
-from transfer.ranges import Page
+from transfer.sources.ranges import Page
 
 
 @dataclass(slots=True, kw_only=True)

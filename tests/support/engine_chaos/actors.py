@@ -41,8 +41,8 @@ from transfer.naming import Naming
 from transfer.passes import round_name
 from transfer.plan import write_plan
 from transfer.records.runs import RunIndex, open_runs
-from transfer.replay import RECORD, RunRecord, planned_objects, unfinished_objects
 from transfer.report import ReconciliationReport
+from transfer.sources.replay import RECORD, RunRecord, planned_objects, unfinished_objects
 from transfer.sweep import tell_why_not
 from transfer.verdicts import Pass
 

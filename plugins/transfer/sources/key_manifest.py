@@ -1,6 +1,6 @@
 """A manifest that a person gives in place of a listing: CSV or JSON lines with a key and, if wanted, a version id.
 
-CSV with a header      key,version_id        keys as they are; other columns as `transfer/manifest_columns.py` knows them
+CSV with a header      key,version_id        keys as they are; other columns as `transfer/sources/manifest_columns.py` knows them
 S3 Batch Operations'   bucket,key,version    no header; keys URL-encoded, as S3 wants them there
 JSON lines             {"key": …, "version_id": …}   likewise
 archived.csv           as a run wrote it: the apostrophe in front of what a spreadsheet would run is taken off again
@@ -20,13 +20,13 @@ from typing import IO, Any
 from urllib.parse import unquote_plus
 
 from transfer.errors import SourceListInvalid, Stage, Stopped
-from transfer.manifest_columns import meant_key, normal, positions, values_of
 from transfer.records.bounded_lines import Lines, rows_of
 from transfer.records.csv_file import as_it_was
 from transfer.records.messages import MAX_TEXT_CHARACTERS, UNREADABLE, why_unreadable
 from transfer.records.sorting import sorted_on_disk
 from transfer.report import ArchivedFile
-from transfer.source_list import FileStore, Kind, SourceUri, is_gzip, on_disk
+from transfer.sources.files import FileStore, Kind, SourceUri, is_gzip, on_disk
+from transfer.sources.manifest_columns import meant_key, normal, positions, values_of
 
 HEAD_BYTES = 64 * 1024
 """Of a manifest, what `check_header` wants to see."""

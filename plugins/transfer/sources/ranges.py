@@ -5,7 +5,7 @@
 
 A page names where the next one begins, so a range alone is serial. While threads are idle, a range near the head that has more
 than a few pages to go is split: a guess S asks for what comes behind it. A guess whose first key is F becomes a range of its
-own, from F up to where its parent ended, and the parent then ends before F. Where to guess: `transfer/key_space.py`.
+own, from F up to where its parent ended, and the parent then ends before F. Where to guess: `transfer/sources/key_space.py`.
 
 StartAfter is asked, and not believed. A server that keeps keys in folders may skip all of `S/…` when S is a folder's name. So
 nothing is cut off at S: the parent lists on up to F by its own tokens, and meets what the guess skipped. Only a key behind F
@@ -26,8 +26,8 @@ from operator import lt
 from typing import Generic, Protocol, TypeVar
 
 from transfer.errors import EndpointRejected, Stage, Stopped, TransferError
-from transfer.key_space import key_ahead
 from transfer.march import out_of_order
+from transfer.sources.key_space import key_ahead
 from transfer.stopping import NEVER, POLL_S, Stop
 
 THREADS = 8

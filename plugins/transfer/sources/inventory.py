@@ -24,7 +24,7 @@ from transfer.model import ObjectMeta, SkipReason
 from transfer.records.bounded_lines import Lines, rows_of
 from transfer.records.messages import MAX_COUNT, MAX_TEXT_CHARACTERS, UNREADABLE, why_unreadable
 from transfer.records.sorting import Record, sorted_on_disk
-from transfer.source_list import FileStore, SourceUri, on_disk, read_whole
+from transfer.sources.files import FileStore, SourceUri, on_disk, read_whole
 
 COLUMNS = (
     "key",

@@ -43,7 +43,7 @@ from transfer.backends.pubsub import (
 from transfer.backends.s3_listing import list_objects
 from transfer.errors import SinkUnavailable, SourceUnavailable, Stage
 from transfer.event_log import NoEventLog
-from transfer.listing import ListingSummary, list_and_publish
+from transfer.listing.publish import ListingSummary, list_and_publish
 from transfer.model import Copied, ObjectMeta, Overwrite, TransferConfig, TransferOutcome
 from transfer.mover import ObjectMover, WorkerShare
 from transfer.naming import Naming

@@ -13,9 +13,9 @@ from typing import Any
 
 from hooks.selection import BOUNDS, LISTS, selection_of
 from transfer.deletion import DeleteExtraneous
+from transfer.listing.selection import InvalidSelection
 from transfer.model import Mode, Overwrite
 from transfer.prefixes import DatedPrefix, InvalidPrefix, prefix_problem
-from transfer.selection import InvalidSelection
 
 
 class InvalidParameter(ValueError):

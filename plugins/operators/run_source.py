@@ -14,7 +14,7 @@ from operators.run_identity import STATE_PREFIX, RunIdentity, copy_name, run_nam
 
 if TYPE_CHECKING:
     from hooks.engine import Destination
-    from transfer.listing import ListingSummary
+    from transfer.listing.publish import ListingSummary
     from transfer.model import ObjectMeta
     from transfer.sources.replay import RunRecord
 

@@ -27,8 +27,8 @@ from operators.worker_settings import MIB
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from transfer.cursor import ListingCursor
-    from transfer.listing import ListingSummary
+    from transfer.listing.cursor import ListingCursor
+    from transfer.listing.publish import ListingSummary
     from transfer.plan import Plan
     from transfer.ports import StateStore
     from transfer.records.listing_record import ListingRecord
@@ -294,7 +294,7 @@ class S3ListToPubSubOperator(StopsOnKill, BaseOperator):
     ) -> tuple[ListingSummary, Plan | None]:
         from hooks.engine import Destination, Messaging
         from transfer.accounting.progress import Progress
-        from transfer.listing import list_and_publish
+        from transfer.listing.publish import list_and_publish
         from transfer.model import Mode, Overwrite, TransferConfig
         from transfer.naming import Naming
         from transfer.plan import PlanTally

@@ -7,8 +7,8 @@ from typing import Any
 from airflow.sdk import Param
 
 from operators.parameters import CHOICES, NUMBERS, STORAGE_CLASSES
-from transfer.selection import MEANING as MEANING_OF_BOUNDS
-from transfer.selection import MOMENT, SIZE
+from transfer.listing.selection import MEANING as MEANING_OF_BOUNDS
+from transfer.listing.selection import MOMENT, SIZE
 from transfer.sources.files import MEANING as MEANING_OF_LISTS
 from transfer.sources.files import URI
 

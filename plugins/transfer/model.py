@@ -146,7 +146,7 @@ class SkipReason(StrEnum):
 
 
 NOT_SELECTED = frozenset({SkipReason.OTHER_NAME, SkipReason.OTHER_SIZE, SkipReason.OTHER_TIME, SkipReason.OTHER_CLASS})
-"""What the run's selection leaves out (`transfer/selection.py`)."""
+"""What the run's selection leaves out (`transfer/listing/selection.py`)."""
 NEVER_TO_MOVE = frozenset({SkipReason.ARCHIVED, SkipReason.PREFIX_ITSELF, *NOT_SELECTED})
 """Skipped by the listing, whatever the destination holds."""
 

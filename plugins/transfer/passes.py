@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from transfer.errors import RunUnknown, Stage
 from transfer.failures import FailureTable, drain_failures, load_failures
-from transfer.listing import Batches
+from transfer.listing.publish import Batches
 from transfer.model import DestinationObject
 from transfer.naming import Naming
 from transfer.ports import RequestPublisher, RequestQueue, StateStore

@@ -65,7 +65,7 @@ def judge_all(
 ) -> Iterator[Judged]:
     """Every key of either side, in byte order; failures and unbound copies come sorted by key. Raises ListingOutOfOrder.
 
-    `has_name` is the run's globs (`transfer/selection.py`): what they leave out at the destination only is protected.
+    `has_name` is the run's globs (`transfer/listing/selection.py`): what they leave out at the destination only is protected.
     """
     failed, copies = _Alongside(failures), _Alongside(unbound)
     pairs = march(
@@ -153,7 +153,7 @@ class _Alongside(Generic[K]):
 
 
 class Republisher(Protocol):
-    """Takes the objects that are tried again (`transfer.listing.Batches`)."""
+    """Takes the objects that are tried again (`transfer.listing.publish.Batches`)."""
 
     def add(self, item: ObjectMeta, *, is_alone: bool = False) -> None:
         """One object; alone when it must not share its message."""

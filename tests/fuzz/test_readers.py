@@ -14,9 +14,9 @@ from hostile import bodies, document, fuzz, packed, texts, values
 from memory_state import MemoryState
 from routes.route_file import SETTING, read_routes
 from transfer.control import copied_by_others, spread
-from transfer.cursor import ListingCursor
 from transfer.errors import InvalidMessage, RecordDamaged, RunUnknown, SourceListInvalid
 from transfer.failures import FailureTable, load_failures
+from transfer.listing.cursor import ListingCursor
 from transfer.model import ObjectMeta
 from transfer.plain_text import MAX_CHARACTERS, block, one_line
 from transfer.records.in_flight import BegunMessages, fatal_end, last_words

@@ -14,7 +14,7 @@ from typing import Any
 
 import transfer.worker
 from engine_rig import EngineRig
-from transfer.listing import ListingSummary
+from transfer.listing.publish import ListingSummary
 from transfer.mover import ObjectMover
 
 DEADLY = "deadly"

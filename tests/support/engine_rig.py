@@ -39,11 +39,12 @@ from transfer.backends.pubsub import (
 from transfer.backends.s3_keys import S3Keys
 from transfer.backends.s3_listing import list_objects
 from transfer.backends.signing import PublicUrls, UrlAuthorizer
-from transfer.cursor import ListingCursor
 from transfer.deletion import Permission
 from transfer.errors import SinkUnavailable, SourceUnavailable, Stage
 from transfer.event_log import NoEventLog
-from transfer.listing import ListingSummary, list_and_publish
+from transfer.listing.cursor import ListingCursor
+from transfer.listing.publish import ListingSummary, list_and_publish
+from transfer.listing.selection import Selection
 from transfer.model import (
     DestinationObject,
     ObjectMeta,
@@ -64,7 +65,6 @@ from transfer.records.in_flight import BegunMessages
 from transfer.records.shards import Ledger, Manifest, parse_ranges
 from transfer.report import ReconciliationReport
 from transfer.retry import Retrier
-from transfer.selection import Selection
 from transfer.steps import Pause, Step
 from transfer.stopping import RECORDS_S, Grace, StopRequest
 from transfer.sweep import Swept, sweep

@@ -33,10 +33,10 @@ def main() -> None:
     from transfer.backends.google_token import GoogleToken
     from transfer.backends.pubsub import PubSubRequests
     from transfer.backends.s3_listing import list_objects
-    from transfer.cursor import ListingCursor
     from transfer.errors import SinkUnavailable, Stage
     from transfer.event_log import NoEventLog
-    from transfer.listing import list_and_publish
+    from transfer.listing.cursor import ListingCursor
+    from transfer.listing.publish import list_and_publish
     from transfer.model import Overwrite, TransferConfig
     from transfer.naming import Naming
     from transfer.records.shards import Manifest

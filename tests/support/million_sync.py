@@ -24,7 +24,7 @@ from transfer.backends.gcs_state import GcsListing
 from transfer.backends.google_token import GoogleToken
 from transfer.backends.s3_listing import list_objects
 from transfer.errors import SinkUnavailable, Stage
-from transfer.listing import list_and_publish
+from transfer.listing.publish import list_and_publish
 from transfer.model import Overwrite, TransferConfig, TransferRequest
 from transfer.naming import Naming
 from transfer.records.messages import encode_request

@@ -23,7 +23,7 @@ from transfer.errors import (
     Throttled,
     TransferError,
 )
-from transfer.listing import decide
+from transfer.listing.publish import decide
 from transfer.metadata import resource_of
 from transfer.model import (
     DestinationObject,

@@ -25,9 +25,9 @@ from operators.stored_cursor import CURSOR_KEY, StoredCursor
 from page_server import PageServer
 from transfer.accounting.progress import Progress
 from transfer.backends.pubsub import PubSubQueue, PubSubRequests, create_subscription, ensure_topic
-from transfer.cursor import ListingCursor
 from transfer.event_log import NoEventLog
-from transfer.listing import ListingSummary, list_and_publish
+from transfer.listing.cursor import ListingCursor
+from transfer.listing.publish import ListingSummary, list_and_publish
 from transfer.model import DestinationObject, ObjectMeta, Overwrite, TransferRequest
 from transfer.naming import Naming
 from transfer.records.messages import decode_request

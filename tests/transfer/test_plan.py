@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from engine_rig import DESTINATION, SOURCE, EngineRig, engine_rig
 from transfer.errors import RunUnknown
-from transfer.listing import decide
+from transfer.listing.publish import decide
 from transfer.model import (
     Copied,
     DestinationObject,

@@ -21,7 +21,7 @@ from transfer.errors import (
     TokenRefused,
     TransferError,
 )
-from transfer.listing import ARCHIVE_CLASSES
+from transfer.listing.publish import ARCHIVE_CLASSES
 from transfer.model import ObjectMeta
 from transfer.ports import GenerationMismatch, KeyState, SourceKey
 from transfer.preflight.edge_answers import EdgeAnswer, edge_problem, object_problem

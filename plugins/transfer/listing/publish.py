@@ -12,14 +12,14 @@ from threading import Event
 
 from transfer.accounting.progress import Progress, ProgressReporter, TransferStats
 from transfer.comparison import holds
-from transfer.cursor import ListingCursor
 from transfer.errors import Stopped
+from transfer.listing.cursor import ListingCursor
+from transfer.listing.selection import Selection
 from transfer.march import march
 from transfer.model import NEVER_TO_MOVE, DestinationObject, ObjectMeta, Overwrite, SkipReason, TransferRequest
 from transfer.naming import Naming
 from transfer.ports import RequestPublisher
 from transfer.records.shards import Manifest
-from transfer.selection import Selection
 
 ARCHIVE_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 """Unreadable until restored (S3 User Guide, "Storage classes"); GLACIER_IR is read at once."""

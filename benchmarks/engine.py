@@ -41,17 +41,17 @@ from transfer.backends.pubsub import (
     ensure_topic,
 )
 from transfer.backends.s3_listing import list_objects
+from transfer.copying.parts import PartsBoard
+from transfer.copying.uploads import UploadRecords
+from transfer.copying.whole import ObjectMover, WorkerShare
 from transfer.errors import SinkUnavailable, SourceUnavailable, Stage
 from transfer.event_log import NoEventLog
 from transfer.listing.publish import ListingSummary, list_and_publish
 from transfer.model import Copied, ObjectMeta, Overwrite, TransferConfig, TransferOutcome
-from transfer.mover import ObjectMover, WorkerShare
 from transfer.naming import Naming
-from transfer.parts import PartsBoard
 from transfer.records.shards import Ledger, Manifest
 from transfer.retry import Retrier
 from transfer.steps import Pause, Step
-from transfer.uploads import UploadRecords
 from transfer.worker import IDLE_S, LARGE_AVERAGE_BYTES, Assignment, Worker, shares
 
 PROJECT = "bench"

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from transfer.backends.pubsub import PubSubFailures, PubSubQueue, PubSubRequests
     from transfer.backends.s3_keys import S3Keys
     from transfer.backends.sample_readers import SampleReaders
+    from transfer.copying.whole import ObjectMover, WorkerShare
     from transfer.event_log import EventLog
     from transfer.model import ObjectMeta, TransferConfig
-    from transfer.mover import ObjectMover, WorkerShare
     from transfer.naming import Naming
     from transfer.retry import Retrier
 
@@ -119,7 +119,7 @@ class Destination:
         from transfer.backends.driving import complete
         from transfer.backends.gcs_sink import GcsSink
         from transfer.backends.gcs_stored import Capabilities
-        from transfer.left_uploads import close_uploads, end_left_uploads
+        from transfer.copying.abandoned_uploads import close_uploads, end_left_uploads
         from transfer.records.runs import open_runs
         from transfer.retry import Retrier
 
@@ -157,10 +157,10 @@ class Destination:
         from transfer.backends.edge import EdgeSource
         from transfer.backends.gcs_sink import GcsSink
         from transfer.backends.gcs_stored import Capabilities
+        from transfer.copying.uploads import UploadRecords
+        from transfer.copying.whole import ObjectMover
         from transfer.errors import SourceUnavailable, Stage
-        from transfer.mover import ObjectMover
         from transfer.retry import Retrier
-        from transfer.uploads import UploadRecords
 
         edge = CloudfrontHook(cloudfront_conn_id)
         base_url, authorizer = edge.base_url, edge.get_signer()

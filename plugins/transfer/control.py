@@ -16,10 +16,10 @@ from enum import StrEnum
 from itertools import islice
 from typing import Any
 
-from transfer.containment import EVERYBODYS, of_one_object
+from transfer.copying.containment import EVERYBODYS, of_one_object
+from transfer.copying.whole import ObjectMover
 from transfer.errors import CredentialsRejected, EdgeBlocked, RecordDamaged, TransferError
 from transfer.model import Copied, Failed, ObjectMeta, SkipReason, TransferFailure, TransferOutcome
-from transfer.mover import ObjectMover
 from transfer.ports import StateStore
 from transfer.records.shards import listed_line, read_records
 from transfer.steps import Step

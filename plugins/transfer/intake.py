@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 from transfer.accounting.pacing import Pacer
+from transfer.copying.whole import failure_of
 from transfer.errors import InvalidMessage, Stage
 from transfer.leases import LeaseKeeper
 from transfer.model import Failed, TransferRequest
-from transfer.mover import failure_of
 from transfer.ports import Delivery, RequestQueue
 from transfer.records.in_flight import BegunMessages, poisoned
 from transfer.records.messages import LISTING, RUN, decode_request

@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 
+from transfer.copying.whole import MAX_OBJECT_BYTES
 from transfer.costs import Costs, costs_of
 from transfer.model import NOT_SELECTED, DestinationObject, ObjectMeta, SkipReason, TransferConfig, TransferRequest
-from transfer.mover import MAX_OBJECT_BYTES
 from transfer.naming import Naming
 from transfer.ports import StateStore
 from transfer.prices import Prices

@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from transfer.metadata import STORAGE_CLASSES
+from transfer.copying.metadata import STORAGE_CLASSES
+from transfer.copying.parts import layout_of, ranges_to_do
+from transfer.copying.proof import server_md5
+from transfer.copying.streamed import MAX_GET_BYTES
 from transfer.model import ObjectMeta, TransferConfig, TransferRequest
-from transfer.parts import layout_of, ranges_to_do
-from transfer.proof import server_md5
 from transfer.records.messages import encode_request
-from transfer.streamed import MAX_GET_BYTES
 
 PAGE_OBJECTS = 1_000
 """In one page of a listing, on either side (S3, "ListObjectsV2"; Cloud Storage, "Objects: list")."""
@@ -33,7 +33,7 @@ class ObjectRequests:
 
 
 def requests_of(item: ObjectMeta, config: TransferConfig) -> ObjectRequests:
-    """The requests of one object, which `transfer/mover.py` sends as its size and ETag demand.
+    """The requests of one object, which `transfer/copying/whole.py` sends as its size and ETag demand.
 
     size                        way      edge GETs      class A                             class B
     up to `parallel_bytes`      at once  1              1: insert (+ 1, see below)          0
@@ -42,7 +42,7 @@ def requests_of(item: ObjectMeta, config: TransferConfig) -> ObjectRequests:
                                                         complete, proof
 
     What is over `whole_bytes` and has an ETag that is no MD5 gets its proof in one more request
-    (`transfer/binding.py`). An ETag of KMS's looks like an MD5, so that this request is not counted.
+    (`transfer/copying/binding.py`). An ETag of KMS's looks like an MD5, so that this request is not counted.
 
     The record of an upload is written again about every 2 s while it lasts; that depends on the line and is not counted.
     """

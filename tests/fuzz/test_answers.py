@@ -20,10 +20,10 @@ from transfer.backends.gcs_answers import gcs_error
 from transfer.backends.gcs_client import stored_object
 from transfer.backends.pubsub_answers import pubsub_error
 from transfer.backends.s3_errors import s3_error
+from transfer.copying.metadata import resource_of
+from transfer.copying.proof import SourceDigest
 from transfer.errors import FatalError, Stage, TransferError
-from transfer.metadata import resource_of
 from transfer.model import Copied, Failed, ObjectMeta, RetryPolicy, Skipped
-from transfer.proof import SourceDigest
 
 ITEM = ObjectMeta(key="k", size_bytes=7, etag="9a0364b9e99bb480dd25e1f0284c8555", last_modified=1)
 BODY = b"content"

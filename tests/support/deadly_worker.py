@@ -14,8 +14,8 @@ from typing import Any
 
 import transfer.worker
 from engine_rig import EngineRig
+from transfer.copying.whole import ObjectMover
 from transfer.listing.publish import ListingSummary
-from transfer.mover import ObjectMover
 
 DEADLY = "deadly"
 

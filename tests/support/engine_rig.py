@@ -39,6 +39,9 @@ from transfer.backends.pubsub import (
 from transfer.backends.s3_keys import S3Keys
 from transfer.backends.s3_listing import list_objects
 from transfer.backends.signing import PublicUrls, UrlAuthorizer
+from transfer.copying.parts import PartsBoard
+from transfer.copying.uploads import UploadRecords
+from transfer.copying.whole import ObjectMover, WorkerShare
 from transfer.deletion import Permission
 from transfer.errors import SinkUnavailable, SourceUnavailable, Stage
 from transfer.event_log import NoEventLog
@@ -54,9 +57,7 @@ from transfer.model import (
     TransferConfig,
     TransferOutcome,
 )
-from transfer.mover import ObjectMover, WorkerShare
 from transfer.naming import Naming
-from transfer.parts import PartsBoard
 from transfer.passes import Republished, run_pass
 from transfer.plan import Plan, PlanTally
 from transfer.ports import SourceKeys
@@ -68,7 +69,6 @@ from transfer.retry import Retrier
 from transfer.steps import Pause, Step
 from transfer.stopping import RECORDS_S, Grace, StopRequest
 from transfer.sweep import Swept, sweep
-from transfer.uploads import UploadRecords
 from transfer.verdicts import Pass
 from transfer.worker import Assignment, Worker
 

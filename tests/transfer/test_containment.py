@@ -60,7 +60,7 @@ def test_mail_headers_as_metadata_stop_nothing(rig: EngineRig) -> None:
 def test_an_unforeseen_error_is_the_objects_own(rig: EngineRig, monkeypatch, caplog, error: Exception) -> None:
     for index in range(30):
         rig.put(f"{index:02d}{'-odd' if index % 3 == 0 else ''}")
-    fail_for(monkeypatch, "transfer.mover.resource_of", "-odd", error)
+    fail_for(monkeypatch, "transfer.copying.whole.resource_of", "-odd", error)
     stats, report = rig.copy_all()
     assert (stats.copied, stats.failed) == (20, 10)
     (reason,) = report.unfinished_reasons

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from transfer.backends.driving import complete
 from transfer.comparison import evidence_of, holds
+from transfer.copying.metadata import resource_of
 from transfer.errors import (
     InvalidMessage,
     InvalidName,
@@ -24,7 +25,6 @@ from transfer.errors import (
     TransferError,
 )
 from transfer.listing.publish import decide
-from transfer.metadata import resource_of
 from transfer.model import (
     DestinationObject,
     Evidence,

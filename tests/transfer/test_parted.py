@@ -14,9 +14,9 @@ from transfer.accounting.pacing import Pacer
 from transfer.accounting.progress import Progress
 from transfer.backends.crc32c import crc32c_of
 from transfer.backends.driving import CurlLoop
+from transfer.copying.parts import PartsBoard
+from transfer.copying.whole import WorkerShare
 from transfer.model import Copied, Failed, Proof
-from transfer.mover import WorkerShare
-from transfer.parts import PartsBoard
 
 KMS = {"x-amz-server-side-encryption": "aws:kms"}
 
@@ -187,7 +187,7 @@ def test_what_nobody_foresaw_in_a_lane_that_helps_fails_the_object_and_leaves_no
     def broken(self, part):
         raise ZeroDivisionError("while a part was added")
 
-    monkeypatch.setattr("transfer.parts.PartsInHand.add", broken)
+    monkeypatch.setattr("transfer.copying.parts.PartsInHand.add", broken)
     outcome = large.move(listed(large, "parts"), lanes=3)
     assert isinstance(outcome, Failed)
     assert outcome.failure.error_code == "UnexpectedError"

@@ -6,8 +6,8 @@ import pytest
 
 from engine_rig import EngineRig, engine_rig
 from transfer.accounting.pacing import Pacer
+from transfer.copying.whole import ObjectMover
 from transfer.model import ObjectMeta, TransferOutcome
-from transfer.mover import ObjectMover
 from transfer.steps import Step
 
 

@@ -12,6 +12,8 @@ from transfer.backends.curl import CurlClient
 from transfer.backends.exchange import Answer, at_s
 from transfer.backends.signing import UrlAuthorizer
 from transfer.backends.streams import BUFFER_BYTES, CUT_SHORT, Download
+from transfer.copying.proof import require_identity
+from transfer.copying.streamed import MAX_GET_BYTES
 from transfer.errors import (
     CorruptTransfer,
     EdgeBlocked,
@@ -27,9 +29,7 @@ from transfer.model import ObjectMeta, Proof
 from transfer.naming import escape_key
 from transfer.ports import Fetched
 from transfer.preflight.edge_answers import UNKNOWN, EdgeAnswer
-from transfer.proof import require_identity
 from transfer.steps import Pause, Step
-from transfer.streamed import MAX_GET_BYTES
 
 T = TypeVar("T")
 

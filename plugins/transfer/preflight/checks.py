@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 
+from transfer.copying.proof import is_named
 from transfer.errors import (
     CredentialsRejected,
     DestinationForbidden,
@@ -27,7 +28,6 @@ from transfer.ports import GenerationMismatch, KeyState, SourceKey
 from transfer.preflight.edge_answers import EdgeAnswer, edge_problem, object_problem
 from transfer.preflight.odd_keys import odd_keys_problem
 from transfer.preflight.probes import BucketProbe, EdgeProbe, SourceListProbe, SourceProbe, TopicProbe
-from transfer.proof import is_named
 
 SKEW_WORTH_A_WORD_S = 30.0
 MAX_SKEW_S = 300.0

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
+from transfer.copying.uploads import CLOSED as CLOSED_UPLOADS
+from transfer.copying.uploads import UPLOADS
 from transfer.ports import StateStore
-from transfer.uploads import CLOSED as CLOSED_UPLOADS
-from transfer.uploads import UPLOADS
 
 ABANDONED_S = 31 * 24 * 3600
 """A run that was opened this long ago and never closed will not go on: Pub/Sub keeps its messages no longer."""

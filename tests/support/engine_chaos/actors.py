@@ -32,9 +32,9 @@ from transfer.backends.driving import complete
 from transfer.backends.gcs_sink import GcsSink
 from transfer.backends.gcs_state import GcsState
 from transfer.backends.pubsub import PubSubQueue, delete_subscription
+from transfer.copying.abandoned_uploads import close_uploads, end_left_uploads
 from transfer.deletion import DeleteExtraneous, permission
 from transfer.errors import FatalError, Stopped, TransferError
-from transfer.left_uploads import close_uploads, end_left_uploads
 from transfer.listing.cursor import ListingCursor
 from transfer.model import Mode, Overwrite, RetryPolicy, Timeouts, TransferConfig
 from transfer.naming import Naming

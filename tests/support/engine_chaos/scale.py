@@ -30,19 +30,19 @@ def shrink_engine() -> None:
     import transfer.backends.curl
     import transfer.backends.edge
     import transfer.backends.streams
+    import transfer.copying.parts
+    import transfer.copying.proof
     import transfer.failures
     import transfer.model
-    import transfer.parts
-    import transfer.proof
     import transfer.worker
 
-    for module in (transfer.model, transfer.parts, transfer.proof):
+    for module in (transfer.model, transfer.copying.parts, transfer.copying.proof):
         module.MIN_PART_BYTES = MIN_PART_BYTES
-    for module in (transfer.parts, transfer.proof):
+    for module in (transfer.copying.parts, transfer.copying.proof):
         module.MIB = MIB
     for module in (transfer.backends.streams, transfer.backends.curl):
         module.BUFFER_BYTES = BUFFER_BYTES
-    transfer.parts.RECORD_INTERVAL_S = 0.05
+    transfer.copying.parts.RECORD_INTERVAL_S = 0.05
     transfer.backends.edge.ERROR_CACHE_S = 0.05
     transfer.worker.PULL_WAIT_S = 0.25
     transfer.worker.COMMIT_INTERVAL_S = 0.4

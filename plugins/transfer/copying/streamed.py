@@ -10,7 +10,10 @@ import logging
 from dataclasses import dataclass
 
 from transfer.accounting.progress import Progress
-from transfer.binding import as_announced
+from transfer.copying.binding import as_announced
+from transfer.copying.metadata import resource_of
+from transfer.copying.proof import SourceDigest, is_named, require_identity, server_md5
+from transfer.copying.uploads import OpenUpload, UploadKind, UploadRecords, take_up
 from transfer.errors import (
     CorruptTransfer,
     RetriesExhausted,
@@ -20,13 +23,10 @@ from transfer.errors import (
     Stopped,
     TransferError,
 )
-from transfer.metadata import resource_of
 from transfer.model import DestinationObject, ObjectMeta, Proof
 from transfer.ports import ByteStream, ObjectSink, ObjectSource, StreamUpload, UploadGone
-from transfer.proof import SourceDigest, is_named, require_identity, server_md5
 from transfer.retry import Retrier
 from transfer.steps import Step
-from transfer.uploads import OpenUpload, UploadKind, UploadRecords, take_up
 
 log = logging.getLogger(__name__)
 

@@ -11,9 +11,15 @@ from functools import partial
 
 from transfer.accounting.pacing import Pacer
 from transfer.accounting.progress import Progress
-from transfer.binding import bind
 from transfer.comparison import EVIDENCE_OF, evidence_of, holds, is_as_listed, may_be_bound
-from transfer.containment import EVERYBODYS, of_one_object
+from transfer.copying.binding import bind
+from transfer.copying.containment import EVERYBODYS, of_one_object
+from transfer.copying.in_parts import PartsLane
+from transfer.copying.metadata import resource_of
+from transfer.copying.parts import PartsBoard
+from transfer.copying.proof import SourceDigest, require_identity, server_md5
+from transfer.copying.streamed import Moved, StreamedObject, move_at_once
+from transfer.copying.uploads import UploadRecords
 from transfer.errors import (
     CorruptTransfer,
     DestinationConflict,
@@ -23,7 +29,6 @@ from transfer.errors import (
     TooLarge,
     TransferError,
 )
-from transfer.metadata import resource_of
 from transfer.model import (
     Copied,
     DestinationObject,
@@ -37,14 +42,9 @@ from transfer.model import (
     TransferOutcome,
 )
 from transfer.naming import Naming
-from transfer.parted import PartsLane
-from transfer.parts import PartsBoard
 from transfer.ports import GenerationMismatch, ObjectSink, ObjectSource
-from transfer.proof import SourceDigest, require_identity, server_md5
 from transfer.retry import Retrier
 from transfer.steps import Pause, Step
-from transfer.streamed import Moved, StreamedObject, move_at_once
-from transfer.uploads import UploadRecords
 
 log = logging.getLogger(__name__)
 

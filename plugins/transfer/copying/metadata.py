@@ -6,10 +6,10 @@ import binascii
 import re
 from collections.abc import Mapping
 
+from transfer.copying.proof import source_crc32c
 from transfer.errors import DestinationRefused, SourceMetadataWithheld, Stage
 from transfer.labels import MTIME_KEY, PROOF_KEY, SOURCE_ETAG_KEY, proof_text
 from transfer.model import ObjectMeta, Proof
-from transfer.proof import source_crc32c
 
 STORAGE_CLASS_KEY = "s3-storage-class"
 

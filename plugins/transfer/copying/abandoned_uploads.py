@@ -12,10 +12,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Protocol, TypeVar
 
+from transfer.copying.uploads import CLOSED, UPLOADS, OpenUpload, give_up
 from transfer.errors import InvalidMessage, ObjectError, RetryableError
 from transfer.ports import GenerationMismatch, ObjectSink, StateEntry, StateStore
 from transfer.steps import Step
-from transfer.uploads import CLOSED, UPLOADS, OpenUpload, give_up
 
 log = logging.getLogger(__name__)
 

@@ -13,8 +13,13 @@ from functools import partial
 
 from transfer.accounting.pacing import Pacer
 from transfer.accounting.progress import Progress
-from transfer.binding import as_announced
-from transfer.containment import EVERYBODYS, of_one_object
+from transfer.copying.binding import as_announced
+from transfer.copying.containment import EVERYBODYS, of_one_object
+from transfer.copying.metadata import resource_of
+from transfer.copying.parts import PartsBoard, PartsInHand, layout_of, ranges_to_do
+from transfer.copying.proof import is_encrypted, is_named, multipart_etag, require_identity, source_crc32c
+from transfer.copying.streamed import MAX_RESTARTS, Moved
+from transfer.copying.uploads import UploadKind, UploadRecords, take_up
 from transfer.errors import (
     CorruptTransfer,
     DestinationConflict,
@@ -26,15 +31,10 @@ from transfer.errors import (
     TransferError,
 )
 from transfer.labels import bound_crc32c
-from transfer.metadata import resource_of
 from transfer.model import DestinationObject, ObjectMeta, Proof, StoredPart
-from transfer.parts import PartsBoard, PartsInHand, layout_of, ranges_to_do
 from transfer.ports import ByteStream, GenerationMismatch, ObjectSink, ObjectSource, PartsUpload, UploadGone
-from transfer.proof import is_encrypted, is_named, multipart_etag, require_identity, source_crc32c
 from transfer.retry import Retrier
 from transfer.steps import Pause, Step
-from transfer.streamed import MAX_RESTARTS, Moved
-from transfer.uploads import UploadKind, UploadRecords, take_up
 
 log = logging.getLogger(__name__)
 

@@ -52,7 +52,7 @@ from transfer.naming import Naming
 from transfer.records.shards import Ledger, Manifest
 from transfer.retry import Retrier
 from transfer.steps import Pause, Step
-from transfer.worker import IDLE_S, LARGE_AVERAGE_BYTES, Assignment, Worker, shares
+from transfer.worker.drain import IDLE_S, LARGE_AVERAGE_BYTES, Assignment, Worker, shares
 
 PROJECT = "bench"
 STATE_PREFIX = ".edgehaul/"

@@ -148,7 +148,7 @@ class CloudfrontToGcsWorker(StopsOnKill, BaseOperator):
         from transfer.naming import Naming
         from transfer.records.in_flight import BegunMessages
         from transfer.records.shards import Ledger, parse_ranges
-        from transfer.worker import Assignment, Worker
+        from transfer.worker.drain import Assignment, Worker
 
         config = transfer_config(
             threads=self.threads,

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from hostile import bodies, document, fuzz, packed, texts, values
 from memory_state import MemoryState
 from routes.route_file import SETTING, read_routes
-from transfer.control import copied_by_others, spread
 from transfer.copying.uploads import OpenUpload
 from transfer.errors import InvalidMessage, RecordDamaged, RunUnknown, SourceListInvalid
 from transfer.failures import FailureTable, load_failures
@@ -28,6 +27,7 @@ from transfer.sources.files import SourceUri
 from transfer.sources.inventory import inventory_objects
 from transfer.sources.key_manifest import manifest_keys
 from transfer.sources.replay import RECORD, RunRecord, planned_objects, unfinished_objects
+from transfer.worker.control import copied_by_others, spread
 
 OBJECT = {"key": "k", "size": 7, "etag": "e", "mtime": 1, "class": "STANDARD", "replaces": 5, "version": "v"}
 REQUEST = {"version": 1, "number": 0, "attempt": 1, "objects": [OBJECT]}

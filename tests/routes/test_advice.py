@@ -11,7 +11,7 @@ import pytest
 
 from routes.form import PARAMS
 from transfer.advice import _COMPARED, _OTHERS, FAILURES, advice_for
-from transfer.control import _ADVICE
+from transfer.worker.control import _ADVICE
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PLUGINS = REPOSITORY / "plugins"

@@ -70,7 +70,7 @@ from transfer.steps import Pause, Step
 from transfer.stopping import RECORDS_S, Grace, StopRequest
 from transfer.sweep import Swept, sweep
 from transfer.verdicts import Pass
-from transfer.worker import Assignment, Worker
+from transfer.worker.drain import Assignment, Worker
 
 SOURCE, DESTINATION, PROJECT = "source-bucket", "destination-bucket", "test-project"
 TOPIC = f"projects/{PROJECT}/topics/requests"

@@ -25,7 +25,7 @@ HERE = RunRecord(
 
 @pytest.fixture
 def rig(tmp_path, monkeypatch):
-    monkeypatch.setattr("transfer.worker.PULL_WAIT_S", 0.3)
+    monkeypatch.setattr("transfer.worker.drain.PULL_WAIT_S", 0.3)
     with engine_rig(tmp_path, monkeypatch.setenv) as made:
         made.open()
         yield made

@@ -27,7 +27,7 @@ SECRET = "https://d1.net/a?Policy=eyJT&Signature=AbC~_-x&Key-Pair-Id=K2"
 
 @pytest.fixture
 def rig(tmp_path, monkeypatch) -> Iterator[EngineRig]:
-    monkeypatch.setattr("transfer.worker.PULL_WAIT_S", 0.3)
+    monkeypatch.setattr("transfer.worker.drain.PULL_WAIT_S", 0.3)
     with engine_rig(tmp_path, monkeypatch.setenv) as made:
         yield made
 

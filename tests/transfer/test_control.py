@@ -6,19 +6,6 @@ import pytest
 
 from memory_state import MemoryState
 from transfer.advice import FAILURES
-from transfer.control import (
-    MAX_STREAK,
-    REFUSALS,
-    STREAK,
-    Finding,
-    Refusals,
-    Side,
-    copied_by_others,
-    everybodys_error,
-    finding_of,
-    is_everybodys,
-    spread,
-)
 from transfer.errors import (
     CredentialsRejected,
     EdgeBlocked,
@@ -31,6 +18,19 @@ from transfer.errors import (
 )
 from transfer.model import Copied, Failed, ObjectMeta, Proof, SkipReason, TransferFailure
 from transfer.records.shards import Ledger, Manifest
+from transfer.worker.control import (
+    MAX_STREAK,
+    REFUSALS,
+    STREAK,
+    Finding,
+    Refusals,
+    Side,
+    copied_by_others,
+    everybodys_error,
+    finding_of,
+    is_everybodys,
+    spread,
+)
 
 WORKS, REFUSED, UNKNOWN = Finding
 AT = {"stage": Stage.DOWNLOAD}

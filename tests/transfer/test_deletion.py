@@ -216,7 +216,7 @@ def test_rows_come_back_from_several_files(rows: list[tuple[str, int]]) -> None:
 @pytest.fixture
 def rig(tmp_path, monkeypatch):
     """`in/` has 10 objects that are at `out/` too, and `out/` has 1 that it has not, `out/extra`."""
-    monkeypatch.setattr("transfer.worker.PULL_WAIT_S", 0.3)
+    monkeypatch.setattr("transfer.worker.drain.PULL_WAIT_S", 0.3)
     with engine_rig(tmp_path, monkeypatch.setenv, naming=OUT) as made:
         for index in range(10):
             made.put(f"in/{index}", b"kept")

@@ -23,7 +23,7 @@ REFUSED = {"status": 403, "body": '{"error": {"message": "no", "errors": [{"reas
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("transfer.worker.PULL_WAIT_S", 0.3)
+        patch.setattr("transfer.worker.drain.PULL_WAIT_S", 0.3)
         patch.setattr("transfer.failures.PULL_WAIT_S", 0.3)
         with large_rig(tmp_path_factory.mktemp("rig"), patch.setenv) as made:
             yield made

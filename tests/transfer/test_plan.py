@@ -50,7 +50,7 @@ CLASS_B = ("objects.get 200", "objects.get 404", "objects.get-media 200", "objec
 
 @pytest.fixture
 def rig(tmp_path, monkeypatch):
-    monkeypatch.setattr("transfer.worker.PULL_WAIT_S", 0.3)
+    monkeypatch.setattr("transfer.worker.drain.PULL_WAIT_S", 0.3)
     with engine_rig(tmp_path, monkeypatch.setenv, config=SMALL) as made:
         yield made
 

@@ -17,7 +17,7 @@ from transfer.records.shards import (
     read_manifest,
     read_shards,
 )
-from transfer.settlement import MAX_GROUP_MESSAGES
+from transfer.worker.settlement import MAX_GROUP_MESSAGES
 
 
 @given(st.sets(st.integers(min_value=0, max_value=10**9)))

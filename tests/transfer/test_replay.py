@@ -22,7 +22,7 @@ OBJECT = ObjectMeta(key="a", size_bytes=1, etag="e", last_modified=0)
 
 @pytest.fixture
 def rig(tmp_path, monkeypatch):
-    monkeypatch.setattr("transfer.worker.PULL_WAIT_S", 0.3)
+    monkeypatch.setattr("transfer.worker.drain.PULL_WAIT_S", 0.3)
     with engine_rig(tmp_path, monkeypatch.setenv) as made:
         yield made
 

@@ -28,7 +28,7 @@ MIB = 1024 * 1024
 
 @pytest.fixture
 def rig(tmp_path, monkeypatch):
-    monkeypatch.setattr("transfer.worker.PULL_WAIT_S", 0.3)
+    monkeypatch.setattr("transfer.worker.drain.PULL_WAIT_S", 0.3)
     monkeypatch.setattr(sample_readers, "PIECE_BYTES", MIB)
     with engine_rig(tmp_path, monkeypatch.setenv) as made:
         yield made

@@ -29,7 +29,7 @@ GONE = {"status": 404, "body": "<Error><Code>NoSuchKey</Code></Error>"}
 
 @pytest.fixture
 def rig(tmp_path, monkeypatch):
-    monkeypatch.setattr("transfer.worker.PULL_WAIT_S", 0.3)
+    monkeypatch.setattr("transfer.worker.drain.PULL_WAIT_S", 0.3)
     monkeypatch.setattr("transfer.failures.PULL_WAIT_S", 0.3)
     with engine_rig(tmp_path, monkeypatch.setenv) as made:
         yield made

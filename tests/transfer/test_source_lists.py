@@ -58,7 +58,7 @@ HOSTILE = [
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory) -> Iterator[EngineRig]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("transfer.worker.PULL_WAIT_S", 0.3)
+        patch.setattr("transfer.worker.drain.PULL_WAIT_S", 0.3)
         with engine_rig(tmp_path_factory.mktemp("lists"), patch.setenv) as made:
             made.client.create_bucket(Bucket=INVENTORIES)
             yield made

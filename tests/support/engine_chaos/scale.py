@@ -34,7 +34,7 @@ def shrink_engine() -> None:
     import transfer.copying.proof
     import transfer.failures
     import transfer.model
-    import transfer.worker
+    import transfer.worker.drain
 
     for module in (transfer.model, transfer.copying.parts, transfer.copying.proof):
         module.MIN_PART_BYTES = MIN_PART_BYTES
@@ -44,8 +44,8 @@ def shrink_engine() -> None:
         module.BUFFER_BYTES = BUFFER_BYTES
     transfer.copying.parts.RECORD_INTERVAL_S = 0.05
     transfer.backends.edge.ERROR_CACHE_S = 0.05
-    transfer.worker.PULL_WAIT_S = 0.25
-    transfer.worker.COMMIT_INTERVAL_S = 0.4
+    transfer.worker.drain.PULL_WAIT_S = 0.25
+    transfer.worker.drain.COMMIT_INTERVAL_S = 0.4
     transfer.failures.PULL_WAIT_S = 0.25
     transfer.failures.PATIENCE_S = 3.0
 

@@ -11,10 +11,10 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from transfer.leases import LeaseKeeper, in_batches
 from transfer.model import Failed, TransferOutcome
 from transfer.ports import FailureSink, RequestQueue
 from transfer.records.shards import Ledger
+from transfer.worker.leases import LeaseKeeper, in_batches
 
 MAX_GROUP_MESSAGES = 150
 """Of 64 objects at most: what waits for a commit takes a few MiB. Their numbers must fit the ledger shard's metadata, too:

@@ -17,20 +17,20 @@ from dataclasses import dataclass
 
 from transfer.accounting.pacing import Pacer
 from transfer.accounting.progress import Progress, ProgressReporter, TransferStats
-from transfer.control import Control, Refusals
 from transfer.copying.parts import PartsBoard
 from transfer.copying.whole import ObjectMover, WorkerShare
 from transfer.errors import FatalError, Stopped, TransferError
 from transfer.event_log import EventLog
-from transfer.intake import Intake, numbers_of
-from transfer.leases import LeaseKeeper
 from transfer.model import Failed, TransferConfig, TransferFailure, TransferOutcome, TransferRequest
 from transfer.ports import FailureSink, RequestQueue, TransferLoop
 from transfer.records.in_flight import BegunMessages
 from transfer.records.shards import Ledger
-from transfer.settlement import Settlement
 from transfer.steps import Pause, Step
 from transfer.stopping import StopRequest
+from transfer.worker.control import Control, Refusals
+from transfer.worker.intake import Intake, numbers_of
+from transfer.worker.leases import LeaseKeeper
+from transfer.worker.settlement import Settlement
 
 log = logging.getLogger(__name__)
 

@@ -11,12 +11,12 @@ from queue import Empty, SimpleQueue
 from transfer.accounting.pacing import Pacer
 from transfer.copying.whole import failure_of
 from transfer.errors import InvalidMessage, Stage
-from transfer.leases import LeaseKeeper
 from transfer.model import Failed, TransferRequest
 from transfer.ports import Delivery, RequestQueue
 from transfer.records.in_flight import BegunMessages, poisoned
 from transfer.records.messages import LISTING, RUN, decode_request
-from transfer.settlement import Settlement
+from transfer.worker.leases import LeaseKeeper
+from transfer.worker.settlement import Settlement
 
 BUSY_PULL_WAIT_S = 0.5
 """While work is in hand its end must not wait for an empty pull."""

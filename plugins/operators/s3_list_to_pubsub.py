@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from transfer.listing.cursor import ListingCursor
     from transfer.listing.publish import ListingSummary
-    from transfer.plan import Plan
+    from transfer.planning.plan import Plan
     from transfer.ports import StateStore
     from transfer.records.listing_record import ListingRecord
 
@@ -183,7 +183,7 @@ class S3ListToPubSubOperator(StopsOnKill, BaseOperator):
     ) -> tuple[ListingRecord, dict[str, Any] | None]:
         """What this opening has listed already, or what is listed now; on record either way."""
         from hooks.engine import Destination
-        from transfer.plan import PLAN
+        from transfer.planning.plan import PLAN
         from transfer.records.listing_record import ListingRecord, read_listing
 
         task = context["ti"]
@@ -297,8 +297,8 @@ class S3ListToPubSubOperator(StopsOnKill, BaseOperator):
         from transfer.listing.publish import list_and_publish
         from transfer.model import Mode, Overwrite, TransferConfig
         from transfer.naming import Naming
-        from transfer.plan import PlanTally
-        from transfer.prices import LIST_PRICES, load_prices
+        from transfer.planning.plan import PlanTally
+        from transfer.planning.prices import LIST_PRICES, load_prices
         from transfer.records.shards import Manifest
 
         mode = Mode(choice("mode", self.mode))
@@ -355,8 +355,8 @@ class S3ListToPubSubOperator(StopsOnKill, BaseOperator):
 
     def _tell(self, plan: Plan, run: RunIdentity, state: StateStore) -> None:
         """The plan among the run's records, where it is the run's verdict, and in the log."""
-        from transfer.plan import PLAN, write_plan
-        from transfer.plan_table import plan_table
+        from transfer.planning.plan import PLAN, write_plan
+        from transfer.planning.table import plan_table
         from transfer.records.verdict import RunVerdict
 
         write_plan(state, plan)

@@ -59,9 +59,9 @@ from transfer.model import (
 )
 from transfer.naming import Naming
 from transfer.passes import Republished, run_pass
-from transfer.plan import Plan, PlanTally
+from transfer.planning.plan import Plan, PlanTally
+from transfer.planning.prices import load_prices
 from transfer.ports import SourceKeys
-from transfer.prices import load_prices
 from transfer.records.in_flight import BegunMessages
 from transfer.records.shards import Ledger, Manifest, parse_ranges
 from transfer.report import ReconciliationReport

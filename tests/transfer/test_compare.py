@@ -13,7 +13,7 @@ from engine_rig import DESTINATION, EngineRig, engine_rig
 from hooks.selection import selection_of
 from transfer.comparison import difference, holds
 from transfer.model import DestinationObject, ObjectMeta
-from transfer.plan_table import plan_table
+from transfer.planning.table import plan_table
 from transfer.report import REPORT, ReconciliationReport
 from transfer.sources.replay import RunRecord, unfinished_objects
 from transfer.verdicts import Pass, Verdict, is_republished

@@ -24,13 +24,13 @@ from transfer.model import (
     TransferRequest,
 )
 from transfer.naming import Naming
-from transfer.plan import BAND_ENDS_BYTES, PLAN, Plan, PlanTally, write_plan
-from transfer.plan_table import plan_table
-from transfer.prices import load_prices
+from transfer.planning.plan import BAND_ENDS_BYTES, PLAN, Plan, PlanTally, write_plan
+from transfer.planning.prices import load_prices
+from transfer.planning.table import plan_table
+from transfer.planning.usage import MIN_BILLED_BYTES, ObjectRequests, UsageMeter, requests_of
 from transfer.records.messages import encode_request
 from transfer.records.shards import Manifest
 from transfer.sources.replay import RunRecord, planned_objects
-from transfer.usage import MIN_BILLED_BYTES, ObjectRequests, UsageMeter, requests_of
 
 KIB, MIB, GIB, TIB = 1024, 1024**2, 1024**3, 1024**4
 MD5, PARTS_ETAG = "0" * 32, "0" * 32 + "-4"

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 
 from transfer.errors import InvalidMessage, RunUnknown, Stage
 from transfer.model import UNTOLD, Mode, ObjectMeta, SkipReason
-from transfer.plan import PLAN
+from transfer.planning.plan import PLAN
 from transfer.ports import StateStore
 from transfer.records.listing_record import ListingRecord, read_listing
 from transfer.records.shards import MANIFEST, UNFINISHED, read_manifest, readable

@@ -39,7 +39,7 @@ from transfer.listing.cursor import ListingCursor
 from transfer.model import Mode, Overwrite, RetryPolicy, Timeouts, TransferConfig
 from transfer.naming import Naming
 from transfer.passes import round_name
-from transfer.plan import write_plan
+from transfer.planning.plan import write_plan
 from transfer.records.runs import RunIndex, open_runs
 from transfer.report import ReconciliationReport
 from transfer.sources.replay import RECORD, RunRecord, planned_objects, unfinished_objects

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from transfer.accounting.progress import human_bytes
-from transfer.costs import WayCost
-from transfer.plan import Amount, Plan
+from transfer.planning.costs import WayCost
+from transfer.planning.plan import Amount, Plan
 
 BAR_CHARACTERS = 24
 

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 
 from transfer.copying.whole import MAX_OBJECT_BYTES
-from transfer.costs import Costs, costs_of
 from transfer.model import NOT_SELECTED, DestinationObject, ObjectMeta, SkipReason, TransferConfig, TransferRequest
 from transfer.naming import Naming
+from transfer.planning.costs import Costs, costs_of
+from transfer.planning.prices import Prices
+from transfer.planning.usage import Usage, UsageMeter
 from transfer.ports import StateStore
-from transfer.prices import Prices
-from transfer.usage import Usage, UsageMeter
 
 PLAN = "plan.json"
 KIB = 1024

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from transfer.prices import STANDARD, FlatPlan, Prices, tiered_usd
-from transfer.usage import Usage
+from transfer.planning.prices import STANDARD, FlatPlan, Prices, tiered_usd
+from transfer.planning.usage import Usage
 
 GIB = 1024**3
 TIB = 1024**4

@@ -54,7 +54,7 @@ def source_keys(aws_conn_id: str, bucket: str, *, stop: Stop = NEVER) -> S3Keys:
 def sample_reader(aws_conn_id: str, source_bucket: str, gcp_conn_id: str, destination_bucket: str) -> SampleReaders:
     """Reads both sides for a sample, by other means than those that copy."""
     from transfer.backends.sample_readers import SampleReaders
-    from transfer.sampling import LANES
+    from transfer.reconciliation.sampling import LANES
 
     s3, google = S3SourceHook(aws_conn_id).get_conn(connections=LANES), GCSSinkHook(gcp_conn_id)
     return SampleReaders(

@@ -140,8 +140,8 @@ class DeleteExtraneousOperator(StopsOnKill, BaseOperator):
         from transfer.deletion import DeleteExtraneous, permission
         from transfer.model import Mode
         from transfer.naming import Naming
+        from transfer.reconciliation.report import REPORT, ReconciliationReport
         from transfer.removal import LANES
-        from transfer.report import REPORT, ReconciliationReport
         from transfer.sweep import sweep, tell_why_not
 
         state = destination.state(run.state_prefix)

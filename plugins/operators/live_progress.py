@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from transfer.accounting.progress import TransferStats
-    from transfer.sampling import SampleReport
+    from transfer.reconciliation.sampling import SampleReport
 
 PROGRESS_KEY = "progress"
 

@@ -134,7 +134,7 @@ class RunSource:
 
     def why_nothing(self, summary: ListingSummary) -> str:
         """What to tell a person when nothing is listed, or nothing of it can be copied."""
-        from transfer.report import nothing_to_copy
+        from transfer.reconciliation.report import nothing_to_copy
 
         place = f"s3://{self.source_bucket}/{self.source_prefix}"
         if summary.listed > summary.left_out:

@@ -18,9 +18,9 @@ from enum import StrEnum
 from transfer.errors import DeletionRefused, Stage
 from transfer.model import Mode
 from transfer.naming import Naming
-from transfer.reconcile import Judged
+from transfer.reconciliation.reconcile import Judged
+from transfer.reconciliation.verdicts import Verdict
 from transfer.records.csv_file import CsvFile
-from transfer.verdicts import Verdict
 
 IN_MEMORY_BYTES = 16 * 1024 * 1024
 """Of what is to be deleted; more goes to a temporary file."""

@@ -12,8 +12,8 @@ from enum import StrEnum
 
 from transfer.deletion import Extraneous
 from transfer.ports import StateStore
+from transfer.reconciliation.report import REPORT, ReconciliationReport, write_report
 from transfer.records.csv_file import CsvFile
-from transfer.report import REPORT, ReconciliationReport, write_report
 
 DELETED = "deleted"
 COLUMNS = ("name", "bytes", "generation", "answer", "said")

@@ -20,7 +20,7 @@ from transfer.errors import DeletionRefused, Stage
 from transfer.model import DestinationObject
 from transfer.naming import Naming
 from transfer.ports import ObjectSink, SourceKeys, StateStore, TransferLoop
-from transfer.reconcile import judge_all
+from transfer.reconciliation.reconcile import judge_all
 from transfer.records.csv_file import CsvFile
 from transfer.records.shards import read_manifest
 from transfer.removal import Removal

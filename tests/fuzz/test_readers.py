@@ -15,10 +15,10 @@ from memory_state import MemoryState
 from routes.route_file import SETTING, read_routes
 from transfer.copying.uploads import OpenUpload
 from transfer.errors import InvalidMessage, RecordDamaged, RunUnknown, SourceListInvalid
-from transfer.failures import FailureTable, load_failures
 from transfer.listing.cursor import ListingCursor
 from transfer.model import ObjectMeta
 from transfer.plain_text import MAX_CHARACTERS, block, one_line
+from transfer.reconciliation.failures import FailureTable, load_failures
 from transfer.records.in_flight import BegunMessages, fatal_end, last_words
 from transfer.records.messages import LISTING, RUN, decode_failure, decode_request, encode_failure
 from transfer.records.runs import RunIndex

@@ -58,18 +58,18 @@ from transfer.model import (
     TransferOutcome,
 )
 from transfer.naming import Naming
-from transfer.passes import Republished, run_pass
 from transfer.planning.plan import Plan, PlanTally
 from transfer.planning.prices import load_prices
 from transfer.ports import SourceKeys
+from transfer.reconciliation.passes import Republished, run_pass
+from transfer.reconciliation.report import ReconciliationReport
+from transfer.reconciliation.verdicts import Pass
 from transfer.records.in_flight import BegunMessages
 from transfer.records.shards import Ledger, Manifest, parse_ranges
-from transfer.report import ReconciliationReport
 from transfer.retry import Retrier
 from transfer.steps import Pause, Step
 from transfer.stopping import RECORDS_S, Grace, StopRequest
 from transfer.sweep import Swept, sweep
-from transfer.verdicts import Pass
 from transfer.worker.drain import Assignment, Worker
 
 SOURCE, DESTINATION, PROJECT = "source-bucket", "destination-bucket", "test-project"

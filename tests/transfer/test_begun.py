@@ -16,9 +16,9 @@ from deadly_worker import DEADLY
 from engine_rig import EngineRig, engine_rig, fault
 from memory_state import MemoryState
 from transfer.errors import Stopped
-from transfer.passes import round_name
+from transfer.reconciliation.passes import round_name
+from transfer.reconciliation.verdicts import Pass
 from transfer.records.in_flight import RING, BegunMessages, fatal_end
-from transfer.verdicts import Pass
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

@@ -14,9 +14,9 @@ from hooks.selection import selection_of
 from transfer.comparison import difference, holds
 from transfer.model import DestinationObject, ObjectMeta
 from transfer.planning.table import plan_table
-from transfer.report import REPORT, ReconciliationReport
+from transfer.reconciliation.report import REPORT, ReconciliationReport
+from transfer.reconciliation.verdicts import Pass, Verdict, is_republished
 from transfer.sources.replay import RunRecord, unfinished_objects
-from transfer.verdicts import Pass, Verdict, is_republished
 
 HERE = RunRecord(
     run_id="run-1", source_bucket="s", source_prefix="", destination_bucket="d", destination_prefix=""

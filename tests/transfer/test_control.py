@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from memory_state import MemoryState
-from transfer.advice import FAILURES
 from transfer.errors import (
     CredentialsRejected,
     EdgeBlocked,
@@ -17,6 +16,7 @@ from transfer.errors import (
     Stage,
 )
 from transfer.model import Copied, Failed, ObjectMeta, Proof, SkipReason, TransferFailure
+from transfer.reconciliation.advice import FAILURES
 from transfer.records.shards import Ledger, Manifest
 from transfer.worker.control import (
     MAX_STREAK,

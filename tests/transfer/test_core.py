@@ -37,10 +37,10 @@ from transfer.model import (
     TransferRequest,
 )
 from transfer.naming import Naming, escape_key
+from transfer.reconciliation.verdicts import Verdict, judge
 from transfer.records.messages import decode_failure, decode_request, encode_failure, encode_request
 from transfer.retry import Retrier
 from transfer.steps import Step
-from transfer.verdicts import Verdict, judge
 
 NAMING = Naming(source_prefix="in/", destination_prefix="out/", state_prefix=".edgehaul/")
 ITEM = ObjectMeta(key="in/k", size_bytes=5, etag="5d41402abc4b2a76b9719d911017c592", last_modified=1_700_000_000)

@@ -42,10 +42,10 @@ from transfer.errors import (
 from transfer.model import DestinationObject, Mode, ObjectMeta, SkipReason
 from transfer.naming import Naming
 from transfer.ports import KeyState, SourceKey, StateEntry
-from transfer.reconcile import judge_all
+from transfer.reconciliation.reconcile import judge_all
+from transfer.reconciliation.report import REPORT, ReconciliationReport
 from transfer.records.csv_file import CsvFile
 from transfer.removal import Removal
-from transfer.report import REPORT, ReconciliationReport
 
 OUT = Naming(source_prefix="in/", destination_prefix="out/", state_prefix=STATE_PREFIX)
 DELETE, LIST = Permission(action=DeleteExtraneous.DELETE), Permission(action=DeleteExtraneous.LIST)

@@ -15,9 +15,9 @@ from engine_rig import DESTINATION, ERROR_TOPIC, SOURCE, TOPIC, EngineRig, engin
 from transfer.errors import BucketMissing, CredentialsRejected, RunClosed, Stopped
 from transfer.model import ObjectMeta, Overwrite, TransferRequest
 from transfer.naming import Naming
+from transfer.reconciliation.verdicts import Verdict
 from transfer.records.messages import encode_request
 from transfer.stopping import StopRequest
-from transfer.verdicts import Verdict
 
 HOSTILE_KEYS = [
     "with space",

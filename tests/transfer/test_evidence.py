@@ -13,9 +13,9 @@ from large_objects import MIB, fresh, large_rig, left_behind, listed, put_in_par
 from transfer.backends.gcs_stored import Capabilities
 from transfer.comparison import difference, evidence_of
 from transfer.model import Copied, Evidence, Failed, Overwrite, SkipReason
-from transfer.passes import round_name
+from transfer.reconciliation.passes import round_name
+from transfer.reconciliation.verdicts import Pass
 from transfer.records.shards import read_manifest
-from transfer.verdicts import Pass
 
 REFUSED = {"status": 403, "body": '{"error": {"message": "no", "errors": [{"reason": "forbidden"}]}}'}
 
@@ -24,7 +24,7 @@ REFUSED = {"status": 403, "body": '{"error": {"message": "no", "errors": [{"reas
 def running(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("transfer.worker.drain.PULL_WAIT_S", 0.3)
-        patch.setattr("transfer.failures.PULL_WAIT_S", 0.3)
+        patch.setattr("transfer.reconciliation.failures.PULL_WAIT_S", 0.3)
         with large_rig(tmp_path_factory.mktemp("rig"), patch.setenv) as made:
             yield made
 

@@ -304,7 +304,7 @@ def test_what_s3_lists_is_a_manifest(servers) -> None:
 
 
 def test_failures_csv_is_a_manifest(servers) -> None:
-    from transfer.report import ArchivedFile, FailuresFile
+    from transfer.reconciliation.report import ArchivedFile, FailuresFile
 
     for columns in (FailuresFile.COLUMNS, ArchivedFile.COLUMNS):
         assert read_keys(servers, "f.csv", f"{','.join(columns)}\na\n".encode()) == [("a", "")]

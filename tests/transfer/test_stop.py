@@ -22,10 +22,10 @@ from transfer.backends.sample_readers import SampleReaders
 from transfer.deletion import DeleteExtraneous
 from transfer.errors import Stopped, TransferError
 from transfer.event_log import NoEventLog
-from transfer.failures import FailureTable, drain_failures
 from transfer.model import DestinationObject, ObjectMeta, Timeouts, TransferConfig, TransferFailure
+from transfer.reconciliation.failures import FailureTable, drain_failures
+from transfer.reconciliation.sampling import SAMPLE_COLUMNS, compare_sample
 from transfer.records.csv_file import CsvFile
-from transfer.sampling import SAMPLE_COLUMNS, compare_sample
 from transfer.sources.files import on_disk
 from transfer.stopping import Grace, StopRequest, aside, result_of
 

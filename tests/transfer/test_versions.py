@@ -17,8 +17,8 @@ from transfer.backends.s3_files import head_all
 from transfer.backends.signing import UrlSigner
 from transfer.model import Copied, Failed, SkipReason
 from transfer.naming import Naming
+from transfer.reconciliation.verdicts import Pass
 from transfer.sources.replay import RunRecord, unfinished_objects
-from transfer.verdicts import Pass
 
 
 @pytest.fixture(scope="module")

@@ -20,11 +20,11 @@ from typing import IO, Any
 from urllib.parse import unquote_plus
 
 from transfer.errors import SourceListInvalid, Stage, Stopped
+from transfer.reconciliation.report import ArchivedFile
 from transfer.records.bounded_lines import Lines, rows_of
 from transfer.records.csv_file import as_it_was
 from transfer.records.messages import MAX_TEXT_CHARACTERS, UNREADABLE, why_unreadable
 from transfer.records.sorting import sorted_on_disk
-from transfer.report import ArchivedFile
 from transfer.sources.files import FileStore, Kind, SourceUri, is_gzip, on_disk
 from transfer.sources.manifest_columns import meant_key, normal, positions, values_of
 

@@ -10,9 +10,9 @@ from transfer.errors import InvalidMessage, RunUnknown, Stage
 from transfer.model import UNTOLD, Mode, ObjectMeta, SkipReason
 from transfer.planning.plan import PLAN
 from transfer.ports import StateStore
+from transfer.reconciliation.report import REPORT, ReconciliationReport
 from transfer.records.listing_record import ListingRecord, read_listing
 from transfer.records.shards import MANIFEST, UNFINISHED, read_manifest, readable
-from transfer.report import REPORT, ReconciliationReport
 
 RECORD = "run.json"
 

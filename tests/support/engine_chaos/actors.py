@@ -38,13 +38,13 @@ from transfer.errors import FatalError, Stopped, TransferError
 from transfer.listing.cursor import ListingCursor
 from transfer.model import Mode, Overwrite, RetryPolicy, Timeouts, TransferConfig
 from transfer.naming import Naming
-from transfer.passes import round_name
 from transfer.planning.plan import write_plan
+from transfer.reconciliation.passes import round_name
+from transfer.reconciliation.report import ReconciliationReport
+from transfer.reconciliation.verdicts import Pass
 from transfer.records.runs import RunIndex, open_runs
-from transfer.report import ReconciliationReport
 from transfer.sources.replay import RECORD, RunRecord, planned_objects, unfinished_objects
 from transfer.sweep import tell_why_not
-from transfer.verdicts import Pass
 
 DAG = "chaos"
 HEEDS_TERM = frozenset({"list", "transfer", "retry", "delete_extraneous"})

@@ -32,8 +32,8 @@ def shrink_engine() -> None:
     import transfer.backends.streams
     import transfer.copying.parts
     import transfer.copying.proof
-    import transfer.failures
     import transfer.model
+    import transfer.reconciliation.failures
     import transfer.worker.drain
 
     for module in (transfer.model, transfer.copying.parts, transfer.copying.proof):
@@ -46,8 +46,8 @@ def shrink_engine() -> None:
     transfer.backends.edge.ERROR_CACHE_S = 0.05
     transfer.worker.drain.PULL_WAIT_S = 0.25
     transfer.worker.drain.COMMIT_INTERVAL_S = 0.4
-    transfer.failures.PULL_WAIT_S = 0.25
-    transfer.failures.PATIENCE_S = 3.0
+    transfer.reconciliation.failures.PULL_WAIT_S = 0.25
+    transfer.reconciliation.failures.PATIENCE_S = 3.0
 
 
 def shrink_servers() -> None:

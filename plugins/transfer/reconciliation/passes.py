@@ -8,18 +8,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from transfer.errors import RunUnknown, Stage
-from transfer.failures import FailureTable, drain_failures, load_failures
 from transfer.listing.publish import Batches
 from transfer.model import DestinationObject
 from transfer.naming import Naming
 from transfer.ports import RequestPublisher, RequestQueue, StateStore
-from transfer.reconcile import judge_all, reconcile
+from transfer.reconciliation.failures import FailureTable, drain_failures, load_failures
+from transfer.reconciliation.reconcile import judge_all, reconcile
+from transfer.reconciliation.report import ReconciliationReport, write_report
+from transfer.reconciliation.sampling import SAMPLE_COLUMNS, SampleReader, SampleReport, compare_sample, new_seed
+from transfer.reconciliation.verdicts import Pass, Verdict
 from transfer.records.csv_file import CsvFile
 from transfer.records.in_flight import fatal_end, last_words
 from transfer.records.shards import ledger_unbound, read_manifest
-from transfer.report import ReconciliationReport, write_report
-from transfer.sampling import SAMPLE_COLUMNS, SampleReader, SampleReport, compare_sample, new_seed
-from transfer.verdicts import Pass, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

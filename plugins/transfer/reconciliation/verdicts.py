@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from transfer.advice import has_second_try
 from transfer.comparison import is_as_listed
 from transfer.model import NEVER_TO_MOVE, UNTOLD, DestinationObject, ObjectMeta, SkipReason, TransferFailure
+from transfer.reconciliation.advice import has_second_try
 
 
 class Verdict(StrEnum):

@@ -1,6 +1,6 @@
 """A pass over a run: what was listed, what the destination holds and what failed, marched side by side.
 
-Every listed key ends as exactly one verdict (`transfer/verdicts.py`), in constant memory: the three sides are
+Every listed key ends as exactly one verdict (`transfer/reconciliation/verdicts.py`), in constant memory: the three sides are
 read in order, and failures wait in a temporary file. What is worth another try is published again as a listing of its own.
 """
 
@@ -13,7 +13,6 @@ from typing import Generic, Protocol, TypeVar
 
 from transfer.comparison import EVIDENCE_OF, difference, evidence_of
 from transfer.errors import Stage
-from transfer.failures import key_bytes
 from transfer.march import march
 from transfer.model import (
     NEVER_TO_MOVE,
@@ -26,10 +25,9 @@ from transfer.model import (
 )
 from transfer.naming import Naming
 from transfer.ports import StateStore
-from transfer.records.shards import UNFINISHED, Manifest, UnboundCopy
-from transfer.report import ArchivedFile, EvidenceTally, FailuresFile, Reasons, ReconciliationReport
-from transfer.sources.head_answers import RULE_OF
-from transfer.verdicts import (
+from transfer.reconciliation.failures import key_bytes
+from transfer.reconciliation.report import ArchivedFile, EvidenceTally, FailuresFile, Reasons, ReconciliationReport
+from transfer.reconciliation.verdicts import (
     UNFINISHED_VERDICTS,
     Pass,
     Verdict,
@@ -37,6 +35,8 @@ from transfer.verdicts import (
     is_republished,
     judge,
 )
+from transfer.records.shards import UNFINISHED, Manifest, UnboundCopy
+from transfer.sources.head_answers import RULE_OF
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from textwrap import wrap
 
-from transfer.advice import advice_for
 from transfer.model import Evidence, ObjectMeta, SkipReason, TransferFailure
 from transfer.ports import StateStore
+from transfer.reconciliation.advice import advice_for
+from transfer.reconciliation.sampling import Compared, SampleReport
+from transfer.reconciliation.verdicts import Verdict
 from transfer.records.csv_file import CsvFile
-from transfer.sampling import Compared, SampleReport
-from transfer.verdicts import Verdict
 
 REPORT = "report.json"
 SAMPLES = 3

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hooks.selection import BOUNDS, LISTS, selection_of
-from transfer.deletion import DeleteExtraneous
+from transfer.deletion.extraneous import DeleteExtraneous
 from transfer.listing.selection import InvalidSelection
 from transfer.model import Mode, Overwrite
 from transfer.prefixes import DatedPrefix, InvalidPrefix, prefix_problem

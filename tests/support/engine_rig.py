@@ -42,7 +42,8 @@ from transfer.backends.signing import PublicUrls, UrlAuthorizer
 from transfer.copying.parts import PartsBoard
 from transfer.copying.uploads import UploadRecords
 from transfer.copying.whole import ObjectMover, WorkerShare
-from transfer.deletion import Permission
+from transfer.deletion.extraneous import Permission
+from transfer.deletion.sweep import Swept, sweep
 from transfer.errors import SinkUnavailable, SourceUnavailable, Stage
 from transfer.event_log import NoEventLog
 from transfer.listing.cursor import ListingCursor
@@ -69,7 +70,6 @@ from transfer.records.shards import Ledger, Manifest, parse_ranges
 from transfer.retry import Retrier
 from transfer.steps import Pause, Step
 from transfer.stopping import RECORDS_S, Grace, StopRequest
-from transfer.sweep import Swept, sweep
 from transfer.worker.drain import Assignment, Worker
 
 SOURCE, DESTINATION, PROJECT = "source-bucket", "destination-bucket", "test-project"

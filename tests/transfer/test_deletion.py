@@ -19,7 +19,7 @@ from hooks.selection import selection_of
 from transfer.backends.driving import CurlLoop
 from transfer.backends.gcs_sink import GcsSink
 from transfer.backends.s3_keys import S3Keys
-from transfer.deletion import (
+from transfer.deletion.extraneous import (
     COLUMNS,
     DeleteExtraneous,
     Extraneous,
@@ -30,7 +30,8 @@ from transfer.deletion import (
     permission,
     why_refused,
 )
-from transfer.deletion_record import DeletionRecord
+from transfer.deletion.record import DeletionRecord
+from transfer.deletion.removal import Removal
 from transfer.errors import (
     CredentialsRejected,
     DeletionIncomplete,
@@ -45,7 +46,6 @@ from transfer.ports import KeyState, SourceKey, StateEntry
 from transfer.reconciliation.reconcile import judge_all
 from transfer.reconciliation.report import REPORT, ReconciliationReport
 from transfer.records.csv_file import CsvFile
-from transfer.removal import Removal
 
 OUT = Naming(source_prefix="in/", destination_prefix="out/", state_prefix=STATE_PREFIX)
 DELETE, LIST = Permission(action=DeleteExtraneous.DELETE), Permission(action=DeleteExtraneous.LIST)
@@ -533,7 +533,7 @@ class Between:
 
 def test_a_sweep_that_breaks_off_says_what_it_deleted(rig: EngineRig, monkeypatch) -> None:
     """Asked to stop in its second batch; another try does the rest, and the counts go on."""
-    monkeypatch.setattr("transfer.removal.AT_A_TIME", 3)
+    monkeypatch.setattr("transfer.deletion.removal.AT_A_TIME", 3)
     upload(rig, *(f"out/x{index}" for index in range(5)))
     before = everything(rig)
     with pytest.raises(Stopped):
@@ -550,7 +550,7 @@ def test_a_sweep_that_breaks_off_says_what_it_deleted(rig: EngineRig, monkeypatc
 
 def test_a_sweep_that_dies_has_those_it_was_at_on_record(rig: EngineRig, monkeypatch) -> None:
     """The record is read in the very moment before the second batch is deleted: nothing later would be there after SIGKILL."""
-    monkeypatch.setattr("transfer.removal.AT_A_TIME", 3)
+    monkeypatch.setattr("transfer.deletion.removal.AT_A_TIME", 3)
     upload(rig, *(f"out/x{index}" for index in range(5)))
     seen = []
 
@@ -591,7 +591,7 @@ def test_without_permission_it_ends_at_once_and_the_record_is_right(rig: EngineR
 
 
 def test_rows_go_on_in_another_file(rig: EngineRig, monkeypatch) -> None:
-    monkeypatch.setattr("transfer.removal.AT_A_TIME", 2)
+    monkeypatch.setattr("transfer.deletion.removal.AT_A_TIME", 2)
     monkeypatch.setattr("transfer.records.csv_file.MAX_ROWS", 3)
     upload(rig, *(f"out/x{index}" for index in range(5)))
     rig.sweep(DELETE, listed=10)

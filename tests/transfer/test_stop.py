@@ -19,7 +19,7 @@ from operators.stopping import StopsOnKill
 from transfer.backends.s3_files import S3Files, head_all
 from transfer.backends.s3_listing import list_objects
 from transfer.backends.sample_readers import SampleReaders
-from transfer.deletion import DeleteExtraneous
+from transfer.deletion.extraneous import DeleteExtraneous
 from transfer.errors import Stopped, TransferError
 from transfer.event_log import NoEventLog
 from transfer.model import DestinationObject, ObjectMeta, Timeouts, TransferConfig, TransferFailure

@@ -33,7 +33,8 @@ from transfer.backends.gcs_sink import GcsSink
 from transfer.backends.gcs_state import GcsState
 from transfer.backends.pubsub import PubSubQueue, delete_subscription
 from transfer.copying.abandoned_uploads import close_uploads, end_left_uploads
-from transfer.deletion import DeleteExtraneous, permission
+from transfer.deletion.extraneous import DeleteExtraneous, permission
+from transfer.deletion.sweep import tell_why_not
 from transfer.errors import FatalError, Stopped, TransferError
 from transfer.listing.cursor import ListingCursor
 from transfer.model import Mode, Overwrite, RetryPolicy, Timeouts, TransferConfig
@@ -44,7 +45,6 @@ from transfer.reconciliation.report import ReconciliationReport
 from transfer.reconciliation.verdicts import Pass
 from transfer.records.runs import RunIndex, open_runs
 from transfer.sources.replay import RECORD, RunRecord, planned_objects, unfinished_objects
-from transfer.sweep import tell_why_not
 
 DAG = "chaos"
 HEEDS_TERM = frozenset({"list", "transfer", "retry", "delete_extraneous"})

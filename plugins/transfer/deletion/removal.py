@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
-from transfer.deletion import Extraneous, check_name
-from transfer.deletion_record import Answer, DeletionRecord
+from transfer.deletion.extraneous import Extraneous, check_name
+from transfer.deletion.record import Answer, DeletionRecord
 from transfer.errors import (
     DeletionIncomplete,
     DeletionRefused,

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from transfer.deletion import (
+from transfer.deletion.extraneous import (
     COLUMNS,
     DeleteExtraneous,
     Found,
@@ -15,7 +15,8 @@ from transfer.deletion import (
     find_extraneous,
     why_refused,
 )
-from transfer.deletion_record import Answer, DeletionRecord, of_try, recorded, write_counts
+from transfer.deletion.record import Answer, DeletionRecord, of_try, recorded, write_counts
+from transfer.deletion.removal import Removal
 from transfer.errors import DeletionRefused, Stage
 from transfer.model import DestinationObject
 from transfer.naming import Naming
@@ -23,7 +24,6 @@ from transfer.ports import ObjectSink, SourceKeys, StateStore, TransferLoop
 from transfer.reconciliation.reconcile import judge_all
 from transfer.records.csv_file import CsvFile
 from transfer.records.shards import read_manifest
-from transfer.removal import Removal
 from transfer.retry import Retrier
 
 
@@ -96,7 +96,7 @@ def sweep(
     `listing` names the manifest of the source, which has `listed` objects; `began_at_s` is before it was listed, by Cloud
     Storage's clock. `has_name` is the run's globs: names that they leave out are none of its business. A try of the task
     (`attempt`, from 1) has lists of its own, so that each deletion stays on record. Raises DeletionRefused, what
-    `transfer.removal.Removal.run` raises, or what the backends raise.
+    `transfer.deletion.removal.Removal.run` raises, or what the backends raise.
     """
     base = of_try("extraneous", attempt)
     rows, shortlist = CsvFile(state, base, COLUMNS), Shortlist()

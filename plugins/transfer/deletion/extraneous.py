@@ -1,7 +1,7 @@
 """What the destination has and the source does not: found, listed, and whether it may be deleted.
 
     manifest ──┐
-               ├─ march ──▶ extraneous.csv ──▶ within both limits? ──▶ transfer/removal.py
+               ├─ march ──▶ extraneous.csv ──▶ within both limits? ──▶ transfer/deletion/removal.py
     listing  ──┘
 
 Finding is one pass and deleting another, so that nothing is deleted before all of it is counted; memory is constant.

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from enum import StrEnum
 
-from transfer.deletion import Extraneous
+from transfer.deletion.extraneous import Extraneous
 from transfer.ports import StateStore
 from transfer.reconciliation.report import REPORT, ReconciliationReport, write_report
 from transfer.records.csv_file import CsvFile

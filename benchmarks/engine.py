@@ -24,15 +24,15 @@ from benchmarks.measure import Meter, PeerFailed
 from benchmarks.workloads import BUCKET, DESTINATION
 from transfer.accounting.pacing import Pacer
 from transfer.accounting.progress import Progress
-from transfer.backends.curl import CurlClient
-from transfer.backends.driving import CurlLoop
-from transfer.backends.edge import EdgeSource
-from transfer.backends.gcs_client import GcsClient
-from transfer.backends.gcs_sink import GcsSink
-from transfer.backends.gcs_state import GcsListing, GcsState
-from transfer.backends.gcs_stored import Capabilities
-from transfer.backends.google_token import GoogleToken
-from transfer.backends.pubsub import (
+from transfer.backends.cloudfront.source import EdgeSource
+from transfer.backends.gcs.client import GcsClient
+from transfer.backends.gcs.sink import GcsSink
+from transfer.backends.gcs.state import GcsListing, GcsState
+from transfer.backends.gcs.token import GoogleToken
+from transfer.backends.gcs.verification import Capabilities
+from transfer.backends.http.client import CurlClient
+from transfer.backends.http.loop import CurlLoop
+from transfer.backends.pubsub.topics import (
     PubSubFailures,
     PubSubQueue,
     PubSubRequests,
@@ -40,7 +40,7 @@ from transfer.backends.pubsub import (
     delete_subscription,
     ensure_topic,
 )
-from transfer.backends.s3_listing import list_objects
+from transfer.backends.s3.listing import list_objects
 from transfer.copying.parts import PartsBoard
 from transfer.copying.uploads import UploadRecords
 from transfer.copying.whole import ObjectMover, WorkerShare

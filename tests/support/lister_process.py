@@ -27,12 +27,12 @@ def main() -> None:
     from google.cloud import pubsub_v1
 
     from transfer.accounting.progress import Progress
-    from transfer.backends.curl import CurlClient
-    from transfer.backends.gcs_client import GcsClient
-    from transfer.backends.gcs_state import GcsListing, GcsState
-    from transfer.backends.google_token import GoogleToken
-    from transfer.backends.pubsub import PubSubRequests
-    from transfer.backends.s3_listing import list_objects
+    from transfer.backends.gcs.client import GcsClient
+    from transfer.backends.gcs.state import GcsListing, GcsState
+    from transfer.backends.gcs.token import GoogleToken
+    from transfer.backends.http.client import CurlClient
+    from transfer.backends.pubsub.topics import PubSubRequests
+    from transfer.backends.s3.listing import list_objects
     from transfer.errors import SinkUnavailable, Stage
     from transfer.event_log import NoEventLog
     from transfer.listing.cursor import ListingCursor

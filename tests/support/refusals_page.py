@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from transfer.answers import AnswerRule
-from transfer.backends import gcs_answers, pubsub_answers, s3_answers
+from transfer.backends.gcs import answers as gcs_answers
+from transfer.backends.pubsub import answers as pubsub_answers
+from transfer.backends.s3 import answers as s3_answers
 from transfer.errors import FatalError, RetryableError
 from transfer.preflight import edge_answers
 from transfer.sources import head_answers

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from engine_rig import DESTINATION, STATE_PREFIX, TOPIC, EngineRig, engine_rig, fault
-from transfer.backends.gcs_sink import GcsSink
+from transfer.backends.gcs.sink import GcsSink
 from transfer.errors import (
     CredentialsRejected,
     DestinationForbidden,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transfer.backends.driving import complete
+from transfer.backends.http.loop import complete
 from transfer.comparison import evidence_of, holds
 from transfer.copying.metadata import resource_of
 from transfer.errors import (

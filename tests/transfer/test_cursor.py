@@ -24,7 +24,7 @@ from memory_state import MemoryState
 from operators.stored_cursor import CURSOR_KEY, StoredCursor
 from page_server import PageServer
 from transfer.accounting.progress import Progress
-from transfer.backends.pubsub import PubSubQueue, PubSubRequests, create_subscription, ensure_topic
+from transfer.backends.pubsub.topics import PubSubQueue, PubSubRequests, create_subscription, ensure_topic
 from transfer.event_log import NoEventLog
 from transfer.listing.cursor import ListingCursor
 from transfer.listing.publish import ListingSummary, list_and_publish

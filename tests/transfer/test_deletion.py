@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from engine_rig import DESTINATION, SOURCE, STATE_PREFIX, EngineRig, engine_rig, fault
 from hooks.selection import selection_of
-from transfer.backends.driving import CurlLoop
-from transfer.backends.gcs_sink import GcsSink
-from transfer.backends.s3_keys import S3Keys
+from transfer.backends.gcs.sink import GcsSink
+from transfer.backends.http.loop import CurlLoop
+from transfer.backends.s3.keys import S3Keys
 from transfer.deletion.extraneous import (
     COLUMNS,
     DeleteExtraneous,

@@ -10,7 +10,7 @@ import pytest
 from engine_rig import DESTINATION, SOURCE, EngineRig, fault
 from hooks.selection import selection_of
 from large_objects import MIB, fresh, large_rig, left_behind, listed, put_in_parts
-from transfer.backends.gcs_stored import Capabilities
+from transfer.backends.gcs.verification import Capabilities
 from transfer.comparison import difference, evidence_of
 from transfer.model import Copied, Evidence, Failed, Overwrite, SkipReason
 from transfer.reconciliation.passes import round_name

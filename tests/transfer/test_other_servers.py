@@ -12,7 +12,7 @@ import pytest
 
 from engine_rig import EngineRig
 from plain_servers import PlainEdge, PlainGcs
-from transfer.backends.gcs_stored import Capabilities
+from transfer.backends.gcs.verification import Capabilities
 from transfer.model import Copied, Failed, ObjectMeta, Proof, TransferOutcome
 
 MIB = 1024 * 1024

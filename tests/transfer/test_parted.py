@@ -13,7 +13,7 @@ from large_objects import MIB, PART, arrived, left_behind, listed, put_in_parts,
 from transfer.accounting.pacing import Pacer
 from transfer.accounting.progress import Progress
 from transfer.backends.crc32c import crc32c_of
-from transfer.backends.driving import CurlLoop
+from transfer.backends.http.loop import CurlLoop
 from transfer.copying.parts import PartsBoard
 from transfer.copying.whole import WorkerShare
 from transfer.model import Copied, Failed, Proof

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from page_server import PageServer, strange_entry
-from transfer.backends.s3_listing import list_objects
+from transfer.backends.s3.listing import list_objects
 from transfer.errors import EndpointRejected, ListingOutOfOrder, SourceUnavailable, Stage
 from transfer.sources.key_space import is_fit, key_ahead
 from transfer.sources.ranges import MAX_PAGES, THREADS, Page, RangedListing

@@ -10,8 +10,8 @@ import pytest
 
 from engine_rig import DESTINATION, ERROR_TOPIC, PROJECT, SOURCE, STATE_PREFIX, EngineRig, engine_rig, fault
 from memory_state import MemoryState
-from transfer.backends.gcs_state import GcsState
-from transfer.backends.pubsub import PubSubQueue
+from transfer.backends.gcs.state import GcsState
+from transfer.backends.pubsub.topics import PubSubQueue
 from transfer.errors import RunUnknown, SignatureRejected, SinkUnavailable, Stage
 from transfer.model import Overwrite, TransferFailure
 from transfer.reconciliation.failures import FailureTable, drain_failures, load_failures

@@ -18,9 +18,9 @@ import pytest
 
 from engine_rig import SOURCE, EngineRig, engine_rig, fault
 from inventories import CSV_SCHEMA, Row, parquet_file, put_inventory
-from transfer.backends.gcs_files import GcsFiles
+from transfer.backends.gcs.files import GcsFiles
 from transfer.backends.parquet import parquet_rows
-from transfer.backends.s3_files import S3Files, head_all
+from transfer.backends.s3.files import S3Files, head_all
 from transfer.errors import CredentialsRejected, EndpointRejected, SourceListInvalid, SourceUnavailable, Stopped
 from transfer.model import ObjectMeta, SkipReason
 from transfer.records import sorting
@@ -420,7 +420,7 @@ def test_heads_tell_what_a_listing_does(servers) -> None:
     asked = [(f"head/{key}", "") for key in keys] + [("head/not there", "")]
     found = list(head_all(servers.client, SOURCE, asked, lanes=4))
     assert [item.key for item in found] == [key for key, _ in asked]
-    from transfer.backends.s3_listing import list_objects
+    from transfer.backends.s3.listing import list_objects
 
     listed = {item.key: item for item in list_objects(servers.client, SOURCE, "head/")}
     assert {item.key: item for item in found[:-1]} == listed

@@ -16,8 +16,8 @@ from engine_rig import DESTINATION, SOURCE, EngineRig, fault
 from localcloud.faults import Fault
 from operators.engine_errors import engine_errors
 from operators.stopping import StopsOnKill
-from transfer.backends.s3_files import S3Files, head_all
-from transfer.backends.s3_listing import list_objects
+from transfer.backends.s3.files import S3Files, head_all
+from transfer.backends.s3.listing import list_objects
 from transfer.backends.sample_readers import SampleReaders
 from transfer.deletion.extraneous import DeleteExtraneous
 from transfer.errors import Stopped, TransferError

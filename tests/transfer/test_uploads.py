@@ -23,11 +23,11 @@ from large_objects import (
     refused,
     stored_parts,
 )
-from transfer.backends.driving import complete
-from transfer.backends.gcs_parts import begin_parts
-from transfer.backends.gcs_sink import GcsSink
-from transfer.backends.gcs_state import GcsState
-from transfer.backends.gcs_stored import Capabilities
+from transfer.backends.gcs.multipart import begin_parts
+from transfer.backends.gcs.sink import GcsSink
+from transfer.backends.gcs.state import GcsState
+from transfer.backends.gcs.verification import Capabilities
+from transfer.backends.http.loop import complete
 from transfer.copying.abandoned_uploads import close_uploads, end_left_uploads
 from transfer.copying.uploads import OpenUpload
 from transfer.errors import RunClosed

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from engine_rig import SOURCE, EngineRig, engine_rig
 from localcloud.edge import EdgeServer
-from transfer.backends.s3_files import head_all
-from transfer.backends.signing import UrlSigner
+from transfer.backends.cloudfront.signing import UrlSigner
+from transfer.backends.s3.files import head_all
 from transfer.model import Copied, Failed, SkipReason
 from transfer.naming import Naming
 from transfer.reconciliation.verdicts import Pass

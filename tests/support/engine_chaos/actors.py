@@ -28,10 +28,10 @@ from botocore.config import Config
 
 from engine_chaos.scale import CLOCK_SPEED, LARGE_BYTES, LEASE_S, PART_BYTES, SHARD_LINES, WHOLE_BYTES, shrink_engine
 from engine_rig import DESTINATION, SOURCE, STATE_PREFIX, EngineRig
-from transfer.backends.driving import complete
-from transfer.backends.gcs_sink import GcsSink
-from transfer.backends.gcs_state import GcsState
-from transfer.backends.pubsub import PubSubQueue, delete_subscription
+from transfer.backends.gcs.sink import GcsSink
+from transfer.backends.gcs.state import GcsState
+from transfer.backends.http.loop import complete
+from transfer.backends.pubsub.topics import PubSubQueue, delete_subscription
 from transfer.copying.abandoned_uploads import close_uploads, end_left_uploads
 from transfer.deletion.extraneous import DeleteExtraneous, permission
 from transfer.deletion.sweep import tell_why_not

@@ -27,9 +27,9 @@ SHARD_LINES = 20
 
 def shrink_engine() -> None:
     """In an actor, before it does anything."""
-    import transfer.backends.curl
-    import transfer.backends.edge
-    import transfer.backends.streams
+    import transfer.backends.cloudfront.source
+    import transfer.backends.http.client
+    import transfer.backends.http.streams
     import transfer.copying.parts
     import transfer.copying.proof
     import transfer.model
@@ -40,10 +40,10 @@ def shrink_engine() -> None:
         module.MIN_PART_BYTES = MIN_PART_BYTES
     for module in (transfer.copying.parts, transfer.copying.proof):
         module.MIB = MIB
-    for module in (transfer.backends.streams, transfer.backends.curl):
+    for module in (transfer.backends.http.streams, transfer.backends.http.client):
         module.BUFFER_BYTES = BUFFER_BYTES
     transfer.copying.parts.RECORD_INTERVAL_S = 0.05
-    transfer.backends.edge.ERROR_CACHE_S = 0.05
+    transfer.backends.cloudfront.source.ERROR_CACHE_S = 0.05
     transfer.worker.drain.PULL_WAIT_S = 0.25
     transfer.worker.drain.COMMIT_INTERVAL_S = 0.4
     transfer.reconciliation.failures.PULL_WAIT_S = 0.25

@@ -6,8 +6,8 @@ import io
 
 import pycurl
 
-from transfer.backends.exchange import parse_headers
-from transfer.backends.tls import ca_bundle
+from transfer.backends.http.exchange import parse_headers
+from transfer.backends.http.tls import ca_bundle
 from transfer.preflight.edge_answers import EdgeAnswer
 
 CONNECT_TIMEOUT_S = 10

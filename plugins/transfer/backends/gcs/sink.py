@@ -13,14 +13,14 @@ import secrets
 from collections.abc import Callable, Mapping
 
 from transfer.backends.crc32c import Crc32c, crc32c_of
-from transfer.backends.exchange import Answer
-from transfer.backends.gcs_client import MAX_ANSWER_BYTES, OBJECT_FIELDS, GcsClient, stored_object
-from transfer.backends.gcs_fields import RefusedFields, media_type_of
-from transfer.backends.gcs_parts import GcsPartsUpload, begin_parts, open_parts
-from transfer.backends.gcs_session import GcsStreamUpload, begin_session, session_url
-from transfer.backends.gcs_stored import Capabilities, remove, verified, verified_md5
-from transfer.backends.gcs_versions import replaced_versions
-from transfer.backends.streams import Download
+from transfer.backends.gcs.client import MAX_ANSWER_BYTES, OBJECT_FIELDS, GcsClient, stored_object
+from transfer.backends.gcs.fields import RefusedFields, media_type_of
+from transfer.backends.gcs.multipart import GcsPartsUpload, begin_parts, open_parts
+from transfer.backends.gcs.resumable import GcsStreamUpload, begin_session, session_url
+from transfer.backends.gcs.verification import Capabilities, remove, verified, verified_md5
+from transfer.backends.gcs.versions import replaced_versions
+from transfer.backends.http.exchange import Answer
+from transfer.backends.http.streams import Download
 from transfer.errors import CorruptTransfer, DestinationRefused, Stage
 from transfer.labels import PROOF_KEY, proof_text
 from transfer.model import DestinationObject, Proof

@@ -20,7 +20,7 @@ from botocore.exceptions import (
 )
 
 from transfer.answers import rule_for
-from transfer.backends.s3_answers import code_of, meaning_of, status_of, told
+from transfer.backends.s3.answers import code_of, meaning_of, status_of, told
 from transfer.errors import (
     SourceChanged,
     SourceListInvalid,

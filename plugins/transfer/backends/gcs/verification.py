@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from transfer.backends.gcs_client import GcsClient
+from transfer.backends.gcs.client import GcsClient
 from transfer.errors import CorruptTransfer, DestinationHeld, Stage
 from transfer.model import DestinationObject
 from transfer.steps import Step

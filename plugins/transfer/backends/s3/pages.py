@@ -15,8 +15,8 @@ from botocore.client import BaseClient
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
-from transfer.backends.s3_errors import s3_error
-from transfer.backends.s3_page_xml import S3Page, is_whole, read_page
+from transfer.backends.s3.errors import s3_error
+from transfer.backends.s3.page_xml import S3Page, is_whole, read_page
 from transfer.errors import EndpointRejected, Stage
 
 _EVENT = "before-parse.*.ListObjectsV2"

@@ -17,11 +17,11 @@ from urllib.parse import quote
 from xml.sax.saxutils import escape, unescape
 
 from transfer.backends.crc32c import Crc32c, combined
-from transfer.backends.exchange import Answer
-from transfer.backends.gcs_client import OBJECT_FIELDS, GcsClient, stored_object
-from transfer.backends.gcs_fields import DEFAULT_TYPE, media_type_of
-from transfer.backends.gcs_stored import Capabilities, verified
-from transfer.backends.streams import Download
+from transfer.backends.gcs.client import OBJECT_FIELDS, GcsClient, stored_object
+from transfer.backends.gcs.fields import DEFAULT_TYPE, media_type_of
+from transfer.backends.gcs.verification import Capabilities, verified
+from transfer.backends.http.exchange import Answer
+from transfer.backends.http.streams import Download
 from transfer.errors import CorruptTransfer, SinkUnavailable, Stage
 from transfer.model import DestinationObject, StoredPart
 from transfer.ports import GenerationMismatch, OpenParts, UploadGone

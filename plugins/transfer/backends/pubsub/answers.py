@@ -14,7 +14,7 @@ from google.auth.exceptions import GoogleAuthError
 from google.cloud.pubsub_v1.publisher import exceptions as publisher_exceptions
 
 from transfer.answers import AnswerRule, Scope, rule_for
-from transfer.backends.google_token import is_passing
+from transfer.backends.gcs.token import is_passing
 from transfer.errors import (
     CredentialsRejected,
     EndpointRejected,

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from botocore.client import BaseClient
 from botocore.exceptions import BotoCoreError, ClientError
 
-from transfer.backends.s3_files import LANES, head_error
+from transfer.backends.s3.files import LANES, head_error
 from transfer.ports import KeyState, SourceKey
 from transfer.sources.key_space import MAX_KEY_BYTES
 from transfer.stopping import NEVER, Stop, result_of

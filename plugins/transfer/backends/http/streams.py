@@ -13,7 +13,7 @@ from typing import Any
 
 import pycurl
 
-from transfer.backends.exchange import MAX_ERROR_BODY_BYTES, Answer, Transfer, curl_error
+from transfer.backends.http.exchange import MAX_ERROR_BODY_BYTES, Answer, Transfer, curl_error
 from transfer.errors import RetryableError, Stage, TransferError
 from transfer.stopping import Stop
 

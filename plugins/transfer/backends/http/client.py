@@ -11,9 +11,9 @@ from typing import Any
 
 import pycurl
 
-from transfer.backends.exchange import MAX_ERROR_BODY_BYTES, Answer, Transfer
-from transfer.backends.streams import BUFFER_BYTES, Download, Relay
-from transfer.backends.tls import ca_bundle
+from transfer.backends.http.exchange import MAX_ERROR_BODY_BYTES, Answer, Transfer
+from transfer.backends.http.streams import BUFFER_BYTES, Download, Relay
+from transfer.backends.http.tls import ca_bundle
 from transfer.errors import RetryableError, Stage
 from transfer.model import Timeouts
 from transfer.steps import Pause, Step

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from transfer.backends.s3_answers import code_of, meaning_of, status_of, told
+from transfer.backends.s3.answers import code_of, meaning_of, status_of, told
 from transfer.errors import BucketMissing, Stage, TransferError
 
 

@@ -15,11 +15,11 @@ from urllib.parse import quote
 
 from google.auth.exceptions import GoogleAuthError
 
-from transfer.backends.curl import CurlClient
-from transfer.backends.exchange import Answer
-from transfer.backends.gcs_answers import explained, gcs_error
-from transfer.backends.google_token import GoogleToken, is_passing
-from transfer.backends.streams import Download
+from transfer.backends.gcs.answers import explained, gcs_error
+from transfer.backends.gcs.token import GoogleToken, is_passing
+from transfer.backends.http.client import CurlClient
+from transfer.backends.http.exchange import Answer
+from transfer.backends.http.streams import Download
 from transfer.errors import CredentialsRejected, DestinationRefused, SinkUnavailable, Stage
 from transfer.labels import MTIME_KEY, PROOF_KEY, SOURCE_ETAG_KEY
 from transfer.model import DestinationObject

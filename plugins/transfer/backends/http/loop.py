@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 import pycurl
 
-from transfer.backends.exchange import Transfer
-from transfer.backends.streams import Download
+from transfer.backends.http.exchange import Transfer
+from transfer.backends.http.streams import Download
 from transfer.errors import Stopped
 from transfer.steps import Pause, Pending, Step
 from transfer.stopping import POLL_S, Stop

@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping
 from urllib.parse import parse_qs, quote, urljoin, urlsplit
 
 from transfer.backends.crc32c import Crc32c
-from transfer.backends.exchange import Answer
-from transfer.backends.gcs_client import OBJECT_FIELDS, GcsClient, stored_object
-from transfer.backends.gcs_fields import media_type_of
-from transfer.backends.gcs_stored import Capabilities, verified, verified_md5
-from transfer.backends.streams import Download
+from transfer.backends.gcs.client import OBJECT_FIELDS, GcsClient, stored_object
+from transfer.backends.gcs.fields import media_type_of
+from transfer.backends.gcs.verification import Capabilities, verified, verified_md5
+from transfer.backends.http.exchange import Answer
+from transfer.backends.http.streams import Download
 from transfer.errors import EndpointRejected, SinkUnavailable, Stage
 from transfer.model import DestinationObject
 from transfer.ports import UploadGone

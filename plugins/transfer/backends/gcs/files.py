@@ -6,8 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
-from transfer.backends.driving import complete
-from transfer.backends.gcs_client import GcsClient, stored_object
+from transfer.backends.gcs.client import GcsClient, stored_object
+from transfer.backends.http.loop import complete
 from transfer.errors import SourceChanged, SourceListInvalid, SourceUnavailable, Stage
 from transfer.model import DestinationObject
 from transfer.retry import Retrier

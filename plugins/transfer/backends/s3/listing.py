@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from transfer.backends.s3_pages import S3Pages
+from transfer.backends.s3.pages import S3Pages
 from transfer.model import ObjectMeta
 from transfer.preflight.probes import ListedPage
 from transfer.sources.ranges import RangedListing

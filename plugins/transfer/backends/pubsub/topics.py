@@ -20,7 +20,7 @@ from google.auth.exceptions import GoogleAuthError
 from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
 from google.cloud.pubsub_v1.publisher import exceptions as publisher_exceptions
 
-from transfer.backends.pubsub_answers import passes, pubsub_error
+from transfer.backends.pubsub.answers import passes, pubsub_error
 from transfer.errors import Stage, Stopped
 from transfer.event_log import EventLog
 from transfer.model import TransferFailure, TransferRequest

@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from typing import TypeVar
 from urllib.parse import quote
 
+from transfer.backends.cloudfront.signing import UrlAuthorizer
 from transfer.backends.crc32c import Crc32c
-from transfer.backends.curl import CurlClient
-from transfer.backends.exchange import Answer, at_s
-from transfer.backends.signing import UrlAuthorizer
-from transfer.backends.streams import BUFFER_BYTES, CUT_SHORT, Download
+from transfer.backends.http.client import CurlClient
+from transfer.backends.http.exchange import Answer, at_s
+from transfer.backends.http.streams import BUFFER_BYTES, CUT_SHORT, Download
 from transfer.copying.proof import require_identity
 from transfer.copying.streamed import MAX_GET_BYTES
 from transfer.errors import (

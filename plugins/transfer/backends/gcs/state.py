@@ -12,9 +12,9 @@ from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
-from transfer.backends.driving import complete
-from transfer.backends.gcs_client import GcsClient, parse_object, stored_object
-from transfer.backends.gcs_sink import GcsSink
+from transfer.backends.gcs.client import GcsClient, parse_object, stored_object
+from transfer.backends.gcs.sink import GcsSink
+from transfer.backends.http.loop import complete
 from transfer.errors import (
     BucketRefused,
     CredentialsRejected,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from urllib.parse import urlencode
 
-from transfer.backends.gcs_client import GcsClient, parse_object
+from transfer.backends.gcs.client import GcsClient, parse_object
 from transfer.ports import ReplacedVersion
 from transfer.steps import Step
 

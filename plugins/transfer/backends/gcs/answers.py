@@ -10,7 +10,7 @@ import json
 import re
 
 from transfer.answers import AnswerRule, Scope, rule_for
-from transfer.backends.exchange import Answer
+from transfer.backends.http.exchange import Answer
 from transfer.errors import (
     BucketMissing,
     BucketRefused,

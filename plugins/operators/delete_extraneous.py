@@ -100,9 +100,9 @@ class DeleteExtraneousOperator(StopsOnKill, BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Find, list, and delete if asked."""
         from hooks.engine import Destination
+        from operators.prefixes import prefix_problem
         from transfer.deletion.extraneous import DeleteExtraneous
         from transfer.event_log import NoEventLog
-        from transfer.prefixes import prefix_problem
 
         wish = DeleteExtraneous(self.wish or DeleteExtraneous.OFF)
         if wish is not DeleteExtraneous.OFF and (

@@ -41,15 +41,17 @@ from transfer.backends.pubsub.topics import (
     ensure_topic,
 )
 from transfer.backends.s3.listing import list_objects
+from transfer.config import Overwrite, TransferConfig
 from transfer.copying.parts import PartsBoard
 from transfer.copying.uploads import UploadRecords
 from transfer.copying.whole import ObjectMover, WorkerShare
 from transfer.errors import SinkUnavailable, SourceUnavailable, Stage
 from transfer.event_log import NoEventLog
 from transfer.listing.publish import ListingSummary, list_and_publish
-from transfer.model import Copied, ObjectMeta, Overwrite, TransferConfig, TransferOutcome
+from transfer.model import Copied, ObjectMeta, TransferOutcome
 from transfer.naming import Naming
-from transfer.records.shards import Ledger, Manifest
+from transfer.records.ledger import Ledger
+from transfer.records.manifest import Manifest
 from transfer.retry import Retrier
 from transfer.steps import Pause, Step
 from transfer.worker.drain import IDLE_S, LARGE_AVERAGE_BYTES, Assignment, Worker, shares

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from transfer.backends.pubsub.topics import PubSubFailures, PubSubQueue, PubSubRequests
     from transfer.backends.s3.keys import S3Keys
     from transfer.backends.sample_readers import SampleReaders
+    from transfer.config import TransferConfig
     from transfer.copying.whole import ObjectMover, WorkerShare
     from transfer.event_log import EventLog
-    from transfer.model import ObjectMeta, TransferConfig
+    from transfer.model import ObjectMeta
     from transfer.naming import Naming
     from transfer.retry import Retrier
 
@@ -82,7 +83,7 @@ class Destination:
         cls, gcp_conn_id: str, bucket: str, state_bucket: str, *, stop: StopRequest | None = None
     ) -> Destination:
         """For a task that moves no objects; without `stop`, for one that nothing stops."""
-        from transfer.model import TransferConfig
+        from transfer.config import TransferConfig
 
         return cls(
             gcp_conn_id=gcp_conn_id,

@@ -147,7 +147,8 @@ class CloudfrontToGcsWorker(StopsOnKill, BaseOperator):
         from hooks.engine import Destination, Messaging
         from transfer.naming import Naming
         from transfer.records.in_flight import BegunMessages
-        from transfer.records.shards import Ledger, parse_ranges
+        from transfer.records.ledger import Ledger
+        from transfer.records.numbers import parse_ranges
         from transfer.worker.drain import Assignment, Worker
 
         config = transfer_config(

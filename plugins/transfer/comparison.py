@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from transfer.labels import bound_crc32c, named_proof
 from transfer.model import DestinationObject, Evidence, ObjectMeta, Proof
@@ -111,3 +112,8 @@ def _is_from_another_time(stored: DestinationObject, item: ObjectMeta) -> bool:
         return int(float(stored.source_mtime)) != item.last_modified
     except (ValueError, TypeError, OverflowError):  # another tool's own notation
         return False
+
+
+def is_named(headers: Mapping[str, str]) -> bool:
+    """Whether the answer says of which content its bytes are. A response headers policy can take the ETag away."""
+    return bool(headers.get("etag", "").strip())

@@ -39,6 +39,7 @@ from transfer.backends.pubsub.topics import (
 )
 from transfer.backends.s3.keys import S3Keys
 from transfer.backends.s3.listing import list_objects
+from transfer.config import Overwrite, RetryPolicy, Timeouts, TransferConfig
 from transfer.copying.parts import PartsBoard
 from transfer.copying.uploads import UploadRecords
 from transfer.copying.whole import ObjectMover, WorkerShare
@@ -49,15 +50,7 @@ from transfer.event_log import NoEventLog
 from transfer.listing.cursor import ListingCursor
 from transfer.listing.publish import ListingSummary, list_and_publish
 from transfer.listing.selection import Selection
-from transfer.model import (
-    DestinationObject,
-    ObjectMeta,
-    Overwrite,
-    RetryPolicy,
-    Timeouts,
-    TransferConfig,
-    TransferOutcome,
-)
+from transfer.model import DestinationObject, ObjectMeta, TransferOutcome
 from transfer.naming import Naming
 from transfer.planning.plan import Plan, PlanTally
 from transfer.planning.prices import load_prices
@@ -66,7 +59,9 @@ from transfer.reconciliation.passes import Republished, run_pass
 from transfer.reconciliation.report import ReconciliationReport
 from transfer.reconciliation.verdicts import Pass
 from transfer.records.in_flight import BegunMessages
-from transfer.records.shards import Ledger, Manifest, parse_ranges
+from transfer.records.ledger import Ledger
+from transfer.records.manifest import Manifest
+from transfer.records.numbers import parse_ranges
 from transfer.retry import Retrier
 from transfer.steps import Pause, Step
 from transfer.stopping import RECORDS_S, Grace, StopRequest

@@ -18,8 +18,9 @@ from transfer.naming import Naming
 from transfer.ports import Delivery
 from transfer.reconciliation.passes import run_pass
 from transfer.reconciliation.verdicts import Pass
+from transfer.records.ledger import Ledger
+from transfer.records.manifest import Manifest
 from transfer.records.messages import encode_failure
-from transfer.records.shards import Ledger, Manifest
 
 RUN = "run"
 FAILED_EVERY, MISSING_EVERY, SKIPPED_EVERY = 10, 25, 3

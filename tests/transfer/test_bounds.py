@@ -23,7 +23,10 @@ from transfer.model import ObjectMeta
 from transfer.reconciliation.report import ArchivedFile
 from transfer.records.bounded_lines import MAX_LINE
 from transfer.records.csv_file import CsvFile, as_it_was, harmless
-from transfer.records.shards import Ledger, Manifest, ledger_failures, parse_numbers, read_manifest, read_shards
+from transfer.records.ledger import Ledger, ledger_failures
+from transfer.records.manifest import Manifest, read_manifest
+from transfer.records.numbers import parse_numbers
+from transfer.records.shards import read_shards
 from transfer.sources.files import MAX_WHOLE_BYTES, SourceUri
 from transfer.sources.inventory import read_inventory
 from transfer.sources.key_manifest import manifest_keys

@@ -18,8 +18,9 @@ from transfer.errors import (
     UnexpectedError,
 )
 from transfer.records.in_flight import BegunMessages, last_words
+from transfer.records.ledger import Ledger
 from transfer.records.messages import LISTING, RUN, decode_request
-from transfer.records.shards import Ledger, read_shards
+from transfer.records.shards import read_shards
 from transfer.stopping import StopRequest
 
 SECRET = "https://d1.net/a?Policy=eyJT&Signature=AbC~_-x&Key-Pair-Id=K2"

@@ -17,7 +17,8 @@ from transfer.errors import (
 )
 from transfer.model import Copied, Failed, ObjectMeta, Proof, SkipReason, TransferFailure
 from transfer.reconciliation.advice import FAILURES
-from transfer.records.shards import Ledger, Manifest
+from transfer.records.ledger import Ledger
+from transfer.records.manifest import Manifest
 from transfer.worker.control import (
     MAX_STREAK,
     REFUSALS,

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from transfer.backends.http.loop import complete
 from transfer.comparison import evidence_of, holds
+from transfer.config import Overwrite, RetryPolicy, TransferConfig
 from transfer.copying.metadata import resource_of
 from transfer.errors import (
     InvalidMessage,
@@ -24,18 +25,8 @@ from transfer.errors import (
     Throttled,
     TransferError,
 )
-from transfer.listing.publish import decide
-from transfer.model import (
-    DestinationObject,
-    Evidence,
-    ObjectMeta,
-    Overwrite,
-    RetryPolicy,
-    SkipReason,
-    TransferConfig,
-    TransferFailure,
-    TransferRequest,
-)
+from transfer.listing.decision import decide
+from transfer.model import DestinationObject, Evidence, ObjectMeta, SkipReason, TransferFailure, TransferRequest
 from transfer.naming import Naming, escape_key
 from transfer.reconciliation.verdicts import Verdict, judge
 from transfer.records.messages import decode_failure, decode_request, encode_failure, encode_request

@@ -25,13 +25,15 @@ from operators.stored_cursor import CURSOR_KEY, StoredCursor
 from page_server import PageServer
 from transfer.accounting.progress import Progress
 from transfer.backends.pubsub.topics import PubSubQueue, PubSubRequests, create_subscription, ensure_topic
+from transfer.config import Overwrite
 from transfer.event_log import NoEventLog
 from transfer.listing.cursor import ListingCursor
 from transfer.listing.publish import ListingSummary, list_and_publish
-from transfer.model import DestinationObject, ObjectMeta, Overwrite, TransferRequest
+from transfer.model import DestinationObject, ObjectMeta, TransferRequest
 from transfer.naming import Naming
+from transfer.records.manifest import Manifest, read_manifest
 from transfer.records.messages import decode_request
-from transfer.records.shards import Manifest, parse_numbers, read_manifest
+from transfer.records.numbers import parse_numbers
 
 
 def item(key: str) -> ObjectMeta:

@@ -19,6 +19,7 @@ from hooks.selection import selection_of
 from transfer.backends.gcs.sink import GcsSink
 from transfer.backends.http.loop import CurlLoop
 from transfer.backends.s3.keys import S3Keys
+from transfer.config import Mode
 from transfer.deletion.extraneous import (
     COLUMNS,
     DeleteExtraneous,
@@ -40,12 +41,13 @@ from transfer.errors import (
     Stopped,
     TransferError,
 )
-from transfer.model import DestinationObject, Mode, ObjectMeta, SkipReason
+from transfer.model import DestinationObject, KeyState, ObjectMeta, SkipReason, SourceKey
 from transfer.naming import Naming
-from transfer.ports import KeyState, SourceKey, StateEntry
+from transfer.ports import StateEntry
 from transfer.reconciliation.reconcile import judge_all
-from transfer.reconciliation.report import REPORT, ReconciliationReport
+from transfer.reconciliation.report import ReconciliationReport
 from transfer.records.csv_file import CsvFile
+from transfer.records.layout import REPORT_JSON
 
 OUT = Naming(source_prefix="in/", destination_prefix="out/", state_prefix=STATE_PREFIX)
 DELETE, LIST = Permission(action=DeleteExtraneous.DELETE), Permission(action=DeleteExtraneous.LIST)
@@ -237,7 +239,7 @@ def everything(rig: EngineRig) -> set[str]:
 
 
 def report_of(rig: EngineRig) -> ReconciliationReport:
-    return ReconciliationReport.decode(rig.state().read(REPORT))
+    return ReconciliationReport.decode(rig.state().read(REPORT_JSON))
 
 
 def csv_names(rig: EngineRig, name: str = "extraneous.csv") -> list[str]:

@@ -12,8 +12,9 @@ import time
 import pytest
 
 from engine_rig import DESTINATION, ERROR_TOPIC, SOURCE, TOPIC, EngineRig, engine_rig, fault
+from transfer.config import Overwrite
 from transfer.errors import BucketMissing, CredentialsRejected, RunClosed, Stopped
-from transfer.model import ObjectMeta, Overwrite, TransferRequest
+from transfer.model import ObjectMeta, TransferRequest
 from transfer.naming import Naming
 from transfer.reconciliation.verdicts import Verdict
 from transfer.records.messages import encode_request

@@ -12,10 +12,11 @@ from hooks.selection import selection_of
 from large_objects import MIB, fresh, large_rig, left_behind, listed, put_in_parts
 from transfer.backends.gcs.verification import Capabilities
 from transfer.comparison import difference, evidence_of
-from transfer.model import Copied, Evidence, Failed, Overwrite, SkipReason
+from transfer.config import Overwrite
+from transfer.model import Copied, Evidence, Failed, SkipReason
 from transfer.reconciliation.passes import round_name
 from transfer.reconciliation.verdicts import Pass
-from transfer.records.shards import read_manifest
+from transfer.records.manifest import read_manifest
 
 REFUSED = {"status": 403, "body": '{"error": {"message": "no", "errors": [{"reason": "forbidden"}]}}'}
 

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from transfer.accounting.pacing import HOLD_OFF_S, RAMP_BURST_S, RAMP_START_PER_S, Pacer
 from transfer.accounting.progress import Progress, TransferStats, progress_line
 from transfer.backends.http.loop import complete
+from transfer.config import RetryPolicy, TransferConfig
 from transfer.errors import EdgeBlocked, RetriesExhausted, Stage
-from transfer.model import Copied, Proof, RetryPolicy, TransferConfig
+from transfer.model import Copied, Proof
 from transfer.retry import OWN_TRIES, Retrier
 from transfer.steps import Step
 

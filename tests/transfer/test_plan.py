@@ -12,25 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine_rig import DESTINATION, SOURCE, EngineRig, engine_rig
+from transfer.config import Overwrite, TransferConfig
 from transfer.errors import RunUnknown
-from transfer.listing.publish import decide
-from transfer.model import (
-    Copied,
-    DestinationObject,
-    ObjectMeta,
-    Overwrite,
-    SkipReason,
-    TransferConfig,
-    TransferRequest,
-)
+from transfer.listing.decision import decide
+from transfer.model import Copied, DestinationObject, ObjectMeta, SkipReason, TransferRequest
 from transfer.naming import Naming
-from transfer.planning.plan import BAND_ENDS_BYTES, PLAN, Plan, PlanTally, write_plan
+from transfer.planning.plan import BAND_ENDS_BYTES, Plan, PlanTally, write_plan
 from transfer.planning.prices import load_prices
 from transfer.planning.table import plan_table
 from transfer.planning.usage import MIN_BILLED_BYTES, ObjectRequests, UsageMeter, requests_of
+from transfer.records.layout import PLAN_JSON
+from transfer.records.manifest import Manifest
 from transfer.records.messages import encode_request
-from transfer.records.shards import Manifest
-from transfer.sources.replay import RunRecord, planned_objects
+from transfer.records.run_record import RunRecord
+from transfer.sources.replay import planned_objects
 
 KIB, MIB, GIB, TIB = 1024, 1024**2, 1024**3, 1024**4
 MD5, PARTS_ETAG = "0" * 32, "0" * 32 + "-4"
@@ -324,7 +319,7 @@ def test_a_plan_that_is_none_is_told(rig: EngineRig) -> None:
 def test_the_table_and_the_file_say_the_same(rig: EngineRig) -> None:
     plan = prepared(rig)
     write_plan(rig.state(), plan)
-    document = json.loads(rig.state().read(PLAN))
+    document = json.loads(rig.state().read(PLAN_JSON))
     assert document == json.loads(json.dumps(plan.to_dict()))
     assert document["to_move"] == {"objects": 2, "bytes": 8}
     assert document["costs"]["ways"][0]["months"] == 1

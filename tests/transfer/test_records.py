@@ -8,15 +8,10 @@ from hypothesis import strategies as st
 from memory_state import MemoryState
 from transfer.errors import Stage
 from transfer.model import Copied, Failed, ObjectMeta, Proof, Skipped, SkipReason, TransferFailure
-from transfer.records.shards import (
-    Ledger,
-    Manifest,
-    format_numbers,
-    ledger_failures,
-    parse_numbers,
-    read_manifest,
-    read_shards,
-)
+from transfer.records.ledger import Ledger, ledger_failures
+from transfer.records.manifest import Manifest, read_manifest
+from transfer.records.numbers import format_numbers, parse_numbers
+from transfer.records.shards import read_shards
 from transfer.worker.settlement import MAX_GROUP_MESSAGES
 
 

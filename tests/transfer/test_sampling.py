@@ -20,8 +20,9 @@ from transfer.backends import sample_readers
 from transfer.backends.sample_readers import SampleReaders
 from transfer.errors import Stopped
 from transfer.reconciliation.passes import sample_pass
-from transfer.reconciliation.report import REPORT, ReconciliationReport
+from transfer.reconciliation.report import ReconciliationReport
 from transfer.reconciliation.sampling import first_difference, is_chosen
+from transfer.records.layout import REPORT_JSON
 
 MIB = 1024 * 1024
 
@@ -74,7 +75,7 @@ def test_what_is_equal_is_said_to_be_equal(rig: EngineRig) -> None:
     assert report.is_green
     assert rig.edge.requests() == reads, "not through the edge"
     assert seen[-1] == sample
-    assert ReconciliationReport.decode(rig.state().read(REPORT)) == report
+    assert ReconciliationReport.decode(rig.state().read(REPORT_JSON)) == report
     assert rows(rig) == []
 
 

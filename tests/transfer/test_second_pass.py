@@ -12,15 +12,17 @@ from engine_rig import DESTINATION, ERROR_TOPIC, PROJECT, SOURCE, STATE_PREFIX, 
 from memory_state import MemoryState
 from transfer.backends.gcs.state import GcsState
 from transfer.backends.pubsub.topics import PubSubQueue
+from transfer.config import Overwrite
 from transfer.errors import RunUnknown, SignatureRejected, SinkUnavailable, Stage
-from transfer.model import Overwrite, TransferFailure
+from transfer.model import TransferFailure
 from transfer.reconciliation.failures import FailureTable, drain_failures, load_failures
 from transfer.reconciliation.passes import round_name
 from transfer.reconciliation.report import FailuresFile, ReconciliationReport
 from transfer.reconciliation.verdicts import Pass, Verdict
 from transfer.records.messages import decode_request, encode_failure
+from transfer.records.run_record import RunRecord
 from transfer.records.shards import read_shards
-from transfer.sources.replay import RunRecord, unfinished_objects
+from transfer.sources.replay import unfinished_objects
 from transfer.stopping import StopRequest
 
 DOWN = {"status": 503}

@@ -304,9 +304,10 @@ def test_what_s3_lists_is_a_manifest(servers) -> None:
 
 
 def test_failures_csv_is_a_manifest(servers) -> None:
-    from transfer.reconciliation.report import ArchivedFile, FailuresFile
+    from transfer.reconciliation.report import FailuresFile
+    from transfer.records.layout import ARCHIVED_COLUMNS
 
-    for columns in (FailuresFile.COLUMNS, ArchivedFile.COLUMNS):
+    for columns in (FailuresFile.COLUMNS, ARCHIVED_COLUMNS):
         assert read_keys(servers, "f.csv", f"{','.join(columns)}\na\n".encode()) == [("a", "")]
 
 

@@ -19,7 +19,9 @@ from transfer.reconciliation.failures import FailureTable
 from transfer.reconciliation.reconcile import judge_all, reconcile
 from transfer.reconciliation.report import reason_table
 from transfer.reconciliation.verdicts import Pass, Verdict, generation_to_replace, is_republished
-from transfer.records.shards import UNFINISHED, UnboundCopy, read_manifest
+from transfer.records.layout import UNFINISHED
+from transfer.records.ledger import UnboundCopy
+from transfer.records.manifest import read_manifest
 
 NAMING = Naming(source_prefix="in/", destination_prefix="out/", state_prefix=".edgehaul/")
 KEYS = [f"in/{name}" for name in ("", "a", "a!", "a/b", "b", "\uffee", "\U0001f69a", "z")]

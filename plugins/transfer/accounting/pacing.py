@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from transfer.model import TransferConfig
+from transfer.config import TransferConfig
 
 BURST_S = 1.0
 """Seconds of a capped rate that may be made up for after an idle time."""

@@ -10,7 +10,7 @@ from pathspec.patterns.gitignore import GitIgnorePatternError
 from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
 from transfer.backends.linear_globs import linear
-from transfer.listing.selection import InvalidSelection
+from transfer.errors import InvalidSelection
 
 
 def name_filter(include: Sequence[str], exclude: Sequence[str]) -> Callable[[str], bool] | None:

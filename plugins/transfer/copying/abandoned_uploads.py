@@ -12,9 +12,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Protocol, TypeVar
 
-from transfer.copying.uploads import CLOSED, UPLOADS, OpenUpload, give_up
-from transfer.errors import InvalidMessage, ObjectError, RetryableError
-from transfer.ports import GenerationMismatch, ObjectSink, StateEntry, StateStore
+from transfer.copying.uploads import OpenUpload, give_up
+from transfer.errors import GenerationMismatch, InvalidMessage, ObjectError, RetryableError
+from transfer.ports import ObjectSink, StateEntry, StateStore
+from transfer.records.layout import UPLOADS, UPLOADS_CLOSED, uploads_closed
 from transfer.steps import Step
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ class Drive(Protocol):
 
 def close_uploads(state: StateStore, run: str, opening: str) -> None:
     """Workers of this opening of a run may begin nothing any more. `state` is the store of the whole state prefix."""
-    state.write(f"{UPLOADS}{run}/{CLOSED}{opening}", b"", content_type="text/plain")
+    state.write(uploads_closed(run, opening), b"", content_type="text/plain")
 
 
 def end_left_uploads(state: StateStore, sink: ObjectSink, drive: Drive, *, open_runs: Iterable[str]) -> int:
@@ -83,7 +84,7 @@ def end_left_uploads(state: StateStore, sink: ObjectSink, drive: Drive, *, open_
 def _on_record(state: StateStore, bucket: str) -> Iterator[tuple[StateEntry, OpenUpload]]:
     """Records and notes (which have no token) of uploads into a bucket, over all runs."""
     for entry in state.entries(UPLOADS):
-        if entry.name.rpartition("/")[2].startswith(CLOSED):
+        if entry.name.rpartition("/")[2].startswith(UPLOADS_CLOSED):
             continue
         try:
             upload = OpenUpload.decode(state.read(entry.name))

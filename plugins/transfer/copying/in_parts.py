@@ -13,26 +13,29 @@ from functools import partial
 
 from transfer.accounting.pacing import Pacer
 from transfer.accounting.progress import Progress
+from transfer.comparison import is_named
 from transfer.copying.binding import as_announced
 from transfer.copying.containment import EVERYBODYS, of_one_object
 from transfer.copying.metadata import resource_of
 from transfer.copying.parts import PartsBoard, PartsInHand, layout_of, ranges_to_do
-from transfer.copying.proof import is_encrypted, is_named, multipart_etag, require_identity, source_crc32c
+from transfer.copying.proof import is_encrypted, multipart_etag, require_identity, source_crc32c
 from transfer.copying.streamed import MAX_RESTARTS, Moved
 from transfer.copying.uploads import UploadKind, UploadRecords, take_up
 from transfer.errors import (
     CorruptTransfer,
     DestinationConflict,
+    GenerationMismatch,
     ObjectError,
     RetriesExhausted,
     SinkUnavailable,
     Stage,
     Stopped,
     TransferError,
+    UploadGone,
 )
 from transfer.labels import bound_crc32c
 from transfer.model import DestinationObject, ObjectMeta, Proof, StoredPart
-from transfer.ports import ByteStream, GenerationMismatch, ObjectSink, ObjectSource, PartsUpload, UploadGone
+from transfer.ports import ByteStream, ObjectSink, ObjectSource, PartsUpload
 from transfer.retry import Retrier
 from transfer.steps import Pause, Step
 

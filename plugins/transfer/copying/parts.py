@@ -8,9 +8,10 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from transfer.config import MAX_PARTS, MIN_PART_BYTES
 from transfer.copying.proof import source_part_bytes
 from transfer.copying.uploads import OpenUpload, UploadKind
-from transfer.model import MAX_PARTS, MIN_PART_BYTES, ObjectMeta, StoredPart
+from transfer.model import ObjectMeta, StoredPart
 
 RECORD_INTERVAL_S = 2.0
 """How much work a crash may cost. Cloud Storage takes one write a second to the same name."""

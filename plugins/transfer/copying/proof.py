@@ -7,9 +7,10 @@ import re
 from collections.abc import Mapping, Sequence
 from itertools import islice
 
-from transfer.comparison import is_md5
+from transfer.comparison import is_md5, is_named
+from transfer.config import MAX_PART_BYTES, MAX_PARTS, MIN_PART_BYTES
 from transfer.errors import CorruptTransfer, SourceUnproven, Stage
-from transfer.model import MAX_PART_BYTES, MAX_PARTS, MIN_PART_BYTES, ObjectMeta, Proof
+from transfer.model import ObjectMeta, Proof
 
 MIB = 1024 * 1024
 COMMON_PART_SIZES_MIB = (
@@ -48,11 +49,6 @@ _MULTIPART_ETAG = re.compile(r"([0-9a-f]{32})-([1-9][0-9]{0,4})")
 def server_md5(item: ObjectMeta, headers: Mapping[str, str]) -> str:
     """The MD5 that the object must have, hexadecimal; empty where the ETag is not one."""
     return item.etag if is_md5(item.etag) and not is_encrypted(headers) else ""
-
-
-def is_named(headers: Mapping[str, str]) -> bool:
-    """Whether the answer says of which content its bytes are. A response headers policy can take the ETag away."""
-    return bool(headers.get("etag", "").strip())
 
 
 def require_identity(proof: Proof, headers: Mapping[str, str]) -> None:

@@ -10,9 +10,11 @@ import logging
 from dataclasses import dataclass
 
 from transfer.accounting.progress import Progress
+from transfer.comparison import is_named
+from transfer.config import MAX_GET_BYTES
 from transfer.copying.binding import as_announced
 from transfer.copying.metadata import resource_of
-from transfer.copying.proof import SourceDigest, is_named, require_identity, server_md5
+from transfer.copying.proof import SourceDigest, require_identity, server_md5
 from transfer.copying.uploads import OpenUpload, UploadKind, UploadRecords, take_up
 from transfer.errors import (
     CorruptTransfer,
@@ -22,16 +24,15 @@ from transfer.errors import (
     Stage,
     Stopped,
     TransferError,
+    UploadGone,
 )
 from transfer.model import DestinationObject, ObjectMeta, Proof
-from transfer.ports import ByteStream, ObjectSink, ObjectSource, StreamUpload, UploadGone
+from transfer.ports import ByteStream, ObjectSink, ObjectSource, StreamUpload
 from transfer.retry import Retrier
 from transfer.steps import Step
 
 log = logging.getLogger(__name__)
 
-MAX_GET_BYTES = 32 * 1024**3
-"""CloudFront serves up to 50 GB in one cacheable answer ("Quotas"); more is fetched by ranges."""
 MAX_RESTARTS = 3
 """Times an object is begun anew when it turns out wrong at the end."""
 

@@ -12,6 +12,7 @@ from functools import partial
 from transfer.accounting.pacing import Pacer
 from transfer.accounting.progress import Progress
 from transfer.comparison import EVIDENCE_OF, evidence_of, holds, is_as_listed, may_be_bound
+from transfer.config import MAX_OBJECT_BYTES, TransferConfig
 from transfer.copying.binding import bind
 from transfer.copying.containment import EVERYBODYS, of_one_object
 from transfer.copying.in_parts import PartsLane
@@ -23,6 +24,7 @@ from transfer.copying.uploads import UploadRecords
 from transfer.errors import (
     CorruptTransfer,
     DestinationConflict,
+    GenerationMismatch,
     RetriesExhausted,
     SinkUnavailable,
     Stage,
@@ -37,20 +39,17 @@ from transfer.model import (
     Proof,
     Skipped,
     SkipReason,
-    TransferConfig,
     TransferFailure,
     TransferOutcome,
 )
 from transfer.naming import Naming
-from transfer.ports import GenerationMismatch, ObjectSink, ObjectSource
+from transfer.ports import ObjectSink, ObjectSource
 from transfer.retry import Retrier
 from transfer.steps import Pause, Step
 
 log = logging.getLogger(__name__)
 
 PROOF_OF = {evidence: proof or Proof.CRC32C for proof, evidence in EVIDENCE_OF.items()}
-MAX_OBJECT_BYTES = 5 * 1024**4
-"""Cloud Storage, "Quotas and limits": 5 TiB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,8 +15,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass
 from enum import StrEnum
 
+from transfer.config import Mode
 from transfer.errors import DeletionRefused, Stage
-from transfer.model import Mode
 from transfer.naming import Naming
 from transfer.reconciliation.reconcile import Judged
 from transfer.reconciliation.verdicts import Verdict

@@ -23,7 +23,8 @@ from transfer.naming import Naming
 from transfer.ports import ObjectSink, SourceKeys, StateStore, TransferLoop
 from transfer.reconciliation.reconcile import judge_all
 from transfer.records.csv_file import CsvFile
-from transfer.records.shards import read_manifest
+from transfer.records.layout import EXTRANEOUS_CSV
+from transfer.records.manifest import read_manifest
 from transfer.retry import Retrier
 
 
@@ -98,7 +99,7 @@ def sweep(
     (`attempt`, from 1) has lists of its own, so that each deletion stays on record. Raises DeletionRefused, what
     `transfer.deletion.removal.Removal.run` raises, or what the backends raise.
     """
-    base = of_try("extraneous", attempt)
+    base = of_try(EXTRANEOUS_CSV, attempt)
     rows, shortlist = CsvFile(state, base, COLUMNS), Shortlist()
     judged = judge_all(read_manifest(state, listing), destination, (), naming=naming, has_name=has_name)
     found = find_extraneous(judged, rows, shortlist, naming=naming, began_at_s=began_at_s)

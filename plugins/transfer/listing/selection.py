@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from transfer.errors import InvalidSelection
 from transfer.model import UNTOLD, ObjectMeta, SkipReason
 
 SIZE = r"^\d+(\.\d+)? ?([KMGT]i?B|B)?$"
@@ -25,18 +26,6 @@ _UNITS = {
     **{f"{letter}B": 1000**power for power, letter in enumerate("KMGT", start=1)},
 }
 _SECONDS = {"d": 86_400, "h": 3_600}
-
-
-class InvalidSelection(ValueError):
-    """A bound or a glob that is none, or bounds between which nothing is. The message is for people.
-
-    Attributes:
-        field: the parameter to change.
-    """
-
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(message)
-        self.field = field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,15 +10,15 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 
-from transfer.copying.whole import MAX_OBJECT_BYTES
-from transfer.model import NOT_SELECTED, DestinationObject, ObjectMeta, SkipReason, TransferConfig, TransferRequest
+from transfer.config import MAX_OBJECT_BYTES, TransferConfig
+from transfer.model import NOT_SELECTED, DestinationObject, ObjectMeta, SkipReason, TransferRequest
 from transfer.naming import Naming
 from transfer.planning.costs import Costs, costs_of
 from transfer.planning.prices import Prices
 from transfer.planning.usage import Usage, UsageMeter
 from transfer.ports import StateStore
+from transfer.records.layout import PLAN_JSON
 
-PLAN = "plan.json"
 KIB = 1024
 BAND_ENDS_BYTES = (4 * KIB, 64 * KIB, KIB**2, 16 * KIB**2, 256 * KIB**2, 4 * KIB**3, 64 * KIB**3)
 """Of the size histogram, each included; one more band has what is larger."""
@@ -87,7 +87,7 @@ class Plan:
 def write_plan(state: StateStore, plan: Plan) -> None:
     """Store plan.json."""
     body = json.dumps(plan.to_dict(), ensure_ascii=False, indent=2).encode("utf-8", "surrogatepass")
-    state.write(PLAN, body, content_type="application/json")
+    state.write(PLAN_JSON, body, content_type="application/json")
 
 
 class PlanTally:

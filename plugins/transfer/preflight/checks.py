@@ -12,19 +12,18 @@ from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 
-from transfer.copying.proof import is_named
+from transfer.comparison import is_named
 from transfer.errors import (
     CredentialsRejected,
     DestinationForbidden,
     DestinationHeld,
     EdgeBlocked,
+    GenerationMismatch,
     RetryableError,
     TokenRefused,
     TransferError,
 )
-from transfer.listing.publish import ARCHIVE_CLASSES
-from transfer.model import ObjectMeta
-from transfer.ports import GenerationMismatch, KeyState, SourceKey
+from transfer.model import ARCHIVE_CLASSES, KeyState, ObjectMeta, SourceKey
 from transfer.preflight.edge_answers import EdgeAnswer, edge_problem, object_problem
 from transfer.preflight.odd_keys import odd_keys_problem
 from transfer.preflight.probes import BucketProbe, EdgeProbe, SourceListProbe, SourceProbe, TopicProbe

@@ -19,8 +19,10 @@ from contextlib import closing
 from transfer.errors import InvalidMessage, RunClosed
 from transfer.model import TransferFailure
 from transfer.ports import Delivery, RequestQueue, StateStore
+from transfer.records.layout import failure_shards
+from transfer.records.ledger import ledger_failures
 from transfer.records.messages import RUN, decode_failure, encode_failure, failure_of_fields
-from transfer.records.shards import ledger_failures, read_records, write_shard
+from transfer.records.shards import read_records, write_shard
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +117,7 @@ def load_failures(state: StateStore, table: FailureTable, listings: Sequence[str
     for listing in listings:
         for failure in ledger_failures(state, listing):
             table.expect(failure)
-        for failure in read_records(state, f"failures/{listing}-", failure_of_fields):
+        for failure in read_records(state, failure_shards(listing), failure_of_fields):
             table.tell(failure)
 
 
@@ -140,7 +142,7 @@ def drain_failures(
     def store(failures: Sequence[TransferFailure]) -> None:
         nonlocal shards
         if failures:
-            name = f"failures/{listing}-{reader}-{shards:06d}"
+            name = f"{failure_shards(listing)}{reader}-{shards:06d}"
             write_shard(state, name, ({name: getattr(item, name) for name in _FIELDS} for item in failures))
             shards += 1
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from transfer.errors import RunUnknown, Stage
-from transfer.listing.publish import Batches
+from transfer.listing.batches import Batches
 from transfer.model import DestinationObject
 from transfer.naming import Naming
 from transfer.ports import RequestPublisher, RequestQueue, StateStore
@@ -19,7 +19,9 @@ from transfer.reconciliation.sampling import SAMPLE_COLUMNS, SampleReader, Sampl
 from transfer.reconciliation.verdicts import Pass, Verdict
 from transfer.records.csv_file import CsvFile
 from transfer.records.in_flight import fatal_end, last_words
-from transfer.records.shards import ledger_unbound, read_manifest
+from transfer.records.layout import IN_FLIGHT, SAMPLE_CSV
+from transfer.records.ledger import ledger_unbound
+from transfer.records.manifest import read_manifest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +40,8 @@ def round_name(listing: str, attempt: int, which: Pass) -> str:
 
 def rounds(state: StateStore, listing: str) -> list[str]:
     """The listing and those published after it that workers have begun, in order."""
-    later = re.compile(rf"begun/({re.escape(listing)}\.\d+)-")
-    found = {match[1] for entry in state.entries(f"begun/{listing}.") if (match := later.match(entry.name))}
+    later = re.compile(rf"{IN_FLIGHT}({re.escape(listing)}\.\d+)-")
+    found = {match[1] for entry in state.entries(f"{IN_FLIGHT}{listing}.") if (match := later.match(entry.name))}
     return [listing, *sorted(found)]
 
 
@@ -133,7 +135,7 @@ def sample_pass(
     sample = compare_sample(
         ((key.item, key.stored) for key in judged if key.verdict is Verdict.MATCHED and key.item and key.stored),
         reader,
-        CsvFile(state, "sample", SAMPLE_COLUMNS),
+        CsvFile(state, SAMPLE_CSV, SAMPLE_COLUMNS),
         percent=percent,
         seed=new_seed(),
         stop=stop,

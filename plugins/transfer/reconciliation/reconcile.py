@@ -35,7 +35,9 @@ from transfer.reconciliation.verdicts import (
     is_republished,
     judge,
 )
-from transfer.records.shards import UNFINISHED, Manifest, UnboundCopy
+from transfer.records.layout import UNFINISHED
+from transfer.records.ledger import UnboundCopy
+from transfer.records.manifest import Manifest
 from transfer.sources.head_answers import RULE_OF
 
 
@@ -153,7 +155,7 @@ class _Alongside(Generic[K]):
 
 
 class Republisher(Protocol):
-    """Takes the objects that are tried again (`transfer.listing.publish.Batches`)."""
+    """Takes the objects that are tried again (`transfer.listing.batches.Batches`)."""
 
     def add(self, item: ObjectMeta, *, is_alone: bool = False) -> None:
         """One object; alone when it must not share its message."""

@@ -14,8 +14,8 @@ from transfer.reconciliation.advice import advice_for
 from transfer.reconciliation.sampling import Compared, SampleReport
 from transfer.reconciliation.verdicts import Verdict
 from transfer.records.csv_file import CsvFile
+from transfer.records.layout import ARCHIVED_COLUMNS, ARCHIVED_CSV, FAILURES_CSV, REPORT_JSON
 
-REPORT = "report.json"
 SAMPLES = 3
 """Keys shown for each reason."""
 WIDTH = 120
@@ -175,7 +175,7 @@ def evidence_line(evidence: Mapping[str, Mapping[str, int]]) -> str:
 def write_report(state: StateStore, report: ReconciliationReport) -> None:
     """Store report.json."""
     body = json.dumps(report.to_dict(), ensure_ascii=False, indent=2).encode("utf-8", "surrogatepass")
-    state.write(REPORT, body, content_type="application/json")
+    state.write(REPORT_JSON, body, content_type="application/json")
 
 
 class Reasons:
@@ -236,10 +236,8 @@ class ArchivedFile:
     Once they are restored, a run can take it as its manifest (`transfer/sources/key_manifest.py`). Use from one thread.
     """
 
-    COLUMNS = ("key", "version_id", "bytes", "class")
-
     def __init__(self, state: StateStore) -> None:
-        self._file = CsvFile(state, "archived", self.COLUMNS)
+        self._file = CsvFile(state, ARCHIVED_CSV, ARCHIVED_COLUMNS)
         self._has_rows = False
 
     def add(self, item: ObjectMeta) -> None:
@@ -259,7 +257,7 @@ class FailuresFile:
     COLUMNS = ("key", "verdict", "reason", "stage", "http_status", "attempts", "message")
 
     def __init__(self, state: StateStore) -> None:
-        self._file = CsvFile(state, "failures", self.COLUMNS)
+        self._file = CsvFile(state, FAILURES_CSV, self.COLUMNS)
 
     def add(self, key: str, verdict: Verdict, failure: TransferFailure | None) -> None:
         """One row."""

@@ -20,9 +20,9 @@ from typing import IO, Any
 from urllib.parse import unquote_plus
 
 from transfer.errors import SourceListInvalid, Stage, Stopped
-from transfer.reconciliation.report import ArchivedFile
 from transfer.records.bounded_lines import Lines, rows_of
 from transfer.records.csv_file import as_it_was
+from transfer.records.layout import ARCHIVED_COLUMNS
 from transfer.records.messages import MAX_TEXT_CHARACTERS, UNREADABLE, why_unreadable
 from transfer.records.sorting import sorted_on_disk
 from transfer.sources.files import FileStore, Kind, SourceUri, is_gzip, on_disk
@@ -130,7 +130,7 @@ def _csv_rows(
             f" Operations, without a header, names {source_bucket!r} first on each line)"
         )
     positions(names)
-    is_our_own = names == ArchivedFile.COLUMNS
+    is_our_own = names == ARCHIVED_COLUMNS
     for row in rows:
         if len(row) > len(names):
             raise ValueError(

@@ -4,38 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 
+from transfer.config import Mode
 from transfer.errors import InvalidMessage, RunUnknown, Stage
-from transfer.model import UNTOLD, Mode, ObjectMeta, SkipReason
-from transfer.planning.plan import PLAN
+from transfer.model import UNTOLD, ObjectMeta, SkipReason
 from transfer.ports import StateStore
-from transfer.reconciliation.report import REPORT, ReconciliationReport
+from transfer.records.layout import MANIFEST, PLAN_JSON, REPORT_JSON, RUN_JSON, UNFINISHED
 from transfer.records.listing_record import ListingRecord, read_listing
-from transfer.records.shards import MANIFEST, UNFINISHED, read_manifest, readable
-
-RECORD = "run.json"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRecord:
-    """From where to where a run copies."""
-
-    run_id: str
-    source_bucket: str
-    source_prefix: str
-    destination_bucket: str
-    destination_prefix: str
-
-    def write(self, state: StateStore) -> None:
-        """Store it as run.json among the run's records."""
-        body = json.dumps(asdict(self), ensure_ascii=False).encode("utf-8", "surrogatepass")
-        state.write(RECORD, body, content_type="application/json")
-
-    @property
-    def way(self) -> str:
-        """For people."""
-        return f"s3://{self.source_bucket}/{self.source_prefix} to gs://{self.destination_bucket}/{self.destination_prefix}"
+from transfer.records.manifest import read_manifest
+from transfer.records.run_record import RunRecord
+from transfer.records.shards import readable
 
 
 def unfinished_objects(state: StateStore, *, run: str, now: RunRecord) -> Iterator[ObjectMeta]:
@@ -54,7 +33,7 @@ def unfinished_objects(state: StateStore, *, run: str, now: RunRecord) -> Iterat
         names,
         now,
     )
-    report, listing = _report(state), read_listing(state)
+    judged, listing = _judged(state), read_listing(state)
     if listing is not None and not listing.is_complete:
         raise RunUnknown(
             f"{names}, whose listing did not come to its end, so nobody knows all that it left unfinished: leave only_failed"
@@ -63,8 +42,9 @@ def unfinished_objects(state: StateStore, *, run: str, now: RunRecord) -> Iterat
         )
     if listing is not None and listing.mode == Mode.PLAN:
         raise RunUnknown(f"{names}, which was a plan and copied nothing: name it in plan_run instead", stage=Stage.LIST)
-    if report is not None and (listing is None or report.listing == listing.listing):
-        return _to_move(state, report.unfinished, UNFINISHED) if report.unfinished else iter(())
+    if judged is not None and (listing is None or judged[0] == listing.listing):
+        unfinished = judged[1]
+        return _to_move(state, unfinished, UNFINISHED) if unfinished else iter(())
     if listing is None:
         raise RunUnknown(
             f"{names}, of which {state.uri} has neither a report nor a listing that came to its end: leave only_failed empty",
@@ -85,8 +65,8 @@ def planned_objects(state: StateStore, *, run: str, now: RunRecord) -> Iterator[
     )
     _check_way(state, has_none, names, now)
     try:
-        with readable(state, PLAN):
-            listing = str(json.loads(state.read(PLAN))["listing"])
+        with readable(state, PLAN_JSON):
+            listing = str(json.loads(state.read(PLAN_JSON))["listing"])
     except InvalidMessage as error:
         raise RunUnknown(has_none, stage=Stage.LIST) from error
     return _to_move(state, listing, MANIFEST)
@@ -95,8 +75,8 @@ def planned_objects(state: StateStore, *, run: str, now: RunRecord) -> Iterator[
 def _check_way(state: StateStore, has_none: str, names_run: str, now: RunRecord) -> None:
     """Raises RunUnknown unless the run copied the same way."""
     try:
-        with readable(state, RECORD):
-            earlier = RunRecord(**json.loads(state.read(RECORD)))
+        with readable(state, RUN_JSON):
+            earlier = RunRecord(**json.loads(state.read(RUN_JSON)))
     except InvalidMessage as error:
         raise RunUnknown(has_none, stage=Stage.LIST) from error
     if earlier.way != now.way:
@@ -106,10 +86,12 @@ def _check_way(state: StateStore, has_none: str, names_run: str, now: RunRecord)
         )
 
 
-def _report(state: StateStore) -> ReconciliationReport | None:
+def _judged(state: StateStore) -> tuple[str, str] | None:
+    """Names of the listing that the run's report judged, and of the manifest of what that left unfinished, if any."""
     try:
-        with readable(state, REPORT):
-            return ReconciliationReport.decode(state.read(REPORT))
+        with readable(state, REPORT_JSON):
+            report = json.loads(state.read(REPORT_JSON))
+            return str(report["listing"]), str(report["unfinished"])
     except InvalidMessage:
         return None
 

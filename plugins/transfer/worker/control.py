@@ -21,7 +21,9 @@ from transfer.copying.whole import ObjectMover
 from transfer.errors import CredentialsRejected, EdgeBlocked, RecordDamaged, TransferError
 from transfer.model import Copied, Failed, ObjectMeta, SkipReason, TransferFailure, TransferOutcome
 from transfer.ports import StateStore
-from transfer.records.shards import listed_line, read_records
+from transfer.records.layout import LEDGER, manifest_shards
+from transfer.records.manifest import listed_line
+from transfer.records.shards import read_records
 from transfer.steps import Step
 
 log = logging.getLogger(__name__)
@@ -247,7 +249,7 @@ class Control:
 
 def copied_by_others(state: StateStore, *, shards: int = 8) -> Iterator[ObjectMeta]:
     """Objects that any worker of the run has copied, one of each of the last shards. Their ETags are not on record."""
-    for entry in list(state.entries("ledger/"))[-shards:]:
+    for entry in list(state.entries(LEDGER))[-shards:]:
         with suppress(RecordDamaged):  # its time comes in the reconciliation
             yield from islice(filter(None, read_records(state, entry.name, _copied)), 1)
 
@@ -261,7 +263,7 @@ def _copied(line: Any) -> ObjectMeta | None:
 def spread(state: StateStore, listing: str, refused: Sequence[str]) -> list[ObjectMeta]:
     """Objects from all over a listing that were not refused, those of other folders first."""
     base, _, _ = listing.partition(".")  # a second pass works on what the first one listed
-    entries = list(state.entries(f"manifest/{base}-"))
+    entries = list(state.entries(manifest_shards(base)))
     step = max(1, -(-len(entries) // MAX_SHARDS))
     folders: dict[str, ObjectMeta] = {}
     places: list[ObjectMeta] = []

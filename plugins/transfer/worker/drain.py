@@ -17,14 +17,15 @@ from dataclasses import dataclass
 
 from transfer.accounting.pacing import Pacer
 from transfer.accounting.progress import Progress, ProgressReporter, TransferStats
+from transfer.config import TransferConfig
 from transfer.copying.parts import PartsBoard
 from transfer.copying.whole import ObjectMover, WorkerShare
 from transfer.errors import FatalError, Stopped, TransferError
 from transfer.event_log import EventLog
-from transfer.model import Failed, TransferConfig, TransferFailure, TransferOutcome, TransferRequest
+from transfer.model import Failed, TransferFailure, TransferOutcome, TransferRequest
 from transfer.ports import FailureSink, RequestQueue, TransferLoop
 from transfer.records.in_flight import BegunMessages
-from transfer.records.shards import Ledger
+from transfer.records.ledger import Ledger
 from transfer.steps import Pause, Step
 from transfer.stopping import StopRequest
 from transfer.worker.control import Control, Refusals

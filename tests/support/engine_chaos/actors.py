@@ -32,19 +32,21 @@ from transfer.backends.gcs.sink import GcsSink
 from transfer.backends.gcs.state import GcsState
 from transfer.backends.http.loop import complete
 from transfer.backends.pubsub.topics import PubSubQueue, delete_subscription
+from transfer.config import Mode, Overwrite, RetryPolicy, Timeouts, TransferConfig
 from transfer.copying.abandoned_uploads import close_uploads, end_left_uploads
 from transfer.deletion.extraneous import DeleteExtraneous, permission
 from transfer.deletion.sweep import tell_why_not
 from transfer.errors import FatalError, Stopped, TransferError
 from transfer.listing.cursor import ListingCursor
-from transfer.model import Mode, Overwrite, RetryPolicy, Timeouts, TransferConfig
 from transfer.naming import Naming
 from transfer.planning.plan import write_plan
 from transfer.reconciliation.passes import round_name
 from transfer.reconciliation.report import ReconciliationReport
 from transfer.reconciliation.verdicts import Pass
+from transfer.records.layout import RUN_JSON
+from transfer.records.run_record import RunRecord
 from transfer.records.runs import RunIndex, open_runs
-from transfer.sources.replay import RECORD, RunRecord, planned_objects, unfinished_objects
+from transfer.sources.replay import planned_objects, unfinished_objects
 
 DAG = "chaos"
 HEEDS_TERM = frozenset({"list", "transfer", "retry", "delete_extraneous"})
@@ -170,7 +172,7 @@ def _list(rig: _ActorRig, spec: dict[str, Any]) -> dict[str, Any]:
     RunIndex(rig.whole_state(), DAG).open(spec["run"], spec["opened_at_s"])
     state = rig.state()
     record.write(state)
-    began_at_s = state.created_at_s(RECORD)
+    began_at_s = state.created_at_s(RUN_JSON)
     is_resumable = mode is Mode.TRANSFER and not earlier
     cursor = ListingCursor.of(json.loads(path.read_text())) if is_resumable and path.exists() else None
     listing = cursor.listing if cursor else f"{spec['opening']}-{spec['attempt']}"

@@ -12,8 +12,8 @@ from transfer.backends.crc32c import Crc32c
 from transfer.backends.http.client import CurlClient
 from transfer.backends.http.exchange import Answer, at_s
 from transfer.backends.http.streams import BUFFER_BYTES, CUT_SHORT, Download
+from transfer.config import MAX_GET_BYTES
 from transfer.copying.proof import require_identity
-from transfer.copying.streamed import MAX_GET_BYTES
 from transfer.errors import (
     CorruptTransfer,
     EdgeBlocked,

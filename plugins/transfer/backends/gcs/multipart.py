@@ -22,9 +22,8 @@ from transfer.backends.gcs.fields import DEFAULT_TYPE, media_type_of
 from transfer.backends.gcs.verification import Capabilities, verified
 from transfer.backends.http.exchange import Answer
 from transfer.backends.http.streams import Download
-from transfer.errors import CorruptTransfer, SinkUnavailable, Stage
-from transfer.model import DestinationObject, StoredPart
-from transfer.ports import GenerationMismatch, OpenParts, UploadGone
+from transfer.errors import CorruptTransfer, GenerationMismatch, SinkUnavailable, Stage, UploadGone
+from transfer.model import DestinationObject, OpenParts, StoredPart
 from transfer.steps import Step
 
 log = logging.getLogger(__name__)

@@ -44,7 +44,7 @@ from transfer.backends.s3.listing import list_objects
 from transfer.config import Overwrite, TransferConfig
 from transfer.copying.parts import PartsBoard
 from transfer.copying.uploads import UploadRecords
-from transfer.copying.whole import ObjectMover, WorkerShare
+from transfer.copying.whole import ObjectCopier, WorkerContext
 from transfer.errors import SinkUnavailable, SourceUnavailable, Stage
 from transfer.event_log import NoEventLog
 from transfer.listing.publish import ListingSummary, list_and_publish
@@ -82,7 +82,7 @@ class EngineTask:
 class _TimedMover:
     """A mover that tells when the last object was done: what is left of the wall time is settling."""
 
-    def __init__(self, mover: ObjectMover, done_at_s: list[float]) -> None:
+    def __init__(self, mover: ObjectCopier, done_at_s: list[float]) -> None:
         self._mover = mover
         self._done_at_s = done_at_s
 
@@ -165,7 +165,7 @@ class Engine:
         items = list(self._source())
         position = iter(items)
         lock = threading.Lock()
-        share = WorkerShare(progress=Progress(), pacer=Pacer(self._config), board=PartsBoard())
+        share = WorkerContext(progress=Progress(), pacer=Pacer(self._config), board=PartsBoard())
         copied = 0
 
         def lane() -> Step[None]:
@@ -236,10 +236,10 @@ class Engine:
             stop=self._stop,
         )
 
-    def _mover(self, share: WorkerShare) -> ObjectMover:
+    def _mover(self, share: WorkerContext) -> ObjectCopier:
         curl = CurlClient(unavailable=SourceUnavailable, stage=Stage.DOWNLOAD, timeouts=self._config.timeouts)
         sink, retrier = GcsSink(self._gcs_client(), self._capabilities), self._retrier()
-        return ObjectMover(
+        return ObjectCopier(
             EdgeSource(
                 curl,
                 base_url=self._task.edge_url,

@@ -332,7 +332,7 @@ class ReconcileTransferOperator(StopsOnKill, BaseOperator):
             attempt=context["ti"].try_number,
             may_replace=Overwrite(self.overwrite) is not Overwrite.NEVER,
             has_extras=listing["is_whole_source"],
-            has_name=run_globs(self.selection),
+            name_filter=run_globs(self.selection),
             allows_empty=bool(listing.get("allow_empty")),
         )
 
@@ -366,7 +366,7 @@ def _verdict(run: RunIdentity, listing: Mapping[str, Any], report: Reconciliatio
     said = f"every object is there; report: {report_uri}"
     if not report.is_green:
         said = (
-            f"{report.why_red(was_moved=listing['mode'] != 'verify')}; report: {report_uri}, and each object in failures.csv"
+            f"{report.why_red(was_copied=listing['mode'] != 'verify')}; report: {report_uri}, and each object in failures.csv"
             f" beside it\n{reason_table(report.unfinished_reasons)}"
         )
     return RunVerdict(transfer_id=run.transfer_id, is_plan=False, is_green=report.is_green, said=said)

@@ -224,7 +224,7 @@ class S3ListToPubSubOperator(StopsOnKill, BaseOperator):
             messages=summary.messages if self.mode == "transfer" else 0,
             objects=summary.objects,
             bytes=summary.bytes,
-            strays=summary.strays,
+            skipped_numbers=summary.skipped_numbers,
             listed=summary.listed,
             skipped=summary.skipped,
             began_at_s=summary.began_at_s,
@@ -256,7 +256,7 @@ class S3ListToPubSubOperator(StopsOnKill, BaseOperator):
             "run": run.to_dict(),
             "listing": found.listing,
             "messages": found.messages,
-            "strays": found.strays,
+            "skipped_numbers": found.skipped_numbers,
             "objects": found.objects,
             "bytes": found.bytes,
         }
@@ -319,7 +319,7 @@ class S3ListToPubSubOperator(StopsOnKill, BaseOperator):
         messaging = Messaging(gcp_conn_id=self.gcp_conn_id, project=self.gcp_project or None, stop=self.stop)
         selection = run_selection(self.selection, now_s=run.opened_at_s)
         # Also in the place of the topic, where nothing is to move.
-        tally = PlanTally(naming, config, selection and selection.has_name)
+        tally = PlanTally(naming, config, selection and selection.name_filter)
         after, before = (cursor.after, cursor.before) if cursor else ("", "")
         began_at_s = source.begin(run, destination)
         summary = list_and_publish(

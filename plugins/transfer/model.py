@@ -19,14 +19,14 @@ class ObjectMeta:
     size_bytes: int
     etag: str
     """Without quotes: an MD5, or `md5-of-md5s-N` for a multipart object."""
-    last_modified: int
+    last_modified_s: int
     storage_class: str = "STANDARD"
     replaces_generation: int = 0
     """The generation the listing saw at the destination; 0 when there was none. Uploads are conditional on it."""
     is_restored: bool = False
     """An archived object with a restored copy that can be read now."""
     unreadable: SkipReason | None = None
-    """ARCHIVED in a tier of Intelligent-Tiering, which an inventory and a HEAD tell and a listing does not, or one of UNTOLD,
+    """ARCHIVED in a tier of Intelligent-Tiering, which an inventory and a HEAD tell and a listing does not, or one of UNRESOLVED,
     which then also stands in place of the ETag: no ETag of S3's has this form."""
     version_id: str = ""
     """The version to read; empty for the current one."""
@@ -147,15 +147,15 @@ class SkipReason(StrEnum):
 
 NOT_SELECTED = frozenset({SkipReason.OTHER_NAME, SkipReason.OTHER_SIZE, SkipReason.OTHER_TIME, SkipReason.OTHER_CLASS})
 """What the run's selection leaves out (`transfer/listing/selection.py`)."""
-NEVER_TO_MOVE = frozenset({SkipReason.ARCHIVED, SkipReason.PREFIX_ITSELF, *NOT_SELECTED})
+NEVER_COPIED = frozenset({SkipReason.ARCHIVED, SkipReason.PREFIX_ITSELF, *NOT_SELECTED})
 """Skipped by the listing, whatever the destination holds."""
-UNTOLD = frozenset({SkipReason.ABSENT, SkipReason.FORBIDDEN, SkipReason.ENCRYPTED})
+UNRESOLVED = frozenset({SkipReason.ABSENT, SkipReason.FORBIDDEN, SkipReason.ENCRYPTED})
 """Named by a manifest, and nothing more is known of it than its name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copied:
-    """Moved and verified."""
+    """UploadResult and verified."""
 
     key: str
     size_bytes: int
@@ -221,7 +221,7 @@ class OpenParts:
     """An upload in parts that was neither completed nor ended."""
 
     token: str
-    begun_at_s: float
+    started_at_s: float
     """By the server's clock."""
 
 

@@ -26,7 +26,7 @@ from transfer.copying.proof import SourceDigest
 from transfer.errors import FatalError, Stage, TransferError
 from transfer.model import Copied, Failed, ObjectMeta, Skipped
 
-ITEM = ObjectMeta(key="k", size_bytes=7, etag="9a0364b9e99bb480dd25e1f0284c8555", last_modified=1)
+ITEM = ObjectMeta(key="k", size_bytes=7, etag="9a0364b9e99bb480dd25e1f0284c8555", last_modified_s=1)
 BODY = b"content"
 
 
@@ -49,7 +49,7 @@ def parrot() -> Iterator[Parrot]:
 
 
 def outcome_of(rig: EngineRig, item: ObjectMeta) -> None:
-    """Moved to some end, or ended by what is everybody's."""
+    """UploadResult to some end, or ended by what is everybody's."""
     with suppress(FatalError):
         outcome = rig.move(item)
         assert isinstance(outcome, Copied | Failed | Skipped)

@@ -19,7 +19,7 @@ from transfer.listing.cursor import ListingCursor
 from transfer.model import ObjectMeta
 from transfer.plain_text import MAX_CHARACTERS, block, one_line
 from transfer.reconciliation.failures import FailureTable, load_failures
-from transfer.records.in_flight import BegunMessages, fatal_end, last_words
+from transfer.records.in_flight import InFlightMessages, crash_of, fatal_error_of
 from transfer.records.layout import RUN_JSON
 from transfer.records.ledger import Ledger, ledger_failures
 from transfer.records.manifest import read_manifest
@@ -156,14 +156,14 @@ def test_names_and_notes(entries: list[tuple[str, str, str]]) -> None:
     list(index.entries())
     index.old(1)
     index.last_but("x")
-    begun = BegunMessages(state, listing="1", slot="w", attempt=3)
+    begun = InFlightMessages(state, listing="1", slot="w", attempt=3)
     begun.open()
     begun.is_poison(1)
-    assert fatal_end(state, "1").isprintable() and last_words(state, "1").isprintable()
+    assert fatal_error_of(state, "1").isprintable() and crash_of(state, "1").isprintable()
 
 
 @fuzz
-@given(document(listing="1", after="a", shards=1, next_number=1, strays="1-2"))
+@given(document(listing="1", after="a", shards=1, next_number=1, skipped_numbers="1-2"))
 def test_cursors(stored: dict[str, object]) -> None:
     with suppress(TypeError, ValueError):
         ListingCursor.of(stored)

@@ -89,7 +89,7 @@ def test_what_is_not_selected_is_neither_missing_nor_extra_nor_planned(rig: Engi
     rig.storage.bucket(DESTINATION).blob("left").upload_from_string(b"extra")
     rig.selection = selection_of({"exclude": '["*.tmp"]', "max_size": "5"}, now_s=0)
     plan = rig.plan()
-    assert (plan.listed.objects, plan.to_move.objects, plan.not_selected.objects) == (4, 2, 2)
+    assert (plan.listed.objects, plan.to_copy.objects, plan.not_selected.objects) == (4, 2, 2)
     assert (plan.extra.objects, plan.stored.objects) == (1, 2)
     assert "not selected" in plan_table(plan)
     report = rig.compare(listing="2")
@@ -124,7 +124,7 @@ mtimes = st.sampled_from(["", "1", "2", "another tool's"])
 def test_a_difference_is_named_where_there_is_one(
     here: int, there: int, etag: str, source_etag: str, md5: str, mtime: str, proof: str
 ) -> None:
-    item = ObjectMeta(key="k", size_bytes=here, etag=etag, last_modified=1)
+    item = ObjectMeta(key="k", size_bytes=here, etag=etag, last_modified_s=1)
     stored = DestinationObject(
         name="k",
         size_bytes=there,

@@ -32,7 +32,7 @@ def test_text_that_is_no_numbers_is_passed_over() -> None:
 def test_the_manifest_gives_back_every_key(keys: list[str]) -> None:
     state = MemoryState()
     manifest = Manifest(state, "1", shard_lines=3)
-    items = [ObjectMeta(key=key, size_bytes=len(key), etag="e", last_modified=0) for key in keys]
+    items = [ObjectMeta(key=key, size_bytes=len(key), etag="e", last_modified_s=0) for key in keys]
     for index, item in enumerate(items):
         manifest.add(item, SkipReason.ARCHIVED if index % 2 else None)
     manifest.flush()

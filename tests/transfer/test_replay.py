@@ -20,7 +20,7 @@ from transfer.sources.replay import unfinished_objects
 
 HERE = RunRecord(run_id="r1", source_bucket="s", source_prefix="", destination_bucket="d", destination_prefix="")
 RECORD = ListingRecord(transfer_id="run-1", mode=Mode.TRANSFER, listing="1")
-OBJECT = ObjectMeta(key="a", size_bytes=1, etag="e", last_modified=0)
+OBJECT = ObjectMeta(key="a", size_bytes=1, etag="e", last_modified_s=0)
 
 
 @pytest.fixture

@@ -93,7 +93,7 @@ def test_a_byte_that_differs_is_found_and_named(rig: EngineRig) -> None:
     assert [(row["key"], row["end"], row["first_differing_byte"]) for row in rows(rig)] == [
         ("k", "differing", str(MIB + 5))
     ]
-    said = report.why_red(was_moved=True)
+    said = report.why_red(was_copied=True)
     assert "'k' (differing from byte 1,048,581 on)" in said
     assert report.sample.seed in said
 
@@ -108,7 +108,7 @@ def test_what_cannot_be_read_is_not_claimed(rig: EngineRig) -> None:
     assert report.sample is not None
     assert (report.sample.equal, report.sample.unreadable, report.is_green) == (1, 2, False)
     assert "s3:GetObject" in rows(rig)[0]["message"] + rows(rig)[1]["message"]
-    assert "unreadable" in report.why_red(was_moved=True)
+    assert "unreadable" in report.why_red(was_copied=True)
 
 
 def test_a_copy_that_is_written_over_after_it_was_matched_is_not_claimed(rig: EngineRig) -> None:

@@ -91,7 +91,7 @@ def test_a_republished_message_says_which_attempt_it_is_and_keeps_what_was_liste
     assert (request.attempt, request.listing, request.number) == (2, "1.001", 0)
     (item,) = request.objects
     assert (item.key, item.storage_class, item.replaces_generation) == ("cold", "STANDARD_IA", 0)
-    assert item.last_modified > 1_600_000_000
+    assert item.last_modified_s > 1_600_000_000
     assert published.messages == 1
 
 
@@ -236,9 +236,9 @@ def test_the_words_of_an_earlier_try_do_not_replace_a_later_reason() -> None:
         table.tell(failure("k", "SourceUnavailable", "first"))
         table.expect(failure("k", "SourceNotFound", ""))
         table.tell(failure("k", "SourceUnavailable", "a second delivery"))
-        assert table.has_untold()
+        assert table.has_unreported()
         table.tell(failure("k", "SourceNotFound", "second"))
-        assert not table.has_untold()
+        assert not table.has_unreported()
         assert [(item.error_code, item.message) for item in table.sorted()] == [("SourceNotFound", "second")]
 
 

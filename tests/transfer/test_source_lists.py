@@ -103,7 +103,7 @@ def test_an_inventory_is_read_in_byte_order(servers, inventory, file_format: str
     assert [item.key for item in found] == sorted([*HOSTILE, *keys], key=lambda key: key.encode())
     for item in found:
         assert (item.size_bytes, item.etag) == (len(item.key.encode()), f"{len(item.key):032x}")
-        assert item.last_modified == int(datetime(2026, 1, 31, 8, 0, 1, tzinfo=UTC).timestamp())
+        assert item.last_modified_s == int(datetime(2026, 1, 31, 8, 0, 1, tzinfo=UTC).timestamp())
         assert (item.storage_class, item.unreadable, item.version_id) == ("STANDARD", None, "")
     assert [item.key for item in read_inventory(servers, uri, prefix="3/")] == sorted(
         key for key in keys if key[:2] == "3/"

@@ -50,7 +50,7 @@ def rig(tmp_path, monkeypatch) -> Iterator[EngineRig]:
 
 
 def item(number: int = 0) -> ObjectMeta:
-    return ObjectMeta(key=f"k{number}", size_bytes=7, etag="0" * 32, last_modified=1)
+    return ObjectMeta(key=f"k{number}", size_bytes=7, etag="0" * 32, last_modified_s=1)
 
 
 def list_s3(rig: EngineRig) -> None:

@@ -99,7 +99,7 @@ class Pacer:
                 self._limit = max(1, self._limit // 2)
                 self._successes = 0
 
-    def acquitted(self, *, is_so: bool) -> None:
+    def forgiven(self, *, is_so: bool) -> None:
         """Whether a control has shown that refusals in a row are those objects' own. It is so until there is doubt again."""
         self._is_acquitted = is_so
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Protocol, TypeVar
 
-from transfer.copying.uploads import OpenUpload, give_up
+from transfer.copying.uploads import OpenUpload, abort_upload
 from transfer.errors import GenerationMismatch, InvalidMessage, ObjectError, RetryableError
 from transfer.ports import ObjectSink, StateEntry, StateStore
 from transfer.records.layout import UPLOADS, UPLOADS_CLOSED, uploads_closed
@@ -40,7 +40,7 @@ def close_uploads(state: StateStore, run: str, opening: str) -> None:
     state.write(uploads_closed(run, opening), b"", content_type="text/plain")
 
 
-def end_left_uploads(state: StateStore, sink: ObjectSink, drive: Drive, *, open_runs: Iterable[str]) -> int:
+def abort_abandoned_uploads(state: StateStore, sink: ObjectSink, drive: Drive, *, open_runs: Iterable[str]) -> int:
     """End every upload into the sink's bucket that is on record in a run that is not open; how many those were.
 
     `state` is the store of the whole state prefix. What cannot be ended stays on record.
@@ -56,7 +56,7 @@ def end_left_uploads(state: StateStore, sink: ObjectSink, drive: Drive, *, open_
         note = f"{entry.name.rpartition('/')[0]}/{upload.note}"
         known_notes.add(note)
         try:
-            drive(partial(give_up, sink, upload))
+            drive(partial(abort_upload, sink, upload))
         except (ObjectError, RetryableError, GenerationMismatch) as error:
             log.warning("the unfinished upload of %r could not be ended: %s", upload.name, error)
             continue
@@ -69,9 +69,9 @@ def end_left_uploads(state: StateStore, sink: ObjectSink, drive: Drive, *, open_
         if noted.token or entry.name in known_notes:
             continue
         try:
-            begun = [upload for upload in _begun_after(entry, noted, sink, drive) if upload.token not in spared]
+            begun = [upload for upload in _started_after(entry, noted, sink, drive) if upload.token not in spared]
             for upload in begun:
-                drive(partial(give_up, sink, upload))
+                drive(partial(abort_upload, sink, upload))
         except (ObjectError, RetryableError, GenerationMismatch) as error:
             log.warning("what may have been begun of %r could not be ended: %s", noted.name, error)
             continue
@@ -99,8 +99,8 @@ def _run_of(entry: StateEntry) -> str:
     return entry.name.removeprefix(UPLOADS).partition("/")[0]
 
 
-def _begun_after(entry: StateEntry, note: OpenUpload, sink: ObjectSink, drive: Drive) -> list[OpenUpload]:
+def _started_after(entry: StateEntry, note: OpenUpload, sink: ObjectSink, drive: Drive) -> list[OpenUpload]:
     """The open uploads in parts of the noted name that were begun when the note's was: its id was never recorded."""
     since_s, until_s = entry.created_at_s - CLOCKS_S, entry.created_at_s + BEGINNING_S
     found = drive(partial(sink.open_parts, note.name))
-    return [replace(note, token=upload.token) for upload in found if since_s <= upload.begun_at_s <= until_s]
+    return [replace(note, token=upload.token) for upload in found if since_s <= upload.started_at_s <= until_s]

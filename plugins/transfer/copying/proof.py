@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from itertools import islice
 
-from transfer.comparison import is_md5, is_named
+from transfer.comparison import has_etag, is_md5
 from transfer.config import MAX_PART_BYTES, MAX_PARTS, MIN_PART_BYTES
 from transfer.errors import CorruptTransfer, SourceUnproven, Stage
 from transfer.model import ObjectMeta, Proof
@@ -56,7 +56,7 @@ def require_identity(proof: Proof, headers: Mapping[str, str]) -> None:
 
     A CRC32C of S3's in the same answer shows that they arrived as they were sent, and not that they were to be.
     """
-    if proof in (Proof.CRC32C, Proof.S3_CRC32C) and not is_named(headers):
+    if proof in (Proof.CRC32C, Proof.S3_CRC32C) and not has_etag(headers):
         raise SourceUnproven(
             "the edge sends no ETag, and the bytes give no proof that they are what was listed; let ETag through the"
             " distribution's response headers policy",

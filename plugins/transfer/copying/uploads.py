@@ -187,7 +187,7 @@ def _record_of(name: str) -> str:
     return f"{_digest(name)}.json"
 
 
-def take_up(
+def resume_upload(
     records: UploadRecords, sink: ObjectSink, item: ObjectMeta, name: str, kind: UploadKind, *, part_bytes: int = 0
 ) -> Step[OpenUpload | None]:
     """The upload of this very object that an earlier delivery left; one of anything else under the name is given up."""
@@ -197,7 +197,7 @@ def take_up(
     if found.carries(item, name, kind, part_bytes):
         return found
     try:
-        yield from give_up(sink, found)
+        yield from abort_upload(sink, found)
     except TransferError as error:
         log.warning("an earlier upload of %r could not be given up: %s", name, error)
     else:
@@ -205,7 +205,7 @@ def take_up(
     return None
 
 
-def give_up(sink: ObjectSink, upload: OpenUpload) -> Step[None]:
+def abort_upload(sink: ObjectSink, upload: OpenUpload) -> Step[None]:
     """End an upload that nobody will go on with, and free what it holds. It is one of this sink's bucket."""
     if upload.kind is UploadKind.PARTS:
         yield from sink.parts_upload(upload.name, upload.token).abort()

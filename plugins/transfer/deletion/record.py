@@ -43,7 +43,7 @@ class DeletionRecord:
     """The record of one try of the task (`attempt`, from 1). Each try has files of its own. Use from one thread."""
 
     def __init__(self, state: StateStore, *, attempt: int) -> None:
-        base = of_try(DELETED_CSV, attempt)
+        base = of_attempt(DELETED_CSV, attempt)
         self.uri = f"{state.uri}{base}.csv"
         self.counts: Counter[Answer] = Counter()
         """Of this try."""
@@ -81,6 +81,6 @@ def recorded(state: StateStore, *, but: str = "") -> Counter[Answer]:
     return counts
 
 
-def of_try(base: str, attempt: int) -> str:
+def of_attempt(base: str, attempt: int) -> str:
     """What a try calls its file, so that each try stays on record."""
     return base if attempt == 1 else f"{base}.try{attempt}"

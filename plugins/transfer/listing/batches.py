@@ -35,7 +35,7 @@ class Batches:
         self._pending: list[ObjectMeta] = []
         self._pending_bytes = 0
         self.next_number = start.next_number
-        self.strays = start.strays
+        self.skipped_numbers = start.skipped_numbers
         self.messages = start.messages
         self.objects = start.objects
         self.bytes = start.bytes
@@ -61,7 +61,7 @@ class Batches:
             began_at_s=began_at_s,
             shards=shards,
             next_number=self.next_number,
-            strays=self.strays,
+            skipped_numbers=self.skipped_numbers,
             messages=self.messages,
             objects=self.objects,
             bytes=self.bytes,

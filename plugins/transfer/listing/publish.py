@@ -18,7 +18,7 @@ from transfer.listing.cursor import ListingCursor
 from transfer.listing.decision import decide
 from transfer.listing.selection import Selection
 from transfer.march import march
-from transfer.model import NEVER_TO_MOVE, DestinationObject, ObjectMeta, SkipReason
+from transfer.model import NEVER_COPIED, DestinationObject, ObjectMeta, SkipReason
 from transfer.naming import Naming
 from transfer.ports import RequestPublisher
 from transfer.records.manifest import Manifest
@@ -42,7 +42,7 @@ class ListingSummary:
     """Of those skipped, how many the selection left out."""
     passed_over: int = 0
     """Of those skipped, how many no run copies as they are: left out, archived, or the prefix itself."""
-    strays: str = ""
+    skipped_numbers: str = ""
     """Numbers, as ranges, of what a try published that died before it could count it: not for workers."""
     began_at_s: float = 0.0
     """Before the first page of the first try, by Cloud Storage's clock; 0 where that is not known."""
@@ -114,7 +114,7 @@ def list_and_publish(
         if reason is not None:
             skipped += 1
             left_out += reason is why_not
-            passed_over += reason in NEVER_TO_MOVE
+            passed_over += reason in NEVER_COPIED
         else:
             batches.add(
                 item if item.replaces_generation == generation else replace(item, replaces_generation=generation)
@@ -149,7 +149,7 @@ def list_and_publish(
         listed=listed,
         listed_bytes=listed_bytes,
         messages=batches.messages,
-        strays=batches.strays,
+        skipped_numbers=batches.skipped_numbers,
         objects=batches.objects,
         bytes=batches.bytes,
         skipped=skipped,

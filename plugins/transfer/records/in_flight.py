@@ -31,7 +31,7 @@ _CLOSED, _DIED = "-closed", "-died"
 _TEXT = "text/plain"
 
 
-class BegunMessages:
+class InFlightMessages:
     """The notes of one try of one worker on one listing. Use from one thread.
 
     `slot` names the worker, `attempt` its try, from 1: only one try of a slot may run at a time.
@@ -64,7 +64,7 @@ class BegunMessages:
         """These are in hand no more."""
         self._in_hand.difference_update(numbers)
 
-    def begin_alone(self, number: int) -> None:
+    def start_alone(self, number: int) -> None:
         """Note that this message is begun while no other is in hand."""
         self._write(f"alone-{number}", [number])
 
@@ -112,7 +112,7 @@ class BegunMessages:
         return [name for worker in dead for name in notes[worker]]
 
 
-def poisoned(request: TransferRequest) -> list[Failed]:
+def poison_failures(request: TransferRequest) -> list[Failed]:
     """How the objects of a message end that is not begun again."""
     count = len(request.objects)
     said = (
@@ -134,7 +134,7 @@ def poisoned(request: TransferRequest) -> list[Failed]:
     ]
 
 
-def fatal_end(state: StateStore, listing: str) -> str:
+def fatal_error_of(state: StateStore, listing: str) -> str:
     """What ended a worker on this listing that no object gets past; empty when nothing did."""
     for entry in state.entries(in_flight_notes(listing)):
         if entry.name.endswith(_CLOSED) and entry.metadata.get(FATAL):
@@ -142,7 +142,7 @@ def fatal_end(state: StateStore, listing: str) -> str:
     return ""
 
 
-def last_words(state: StateStore, listing: str) -> str:
+def crash_of(state: StateStore, listing: str) -> str:
     """What a worker on this listing died of that nobody foresaw; empty when none did."""
     for entry in state.entries(in_flight_notes(listing)):
         if entry.name.endswith(_DIED):

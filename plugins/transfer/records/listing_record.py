@@ -24,7 +24,7 @@ class ListingRecord:
     messages: int = 0
     objects: int = 0
     bytes: int = 0
-    strays: str = ""
+    skipped_numbers: str = ""
     listed: int = 0
     skipped: int = 0
     began_at_s: float = 0.0

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from transfer.config import Mode
 from transfer.errors import InvalidMessage, RunUnknown, Stage
-from transfer.model import UNTOLD, ObjectMeta, SkipReason
+from transfer.model import UNRESOLVED, ObjectMeta, SkipReason
 from transfer.ports import StateStore
 from transfer.records.layout import MANIFEST, PLAN_JSON, REPORT_JSON, RUN_JSON, UNFINISHED
 from transfer.records.listing_record import ListingRecord, read_listing
@@ -44,13 +44,13 @@ def unfinished_objects(state: StateStore, *, run: str, now: RunRecord) -> Iterat
         raise RunUnknown(f"{names}, which was a plan and copied nothing: name it in plan_run instead", stage=Stage.LIST)
     if judged is not None and (listing is None or judged[0] == listing.listing):
         unfinished = judged[1]
-        return _to_move(state, unfinished, UNFINISHED) if unfinished else iter(())
+        return _to_copy(state, unfinished, UNFINISHED) if unfinished else iter(())
     if listing is None:
         raise RunUnknown(
             f"{names}, of which {state.uri} has neither a report nor a listing that came to its end: leave only_failed empty",
             stage=Stage.LIST,
         )
-    return _listed_to_move(state, listing, names)
+    return _listed_to_copy(state, listing, names)
 
 
 def planned_objects(state: StateStore, *, run: str, now: RunRecord) -> Iterator[ObjectMeta]:
@@ -69,7 +69,7 @@ def planned_objects(state: StateStore, *, run: str, now: RunRecord) -> Iterator[
             listing = str(json.loads(state.read(PLAN_JSON))["listing"])
     except InvalidMessage as error:
         raise RunUnknown(has_none, stage=Stage.LIST) from error
-    return _to_move(state, listing, MANIFEST)
+    return _to_copy(state, listing, MANIFEST)
 
 
 def _check_way(state: StateStore, has_none: str, names_run: str, now: RunRecord) -> None:
@@ -96,7 +96,7 @@ def _judged(state: StateStore) -> tuple[str, str] | None:
         return None
 
 
-def _listed_to_move(state: StateStore, listing: ListingRecord, names_run: str) -> Iterator[ObjectMeta]:
+def _listed_to_copy(state: StateStore, listing: ListingRecord, names_run: str) -> Iterator[ObjectMeta]:
     """What a listing did not skip, and the keys of its manifest of which S3 told nothing, which the run owes too.
 
     Raises RunUnknown at the end when the manifest does not name all that was listed.
@@ -104,7 +104,7 @@ def _listed_to_move(state: StateStore, listing: ListingRecord, names_run: str) -
     named = 0
     for item, skipped in read_manifest(state, listing.listing):
         named += 1
-        if skipped is None or skipped in UNTOLD:
+        if skipped is None or skipped in UNRESOLVED:
             yield _as_left(item)
     if named != listing.listed:
         raise RunUnknown(
@@ -114,7 +114,7 @@ def _listed_to_move(state: StateStore, listing: ListingRecord, names_run: str) -
         )
 
 
-def _to_move(state: StateStore, listing: str, folder: str) -> Iterator[ObjectMeta]:
+def _to_copy(state: StateStore, listing: str, folder: str) -> Iterator[ObjectMeta]:
     for item, skipped in read_manifest(state, listing, folder=folder):
         if skipped is None:
             yield _as_left(item)
@@ -122,4 +122,4 @@ def _to_move(state: StateStore, listing: str, folder: str) -> Iterator[ObjectMet
 
 def _as_left(item: ObjectMeta) -> ObjectMeta:
     # Records do not say that an archived object was restored; it would not have been to move otherwise.
-    return replace(item, is_restored=True, unreadable=SkipReason(item.etag) if item.etag in UNTOLD else None)
+    return replace(item, is_restored=True, unreadable=SkipReason(item.etag) if item.etag in UNRESOLVED else None)

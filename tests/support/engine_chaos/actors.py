@@ -33,9 +33,9 @@ from transfer.backends.gcs.state import GcsState
 from transfer.backends.http.loop import complete
 from transfer.backends.pubsub.topics import PubSubQueue, delete_subscription
 from transfer.config import Mode, Overwrite, RetryPolicy, Timeouts, TransferConfig
-from transfer.copying.abandoned_uploads import close_uploads, end_left_uploads
+from transfer.copying.abandoned_uploads import abort_abandoned_uploads, close_uploads
 from transfer.deletion.extraneous import DeleteExtraneous, permission
-from transfer.deletion.sweep import tell_why_not
+from transfer.deletion.sweep import record_refusal
 from transfer.errors import FatalError, Stopped, TransferError
 from transfer.listing.cursor import ListingCursor
 from transfer.naming import Naming
@@ -187,7 +187,7 @@ def _list(rig: _ActorRig, spec: dict[str, Any]) -> dict[str, Any]:
     if mode is Mode.PLAN:
         plan = rig.plan(overwrite=overwrite, listing=listing)
         write_plan(rig.state(), plan)
-        return {**found, "listed": plan.listed.objects, "messages": 0, "to_move": plan.to_move.objects}
+        return {**found, "listed": plan.listed.objects, "messages": 0, "to_copy": plan.to_copy.objects}
     if mode is Mode.VERIFY:
         return {**found, "listed": rig.list_to_compare(listing=listing), "messages": 0}
     objects_of = {"plan_run": planned_objects, "only_failed": unfinished_objects}.get(spec["earlier_kind"])
@@ -250,7 +250,7 @@ def _sweep(rig: _ActorRig, spec: dict[str, Any]) -> dict[str, Any]:
         is_green=ReconciliationReport.decode(state.read("report.json")).is_green,
     )
     if may.action is DeleteExtraneous.OFF:
-        tell_why_not(state, may.why_not)
+        record_refusal(state, may.why_not)
         return {"skipped": may.why_not}
     return rig.sweep(
         may,
@@ -273,7 +273,7 @@ def _close(rig: _ActorRig, spec: dict[str, Any]) -> dict[str, Any]:
         try:
             close_uploads(state, spec["run"], rig.opening)
             others = open_runs(state) - {spec["run"]}
-            end_left_uploads(state, sink, lambda step: complete(retrier.call(step), rig.stop), open_runs=others)
+            abort_abandoned_uploads(state, sink, lambda step: complete(retrier.call(step), rig.stop), open_runs=others)
             RunIndex(state, DAG).close(spec["run"], spec["opened_at_s"])
         except TransferError as error:  # as the operator does: what stays goes with a later run
             said = f"{error.code}: {error.message}"

@@ -138,11 +138,12 @@ class DeleteExtraneousOperator(StopsOnKill, BaseOperator):
     ) -> dict[str, Any]:
         from hooks.engine import source_keys
         from transfer.config import Mode
-        from transfer.deletion.extraneous import DeleteExtraneous, permission
-        from transfer.deletion.removal import LANES
+        from transfer.deletion.extraneous import DeleteExtraneous, DeletionLimits, permission
+        from transfer.deletion.removal import LANES, Deleters
         from transfer.deletion.sweep import record_refusal, sweep
         from transfer.naming import Naming
         from transfer.reconciliation.report import ReconciliationReport
+        from transfer.reconciliation.run_context import RunContext
         from transfer.records.layout import REPORT_JSON
 
         state = destination.state(run.state_prefix)
@@ -164,20 +165,22 @@ class DeleteExtraneousOperator(StopsOnKill, BaseOperator):
         )
         swept = sweep(
             may,
-            state=state,
+            RunContext(
+                run_id=run.run_id,
+                transfer_id=run.transfer_id,
+                state=state,
+                naming=naming,
+                listing=listing["listing"],
+                listed=listing["listed"],
+                attempt=attempt,
+                name_filter=run_globs(self.selection),
+            ),
             destination=destination.listing().objects(naming.destination_prefix, leave_out=STATE_PREFIX),
             source=source_keys(self.aws_conn_id, self.source_bucket, stop=self.stop),
-            naming=naming,
-            listing=listing["listing"],
-            listed=listing["listed"],
-            # An older listing that does not say has everything count as newer.
+            deleters=Deleters(lanes=destination.sinks(LANES), new_loop=destination.loop),
+            limits=DeletionLimits(max_percent=float(self.max_delete_percent), max_objects=int(self.max_delete_objects)),
+            # With an older listing that does not say when it began, every object counts as newer, and stays.
             began_at_s=listing.get("began_at_s", 0.0),
-            max_percent=float(self.max_delete_percent),
-            max_objects=int(self.max_delete_objects),
-            attempt=attempt,
-            lanes=destination.sinks(LANES),
-            new_loop=destination.loop,
-            name_filter=run_globs(self.selection),
         )
-        self.log.info("%s", swept.told)
+        self.log.info("%s", swept.text)
         return swept.to_dict()

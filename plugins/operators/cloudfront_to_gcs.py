@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowSkipException
 
 from operators.base import ACK_DEADLINE_S, CopyOperator
+from operators.hand_over import WorkerSlot
 from operators.links import DestinationLink, DistributionLink, LogsLink, distribution_url, logs_url
 from operators.live_progress import LiveProgress
 from operators.parameters import as_bool
@@ -99,29 +100,31 @@ class CloudfrontToGcsWorker(CopyOperator):
         """Work until the whole listing is settled, by this worker or another."""
         task = context["ti"]
         refuse_when_closed(task, self.close_task)
-        run = RunIdentity(**self.slot["run"])
-        opened = task.xcom_pull(task_ids=sibling(task, self.open_task))
-        if opened and opened["transfer_id"] != run.transfer_id:
+        slot = WorkerSlot.of(self.slot, "the task before this one")
+        open_task = sibling(task, self.open_task)
+        opened = task.xcom_pull(task_ids=open_task)
+        if opened and RunIdentity.of(opened, open_task).transfer_id != slot.run.transfer_id:
             raise AirflowSkipException(
                 "the run was opened anew since this was listed: the reconciliation has all that is unfinished copied"
             )
-        events = self.event_log(self.log_name, run, is_verbose=as_bool(self.is_verbose))
+        events = self.event_log(self.log_name, slot.run, is_verbose=as_bool(self.is_verbose))
         with self.engine_errors(events):
-            stats: TransferStats = self._worker(context, run, events).run()
+            stats: TransferStats = self._worker(context, slot, events).run()
         return stats.to_dict()
 
-    def _worker(self, context: Context, run: RunIdentity, events: EventLog) -> Worker:
+    def _worker(self, context: Context, slot: WorkerSlot, events: EventLog) -> Worker:
         from transfer.records.in_flight import BegunMessages
         from transfer.records.shards import Ledger, parse_ranges
         from transfer.worker.drain import Assignment, Worker
 
+        run = slot.run
         config = transfer_config(
             threads=self.threads,
             part_size_mib=self.part_size_mib,
             bandwidth_limit_mib_s=self.bandwidth_limit_mib_s,
             max_requests_per_s=self.max_requests_per_s,
             is_ramped=as_bool(self.ramp_up),
-            workers=self.slot["workers"],
+            workers=slot.workers,
         )
         self.show_links(
             context,
@@ -132,23 +135,23 @@ class CloudfrontToGcsWorker(CopyOperator):
         )
         destination, messaging = self.destination(run, config), self.messaging()
         state = destination.state(run.state_prefix)
-        task, listing = context["ti"], str(self.slot["listing"])
-        slot = f"{self.task_id}-{task.map_index}"
+        task = context["ti"]
+        name = f"{self.task_id}-{task.map_index}"
         return Worker(
             Assignment(
                 run_id=run.transfer_id,
-                listing=listing,
+                listing=slot.listing,
                 source_bucket=self.source_bucket,
                 destination_bucket=self.destination_bucket,
-                messages=self.slot["messages"],
-                strays=tuple(parse_ranges(self.slot.get("strays", ""))),
-                objects=self.slot["objects"],
-                bytes=self.slot["bytes"],
+                messages=slot.messages,
+                strays=tuple(parse_ranges(slot.strays)),
+                objects=slot.objects,
+                bytes=slot.bytes,
             ),
             queue=messaging.queue(run.subscription, ack_deadline_s=ACK_DEADLINE_S),
             failures=messaging.failures(self.error_topic, run_id=run.transfer_id),
-            ledger=Ledger(state, listing=listing, worker=f"{slot}-{task.try_number}"),
-            begun=BegunMessages(state, listing=listing, slot=slot, attempt=task.try_number),
+            ledger=Ledger(state, listing=slot.listing, worker=f"{name}-{task.try_number}"),
+            begun=BegunMessages(state, listing=slot.listing, slot=name, attempt=task.try_number),
             new_mover=destination.mover_factory(
                 self.cloudfront_conn_id, naming=self.naming, state_prefix=run.state_prefix, opening=run.transfer_id
             ),

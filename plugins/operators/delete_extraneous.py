@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from operators.base import CopyOperator
+from operators.hand_over import SUMMARY_KEY, ListingResult
 from operators.prefixes import prefix_problem
 from operators.run_identity import STATE_PREFIX, RunIdentity
 from operators.run_selection import run_globs
-from operators.s3_list_to_pubsub import SUMMARY_KEY
 from operators.siblings import sibling
 from operators.verdict import why_not_green
 
@@ -99,13 +99,14 @@ class DeleteExtraneousOperator(CopyOperator):
                 raise AirflowFailException(f"nothing was deleted: {why_not}")
             if wish is DeleteExtraneous.OFF:
                 raise AirflowSkipException("delete_extraneous is off")
-            listing = task.xcom_pull(task_ids=sibling(task, self.list_task), key=SUMMARY_KEY)
-            if listing["mode"] == "plan":
+            list_task = sibling(task, self.list_task)
+            listing = ListingResult.of(task.xcom_pull(task_ids=list_task, key=SUMMARY_KEY), list_task)
+            if listing.mode == "plan":
                 raise AirflowSkipException("a plan deletes nothing; it counts what a run would delete")
             return self._execute(wish, run, listing, attempt=task.try_number)
 
     def _execute(
-        self, wish: DeleteExtraneous, run: RunIdentity, listing: Mapping[str, Any], *, attempt: int
+        self, wish: DeleteExtraneous, run: RunIdentity, listing: ListingResult, *, attempt: int
     ) -> dict[str, Any]:
         from hooks.engine import source_keys
         from transfer.deletion.extraneous import DeleteExtraneous, permission
@@ -118,10 +119,10 @@ class DeleteExtraneousOperator(CopyOperator):
         state, naming = destination.state(run.state_prefix), self.naming
         may = permission(
             wish,
-            mode=Mode(listing["mode"]),
-            is_whole_source=listing["is_whole_source"],
-            is_own_listing=listing["run"]["transfer_id"] == run.transfer_id,
-            listed=listing["listed"],
+            mode=Mode(listing.mode),
+            is_whole_source=listing.is_whole_source,
+            is_own_listing=listing.run.transfer_id == run.transfer_id,
+            listed=listing.listed,
             is_green=ReconciliationReport.decode(state.read(REPORT)).is_green,
         )
         if may.action is DeleteExtraneous.OFF:
@@ -133,10 +134,9 @@ class DeleteExtraneousOperator(CopyOperator):
             destination=destination.listing().objects(naming.destination_prefix, leave_out=STATE_PREFIX),
             source=source_keys(self.aws_conn_id, self.source_bucket, stop=self.stop),
             naming=naming,
-            listing=listing["listing"],
-            listed=listing["listed"],
-            # An older listing that does not say has everything count as newer.
-            began_at_s=listing.get("began_at_s", 0.0),
+            listing=listing.listing,
+            listed=listing.listed,
+            began_at_s=listing.began_at_s,
             max_percent=float(self.max_delete_percent),
             max_objects=int(self.max_delete_objects),
             attempt=attempt,

@@ -11,10 +11,10 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from operators.arrival import announce
 from operators.base import ACK_DEADLINE_S, CopyOperator
+from operators.hand_over import SUMMARY_KEY, FirstPassResult, ListingResult, PassResult, Work
 from operators.links import DestinationLink, LogsLink, ReportLink, logs_url, object_url
 from operators.run_identity import STATE_PREFIX, RunIdentity
 from operators.run_selection import run_globs
-from operators.s3_list_to_pubsub import SUMMARY_KEY, worker_slots
 from operators.siblings import refuse_when_closed, sibling
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from transfer.reconciliation.verdicts import Pass
     from transfer.records.verdict import RunVerdict
 
-REPORTED = ("listed", "copied", "skipped", "failed", "matched", "missing", "differing", "extra", "bytes_copied")
 SAMPLE_LOG_INTERVAL_S = 10.0
 
 
@@ -106,15 +105,7 @@ class ReconcileTransferOperator(CopyOperator):
         task = context["ti"]
         refuse_when_closed(task, self.close_task)
         # Pulled here, and not from template fields: neither the setup nor the listing may have come to an end.
-        list_task = sibling(task, self.list_task)
-        listing = task.xcom_pull(task_ids=list_task, key=SUMMARY_KEY)
-        before = task.xcom_pull(task_ids=sibling(task, self.reviews), key=SUMMARY_KEY) if self.reviews else None
-        if listing is not None and listing["mode"] == "plan":
-            raise AirflowSkipException("a plan copies nothing: see the log of list, its XCom plan, and plan.json")
-        if listing is None and self.reviews is None:
-            raise AirflowSkipException(f"there is nothing to reconcile: {list_task} has not succeeded, see its log")
-        if listing is None:
-            raise AirflowFailException(f"there is nothing to verify: {list_task} has not succeeded, see its log")
+        listing, before = self._listing(task), self._first_pass_result(task)
         run = self.opened_run(task)
         events = self.event_log(self.log_name, run)
         self.show_links(
@@ -138,61 +129,75 @@ class ReconcileTransferOperator(CopyOperator):
             )
             return summary
 
-    def _first_pass(self, context: Context, run: RunIdentity, listing: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def _listing(self, task: Any) -> ListingResult:
+        """What the listing handed over. Raises AirflowException where there is nothing to reconcile, or to verify."""
+        list_task = sibling(task, self.list_task)
+        handed_over = task.xcom_pull(task_ids=list_task, key=SUMMARY_KEY)
+        if handed_over is None and self.reviews is None:
+            raise AirflowSkipException(f"there is nothing to reconcile: {list_task} has not succeeded, see its log")
+        if handed_over is None:
+            raise AirflowFailException(f"there is nothing to verify: {list_task} has not succeeded, see its log")
+        listing = ListingResult.of(handed_over, list_task)
+        if listing.mode == "plan":
+            raise AirflowSkipException("a plan copies nothing: see the log of list, its XCom plan, and plan.json")
+        return listing
+
+    def _first_pass_result(self, task: Any) -> FirstPassResult | None:
+        """What the first pass handed over to the final one, if it came to an end."""
+        if self.reviews is None:
+            return None
+        reviewed = sibling(task, self.reviews)
+        handed_over = task.xcom_pull(task_ids=reviewed, key=SUMMARY_KEY)
+        return None if handed_over is None else FirstPassResult.of(handed_over, reviewed)
+
+    def _first_pass(self, context: Context, run: RunIdentity, listing: ListingResult) -> list[dict[str, Any]]:
         from transfer.reconciliation.passes import round_name
         from transfer.reconciliation.verdicts import Pass
 
-        is_reopened = listing["run"]["transfer_id"] != run.transfer_id
-        which = Pass.COMPARE if listing["mode"] == "verify" else Pass.REPLAY if is_reopened else Pass.FIRST
+        task = context["ti"]
+        is_reopened = listing.run.transfer_id != run.transfer_id
+        which = Pass.COMPARE if listing.mode == "verify" else Pass.REPLAY if is_reopened else Pass.FIRST
         if is_reopened:
-            self.log.info("the run was opened anew: all that is unfinished is tried again, as it was listed")
+            self.log.info("run reopened: retrying everything unfinished, as originally listed")
         report, published = self._pass(which, context, run, listing, is_reopened=is_reopened)
-        self._tell(run, report)
-        context["ti"].xcom_push(
-            key=SUMMARY_KEY,
-            value={
-                **_summary(run, report, self.state(run).uri),
-                "republished": published.objects,
-                "run": run.to_dict(),
-            },
-        )
+        result = FirstPassResult.after(self._log(run, report), republished=published.objects, run=run)
+        task.xcom_push(key=SUMMARY_KEY, value=result.to_dict())
         if published.objects:
-            self.log.info("%s objects are tried again, in %s messages", f"{published.objects:,}", published.messages)
-        shared = {
-            "run": run.to_dict(),
-            "listing": round_name(listing["listing"], context["ti"].try_number, which),
-            "messages": published.messages,
-            "objects": published.objects,
-            "bytes": published.bytes,
-        }
-        return worker_slots(shared, workers=min(listing["workers"], published.messages))
+            self.log.info("retrying %s objects, in %s messages", f"{published.objects:,}", published.messages)
+        work = Work(
+            run=run,
+            listing=round_name(listing.listing, task.try_number, which),
+            messages=published.messages,
+            objects=published.objects,
+            bytes=published.bytes,
+        )
+        return work.slots(min(listing.workers, published.messages))
 
     def _final_pass(
-        self, context: Context, run: RunIdentity, listing: Mapping[str, Any], before: Mapping[str, Any] | None
+        self, context: Context, run: RunIdentity, listing: ListingResult, before: FirstPassResult | None
     ) -> dict[str, Any]:
         state = self.state(run)
         report = self._final_report(context, run, listing, before)
         if float(self.verify_sample or 0) > 0:
             report = self._sampled(context, run, report)
-        self._tell(run, report)
-        summary = _summary(run, report, state.uri)
-        verdict = _verdict(run, listing, report, summary["report_uri"])
+        result = self._log(run, report)
+        verdict = _verdict(run, listing, report, result.report_uri)
         verdict.write(state)
         if not verdict.is_green:
-            context["ti"].xcom_push(key="return_value", value=summary)
+            context["ti"].xcom_push(key="return_value", value=result.to_dict())
             raise AirflowFailException(verdict.said)
-        return summary
+        return result.to_dict()
 
     def _final_report(
-        self, context: Context, run: RunIdentity, listing: Mapping[str, Any], before: Mapping[str, Any] | None
+        self, context: Context, run: RunIdentity, listing: ListingResult, before: FirstPassResult | None
     ) -> ReconciliationReport:
         """The first pass's, where nothing can have changed since; that of another pass where it can, or there was none."""
         from transfer.reconciliation.report import REPORT, ReconciliationReport
         from transfer.reconciliation.verdicts import Pass
 
-        is_compared = listing["mode"] == "verify"
-        is_reopened = before is None or before["run"]["transfer_id"] != run.transfer_id
-        if before is None or ((before["republished"] or is_reopened) and not is_compared):
+        is_compared = listing.mode == "verify"
+        is_reopened = before is None or before.run.transfer_id != run.transfer_id
+        if before is None or ((before.republished or is_reopened) and not is_compared):
             which = Pass.COMPARE if is_compared else Pass.FINAL
             report, _ = self._pass(which, context, run, listing, is_reopened=is_reopened)
             return report
@@ -231,10 +236,12 @@ class ReconcileTransferOperator(CopyOperator):
         self.log.info("%s", report.sample)
         return report
 
-    def _tell(self, run: RunIdentity, report: ReconciliationReport) -> None:
+    def _log(self, run: RunIdentity, report: ReconciliationReport) -> PassResult:
+        """Log the report in short; the counts."""
         from transfer.reconciliation.report import evidence_line, reason_table
 
-        self.log.info("%s", json.dumps(_summary(run, report, self.state(run).uri)))
+        result = _result(run, report, self._report_uri(run))
+        self.log.info("%s", json.dumps(result.to_dict()))
         if report.evidence:
             self.log.info("what that rests on: %s", evidence_line(report.evidence))
         if report.unbound:
@@ -245,9 +252,10 @@ class ReconcileTransferOperator(CopyOperator):
             )
         if report.reasons:
             self.log.info("not copied, by reason:\n%s", reason_table(report.reasons))
+        return result
 
     def _pass(
-        self, which: Pass, context: Context, run: RunIdentity, listing: Mapping[str, Any], *, is_reopened: bool
+        self, which: Pass, context: Context, run: RunIdentity, listing: ListingResult, *, is_reopened: bool
     ) -> tuple[ReconciliationReport, Republished]:
         from transfer.event_log import NoEventLog
         from transfer.model import Overwrite
@@ -264,13 +272,13 @@ class ReconcileTransferOperator(CopyOperator):
             naming=naming,
             run_id=run.run_id,
             transfer_id=run.transfer_id,
-            listing=listing["listing"],
-            listed=listing["listed"],
+            listing=listing.listing,
+            listed=listing.listed,
             attempt=context["ti"].try_number,
             may_replace=Overwrite(self.overwrite) is not Overwrite.NEVER,
-            has_extras=listing["is_whole_source"],
+            has_extras=listing.is_whole_source,
             has_name=run_globs(self.selection),
-            allows_empty=bool(listing.get("allow_empty")),
+            allows_empty=listing.allow_empty,
         )
 
     def _report_uri(self, run: RunIdentity) -> str:
@@ -279,25 +287,31 @@ class ReconcileTransferOperator(CopyOperator):
         return f"gs://{run.state_bucket or self.destination_bucket}/{run.state_prefix}{REPORT}"
 
 
-def _summary(run: RunIdentity, report: ReconciliationReport, state_uri: str) -> dict[str, Any]:
-    from transfer.reconciliation.report import REPORT
+def _result(run: RunIdentity, report: ReconciliationReport, report_uri: str) -> PassResult:
+    return PassResult(
+        run_id=run.run_id,
+        listed=report.listed,
+        copied=report.copied,
+        skipped=report.skipped,
+        failed=report.failed,
+        matched=report.matched,
+        missing=report.missing,
+        differing=report.differing,
+        extra=report.extra,
+        bytes_copied=report.bytes_copied,
+        seconds=round(time.time() - run.opened_at_s, 1),
+        report_uri=report_uri,
+    )
 
-    return {
-        "run_id": run.run_id,
-        **{name: getattr(report, name) for name in REPORTED},
-        "seconds": round(time.time() - run.opened_at_s, 1),
-        "report_uri": f"{state_uri}{REPORT}",
-    }
 
-
-def _verdict(run: RunIdentity, listing: Mapping[str, Any], report: ReconciliationReport, report_uri: str) -> RunVerdict:
+def _verdict(run: RunIdentity, listing: ListingResult, report: ReconciliationReport, report_uri: str) -> RunVerdict:
     from transfer.reconciliation.report import reason_table
     from transfer.records.verdict import RunVerdict
 
     said = f"every object is there; report: {report_uri}"
     if not report.is_green:
         said = (
-            f"{report.why_red(was_moved=listing['mode'] != 'verify')}; report: {report_uri}, and each object in failures.csv"
+            f"{report.why_red(was_moved=listing.mode != 'verify')}; report: {report_uri}, and each object in failures.csv"
             f" beside it\n{reason_table(report.unfinished_reasons)}"
         )
     return RunVerdict(transfer_id=run.transfer_id, is_plan=False, is_green=report.is_green, said=said)

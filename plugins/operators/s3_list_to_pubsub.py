@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowFailException
 
 from operators.base import CopyOperator
+from operators.hand_over import PLAN_KEY, SUMMARY_KEY, ListingResult
 from operators.links import DestinationLink, LogsLink, logs_url
 from operators.live_progress import LiveProgress
 from operators.parameters import as_bool, choice, whole
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from transfer.ports import StateStore
     from transfer.records.listing_record import ListingRecord
 
-SUMMARY_KEY = "summary"
-PLAN_KEY = "plan"
 PRICES_VARIABLE = "EDGEHAUL_PRICES"
 """Names a price file of your own, on the machine of the task, in place of the list prices."""
 
@@ -210,33 +209,28 @@ class S3ListToPubSubOperator(CopyOperator):
         workers: int,
     ) -> list[dict[str, Any]]:
         """The XComs, and one slot for each worker."""
-        shared = {
-            "run": run.to_dict(),
-            "listing": found.listing,
-            "messages": found.messages,
-            "strays": found.strays,
-            "objects": found.objects,
-            "bytes": found.bytes,
-        }
-        context["ti"].xcom_push(
-            key=SUMMARY_KEY,
-            value={
-                **shared,
-                "mode": self.mode,
-                "listed": found.listed,
-                "skipped": found.skipped,
-                "began_at_s": found.began_at_s,
-                "is_whole_source": source.is_listed_in_s3,
-                "allow_empty": as_bool(self.allow_empty),
-                "workers": workers,
-            },
+        result = ListingResult(
+            run=run,
+            listing=found.listing,
+            messages=found.messages,
+            strays=found.strays,
+            objects=found.objects,
+            bytes=found.bytes,
+            mode=self.mode,
+            listed=found.listed,
+            skipped=found.skipped,
+            began_at_s=found.began_at_s,
+            is_whole_source=source.is_listed_in_s3,
+            allow_empty=as_bool(self.allow_empty),
+            workers=workers,
         )
+        context["ti"].xcom_push(key=SUMMARY_KEY, value=result.to_dict())
         if plan is not None:
             context["ti"].xcom_push(key=PLAN_KEY, value=plan)
         if self.mode != "transfer":
             return []
         # One even for nothing: skipping would spread downstream.
-        return worker_slots(shared, workers=max(1, min(workers, found.messages)))
+        return result.slots(max(1, min(workers, found.messages)))
 
     def _list(
         self,
@@ -308,11 +302,6 @@ class S3ListToPubSubOperator(CopyOperator):
             transfer_id=run.transfer_id, is_plan=True, is_green=True, said="a plan: nothing was to be copied"
         ).write(state)
         self.log.info("the plan, also at %s%s:\n%s", state.uri, PLAN, plan_table(plan))
-
-
-def worker_slots(shared: Mapping[str, Any], *, workers: int) -> list[dict[str, Any]]:
-    """One dict for each worker, for `CloudfrontToGcsWorker.expand(slot=…)`."""
-    return [{**shared, "workers": workers, "label": f"worker {index + 1} of {workers}"} for index in range(workers)]
 
 
 @contextmanager

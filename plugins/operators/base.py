@@ -10,17 +10,18 @@ from airflow.sdk import BaseOperator
 
 from operators.engine_errors import connections, engine_errors
 from operators.links import DestinationLink, ShownLink, destination_url, show_links
-from operators.run_identity import OPEN_TASK, STATE_PREFIX, RunIdentity
+from operators.run_identity import OPEN_TASK, RunIdentity
 from operators.siblings import sibling
 from operators.stopping import StopsOnKill
 from transfer.event_log import EventLog, NoEventLog
 from transfer.naming import Naming
+from transfer.records.layout import STATE_PREFIX
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from hooks.engine import Destination, Messaging
-    from transfer.model import TransferConfig
+    from transfer.config import TransferConfig
     from transfer.ports import StateStore
 
 ACK_DEADLINE_S = 30
@@ -57,7 +58,7 @@ class EdgehaulOperator(StopsOnKill, BaseOperator):
     def destination(self, run: RunIdentity, config: TransferConfig | None = None) -> Destination:
         """The destination bucket, and the bucket with the records of the run. `config` is for a task that copies."""
         from hooks.engine import Destination
-        from transfer.model import TransferConfig
+        from transfer.config import TransferConfig
 
         return Destination(
             gcp_conn_id=self.gcp_conn_id,

@@ -113,8 +113,9 @@ class CloudfrontToGcsWorker(CopyOperator):
         return stats.to_dict()
 
     def _worker(self, context: Context, slot: WorkerSlot, events: EventLog) -> Worker:
-        from transfer.records.in_flight import BegunMessages
-        from transfer.records.shards import Ledger, parse_ranges
+        from transfer.records.in_flight import InFlightMessages
+        from transfer.records.ledger import Ledger
+        from transfer.records.numbers import parse_ranges
         from transfer.worker.drain import Assignment, Worker
 
         run = slot.run
@@ -144,14 +145,14 @@ class CloudfrontToGcsWorker(CopyOperator):
                 source_bucket=self.source_bucket,
                 destination_bucket=self.destination_bucket,
                 messages=slot.messages,
-                strays=tuple(parse_ranges(slot.strays)),
+                skipped_numbers=tuple(parse_ranges(slot.skipped_numbers)),
                 objects=slot.objects,
                 bytes=slot.bytes,
             ),
             queue=messaging.queue(run.subscription, ack_deadline_s=ACK_DEADLINE_S),
             failures=messaging.failures(self.error_topic, run_id=run.transfer_id),
             ledger=Ledger(state, listing=slot.listing, worker=f"{name}-{task.try_number}"),
-            begun=BegunMessages(state, listing=slot.listing, slot=name, attempt=task.try_number),
+            begun=InFlightMessages(state, listing=slot.listing, slot=name, attempt=task.try_number),
             new_mover=destination.mover_factory(
                 self.cloudfront_conn_id, naming=self.naming, state_prefix=run.state_prefix, opening=run.transfer_id
             ),

@@ -10,10 +10,11 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from operators.base import CopyOperator
 from operators.hand_over import SUMMARY_KEY, ListingResult
 from operators.prefixes import prefix_problem
-from operators.run_identity import STATE_PREFIX, RunIdentity
+from operators.run_identity import RunIdentity
 from operators.run_selection import run_globs
 from operators.siblings import sibling
 from operators.verdict import why_not_green
+from transfer.records.layout import STATE_PREFIX
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -109,11 +110,12 @@ class DeleteExtraneousOperator(CopyOperator):
         self, wish: DeleteExtraneous, run: RunIdentity, listing: ListingResult, *, attempt: int
     ) -> dict[str, Any]:
         from hooks.engine import source_keys
+        from transfer.config import Mode
         from transfer.deletion.extraneous import DeleteExtraneous, permission
         from transfer.deletion.removal import LANES
-        from transfer.deletion.sweep import sweep, tell_why_not
-        from transfer.model import Mode
-        from transfer.reconciliation.report import REPORT, ReconciliationReport
+        from transfer.deletion.sweep import record_refusal, sweep
+        from transfer.reconciliation.report import ReconciliationReport
+        from transfer.records.layout import REPORT_JSON
 
         destination = self.destination(run)
         state, naming = destination.state(run.state_prefix), self.naming
@@ -123,10 +125,10 @@ class DeleteExtraneousOperator(CopyOperator):
             is_whole_source=listing.is_whole_source,
             is_own_listing=listing.run.transfer_id == run.transfer_id,
             listed=listing.listed,
-            is_green=ReconciliationReport.decode(state.read(REPORT)).is_green,
+            is_green=ReconciliationReport.decode(state.read(REPORT_JSON)).is_green,
         )
         if may.action is DeleteExtraneous.OFF:
-            tell_why_not(state, may.why_not)
+            record_refusal(state, may.why_not)
             raise AirflowSkipException(f"nothing is deleted: {may.why_not}")
         swept = sweep(
             may,
@@ -142,7 +144,7 @@ class DeleteExtraneousOperator(CopyOperator):
             attempt=attempt,
             lanes=destination.sinks(LANES),
             new_loop=destination.loop,
-            has_name=run_globs(self.selection),
+            name_filter=run_globs(self.selection),
         )
         self.log.info("%s", swept.told)
         return swept.to_dict()

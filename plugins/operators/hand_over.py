@@ -25,8 +25,8 @@ class Work(XComRecord):
     messages: int
     objects: int
     bytes: int
-    strays: str = ""
-    """The numbers of messages to ignore, as `transfer.records` writes numbers: their objects were published again."""
+    skipped_numbers: str = ""
+    """The numbers of messages to ignore, as `transfer.records.numbers` writes them: their objects were published again."""
 
     def slots(self, workers: int) -> list[dict[str, Any]]:
         """One `WorkerSlot` for each worker, for `CloudfrontToGcsWorker.expand(slot=…)`."""

@@ -12,10 +12,11 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from operators.base import CopyOperator
 from operators.links import DestinationLink, DistributionLink, distribution_url
 from operators.parameters import WHAT_TO_COPY, code_problems, name_problems, value_problems
-from operators.run_identity import STATE_PREFIX, run_name
+from operators.run_identity import run_name
 from operators.run_source import RunSource
 from operators.siblings import sibling
 from operators.stopping import may_be_broken_off
+from transfer.records.layout import STATE_PREFIX
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

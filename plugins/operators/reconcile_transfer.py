@@ -13,9 +13,10 @@ from operators.arrival import announce
 from operators.base import ACK_DEADLINE_S, CopyOperator
 from operators.hand_over import SUMMARY_KEY, FirstPassResult, ListingResult, PassResult, Work
 from operators.links import DestinationLink, LogsLink, ReportLink, logs_url, object_url
-from operators.run_identity import STATE_PREFIX, RunIdentity
+from operators.run_identity import RunIdentity
 from operators.run_selection import run_globs
 from operators.siblings import refuse_when_closed, sibling
+from transfer.records.layout import STATE_PREFIX
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -192,8 +193,9 @@ class ReconcileTransferOperator(CopyOperator):
         self, context: Context, run: RunIdentity, listing: ListingResult, before: FirstPassResult | None
     ) -> ReconciliationReport:
         """The first pass's, where nothing can have changed since; that of another pass where it can, or there was none."""
-        from transfer.reconciliation.report import REPORT, ReconciliationReport
+        from transfer.reconciliation.report import ReconciliationReport
         from transfer.reconciliation.verdicts import Pass
+        from transfer.records.layout import REPORT_JSON
 
         is_compared = listing.mode == "verify"
         is_reopened = before is None or before.run.transfer_id != run.transfer_id
@@ -201,7 +203,7 @@ class ReconcileTransferOperator(CopyOperator):
             which = Pass.COMPARE if is_compared else Pass.FINAL
             report, _ = self._pass(which, context, run, listing, is_reopened=is_reopened)
             return report
-        return ReconciliationReport.decode(self.state(run).read(REPORT))
+        return ReconciliationReport.decode(self.state(run).read(REPORT_JSON))
 
     def _sampled(self, context: Context, run: RunIdentity, report: ReconciliationReport) -> ReconciliationReport:
         """The report, once a share of what it calls matched has been read back and compared."""
@@ -257,8 +259,8 @@ class ReconcileTransferOperator(CopyOperator):
     def _pass(
         self, which: Pass, context: Context, run: RunIdentity, listing: ListingResult, *, is_reopened: bool
     ) -> tuple[ReconciliationReport, Republished]:
+        from transfer.config import Overwrite
         from transfer.event_log import NoEventLog
-        from transfer.model import Overwrite
         from transfer.reconciliation.passes import run_pass
 
         destination, messaging, naming = self.destination(run), self.messaging(), self.naming
@@ -277,14 +279,14 @@ class ReconcileTransferOperator(CopyOperator):
             attempt=context["ti"].try_number,
             may_replace=Overwrite(self.overwrite) is not Overwrite.NEVER,
             has_extras=listing.is_whole_source,
-            has_name=run_globs(self.selection),
+            name_filter=run_globs(self.selection),
             allows_empty=listing.allow_empty,
         )
 
     def _report_uri(self, run: RunIdentity) -> str:
-        from transfer.reconciliation.report import REPORT
+        from transfer.records.layout import REPORT_JSON
 
-        return f"gs://{run.state_bucket or self.destination_bucket}/{run.state_prefix}{REPORT}"
+        return f"gs://{run.state_bucket or self.destination_bucket}/{run.state_prefix}{REPORT_JSON}"
 
 
 def _result(run: RunIdentity, report: ReconciliationReport, report_uri: str) -> PassResult:
@@ -311,7 +313,7 @@ def _verdict(run: RunIdentity, listing: ListingResult, report: ReconciliationRep
     said = f"every object is there; report: {report_uri}"
     if not report.is_green:
         said = (
-            f"{report.why_red(was_moved=listing.mode != 'verify')}; report: {report_uri}, and each object in failures.csv"
+            f"{report.why_red(was_copied=listing.mode != 'verify')}; report: {report_uri}, and each object in failures.csv"
             f" beside it\n{reason_table(report.unfinished_reasons)}"
         )
     return RunVerdict(transfer_id=run.transfer_id, is_plan=False, is_green=report.is_green, said=said)

@@ -12,12 +12,11 @@ from typing import Self
 from airflow.sdk.exceptions import AirflowFailException
 
 from operators.xcom_record import XComRecord
+from transfer.records.layout import STATE_PREFIX
 
 OPEN_TASK = "open_run"
 """The task that opens a run, where nobody says otherwise."""
 MAX_SLUG_CHARACTERS = 60
-STATE_PREFIX = ".edgehaul/"
-"""Where runs keep their records in the destination bucket."""
 
 
 @dataclass(frozen=True, kw_only=True)

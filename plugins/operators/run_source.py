@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowFailException
 
 from operators.parameters import WHAT_TO_COPY
-from operators.run_identity import STATE_PREFIX, RunIdentity, copy_name, run_name
+from operators.run_identity import RunIdentity, copy_name, run_name
+from transfer.records.layout import STATE_PREFIX
 
 if TYPE_CHECKING:
     from hooks.engine import Destination
     from transfer.listing.publish import ListingSummary
     from transfer.model import ObjectMeta
-    from transfer.sources.replay import RunRecord
+    from transfer.records.run_record import RunRecord
 
 LAST_RUN = "last"
 
@@ -58,15 +59,15 @@ class RunSource:
 
     def begin(self, run: RunIdentity, destination: Destination) -> float:
         """Put on record from where to where, before anything is listed; when that was, by Cloud Storage's own clock."""
-        from transfer.sources.replay import RECORD
+        from transfer.records.layout import RUN_JSON
 
         state = destination.state(run.state_prefix)
         self.record_of(run.run_id).write(state)
-        return state.created_at_s(RECORD)
+        return state.created_at_s(RUN_JSON)
 
     def record_of(self, run_id: str) -> RunRecord:
         """From where to where a run with this source copies."""
-        from transfer.sources.replay import RunRecord
+        from transfer.records.run_record import RunRecord
 
         return RunRecord(
             run_id=run_id,

@@ -13,7 +13,6 @@ from operators.base import ACK_DEADLINE_S, EdgehaulOperator
 from operators.parameters import whole
 from operators.run_identity import (
     OPEN_TASK,
-    STATE_PREFIX,
     RunIdentity,
     copy_name,
     error_subscription,
@@ -22,6 +21,7 @@ from operators.run_identity import (
 from operators.run_turn import wait_for_turn
 from operators.siblings import has_ended, sibling, state_of
 from operators.verdict import why_not_green
+from transfer.records.layout import STATE_PREFIX
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -36,7 +36,7 @@ def test_a_record_is_the_same_after_xcom(record: XComRecord) -> None:
 
 def test_the_keys_that_users_dags_may_read() -> None:
     assert set(through_xcom(LISTING)) == {
-        "run", "listing", "messages", "strays", "objects", "bytes", "mode", "listed", "skipped", "began_at_s",
+        "run", "listing", "messages", "skipped_numbers", "objects", "bytes", "mode", "listed", "skipped", "began_at_s",
         "is_whole_source", "allow_empty", "workers",
     }  # fmt: skip
     assert set(through_xcom(PASS)) == {
@@ -51,7 +51,7 @@ def test_the_keys_that_users_dags_may_read() -> None:
 def test_each_worker_gets_a_slot_of_the_same_work() -> None:
     slots = LISTING.slots(2)
     assert [slot["label"] for slot in slots] == ["worker 1 of 2", "worker 2 of 2"]
-    assert set(slots[0]) == {"run", "listing", "messages", "strays", "objects", "bytes", "workers", "label"}
+    assert set(slots[0]) == {"run", "listing", "messages", "skipped_numbers", "objects", "bytes", "workers", "label"}
     assert WorkerSlot.of(slots[0], "list").run == RUN
     assert LISTING.slots(0) == []
 

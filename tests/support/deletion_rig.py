@@ -12,8 +12,7 @@ from pathlib import Path
 from engine_rig import DESTINATION, STATE_PREFIX, EngineRig, engine_rig
 from transfer.deletion.extraneous import DeleteExtraneous, Permission
 from transfer.naming import Naming
-from transfer.reconciliation.report import ReconciliationReport
-from transfer.records.layout import REPORT_JSON
+from transfer.reconciliation.report import ReconciliationReport, read_report
 
 NAMING = Naming(source_prefix="in/", destination_prefix="out/", state_prefix=STATE_PREFIX)
 DELETE, LIST = Permission(action=DeleteExtraneous.DELETE), Permission(action=DeleteExtraneous.LIST)
@@ -42,7 +41,7 @@ def everything(rig: EngineRig) -> set[str]:
 
 
 def report_of(rig: EngineRig) -> ReconciliationReport:
-    return ReconciliationReport.decode(rig.state().read(REPORT_JSON))
+    return read_report(rig.state())
 
 
 def csv_names(rig: EngineRig, name: str = "extraneous.csv") -> list[str]:

@@ -58,7 +58,7 @@ from transfer.planning.prices import load_prices
 from transfer.ports import SourceKeys
 from transfer.reconciliation.passes import Republished, run_pass
 from transfer.reconciliation.reconcile import PassSettings
-from transfer.reconciliation.report import ReconciliationReport
+from transfer.reconciliation.report import ReconciliationReport, read_report
 from transfer.reconciliation.run_context import RunContext
 from transfer.reconciliation.verdicts import Pass
 from transfer.records.in_flight import InFlightMessages
@@ -406,7 +406,7 @@ class EngineRig:
         )
 
     def report(self) -> ReconciliationReport:
-        return ReconciliationReport.decode(self.state().read("report.json"))
+        return read_report(self.state())
 
     def s3_lists(self) -> int:
         """Listing requests that S3 has answered."""

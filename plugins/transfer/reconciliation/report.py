@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from textwrap import wrap
+from typing import Any
 
 from transfer.model import Evidence, ObjectMeta, SkipReason, TransferFailure
 from transfer.ports import StateStore
@@ -14,6 +14,7 @@ from transfer.reconciliation.advice import advice_for
 from transfer.reconciliation.sampling import Compared, SampleReport
 from transfer.reconciliation.verdicts import Verdict
 from transfer.records.csv_file import CsvFile
+from transfer.records.json_record import read_json, write_json
 from transfer.records.layout import ARCHIVED_COLUMNS, ARCHIVED_CSV, FAILURES_CSV, REPORT_JSON
 
 SAMPLES = 3
@@ -122,9 +123,8 @@ class ReconciliationReport:
         return asdict(self) | {"sample": self.sample.to_dict() if self.sample else None}
 
     @classmethod
-    def decode(cls, body: bytes) -> ReconciliationReport:
-        """The report in a report.json. Raises ValueError, TypeError or KeyError for anything else."""
-        fields = json.loads(body)
+    def of(cls, fields: dict[str, Any]) -> ReconciliationReport:
+        """The report of which `to_dict` made these fields."""
         reasons = (
             Reason(**item | {"verdict": Verdict(item["verdict"]), "samples": tuple(item["samples"])})
             for item in fields.pop("reasons")
@@ -181,8 +181,12 @@ def evidence_line(evidence: Mapping[str, Mapping[str, int]]) -> str:
 
 def write_report(state: StateStore, report: ReconciliationReport) -> None:
     """Store report.json, in place of an earlier one."""
-    body = json.dumps(report.to_dict(), ensure_ascii=False, indent=2).encode("utf-8", "surrogatepass")
-    state.write(REPORT_JSON, body, content_type="application/json")
+    write_json(state, REPORT_JSON, report.to_dict())
+
+
+def read_report(state: StateStore) -> ReconciliationReport:
+    """Read a run's report.json. Raises InvalidMessage when there is none, and RecordDamaged when it cannot be read."""
+    return read_json(state, REPORT_JSON, ReconciliationReport.of)
 
 
 class Reasons:

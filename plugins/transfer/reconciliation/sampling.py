@@ -20,6 +20,7 @@ from typing import Protocol
 from transfer.errors import SourceChanged, SourceNotFound, Stopped, TransferError
 from transfer.model import DestinationObject, ObjectMeta
 from transfer.records.csv_file import CsvFile
+from transfer.stopping import Stop
 
 LANES = 4
 """How many objects are compared at a time."""
@@ -129,7 +130,7 @@ class Sampling:
     percent: float
     """The share of the matched objects that is chosen."""
     seed: str = field(default_factory=new_seed)
-    stop: threading.Event
+    stop: Stop
     """Set to stop comparing."""
     on_report: Callable[[SampleReport], None] = lambda report: None
     """Called about once a second with the results so far, and once at the end."""

@@ -41,7 +41,7 @@ from transfer.listing.cursor import ListingCursor
 from transfer.naming import Naming
 from transfer.planning.plan import write_plan
 from transfer.reconciliation.passes import round_name
-from transfer.reconciliation.report import ReconciliationReport
+from transfer.reconciliation.report import read_report
 from transfer.reconciliation.verdicts import Pass
 from transfer.records.layout import RUN_JSON
 from transfer.records.run_record import RunRecord
@@ -247,7 +247,7 @@ def _sweep(rig: _ActorRig, spec: dict[str, Any]) -> dict[str, Any]:
         is_whole_source=listing["is_whole_source"],
         is_own_listing=listing["opening"] == spec["opening"],
         listed=listing["listed"],
-        is_green=ReconciliationReport.decode(state.read("report.json")).is_green,
+        is_green=read_report(state).is_green,
     )
     if may.action is DeleteExtraneous.OFF:
         record_refusal(state, may.why_not)

@@ -14,7 +14,7 @@ from transfer.backends.gcs.state import GcsState
 from transfer.config import Overwrite
 from transfer.errors import RunUnknown, SignatureRejected
 from transfer.reconciliation.passes import round_name
-from transfer.reconciliation.report import FailuresFile, ReconciliationReport
+from transfer.reconciliation.report import FailuresFile, ReconciliationReport, read_report
 from transfer.reconciliation.verdicts import Pass
 from transfer.records.messages import decode_request
 from transfer.records.run_record import RunRecord
@@ -183,7 +183,7 @@ def test_another_run_copies_only_what_an_earlier_run_left(rig: EngineRig) -> Non
 
 def test_the_report_comes_back_from_its_record(rig: EngineRig) -> None:
     report, _ = first_pass(rig, ["gone"], [fault("/gone", "status", **GONE)])
-    assert ReconciliationReport.decode(rig.state().read("report.json")) == report
+    assert read_report(rig.state()) == report
     document = json.loads(rig.state().read("report.json"))
     assert document["listed"] == document["failed"] == 1
 

@@ -14,9 +14,8 @@ from hooks.selection import selection_of
 from transfer.comparison import difference, holds
 from transfer.model import DestinationObject, ObjectMeta
 from transfer.planning.table import plan_table
-from transfer.reconciliation.report import ReconciliationReport
+from transfer.reconciliation.report import read_report
 from transfer.reconciliation.verdicts import Pass, Verdict, is_republished
-from transfer.records.layout import REPORT_JSON
 from transfer.records.run_record import RunRecord
 from transfer.sources.replay import unfinished_objects
 
@@ -79,7 +78,7 @@ def test_all_there_is_green(rig: EngineRig) -> None:
     report = rig.compare(listing="2")
     assert report.is_green
     assert (report.listed, report.matched, report.extra) == (5, 5, 0)
-    assert ReconciliationReport.decode(rig.state().read(REPORT_JSON)) == report
+    assert read_report(rig.state()) == report
 
 
 def test_what_is_not_selected_is_neither_missing_nor_extra_nor_planned(rig: EngineRig) -> None:

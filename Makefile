@@ -44,7 +44,7 @@ fuzz: setup  ## hostile answers, messages, records and lists, for longer than in
 check: setup  ## style, types, import contracts, lock file
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	cd plugins && ../$(BIN)/mypy --config-file ../pyproject.toml -p transfer
+	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	@cp requirements.lock $(VENV)/resolved.lock
 	$(LOCK) --output-file $(VENV)/resolved.lock

@@ -22,15 +22,17 @@ from google.cloud import pubsub_v1
 
 from benchmarks.measure import Meter, PeerFailed
 from benchmarks.workloads import BUCKET, DESTINATION
-from transfer.backends.curl import CurlClient
-from transfer.backends.driving import CurlLoop
-from transfer.backends.edge import EdgeSource
-from transfer.backends.gcs_client import GcsClient
-from transfer.backends.gcs_sink import GcsSink
-from transfer.backends.gcs_state import GcsListing, GcsState
-from transfer.backends.gcs_stored import Capabilities
-from transfer.backends.google_token import GoogleToken
-from transfer.backends.pubsub import (
+from transfer.accounting.pacing import Pacer
+from transfer.accounting.progress import Progress
+from transfer.backends.cloudfront.source import EdgeSource
+from transfer.backends.gcs.client import GcsClient
+from transfer.backends.gcs.sink import GcsSink
+from transfer.backends.gcs.state import GcsListing, GcsState
+from transfer.backends.gcs.token import GoogleToken
+from transfer.backends.gcs.verification import Capabilities
+from transfer.backends.http.client import CurlClient
+from transfer.backends.http.loop import CurlLoop
+from transfer.backends.pubsub.topics import (
     PubSubFailures,
     PubSubQueue,
     PubSubRequests,
@@ -38,21 +40,19 @@ from transfer.backends.pubsub import (
     delete_subscription,
     ensure_topic,
 )
-from transfer.backends.s3_listing import list_objects
+from transfer.backends.s3.listing import list_objects
+from transfer.copying.parts import PartsBoard
+from transfer.copying.uploads import UploadRecords
+from transfer.copying.whole import ObjectMover, WorkerShare
 from transfer.errors import SinkUnavailable, SourceUnavailable, Stage
 from transfer.event_log import NoEventLog
-from transfer.listing import ListingSummary, list_and_publish
+from transfer.listing.publish import ListingSummary, list_and_publish
 from transfer.model import Copied, ObjectMeta, Overwrite, TransferConfig, TransferOutcome
-from transfer.mover import ObjectMover, WorkerShare
 from transfer.naming import Naming
-from transfer.pacing import Pacer
-from transfer.parts import PartsBoard
-from transfer.progress import Progress
-from transfer.records import Ledger, Manifest
+from transfer.records.shards import Ledger, Manifest
 from transfer.retry import Retrier
 from transfer.steps import Pause, Step
-from transfer.uploads import UploadRecords
-from transfer.worker import IDLE_S, LARGE_AVERAGE_BYTES, Assignment, Worker, shares
+from transfer.worker.drain import IDLE_S, LARGE_AVERAGE_BYTES, Assignment, Worker, shares
 
 PROJECT = "bench"
 STATE_PREFIX = ".edgehaul/"

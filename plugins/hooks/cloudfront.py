@@ -17,7 +17,7 @@ from hooks.errors import InvalidConnection
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
-    from transfer.backends.signing import UrlAuthorizer
+    from transfer.backends.cloudfront.signing import UrlAuthorizer
 
 MIN_MASKED_CHARACTERS = 5
 """Airflow's masker refuses shorter secrets with a warning: they would mask ordinary words."""
@@ -104,7 +104,7 @@ class CloudfrontHook(BaseHook):
             AirflowNotFoundException: there is no such connection.
             InvalidConnection: a field is missing or wrong.
         """
-        from transfer.backends.signing import HashAlgorithm, InvalidSigningValue, PublicUrls, UrlSigner
+        from transfer.backends.cloudfront.signing import HashAlgorithm, InvalidSigningValue, PublicUrls, UrlSigner
 
         if not self.is_signed:
             return PublicUrls()
@@ -129,8 +129,8 @@ class CloudfrontHook(BaseHook):
         Success means that the edge accepted the request: S3 answered, be it with 404, or with the 403 it gives for a
         missing key to a reader who may not list.
         """
-        from transfer.backends.edge_probe import EdgeUnreachable, probe_edge
-        from transfer.edge_answers import edge_problem
+        from transfer.backends.cloudfront.probe import EdgeUnreachable, probe_edge
+        from transfer.preflight.edge_answers import edge_problem
 
         try:
             query = self.get_signer().query(_PROBE_PREFIX)

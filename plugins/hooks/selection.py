@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from transfer.selection import Selection
+    from transfer.listing.selection import Selection
 
 BOUNDS = ("min_size", "max_size", "modified_since", "modified_before")
 LISTS = ("include", "exclude", "storage_classes")
@@ -19,7 +19,7 @@ def selection_of(wanted: Mapping[str, str], *, now_s: float) -> Selection | None
 
     `now_s` is what a relative time counts back from.
     """
-    from transfer.selection import read_selection
+    from transfer.listing.selection import read_selection
 
     return read_selection(
         has_name=name_filter_of(wanted),

@@ -145,10 +145,10 @@ class CloudfrontToGcsWorker(StopsOnKill, BaseOperator):
 
     def _worker(self, context: Context, run: RunIdentity, events: Any) -> Any:
         from hooks.engine import Destination, Messaging
-        from transfer.begun import BegunMessages
         from transfer.naming import Naming
-        from transfer.records import Ledger, parse_ranges
-        from transfer.worker import Assignment, Worker
+        from transfer.records.in_flight import BegunMessages
+        from transfer.records.shards import Ledger, parse_ranges
+        from transfer.worker.drain import Assignment, Worker
 
         config = transfer_config(
             threads=self.threads,

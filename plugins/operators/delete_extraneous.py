@@ -28,8 +28,8 @@ class DeleteExtraneousOperator(StopsOnKill, BaseOperator):
     S3 is asked for each key again right before its copy goes. Returns `extraneous, extraneous_bytes, percent, new, protected,
     deleted, gone, changed, still_in_source, list_uri, why_not_deleted`; report.json gets `deleted` and `deletion`, or
     `why_not_deleted`, and deleted.csv each object with its answer. Skips itself when nothing is wanted, or nothing may be
-    done: see `transfer.deletion.permission`. Whatever is wanted, it fails first of all when this opening of the run has no green
-    verdict on record: as the last task besides the teardown it keeps a run from ending well without one.
+    done: see `transfer.deletion.extraneous.permission`. Whatever is wanted, it fails first of all when this opening of the run
+    has no green verdict on record: as the last task besides the teardown it keeps a run from ending well without one.
 
     :param wish: `off`, `list` or `delete`.
     :param max_delete_percent: of the objects under the destination prefix; if more would go, nothing is deleted.
@@ -100,9 +100,9 @@ class DeleteExtraneousOperator(StopsOnKill, BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Find, list, and delete if asked."""
         from hooks.engine import Destination
-        from transfer.deletion import DeleteExtraneous
+        from operators.prefixes import prefix_problem
+        from transfer.deletion.extraneous import DeleteExtraneous
         from transfer.event_log import NoEventLog
-        from transfer.prefixes import prefix_problem
 
         wish = DeleteExtraneous(self.wish or DeleteExtraneous.OFF)
         if wish is not DeleteExtraneous.OFF and (
@@ -137,12 +137,12 @@ class DeleteExtraneousOperator(StopsOnKill, BaseOperator):
         self, wish: Any, run: RunIdentity, listing: Mapping[str, Any], destination: Destination, *, attempt: int
     ) -> dict[str, Any]:
         from hooks.engine import source_keys
-        from transfer.deletion import DeleteExtraneous, permission
+        from transfer.deletion.extraneous import DeleteExtraneous, permission
+        from transfer.deletion.removal import LANES
+        from transfer.deletion.sweep import sweep, tell_why_not
         from transfer.model import Mode
         from transfer.naming import Naming
-        from transfer.removal import LANES
-        from transfer.report import REPORT, ReconciliationReport
-        from transfer.sweep import sweep, tell_why_not
+        from transfer.reconciliation.report import REPORT, ReconciliationReport
 
         state = destination.state(run.state_prefix)
         may = permission(

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from transfer.progress import TransferStats
-    from transfer.sampling import SampleReport
+    from transfer.accounting.progress import TransferStats
+    from transfer.reconciliation.sampling import SampleReport
 
 PROGRESS_KEY = "progress"
 

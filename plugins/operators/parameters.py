@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from hooks.selection import BOUNDS, LISTS, selection_of
-from transfer.deletion import DeleteExtraneous
+from operators.prefixes import DatedPrefix, InvalidPrefix, prefix_problem
+from transfer.deletion.extraneous import DeleteExtraneous
+from transfer.listing.selection import InvalidSelection
 from transfer.model import Mode, Overwrite
-from transfer.prefixes import DatedPrefix, InvalidPrefix, prefix_problem
-from transfer.selection import InvalidSelection
 
 
 class InvalidParameter(ValueError):

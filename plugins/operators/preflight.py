@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from hooks.probes import SourceListProbe
-    from transfer.preflight import Finding, Preflight
+    from transfer.preflight.checks import Finding, Preflight
 
 
 OWN = ("delete_extraneous", "source_prefix", "destination_prefix", *WHAT_TO_COPY)
@@ -121,7 +121,7 @@ class PreflightOperator(StopsOnKill, BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Make all checks, show them as a table, and fail if one did."""
         from transfer.plain_text import redact
-        from transfer.preflight import Mark, table
+        from transfer.preflight.checks import Mark, table
 
         self._check_parameters(context)
         show_links(
@@ -167,7 +167,7 @@ class PreflightOperator(StopsOnKill, BaseOperator):
         from hooks.engine import Destination
         from hooks.probes import connection_errors
         from transfer.errors import RetryableError, Stage, TransferError
-        from transfer.preflight import Finding, Mark
+        from transfer.preflight.checks import Finding, Mark
 
         source = RunSource.of(self)
         if not source.earlier:
@@ -209,7 +209,7 @@ class PreflightOperator(StopsOnKill, BaseOperator):
 
     def _preflight(self, context: Context) -> Preflight:
         from hooks.probes import CloudfrontProbe, GcsProbe, PubSubProbe, S3Probe
-        from transfer.preflight import Preflight
+        from transfer.preflight.checks import Preflight
 
         task = context["ti"]
         buckets = dict.fromkeys([self.destination_bucket, self.state_bucket or self.destination_bucket])

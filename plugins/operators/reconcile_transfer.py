@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from transfer.naming import Naming
-    from transfer.passes import Republished
-    from transfer.report import ReconciliationReport
-    from transfer.run_verdict import RunVerdict
-    from transfer.sampling import SampleReport
-    from transfer.verdicts import Pass
+    from transfer.reconciliation.passes import Republished
+    from transfer.reconciliation.report import ReconciliationReport
+    from transfer.reconciliation.sampling import SampleReport
+    from transfer.reconciliation.verdicts import Pass
+    from transfer.records.verdict import RunVerdict
 
 REPORTED = ("listed", "copied", "skipped", "failed", "matched", "missing", "differing", "extra", "bytes_copied")
 SAMPLE_LOG_INTERVAL_S = 10.0
@@ -184,8 +184,8 @@ class ReconcileTransferOperator(StopsOnKill, BaseOperator):
             return summary
 
     def _first_pass(self, context: Context, run: RunIdentity, listing: Mapping[str, Any]) -> list[dict[str, Any]]:
-        from transfer.passes import round_name
-        from transfer.verdicts import Pass
+        from transfer.reconciliation.passes import round_name
+        from transfer.reconciliation.verdicts import Pass
 
         is_reopened = listing["run"]["transfer_id"] != run.transfer_id
         which = Pass.COMPARE if listing["mode"] == "verify" else Pass.REPLAY if is_reopened else Pass.FIRST
@@ -232,8 +232,8 @@ class ReconcileTransferOperator(StopsOnKill, BaseOperator):
         self, context: Context, run: RunIdentity, listing: Mapping[str, Any], before: Mapping[str, Any] | None
     ) -> ReconciliationReport:
         """The first pass's, where nothing can have changed since; that of another pass where it can, or there was none."""
-        from transfer.report import REPORT, ReconciliationReport
-        from transfer.verdicts import Pass
+        from transfer.reconciliation.report import REPORT, ReconciliationReport
+        from transfer.reconciliation.verdicts import Pass
 
         is_compared = listing["mode"] == "verify"
         is_reopened = before is None or before["run"]["transfer_id"] != run.transfer_id
@@ -247,7 +247,7 @@ class ReconcileTransferOperator(StopsOnKill, BaseOperator):
         """The report, once a share of what it calls matched has been read back and compared."""
         from hooks.engine import Destination, sample_reader
         from operators.live_progress import LiveProgress
-        from transfer.passes import sample_pass
+        from transfer.reconciliation.passes import sample_pass
 
         percent, live = float(self.verify_sample), LiveProgress(context)
         self.log.info(
@@ -289,7 +289,7 @@ class ReconcileTransferOperator(StopsOnKill, BaseOperator):
         )
 
     def _tell(self, run: RunIdentity, report: ReconciliationReport) -> None:
-        from transfer.report import evidence_line, reason_table
+        from transfer.reconciliation.report import evidence_line, reason_table
 
         self.log.info("%s", json.dumps(_summary(run, report, self._state(run).uri)))
         if report.evidence:
@@ -309,7 +309,7 @@ class ReconcileTransferOperator(StopsOnKill, BaseOperator):
         from hooks.engine import Destination, Messaging
         from transfer.event_log import NoEventLog
         from transfer.model import Overwrite
-        from transfer.passes import run_pass
+        from transfer.reconciliation.passes import run_pass
 
         destination = Destination.of_records(
             self.gcp_conn_id, self.destination_bucket, run.state_bucket, stop=self.stop
@@ -336,7 +336,7 @@ class ReconcileTransferOperator(StopsOnKill, BaseOperator):
         )
 
     def _report_uri(self, run: RunIdentity) -> str:
-        from transfer.report import REPORT
+        from transfer.reconciliation.report import REPORT
 
         return f"gs://{run.state_bucket or self.destination_bucket}/{run.state_prefix}{REPORT}"
 
@@ -348,7 +348,7 @@ class ReconcileTransferOperator(StopsOnKill, BaseOperator):
 
 
 def _summary(run: RunIdentity, report: ReconciliationReport, state_uri: str) -> dict[str, Any]:
-    from transfer.report import REPORT
+    from transfer.reconciliation.report import REPORT
 
     return {
         "run_id": run.run_id,
@@ -359,8 +359,8 @@ def _summary(run: RunIdentity, report: ReconciliationReport, state_uri: str) -> 
 
 
 def _verdict(run: RunIdentity, listing: Mapping[str, Any], report: ReconciliationReport, report_uri: str) -> RunVerdict:
-    from transfer.report import reason_table
-    from transfer.run_verdict import RunVerdict
+    from transfer.reconciliation.report import reason_table
+    from transfer.records.verdict import RunVerdict
 
     said = f"every object is there; report: {report_uri}"
     if not report.is_green:

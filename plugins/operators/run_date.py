@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from airflow.sdk.exceptions import AirflowFailException
 
-from transfer.prefixes import ROUTE, RUN, DatedPrefix, InvalidPrefix
+from operators.prefixes import ROUTE, RUN, DatedPrefix, InvalidPrefix
 
 ROUTE_DAG_PREFIX = "route_"
 

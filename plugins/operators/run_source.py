@@ -14,9 +14,9 @@ from operators.run_identity import STATE_PREFIX, RunIdentity, copy_name, run_nam
 
 if TYPE_CHECKING:
     from hooks.engine import Destination
-    from transfer.listing import ListingSummary
+    from transfer.listing.publish import ListingSummary
     from transfer.model import ObjectMeta
-    from transfer.replay import RunRecord
+    from transfer.sources.replay import RunRecord
 
 LAST_RUN = "last"
 
@@ -58,7 +58,7 @@ class RunSource:
 
     def begin(self, run: RunIdentity, destination: Destination) -> float:
         """Put on record from where to where, before anything is listed; when that was, by Cloud Storage's own clock."""
-        from transfer.replay import RECORD
+        from transfer.sources.replay import RECORD
 
         state = destination.state(run.state_prefix)
         self.record_of(run.run_id).write(state)
@@ -66,7 +66,7 @@ class RunSource:
 
     def record_of(self, run_id: str) -> RunRecord:
         """From where to where a run with this source copies."""
-        from transfer.replay import RunRecord
+        from transfer.sources.replay import RunRecord
 
         return RunRecord(
             run_id=run_id,
@@ -80,8 +80,8 @@ class RunSource:
         self, dag_id: str, open_task: str, destination: Destination, *, run: str, now: RunRecord
     ) -> Iterator[ObjectMeta]:
         """What the earlier run left unfinished, or planned. `run` is the name of this one. Raises RunUnknown."""
-        from transfer.replay import planned_objects, unfinished_objects
-        from transfer.runs import RunIndex
+        from transfer.records.runs import RunIndex
+        from transfer.sources.replay import planned_objects, unfinished_objects
 
         earlier = run_name(dag_id, self.earlier, open_task)
         if self.earlier == LAST_RUN:
@@ -134,7 +134,7 @@ class RunSource:
 
     def why_nothing(self, summary: ListingSummary) -> str:
         """What to tell a person when nothing is listed, or nothing of it can be copied."""
-        from transfer.report import nothing_to_copy
+        from transfer.reconciliation.report import nothing_to_copy
 
         place = f"s3://{self.source_bucket}/{self.source_prefix}"
         if summary.listed > summary.left_out:

@@ -27,11 +27,11 @@ from operators.worker_settings import MIB
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from transfer.cursor import ListingCursor
-    from transfer.listing import ListingSummary
-    from transfer.listing_record import ListingRecord
-    from transfer.plan import Plan
+    from transfer.listing.cursor import ListingCursor
+    from transfer.listing.publish import ListingSummary
+    from transfer.planning.plan import Plan
     from transfer.ports import StateStore
+    from transfer.records.listing_record import ListingRecord
 
 SUMMARY_KEY = "summary"
 PLAN_KEY = "plan"
@@ -183,8 +183,8 @@ class S3ListToPubSubOperator(StopsOnKill, BaseOperator):
     ) -> tuple[ListingRecord, dict[str, Any] | None]:
         """What this opening has listed already, or what is listed now; on record either way."""
         from hooks.engine import Destination
-        from transfer.listing_record import ListingRecord, read_listing
-        from transfer.plan import PLAN
+        from transfer.planning.plan import PLAN
+        from transfer.records.listing_record import ListingRecord, read_listing
 
         task = context["ti"]
         state = Destination.of_records(
@@ -293,13 +293,13 @@ class S3ListToPubSubOperator(StopsOnKill, BaseOperator):
         on_cursor: Callable[[ListingCursor], None] | None,
     ) -> tuple[ListingSummary, Plan | None]:
         from hooks.engine import Destination, Messaging
-        from transfer.listing import list_and_publish
+        from transfer.accounting.progress import Progress
+        from transfer.listing.publish import list_and_publish
         from transfer.model import Mode, Overwrite, TransferConfig
         from transfer.naming import Naming
-        from transfer.plan import PlanTally
-        from transfer.prices import LIST_PRICES, load_prices
-        from transfer.progress import Progress
-        from transfer.records import Manifest
+        from transfer.planning.plan import PlanTally
+        from transfer.planning.prices import LIST_PRICES, load_prices
+        from transfer.records.shards import Manifest
 
         mode = Mode(choice("mode", self.mode))
         prices = load_prices(Path(os.environ.get(PRICES_VARIABLE) or LIST_PRICES)) if mode is Mode.PLAN else None
@@ -355,9 +355,9 @@ class S3ListToPubSubOperator(StopsOnKill, BaseOperator):
 
     def _tell(self, plan: Plan, run: RunIdentity, state: StateStore) -> None:
         """The plan among the run's records, where it is the run's verdict, and in the log."""
-        from transfer.plan import PLAN, write_plan
-        from transfer.plan_table import plan_table
-        from transfer.run_verdict import RunVerdict
+        from transfer.planning.plan import PLAN, write_plan
+        from transfer.planning.table import plan_table
+        from transfer.records.verdict import RunVerdict
 
         write_plan(state, plan)
         RunVerdict(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator, Context
 
-    from transfer.cursor import ListingCursor
+    from transfer.listing.cursor import ListingCursor
 
 CURSOR_KEY = "cursor"
 
@@ -26,7 +26,7 @@ class StoredCursor:
 
     def load(self) -> ListingCursor | None:
         """That of an earlier try that was broken off, if there is one to go on from."""
-        from transfer.cursor import ListingCursor
+        from transfer.listing.cursor import ListingCursor
 
         stored = self._store.get(CURSOR_KEY) if self._store is not None else None
         if not isinstance(stored, dict) or stored.get("settings") != self._settings:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from hooks.engine import Destination, Messaging
-    from transfer.runs import RunIndex
+    from transfer.records.runs import RunIndex
 
 ACK_DEADLINE_S = 30
 """How long after a worker was killed its messages come again; leases of living workers are extended every 10 s."""
@@ -272,7 +272,7 @@ def _records_of(run: RunIdentity, gcp_conn_id: str, destination_bucket: str) -> 
 
 
 def _index_of(run: RunIdentity, dag_id: str, gcp_conn_id: str, destination_bucket: str) -> RunIndex:
-    from transfer.runs import RunIndex
+    from transfer.records.runs import RunIndex
 
     state = _records_of(run, gcp_conn_id, destination_bucket).state(STATE_PREFIX)
     return RunIndex(state, copy_name(dag_id, run.open_task))

@@ -19,8 +19,8 @@ def why_not_green(
     task: Any, run: RunIdentity, state: StateStore, *, list_task: str, reconcile_task: str, verify_task: str
 ) -> str:
     """One sentence on what happened and what to do now; empty when this opening has a green verdict."""
-    from transfer.listing_record import read_listing
-    from transfer.run_verdict import read_verdict
+    from transfer.records.listing_record import read_listing
+    from transfer.records.verdict import read_verdict
 
     verdict = read_verdict(state, run.transfer_id)
     verified = state_of(task, verify_task)

@@ -7,10 +7,10 @@ from typing import Any
 from airflow.sdk import Param
 
 from operators.parameters import CHOICES, NUMBERS, STORAGE_CLASSES
-from transfer.selection import MEANING as MEANING_OF_BOUNDS
-from transfer.selection import MOMENT, SIZE
-from transfer.source_list import MEANING as MEANING_OF_LISTS
-from transfer.source_list import URI
+from transfer.listing.selection import MEANING as MEANING_OF_BOUNDS
+from transfer.listing.selection import MOMENT, SIZE
+from transfer.sources.files import MEANING as MEANING_OF_LISTS
+from transfer.sources.files import URI
 
 S3_BUCKET = r"^[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]$"
 GCS_BUCKET = r"^[a-z0-9][a-z0-9._\-]{1,220}[a-z0-9]$"

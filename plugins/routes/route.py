@@ -13,11 +13,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from hooks.selection import BOUNDS, LISTS
 from operators.parameters import selection_problems
+from operators.prefixes import DatedPrefix, InvalidPrefix, prefix_problem
 from operators.run_date import ROUTE_DAG_PREFIX
 from routes.form import PARAMS
 from routes.notifications import can_watch
 from routes.schema import PARAM_OF
-from transfer.prefixes import DatedPrefix, InvalidPrefix, prefix_problem
 
 DEFAULT_TIMEZONE = "UTC"
 

@@ -146,7 +146,7 @@ class SkipReason(StrEnum):
 
 
 NOT_SELECTED = frozenset({SkipReason.OTHER_NAME, SkipReason.OTHER_SIZE, SkipReason.OTHER_TIME, SkipReason.OTHER_CLASS})
-"""What the run's selection leaves out (`transfer/selection.py`)."""
+"""What the run's selection leaves out (`transfer/listing/selection.py`)."""
 NEVER_TO_MOVE = frozenset({SkipReason.ARCHIVED, SkipReason.PREFIX_ITSELF, *NOT_SELECTED})
 """Skipped by the listing, whatever the destination holds."""
 
@@ -271,7 +271,7 @@ class TransferConfig:
     max_requests_per_s: float | None = None
     """What this worker may send, to both sides together; None for no limit."""
     is_ramped: bool = True
-    """Whether writes keep to Cloud Storage's ramp-up guideline (`transfer/pacing.py`); not for a bucket that is warm."""
+    """Whether writes keep to Cloud Storage's ramp-up guideline (`transfer/accounting/pacing.py`); a warm bucket needs none."""
     workers: int = 1
     """How many workers write to the bucket at a time: each gets its share of the ramp-up."""
     timeouts: Timeouts = field(default_factory=Timeouts)

@@ -14,16 +14,16 @@ from hypothesis import strategies as st
 
 from engine_rig import EngineRig, engine_rig
 from hostile import Parrot, answer_bytes, bodies, document, few, fuzz, header_values, headers, statuses, texts
-from transfer.backends.edge import edge_error
-from transfer.backends.exchange import Answer, parse_headers
-from transfer.backends.gcs_answers import gcs_error
-from transfer.backends.gcs_client import stored_object
-from transfer.backends.pubsub_answers import pubsub_error
-from transfer.backends.s3_errors import s3_error
+from transfer.backends.cloudfront.source import edge_error
+from transfer.backends.gcs.answers import gcs_error
+from transfer.backends.gcs.client import stored_object
+from transfer.backends.http.exchange import Answer, parse_headers
+from transfer.backends.pubsub.answers import pubsub_error
+from transfer.backends.s3.errors import s3_error
+from transfer.copying.metadata import resource_of
+from transfer.copying.proof import SourceDigest
 from transfer.errors import FatalError, Stage, TransferError
-from transfer.metadata import resource_of
 from transfer.model import Copied, Failed, ObjectMeta, RetryPolicy, Skipped
-from transfer.proof import SourceDigest
 
 ITEM = ObjectMeta(key="k", size_bytes=7, etag="9a0364b9e99bb480dd25e1f0284c8555", last_modified=1)
 BODY = b"content"
@@ -146,7 +146,7 @@ def test_pages_of_s3(rig: EngineRig, parrot: Parrot, status: int, body: bytes) -
     import boto3
     from botocore.config import Config
 
-    from transfer.backends.s3_listing import list_objects
+    from transfer.backends.s3.listing import list_objects
 
     parrot.says = answer_bytes(status, {"Content-Length": str(len(body))}, body)
     client = boto3.client(

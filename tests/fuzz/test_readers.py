@@ -13,21 +13,21 @@ from hypothesis import strategies as st
 from hostile import bodies, document, fuzz, packed, texts, values
 from memory_state import MemoryState
 from routes.route_file import SETTING, read_routes
-from transfer.begun import BegunMessages, fatal_end, last_words
-from transfer.control import copied_by_others, spread
-from transfer.cursor import ListingCursor
+from transfer.copying.uploads import OpenUpload
 from transfer.errors import InvalidMessage, RecordDamaged, RunUnknown, SourceListInvalid
-from transfer.failures import FailureTable, load_failures
-from transfer.inventory import inventory_objects
-from transfer.key_manifest import manifest_keys
-from transfer.messages import LISTING, RUN, decode_failure, decode_request, encode_failure
+from transfer.listing.cursor import ListingCursor
 from transfer.model import ObjectMeta
 from transfer.plain_text import MAX_CHARACTERS, block, one_line
-from transfer.records import Ledger, ledger_failures, parse_numbers, parse_ranges, read_manifest, read_shards
-from transfer.replay import RECORD, RunRecord, planned_objects, unfinished_objects
-from transfer.runs import RunIndex
-from transfer.source_list import SourceUri
-from transfer.uploads import OpenUpload
+from transfer.reconciliation.failures import FailureTable, load_failures
+from transfer.records.in_flight import BegunMessages, fatal_end, last_words
+from transfer.records.messages import LISTING, RUN, decode_failure, decode_request, encode_failure
+from transfer.records.runs import RunIndex
+from transfer.records.shards import Ledger, ledger_failures, parse_numbers, parse_ranges, read_manifest, read_shards
+from transfer.sources.files import SourceUri
+from transfer.sources.inventory import inventory_objects
+from transfer.sources.key_manifest import manifest_keys
+from transfer.sources.replay import RECORD, RunRecord, planned_objects, unfinished_objects
+from transfer.worker.control import copied_by_others, spread
 
 OBJECT = {"key": "k", "size": 7, "etag": "e", "mtime": 1, "class": "STANDARD", "replaces": 5, "version": "v"}
 REQUEST = {"version": 1, "number": 0, "attempt": 1, "objects": [OBJECT]}

@@ -25,7 +25,7 @@ from localcloud.pubsub import PubSubServer
 from localcloud.s3 import S3Server
 from localcloud.supervisor import KEY_PAIR_ID, signing_key
 from transfer.model import SkipReason
-from transfer.preflight import Finding, Mark, Preflight
+from transfer.preflight.checks import Finding, Mark, Preflight
 
 SOURCE, DESTINATION, RECORDS, PROJECT = "preflight-source", "preflight-destination", "preflight-records", "p1"
 NAME = ".edgehaul/preflight/run-1"

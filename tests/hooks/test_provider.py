@@ -84,7 +84,7 @@ def test_the_form_has_the_fields(seen_by_airflow: dict) -> None:
 def test_the_form_and_the_hook_agree() -> None:
     from hooks.cloudfront import DEFAULT_URL_LIFETIME_S, CloudfrontHook
     from hooks.provider import get_provider_info
-    from transfer.backends.signing import MAX_LIFETIME_S, MIN_LIFETIME_S, HashAlgorithm
+    from transfer.backends.cloudfront.signing import MAX_LIFETIME_S, MIN_LIFETIME_S, HashAlgorithm
 
     (described,) = get_provider_info()["connection-types"]
     assert described["connection-type"] == CloudfrontHook.conn_type

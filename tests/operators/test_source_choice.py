@@ -11,7 +11,7 @@ from operators.delete_extraneous import DeleteExtraneousOperator
 from operators.preflight import PreflightOperator
 from operators.run_source import RunSource
 from operators.s3_list_to_pubsub import S3ListToPubSubOperator
-from transfer.listing import ListingSummary
+from transfer.listing.publish import ListingSummary
 
 LIST = "s3://lists/keys.csv"
 BOTH = {"source_bucket": "from-here", "destination_bucket": "to-there", "topic": "t"}

@@ -19,7 +19,7 @@ class Store(dict):
 
 @pytest.fixture
 def rig(tmp_path, monkeypatch):
-    monkeypatch.setattr("transfer.worker.PULL_WAIT_S", 0.3)
+    monkeypatch.setattr("transfer.worker.drain.PULL_WAIT_S", 0.3)
     with engine_rig(tmp_path, monkeypatch.setenv) as made:
         aws = {"endpoint_url": made.s3.url, "region_name": made.s3.region}
         conn = {"conn_type": "aws", "login": made.s3.access_key_id, "password": made.s3.secret_access_key, "extra": aws}

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from routes.form import PARAMS
-from transfer.advice import _COMPARED, _OTHERS, FAILURES, advice_for
-from transfer.control import _ADVICE
+from transfer.reconciliation.advice import _COMPARED, _OTHERS, FAILURES, advice_for
+from transfer.worker.control import _ADVICE
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PLUGINS = REPOSITORY / "plugins"

@@ -12,10 +12,10 @@ import sys
 from types import SimpleNamespace
 from typing import Any
 
-import transfer.worker
+import transfer.worker.drain
 from engine_rig import EngineRig
-from transfer.listing import ListingSummary
-from transfer.mover import ObjectMover
+from transfer.copying.whole import ObjectMover
+from transfer.listing.publish import ListingSummary
 
 DEADLY = "deadly"
 
@@ -31,7 +31,7 @@ def kill_at_deadly(move: Any) -> Any:
 
 if __name__ == "__main__":
     told = json.loads(sys.argv[1])
-    transfer.worker.PULL_WAIT_S = 0.3
+    transfer.worker.drain.PULL_WAIT_S = 0.3
     ObjectMover.move = kill_at_deadly(ObjectMover.move)  # type: ignore[method-assign]
     nowhere = SimpleNamespace(url="http://127.0.0.1:9", access_key_id="", secret_access_key="", region="us-east-1")
     rig = EngineRig(

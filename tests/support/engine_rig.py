@@ -19,30 +19,36 @@ from localcloud.faults import Fault
 from localcloud.gcs import GcsServer
 from localcloud.pubsub import PubSubServer
 from localcloud.s3 import S3Server
-from transfer.backends.curl import CurlClient
-from transfer.backends.driving import CurlLoop
-from transfer.backends.edge import EdgeSource
-from transfer.backends.gcs_client import GcsClient
-from transfer.backends.gcs_sink import GcsSink
-from transfer.backends.gcs_state import GcsListing, GcsState
-from transfer.backends.gcs_stored import Capabilities
-from transfer.backends.google_token import GoogleToken
-from transfer.backends.pubsub import (
+from transfer.accounting.pacing import Pacer
+from transfer.accounting.progress import Progress, TransferStats
+from transfer.backends.cloudfront.signing import PublicUrls, UrlAuthorizer
+from transfer.backends.cloudfront.source import EdgeSource
+from transfer.backends.gcs.client import GcsClient
+from transfer.backends.gcs.sink import GcsSink
+from transfer.backends.gcs.state import GcsListing, GcsState
+from transfer.backends.gcs.token import GoogleToken
+from transfer.backends.gcs.verification import Capabilities
+from transfer.backends.http.client import CurlClient
+from transfer.backends.http.loop import CurlLoop
+from transfer.backends.pubsub.topics import (
     PubSubFailures,
     PubSubQueue,
     PubSubRequests,
     create_subscription,
     ensure_topic,
 )
-from transfer.backends.s3_keys import S3Keys
-from transfer.backends.s3_listing import list_objects
-from transfer.backends.signing import PublicUrls, UrlAuthorizer
-from transfer.begun import BegunMessages
-from transfer.cursor import ListingCursor
-from transfer.deletion import Permission
+from transfer.backends.s3.keys import S3Keys
+from transfer.backends.s3.listing import list_objects
+from transfer.copying.parts import PartsBoard
+from transfer.copying.uploads import UploadRecords
+from transfer.copying.whole import ObjectMover, WorkerShare
+from transfer.deletion.extraneous import Permission
+from transfer.deletion.sweep import Swept, sweep
 from transfer.errors import SinkUnavailable, SourceUnavailable, Stage
 from transfer.event_log import NoEventLog
-from transfer.listing import ListingSummary, list_and_publish
+from transfer.listing.cursor import ListingCursor
+from transfer.listing.publish import ListingSummary, list_and_publish
+from transfer.listing.selection import Selection
 from transfer.model import (
     DestinationObject,
     ObjectMeta,
@@ -52,25 +58,19 @@ from transfer.model import (
     TransferConfig,
     TransferOutcome,
 )
-from transfer.mover import ObjectMover, WorkerShare
 from transfer.naming import Naming
-from transfer.pacing import Pacer
-from transfer.parts import PartsBoard
-from transfer.passes import Republished, run_pass
-from transfer.plan import Plan, PlanTally
+from transfer.planning.plan import Plan, PlanTally
+from transfer.planning.prices import load_prices
 from transfer.ports import SourceKeys
-from transfer.prices import load_prices
-from transfer.progress import Progress, TransferStats
-from transfer.records import Ledger, Manifest, parse_ranges
-from transfer.report import ReconciliationReport
+from transfer.reconciliation.passes import Republished, run_pass
+from transfer.reconciliation.report import ReconciliationReport
+from transfer.reconciliation.verdicts import Pass
+from transfer.records.in_flight import BegunMessages
+from transfer.records.shards import Ledger, Manifest, parse_ranges
 from transfer.retry import Retrier
-from transfer.selection import Selection
 from transfer.steps import Pause, Step
 from transfer.stopping import RECORDS_S, Grace, StopRequest
-from transfer.sweep import Swept, sweep
-from transfer.uploads import UploadRecords
-from transfer.verdicts import Pass
-from transfer.worker import Assignment, Worker
+from transfer.worker.drain import Assignment, Worker
 
 SOURCE, DESTINATION, PROJECT = "source-bucket", "destination-bucket", "test-project"
 TOPIC = f"projects/{PROJECT}/topics/requests"

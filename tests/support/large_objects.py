@@ -16,9 +16,9 @@ from google.api_core.exceptions import NotFound
 
 from engine_rig import DESTINATION, SOURCE, STATE_PREFIX, EngineRig, engine_rig, fault
 from localcloud.edge import EdgeServer
-from transfer.backends.driving import complete
-from transfer.backends.gcs_sink import GcsSink
-from transfer.backends.gcs_stored import Capabilities
+from transfer.backends.gcs.sink import GcsSink
+from transfer.backends.gcs.verification import Capabilities
+from transfer.backends.http.loop import complete
 from transfer.errors import Stopped
 from transfer.model import Copied, Failed, ObjectMeta, TransferFailure, TransferOutcome
 

@@ -26,20 +26,20 @@ def main() -> None:
     from google.auth.credentials import AnonymousCredentials
     from google.cloud import pubsub_v1
 
-    from transfer.backends.curl import CurlClient
-    from transfer.backends.gcs_client import GcsClient
-    from transfer.backends.gcs_state import GcsListing, GcsState
-    from transfer.backends.google_token import GoogleToken
-    from transfer.backends.pubsub import PubSubRequests
-    from transfer.backends.s3_listing import list_objects
-    from transfer.cursor import ListingCursor
+    from transfer.accounting.progress import Progress
+    from transfer.backends.gcs.client import GcsClient
+    from transfer.backends.gcs.state import GcsListing, GcsState
+    from transfer.backends.gcs.token import GoogleToken
+    from transfer.backends.http.client import CurlClient
+    from transfer.backends.pubsub.topics import PubSubRequests
+    from transfer.backends.s3.listing import list_objects
     from transfer.errors import SinkUnavailable, Stage
     from transfer.event_log import NoEventLog
-    from transfer.listing import list_and_publish
+    from transfer.listing.cursor import ListingCursor
+    from transfer.listing.publish import list_and_publish
     from transfer.model import Overwrite, TransferConfig
     from transfer.naming import Naming
-    from transfer.progress import Progress
-    from transfer.records import Manifest
+    from transfer.records.shards import Manifest
     from transfer.retry import Retrier
 
     spec = json.loads(sys.argv[1])

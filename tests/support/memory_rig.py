@@ -21,7 +21,13 @@ from benchmarks.measure import peak_rss_bytes, run_module
 from benchmarks.servers import Processes
 from benchmarks.source import Content
 from benchmarks.workloads import BUCKET, Workload
-from transfer.backends.pubsub import PubSubFailures, PubSubQueue, PubSubRequests, create_subscription, ensure_topic
+from transfer.backends.pubsub.topics import (
+    PubSubFailures,
+    PubSubQueue,
+    PubSubRequests,
+    create_subscription,
+    ensure_topic,
+)
 from transfer.event_log import NoEventLog
 
 MIB = 1024 * 1024

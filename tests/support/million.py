@@ -13,13 +13,13 @@ from pathlib import Path
 
 from memory_state import DirectoryState
 from transfer.errors import Stage
-from transfer.messages import encode_failure
 from transfer.model import DestinationObject, Failed, ObjectMeta, SkipReason, TransferFailure, TransferRequest
 from transfer.naming import Naming
-from transfer.passes import run_pass
 from transfer.ports import Delivery
-from transfer.records import Ledger, Manifest
-from transfer.verdicts import Pass
+from transfer.reconciliation.passes import run_pass
+from transfer.reconciliation.verdicts import Pass
+from transfer.records.messages import encode_failure
+from transfer.records.shards import Ledger, Manifest
 
 RUN = "run"
 FAILED_EVERY, MISSING_EVERY, SKIPPED_EVERY = 10, 25, 3

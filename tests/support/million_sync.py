@@ -17,18 +17,18 @@ from google.auth.credentials import AnonymousCredentials
 from benchmarks.listing_server import BUCKET
 from benchmarks.measure import Meter
 from memory_state import DirectoryState
-from transfer.backends.curl import CurlClient
-from transfer.backends.gcs_client import GcsClient
-from transfer.backends.gcs_state import GcsListing
-from transfer.backends.google_token import GoogleToken
-from transfer.backends.s3_listing import list_objects
+from transfer.accounting.progress import Progress
+from transfer.backends.gcs.client import GcsClient
+from transfer.backends.gcs.state import GcsListing
+from transfer.backends.gcs.token import GoogleToken
+from transfer.backends.http.client import CurlClient
+from transfer.backends.s3.listing import list_objects
 from transfer.errors import SinkUnavailable, Stage
-from transfer.listing import list_and_publish
-from transfer.messages import encode_request
+from transfer.listing.publish import list_and_publish
 from transfer.model import Overwrite, TransferConfig, TransferRequest
 from transfer.naming import Naming
-from transfer.progress import Progress
-from transfer.records import Manifest
+from transfer.records.messages import encode_request
+from transfer.records.shards import Manifest
 from transfer.retry import Retrier
 
 

@@ -21,12 +21,12 @@ from google.auth.exceptions import RefreshError, TransportError
 from google.cloud.pubsub_v1.publisher.exceptions import MessageTooLargeError
 from google.rpc.error_details_pb2 import ErrorInfo
 
-from transfer.backends.edge import edge_error
-from transfer.backends.exchange import Answer, curl_error
-from transfer.backends.gcs_answers import gcs_error
-from transfer.backends.pubsub_answers import pubsub_error
-from transfer.backends.s3_errors import s3_error
-from transfer.backends.s3_files import file_error, head_error
+from transfer.backends.cloudfront.source import edge_error
+from transfer.backends.gcs.answers import gcs_error
+from transfer.backends.http.exchange import Answer, curl_error
+from transfer.backends.pubsub.answers import pubsub_error
+from transfer.backends.s3.errors import s3_error
+from transfer.backends.s3.files import file_error, head_error
 from transfer.errors import (
     BucketMissing,
     CredentialsRejected,

@@ -15,10 +15,10 @@ import pytest
 from deadly_worker import DEADLY
 from engine_rig import EngineRig, engine_rig, fault
 from memory_state import MemoryState
-from transfer.begun import RING, BegunMessages, fatal_end
 from transfer.errors import Stopped
-from transfer.passes import round_name
-from transfer.verdicts import Pass
+from transfer.reconciliation.passes import round_name
+from transfer.reconciliation.verdicts import Pass
+from transfer.records.in_flight import RING, BegunMessages, fatal_end
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -82,7 +82,7 @@ def test_the_error_that_ended_a_worker_is_on_record() -> None:
 
 @pytest.fixture
 def rig(tmp_path, monkeypatch):
-    monkeypatch.setattr("transfer.worker.PULL_WAIT_S", 0.3)
+    monkeypatch.setattr("transfer.worker.drain.PULL_WAIT_S", 0.3)
     with engine_rig(tmp_path, monkeypatch.setenv) as made:
         yield made
 

@@ -18,15 +18,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memory_state import MemoryState
-from transfer.bounded import MAX_LINE
-from transfer.csv_file import CsvFile, as_it_was, harmless
 from transfer.errors import RecordDamaged, SourceListInvalid, Stopped
-from transfer.inventory import read_inventory
-from transfer.key_manifest import manifest_keys
 from transfer.model import ObjectMeta
-from transfer.records import Ledger, Manifest, ledger_failures, parse_numbers, read_manifest, read_shards
-from transfer.report import ArchivedFile
-from transfer.source_list import MAX_WHOLE_BYTES, SourceUri
+from transfer.reconciliation.report import ArchivedFile
+from transfer.records.bounded_lines import MAX_LINE
+from transfer.records.csv_file import CsvFile, as_it_was, harmless
+from transfer.records.shards import Ledger, Manifest, ledger_failures, parse_numbers, read_manifest, read_shards
+from transfer.sources.files import MAX_WHOLE_BYTES, SourceUri
+from transfer.sources.inventory import read_inventory
+from transfer.sources.key_manifest import manifest_keys
 
 LIMIT_BYTES = 60 * 1024**2
 

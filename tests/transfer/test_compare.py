@@ -13,10 +13,10 @@ from engine_rig import DESTINATION, EngineRig, engine_rig
 from hooks.selection import selection_of
 from transfer.comparison import difference, holds
 from transfer.model import DestinationObject, ObjectMeta
-from transfer.plan_table import plan_table
-from transfer.replay import RunRecord, unfinished_objects
-from transfer.report import REPORT, ReconciliationReport
-from transfer.verdicts import Pass, Verdict, is_republished
+from transfer.planning.table import plan_table
+from transfer.reconciliation.report import REPORT, ReconciliationReport
+from transfer.reconciliation.verdicts import Pass, Verdict, is_republished
+from transfer.sources.replay import RunRecord, unfinished_objects
 
 HERE = RunRecord(
     run_id="run-1", source_bucket="s", source_prefix="", destination_bucket="d", destination_prefix=""
@@ -25,7 +25,7 @@ HERE = RunRecord(
 
 @pytest.fixture
 def rig(tmp_path, monkeypatch):
-    monkeypatch.setattr("transfer.worker.PULL_WAIT_S", 0.3)
+    monkeypatch.setattr("transfer.worker.drain.PULL_WAIT_S", 0.3)
     with engine_rig(tmp_path, monkeypatch.setenv) as made:
         made.open()
         yield made

@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from engine_rig import DESTINATION, STATE_PREFIX, TOPIC, EngineRig, engine_rig, fault
-from transfer.backends.gcs_sink import GcsSink
-from transfer.begun import BegunMessages, last_words
+from transfer.backends.gcs.sink import GcsSink
 from transfer.errors import (
     CredentialsRejected,
     DestinationForbidden,
@@ -18,8 +17,9 @@ from transfer.errors import (
     Stage,
     UnexpectedError,
 )
-from transfer.messages import LISTING, RUN, decode_request
-from transfer.records import Ledger, read_shards
+from transfer.records.in_flight import BegunMessages, last_words
+from transfer.records.messages import LISTING, RUN, decode_request
+from transfer.records.shards import Ledger, read_shards
 from transfer.stopping import StopRequest
 
 SECRET = "https://d1.net/a?Policy=eyJT&Signature=AbC~_-x&Key-Pair-Id=K2"
@@ -27,7 +27,7 @@ SECRET = "https://d1.net/a?Policy=eyJT&Signature=AbC~_-x&Key-Pair-Id=K2"
 
 @pytest.fixture
 def rig(tmp_path, monkeypatch) -> Iterator[EngineRig]:
-    monkeypatch.setattr("transfer.worker.PULL_WAIT_S", 0.3)
+    monkeypatch.setattr("transfer.worker.drain.PULL_WAIT_S", 0.3)
     with engine_rig(tmp_path, monkeypatch.setenv) as made:
         yield made
 
@@ -60,7 +60,7 @@ def test_mail_headers_as_metadata_stop_nothing(rig: EngineRig) -> None:
 def test_an_unforeseen_error_is_the_objects_own(rig: EngineRig, monkeypatch, caplog, error: Exception) -> None:
     for index in range(30):
         rig.put(f"{index:02d}{'-odd' if index % 3 == 0 else ''}")
-    fail_for(monkeypatch, "transfer.mover.resource_of", "-odd", error)
+    fail_for(monkeypatch, "transfer.copying.whole.resource_of", "-odd", error)
     stats, report = rig.copy_all()
     assert (stats.copied, stats.failed) == (20, 10)
     (reason,) = report.unfinished_reasons

@@ -5,8 +5,20 @@ from __future__ import annotations
 import pytest
 
 from memory_state import MemoryState
-from transfer.advice import FAILURES
-from transfer.control import (
+from transfer.errors import (
+    CredentialsRejected,
+    EdgeBlocked,
+    RetriesExhausted,
+    SinkUnavailable,
+    SourceChanged,
+    SourceForbidden,
+    SourceNotFound,
+    Stage,
+)
+from transfer.model import Copied, Failed, ObjectMeta, Proof, SkipReason, TransferFailure
+from transfer.reconciliation.advice import FAILURES
+from transfer.records.shards import Ledger, Manifest
+from transfer.worker.control import (
     MAX_STREAK,
     REFUSALS,
     STREAK,
@@ -19,18 +31,6 @@ from transfer.control import (
     is_everybodys,
     spread,
 )
-from transfer.errors import (
-    CredentialsRejected,
-    EdgeBlocked,
-    RetriesExhausted,
-    SinkUnavailable,
-    SourceChanged,
-    SourceForbidden,
-    SourceNotFound,
-    Stage,
-)
-from transfer.model import Copied, Failed, ObjectMeta, Proof, SkipReason, TransferFailure
-from transfer.records import Ledger, Manifest
 
 WORKS, REFUSED, UNKNOWN = Finding
 AT = {"stage": Stage.DOWNLOAD}

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transfer.backends.driving import complete
+from transfer.backends.http.loop import complete
 from transfer.comparison import evidence_of, holds
+from transfer.copying.metadata import resource_of
 from transfer.errors import (
     InvalidMessage,
     InvalidName,
@@ -23,9 +24,7 @@ from transfer.errors import (
     Throttled,
     TransferError,
 )
-from transfer.listing import decide
-from transfer.messages import decode_failure, decode_request, encode_failure, encode_request
-from transfer.metadata import resource_of
+from transfer.listing.publish import decide
 from transfer.model import (
     DestinationObject,
     Evidence,
@@ -38,9 +37,10 @@ from transfer.model import (
     TransferRequest,
 )
 from transfer.naming import Naming, escape_key
+from transfer.reconciliation.verdicts import Verdict, judge
+from transfer.records.messages import decode_failure, decode_request, encode_failure, encode_request
 from transfer.retry import Retrier
 from transfer.steps import Step
-from transfer.verdicts import Verdict, judge
 
 NAMING = Naming(source_prefix="in/", destination_prefix="out/", state_prefix=".edgehaul/")
 ITEM = ObjectMeta(key="in/k", size_bytes=5, etag="5d41402abc4b2a76b9719d911017c592", last_modified=1_700_000_000)

@@ -23,15 +23,15 @@ from localcloud.pubsub import PubSubServer
 from memory_state import MemoryState
 from operators.stored_cursor import CURSOR_KEY, StoredCursor
 from page_server import PageServer
-from transfer.backends.pubsub import PubSubQueue, PubSubRequests, create_subscription, ensure_topic
-from transfer.cursor import ListingCursor
+from transfer.accounting.progress import Progress
+from transfer.backends.pubsub.topics import PubSubQueue, PubSubRequests, create_subscription, ensure_topic
 from transfer.event_log import NoEventLog
-from transfer.listing import ListingSummary, list_and_publish
-from transfer.messages import decode_request
+from transfer.listing.cursor import ListingCursor
+from transfer.listing.publish import ListingSummary, list_and_publish
 from transfer.model import DestinationObject, ObjectMeta, Overwrite, TransferRequest
 from transfer.naming import Naming
-from transfer.progress import Progress
-from transfer.records import Manifest, parse_numbers, read_manifest
+from transfer.records.messages import decode_request
+from transfer.records.shards import Manifest, parse_numbers, read_manifest
 
 
 def item(key: str) -> ObjectMeta:

@@ -16,11 +16,10 @@ from hypothesis import strategies as st
 
 from engine_rig import DESTINATION, SOURCE, STATE_PREFIX, EngineRig, engine_rig, fault
 from hooks.selection import selection_of
-from transfer.backends.driving import CurlLoop
-from transfer.backends.gcs_sink import GcsSink
-from transfer.backends.s3_keys import S3Keys
-from transfer.csv_file import CsvFile
-from transfer.deletion import (
+from transfer.backends.gcs.sink import GcsSink
+from transfer.backends.http.loop import CurlLoop
+from transfer.backends.s3.keys import S3Keys
+from transfer.deletion.extraneous import (
     COLUMNS,
     DeleteExtraneous,
     Extraneous,
@@ -31,7 +30,8 @@ from transfer.deletion import (
     permission,
     why_refused,
 )
-from transfer.deletion_record import DeletionRecord
+from transfer.deletion.record import DeletionRecord
+from transfer.deletion.removal import Removal
 from transfer.errors import (
     CredentialsRejected,
     DeletionIncomplete,
@@ -43,9 +43,9 @@ from transfer.errors import (
 from transfer.model import DestinationObject, Mode, ObjectMeta, SkipReason
 from transfer.naming import Naming
 from transfer.ports import KeyState, SourceKey, StateEntry
-from transfer.reconcile import judge_all
-from transfer.removal import Removal
-from transfer.report import REPORT, ReconciliationReport
+from transfer.reconciliation.reconcile import judge_all
+from transfer.reconciliation.report import REPORT, ReconciliationReport
+from transfer.records.csv_file import CsvFile
 
 OUT = Naming(source_prefix="in/", destination_prefix="out/", state_prefix=STATE_PREFIX)
 DELETE, LIST = Permission(action=DeleteExtraneous.DELETE), Permission(action=DeleteExtraneous.LIST)
@@ -202,7 +202,7 @@ def test_an_object_of_unknown_age_is_left() -> None:
 @given(st.lists(st.tuples(names, st.integers()), max_size=9))
 def test_rows_come_back_from_several_files(rows: list[tuple[str, int]]) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("transfer.csv_file.MAX_ROWS", 3)
+        patch.setattr("transfer.records.csv_file.MAX_ROWS", 3)
         file = CsvFile(MemoryState(), "extraneous", ("name", "number"))
         for row in rows:
             file.add(row)
@@ -216,7 +216,7 @@ def test_rows_come_back_from_several_files(rows: list[tuple[str, int]]) -> None:
 @pytest.fixture
 def rig(tmp_path, monkeypatch):
     """`in/` has 10 objects that are at `out/` too, and `out/` has 1 that it has not, `out/extra`."""
-    monkeypatch.setattr("transfer.worker.PULL_WAIT_S", 0.3)
+    monkeypatch.setattr("transfer.worker.drain.PULL_WAIT_S", 0.3)
     with engine_rig(tmp_path, monkeypatch.setenv, naming=OUT) as made:
         for index in range(10):
             made.put(f"in/{index}", b"kept")
@@ -533,7 +533,7 @@ class Between:
 
 def test_a_sweep_that_breaks_off_says_what_it_deleted(rig: EngineRig, monkeypatch) -> None:
     """Asked to stop in its second batch; another try does the rest, and the counts go on."""
-    monkeypatch.setattr("transfer.removal.AT_A_TIME", 3)
+    monkeypatch.setattr("transfer.deletion.removal.AT_A_TIME", 3)
     upload(rig, *(f"out/x{index}" for index in range(5)))
     before = everything(rig)
     with pytest.raises(Stopped):
@@ -550,7 +550,7 @@ def test_a_sweep_that_breaks_off_says_what_it_deleted(rig: EngineRig, monkeypatc
 
 def test_a_sweep_that_dies_has_those_it_was_at_on_record(rig: EngineRig, monkeypatch) -> None:
     """The record is read in the very moment before the second batch is deleted: nothing later would be there after SIGKILL."""
-    monkeypatch.setattr("transfer.removal.AT_A_TIME", 3)
+    monkeypatch.setattr("transfer.deletion.removal.AT_A_TIME", 3)
     upload(rig, *(f"out/x{index}" for index in range(5)))
     seen = []
 
@@ -591,8 +591,8 @@ def test_without_permission_it_ends_at_once_and_the_record_is_right(rig: EngineR
 
 
 def test_rows_go_on_in_another_file(rig: EngineRig, monkeypatch) -> None:
-    monkeypatch.setattr("transfer.removal.AT_A_TIME", 2)
-    monkeypatch.setattr("transfer.csv_file.MAX_ROWS", 3)
+    monkeypatch.setattr("transfer.deletion.removal.AT_A_TIME", 2)
+    monkeypatch.setattr("transfer.records.csv_file.MAX_ROWS", 3)
     upload(rig, *(f"out/x{index}" for index in range(5)))
     rig.sweep(DELETE, listed=10)
     assert answers(rig, "deleted.csv", "deleted-2.csv") == dict.fromkeys(

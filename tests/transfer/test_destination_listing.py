@@ -12,10 +12,10 @@ import pytest
 from google.auth.credentials import AnonymousCredentials
 
 from localcloud.http1 import Exchange, HttpServer
-from transfer.backends.curl import CurlClient
-from transfer.backends.gcs_client import GcsClient
-from transfer.backends.gcs_state import GcsListing, GcsState
-from transfer.backends.google_token import GoogleToken
+from transfer.backends.gcs.client import GcsClient
+from transfer.backends.gcs.state import GcsListing, GcsState
+from transfer.backends.gcs.token import GoogleToken
+from transfer.backends.http.client import CurlClient
 from transfer.errors import EndpointRejected, ListingOutOfOrder, SinkUnavailable, Stage
 from transfer.model import RetryPolicy, Timeouts
 from transfer.retry import Retrier

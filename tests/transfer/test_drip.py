@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from transfer.backends.curl import CurlClient
-from transfer.backends.driving import CurlLoop
+from transfer.backends.http.client import CurlClient
+from transfer.backends.http.loop import CurlLoop
 from transfer.errors import SourceUnavailable, Stage
 from transfer.model import Timeouts
 from transfer.steps import Pause, Step

@@ -13,11 +13,11 @@ import pytest
 
 from engine_rig import DESTINATION, ERROR_TOPIC, SOURCE, TOPIC, EngineRig, engine_rig, fault
 from transfer.errors import BucketMissing, CredentialsRejected, RunClosed, Stopped
-from transfer.messages import encode_request
 from transfer.model import ObjectMeta, Overwrite, TransferRequest
 from transfer.naming import Naming
+from transfer.reconciliation.verdicts import Verdict
+from transfer.records.messages import encode_request
 from transfer.stopping import StopRequest
-from transfer.verdicts import Verdict
 
 HOSTILE_KEYS = [
     "with space",
@@ -39,7 +39,7 @@ HOSTILE_KEYS = [
 
 @pytest.fixture
 def rig(tmp_path, monkeypatch):
-    monkeypatch.setattr("transfer.worker.PULL_WAIT_S", 0.3)
+    monkeypatch.setattr("transfer.worker.drain.PULL_WAIT_S", 0.3)
     with engine_rig(tmp_path, monkeypatch.setenv) as made:
         yield made
 

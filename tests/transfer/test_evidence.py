@@ -10,12 +10,12 @@ import pytest
 from engine_rig import DESTINATION, SOURCE, EngineRig, fault
 from hooks.selection import selection_of
 from large_objects import MIB, fresh, large_rig, left_behind, listed, put_in_parts
-from transfer.backends.gcs_stored import Capabilities
+from transfer.backends.gcs.verification import Capabilities
 from transfer.comparison import difference, evidence_of
 from transfer.model import Copied, Evidence, Failed, Overwrite, SkipReason
-from transfer.passes import round_name
-from transfer.records import read_manifest
-from transfer.verdicts import Pass
+from transfer.reconciliation.passes import round_name
+from transfer.reconciliation.verdicts import Pass
+from transfer.records.shards import read_manifest
 
 REFUSED = {"status": 403, "body": '{"error": {"message": "no", "errors": [{"reason": "forbidden"}]}}'}
 
@@ -23,8 +23,8 @@ REFUSED = {"status": 403, "body": '{"error": {"message": "no", "errors": [{"reas
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("transfer.worker.PULL_WAIT_S", 0.3)
-        patch.setattr("transfer.failures.PULL_WAIT_S", 0.3)
+        patch.setattr("transfer.worker.drain.PULL_WAIT_S", 0.3)
+        patch.setattr("transfer.reconciliation.failures.PULL_WAIT_S", 0.3)
         with large_rig(tmp_path_factory.mktemp("rig"), patch.setenv) as made:
             yield made
 

@@ -14,12 +14,12 @@ from google.auth.credentials import Credentials
 from engine_rig import DESTINATION, EngineRig, engine_rig, fault
 from large_objects import listed
 from localcloud.http1 import Exchange, HttpServer
-from transfer.backends.driving import complete
-from transfer.backends.exchange import Answer
-from transfer.backends.gcs_answers import RULES, explained, gcs_error
-from transfer.backends.gcs_sink import GcsSink
-from transfer.backends.gcs_state import GcsState
-from transfer.backends.google_token import GoogleToken
+from transfer.backends.gcs.answers import RULES, explained, gcs_error
+from transfer.backends.gcs.sink import GcsSink
+from transfer.backends.gcs.state import GcsState
+from transfer.backends.gcs.token import GoogleToken
+from transfer.backends.http.exchange import Answer
+from transfer.backends.http.loop import complete
 from transfer.errors import (
     BucketMissing,
     BucketRefused,

@@ -11,7 +11,7 @@ import pytest
 from google.auth.credentials import AnonymousCredentials, Credentials
 from google.auth.exceptions import RefreshError, TransportError
 
-from transfer.backends.google_token import GoogleToken, is_passing
+from transfer.backends.gcs.token import GoogleToken, is_passing
 
 NOW_S = 1_900_000_000.0
 

@@ -96,7 +96,7 @@ def test_a_lasting_status_fails_the_object_by_name(
 @pytest.mark.parametrize("way", WAYS)
 def test_an_error_that_the_edge_repeats_is_waited_out(large: EngineRig, bodies, monkeypatch, way: str) -> None:
     """CloudFront keeps a 503 for 10 s: a second here, on both sides."""
-    monkeypatch.setattr("transfer.backends.edge.ERROR_CACHE_S", 1.0)
+    monkeypatch.setattr("transfer.backends.cloudfront.source.ERROR_CACHE_S", 1.0)
     monkeypatch.setattr(large.edge, "_error_ttl_s", 1.0)
     large.s3.faults.replace([fault("GET /source-bucket/", "status", times=1, status=503)])
     outcome = arrived(large, way, bodies[way], move(large, way))

@@ -13,7 +13,7 @@ from google.auth.credentials import Credentials
 
 from engine_rig import DESTINATION, EngineRig, fault
 from large_objects import MIB, PART, arrived, left_behind, listed, open_parts, records, refused, stored_parts
-from transfer.backends.google_token import GoogleToken
+from transfer.backends.gcs.token import GoogleToken
 from transfer.errors import BucketMissing, CredentialsRejected
 from transfer.model import Copied, Failed, RetryPolicy, Skipped
 

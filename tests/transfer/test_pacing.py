@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transfer.backends.driving import complete
+from transfer.accounting.pacing import HOLD_OFF_S, RAMP_BURST_S, RAMP_START_PER_S, Pacer
+from transfer.accounting.progress import Progress, TransferStats, progress_line
+from transfer.backends.http.loop import complete
 from transfer.errors import EdgeBlocked, RetriesExhausted, Stage
 from transfer.model import Copied, Proof, RetryPolicy, TransferConfig
-from transfer.pacing import HOLD_OFF_S, RAMP_BURST_S, RAMP_START_PER_S, Pacer
-from transfer.progress import Progress, TransferStats, progress_line
 from transfer.retry import OWN_TRIES, Retrier
 from transfer.steps import Step
 

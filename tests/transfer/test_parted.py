@@ -10,13 +10,13 @@ import pytest
 
 from engine_rig import DESTINATION, EngineRig, fault
 from large_objects import MIB, PART, arrived, left_behind, listed, put_in_parts, ranges_asked, refused
+from transfer.accounting.pacing import Pacer
+from transfer.accounting.progress import Progress
 from transfer.backends.crc32c import crc32c_of
-from transfer.backends.driving import CurlLoop
+from transfer.backends.http.loop import CurlLoop
+from transfer.copying.parts import PartsBoard
+from transfer.copying.whole import WorkerShare
 from transfer.model import Copied, Failed, Proof
-from transfer.mover import WorkerShare
-from transfer.pacing import Pacer
-from transfer.parts import PartsBoard
-from transfer.progress import Progress
 
 KMS = {"x-amz-server-side-encryption": "aws:kms"}
 
@@ -187,7 +187,7 @@ def test_what_nobody_foresaw_in_a_lane_that_helps_fails_the_object_and_leaves_no
     def broken(self, part):
         raise ZeroDivisionError("while a part was added")
 
-    monkeypatch.setattr("transfer.parts.PartsInHand.add", broken)
+    monkeypatch.setattr("transfer.copying.parts.PartsInHand.add", broken)
     outcome = large.move(listed(large, "parts"), lanes=3)
     assert isinstance(outcome, Failed)
     assert outcome.failure.error_code == "UnexpectedError"

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from engine_rig import DESTINATION, SOURCE, EngineRig, engine_rig
 from transfer.errors import RunUnknown
-from transfer.listing import decide
-from transfer.messages import encode_request
+from transfer.listing.publish import decide
 from transfer.model import (
     Copied,
     DestinationObject,
@@ -25,12 +24,13 @@ from transfer.model import (
     TransferRequest,
 )
 from transfer.naming import Naming
-from transfer.plan import BAND_ENDS_BYTES, PLAN, Plan, PlanTally, write_plan
-from transfer.plan_table import plan_table
-from transfer.prices import load_prices
-from transfer.records import Manifest
-from transfer.replay import RunRecord, planned_objects
-from transfer.usage import MIN_BILLED_BYTES, ObjectRequests, UsageMeter, requests_of
+from transfer.planning.plan import BAND_ENDS_BYTES, PLAN, Plan, PlanTally, write_plan
+from transfer.planning.prices import load_prices
+from transfer.planning.table import plan_table
+from transfer.planning.usage import MIN_BILLED_BYTES, ObjectRequests, UsageMeter, requests_of
+from transfer.records.messages import encode_request
+from transfer.records.shards import Manifest
+from transfer.sources.replay import RunRecord, planned_objects
 
 KIB, MIB, GIB, TIB = 1024, 1024**2, 1024**3, 1024**4
 MD5, PARTS_ETAG = "0" * 32, "0" * 32 + "-4"
@@ -50,7 +50,7 @@ CLASS_B = ("objects.get 200", "objects.get 404", "objects.get-media 200", "objec
 
 @pytest.fixture
 def rig(tmp_path, monkeypatch):
-    monkeypatch.setattr("transfer.worker.PULL_WAIT_S", 0.3)
+    monkeypatch.setattr("transfer.worker.drain.PULL_WAIT_S", 0.3)
     with engine_rig(tmp_path, monkeypatch.setenv, config=SMALL) as made:
         yield made
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transfer.prefixes import DATE_CODES, DatedPrefix, InvalidPrefix, prefix_problem
+from operators.prefixes import DATE_CODES, DatedPrefix, InvalidPrefix, prefix_problem
 
 NAMES = {"{dag_run_id}": "manual__2026", "{route}": "photos"}
 WITHOUT_PADDING = {"%-m", "%-d", "%-H"}

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transfer.costs import PAY_AS_YOU_GO, S3_DIRECT, costs_of
 from transfer.errors import PricesInvalid
-from transfer.prices import LIST_PRICES, Tier, load_prices, tiered_usd
-from transfer.usage import Usage
+from transfer.planning.costs import PAY_AS_YOU_GO, S3_DIRECT, costs_of
+from transfer.planning.prices import LIST_PRICES, Tier, load_prices, tiered_usd
+from transfer.planning.usage import Usage
 
 GB, TB = 10**9, 10**12
 PRICES = load_prices()

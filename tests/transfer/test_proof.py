@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine_rig import SOURCE, EngineRig, engine_rig
-from transfer.backends import exchange
 from transfer.backends.crc32c import crc32c_of
+from transfer.backends.http import exchange
+from transfer.copying.proof import MIB, SourceDigest, likely_part_sizes, require_identity, source_crc32c
 from transfer.errors import CorruptTransfer, SourceUnproven
 from transfer.model import Copied, Failed, ObjectMeta, Proof
-from transfer.proof import MIB, SourceDigest, likely_part_sizes, require_identity, source_crc32c
 
 KMS = {"x-amz-server-side-encryption": "aws:kms"}
 

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from engine_rig import SOURCE
 from large_objects import MIB, PART, arrived, fresh, listed, put_in_parts
 from transfer.backends.crc32c import combined, crc32c_of
+from transfer.copying.parts import Layout, PartsInHand, layout_of, ranges_to_do
+from transfer.copying.proof import COMMON_PART_SIZES_MIB, likely_part_sizes, source_part_bytes
+from transfer.copying.uploads import OpenUpload, UploadKind
 from transfer.errors import InvalidMessage, RetriesExhausted, SinkUnavailable, Stage
 from transfer.model import MAX_PART_BYTES, MAX_PARTS, MIN_PART_BYTES, ObjectMeta, RetryPolicy, StoredPart
-from transfer.parts import Layout, PartsInHand, layout_of, ranges_to_do
-from transfer.proof import COMMON_PART_SIZES_MIB, likely_part_sizes, source_part_bytes
 from transfer.retry import Retrier
 from transfer.steps import Pause
-from transfer.uploads import OpenUpload, UploadKind
 
 on_servers = settings(
     max_examples=24,

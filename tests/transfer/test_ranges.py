@@ -16,10 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from page_server import PageServer, strange_entry
-from transfer.backends.s3_listing import list_objects
+from transfer.backends.s3.listing import list_objects
 from transfer.errors import EndpointRejected, ListingOutOfOrder, SourceUnavailable, Stage
-from transfer.key_space import is_fit, key_ahead
-from transfer.ranges import MAX_PAGES, THREADS, Page, RangedListing
+from transfer.sources.key_space import is_fit, key_ahead
+from transfer.sources.ranges import MAX_PAGES, THREADS, Page, RangedListing
 
 characters = st.characters(exclude_categories=["Cs"])
 hostile = st.text(characters, min_size=1, max_size=8) | st.text("ab/\x01\n\x7f+ %\ufffe\uffee\U0001f69a", min_size=1)

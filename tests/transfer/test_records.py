@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from memory_state import MemoryState
 from transfer.errors import Stage
 from transfer.model import Copied, Failed, ObjectMeta, Proof, Skipped, SkipReason, TransferFailure
-from transfer.records import (
+from transfer.records.shards import (
     Ledger,
     Manifest,
     format_numbers,
@@ -17,7 +17,7 @@ from transfer.records import (
     read_manifest,
     read_shards,
 )
-from transfer.settlement import MAX_GROUP_MESSAGES
+from transfer.worker.settlement import MAX_GROUP_MESSAGES
 
 
 @given(st.sets(st.integers(min_value=0, max_value=10**9)))

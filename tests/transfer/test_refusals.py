@@ -8,8 +8,8 @@ import pytest
 
 from refusals_page import PAGE, TABLES, page_of
 from transfer.answers import AnswerRule, Scope
-from transfer.control import REFUSALS
 from transfer.errors import CredentialsRejected, FatalError, ObjectError, RetryableError, TokenRefused
+from transfer.worker.control import REFUSALS
 
 RULES = [
     pytest.param(rule, id=f"{name}-{rule.status}-{rule.reason}") for name, rules in TABLES.items() for rule in rules

@@ -9,11 +9,11 @@ import pytest
 from engine_rig import EngineRig, engine_rig, fault
 from memory_state import MemoryState
 from transfer.errors import RunUnknown
-from transfer.listing_record import LISTING, ListingRecord, read_listing
 from transfer.model import Mode, ObjectMeta, Overwrite, SkipReason
-from transfer.records import Manifest
-from transfer.replay import RunRecord, unfinished_objects
-from transfer.run_verdict import VERDICT, RunVerdict, read_verdict
+from transfer.records.listing_record import LISTING, ListingRecord, read_listing
+from transfer.records.shards import Manifest
+from transfer.records.verdict import VERDICT, RunVerdict, read_verdict
+from transfer.sources.replay import RunRecord, unfinished_objects
 
 HERE = RunRecord(run_id="r1", source_bucket="s", source_prefix="", destination_bucket="d", destination_prefix="")
 RECORD = ListingRecord(transfer_id="run-1", mode=Mode.TRANSFER, listing="1")
@@ -22,7 +22,7 @@ OBJECT = ObjectMeta(key="a", size_bytes=1, etag="e", last_modified=0)
 
 @pytest.fixture
 def rig(tmp_path, monkeypatch):
-    monkeypatch.setattr("transfer.worker.PULL_WAIT_S", 0.3)
+    monkeypatch.setattr("transfer.worker.drain.PULL_WAIT_S", 0.3)
     with engine_rig(tmp_path, monkeypatch.setenv) as made:
         yield made
 

@@ -16,7 +16,7 @@ import pytest
 import worker_process
 from engine_rig import DESTINATION, EngineRig, fault
 from large_objects import MIB, PART, large_rig, left_behind, put_in_parts, ranges_asked, records
-from transfer.records import read_shards
+from transfer.records.shards import read_shards
 
 SIZE = 100 * MIB
 PARTS = SIZE // PART

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from memory_state import MemoryState
-from transfer.backends.pubsub import RETENTION_S
-from transfer.runs import ABANDONED_S, RunIndex
+from transfer.backends.pubsub.topics import RETENTION_S
+from transfer.records.runs import ABANDONED_S, RunIndex
 
 NOW_S = 1_800_000_000
 

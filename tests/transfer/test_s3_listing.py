@@ -17,7 +17,7 @@ import boto3
 import pytest
 
 from localcloud.s3 import S3Server
-from transfer.backends.s3_listing import list_objects
+from transfer.backends.s3.listing import list_objects
 from transfer.errors import BucketMissing, SourceUnavailable
 
 BODIES = {f"deep/{index:04d}.txt": bytes([index % 251]) * index for index in range(1_050)} | {

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from localcloud.http1 import Exchange, HttpServer
-from transfer.backends.s3_page_xml import EntryIncomplete, PageContradictory, is_whole, read_page
-from transfer.backends.s3_pages import S3Pages
+from transfer.backends.s3.page_xml import EntryIncomplete, PageContradictory, is_whole, read_page
+from transfer.backends.s3.pages import S3Pages
 from transfer.errors import BucketMissing, EndpointRejected, SourceUnavailable
 from transfer.model import ObjectMeta
 

@@ -19,16 +19,16 @@ from large_objects import listed
 from transfer.backends import sample_readers
 from transfer.backends.sample_readers import SampleReaders
 from transfer.errors import Stopped
-from transfer.passes import sample_pass
-from transfer.report import REPORT, ReconciliationReport
-from transfer.sampling import first_difference, is_chosen
+from transfer.reconciliation.passes import sample_pass
+from transfer.reconciliation.report import REPORT, ReconciliationReport
+from transfer.reconciliation.sampling import first_difference, is_chosen
 
 MIB = 1024 * 1024
 
 
 @pytest.fixture
 def rig(tmp_path, monkeypatch):
-    monkeypatch.setattr("transfer.worker.PULL_WAIT_S", 0.3)
+    monkeypatch.setattr("transfer.worker.drain.PULL_WAIT_S", 0.3)
     monkeypatch.setattr(sample_readers, "PIECE_BYTES", MIB)
     with engine_rig(tmp_path, monkeypatch.setenv) as made:
         yield made

@@ -10,18 +10,18 @@ import pytest
 
 from engine_rig import DESTINATION, ERROR_TOPIC, PROJECT, SOURCE, STATE_PREFIX, EngineRig, engine_rig, fault
 from memory_state import MemoryState
-from transfer.backends.gcs_state import GcsState
-from transfer.backends.pubsub import PubSubQueue
+from transfer.backends.gcs.state import GcsState
+from transfer.backends.pubsub.topics import PubSubQueue
 from transfer.errors import RunUnknown, SignatureRejected, SinkUnavailable, Stage
-from transfer.failures import FailureTable, drain_failures, load_failures
-from transfer.messages import decode_request, encode_failure
 from transfer.model import Overwrite, TransferFailure
-from transfer.passes import round_name
-from transfer.records import read_shards
-from transfer.replay import RunRecord, unfinished_objects
-from transfer.report import FailuresFile, ReconciliationReport
+from transfer.reconciliation.failures import FailureTable, drain_failures, load_failures
+from transfer.reconciliation.passes import round_name
+from transfer.reconciliation.report import FailuresFile, ReconciliationReport
+from transfer.reconciliation.verdicts import Pass, Verdict
+from transfer.records.messages import decode_request, encode_failure
+from transfer.records.shards import read_shards
+from transfer.sources.replay import RunRecord, unfinished_objects
 from transfer.stopping import StopRequest
-from transfer.verdicts import Pass, Verdict
 
 DOWN = {"status": 503}
 GONE = {"status": 404, "body": "<Error><Code>NoSuchKey</Code></Error>"}
@@ -29,8 +29,8 @@ GONE = {"status": 404, "body": "<Error><Code>NoSuchKey</Code></Error>"}
 
 @pytest.fixture
 def rig(tmp_path, monkeypatch):
-    monkeypatch.setattr("transfer.worker.PULL_WAIT_S", 0.3)
-    monkeypatch.setattr("transfer.failures.PULL_WAIT_S", 0.3)
+    monkeypatch.setattr("transfer.worker.drain.PULL_WAIT_S", 0.3)
+    monkeypatch.setattr("transfer.reconciliation.failures.PULL_WAIT_S", 0.3)
     with engine_rig(tmp_path, monkeypatch.setenv) as made:
         yield made
 
@@ -217,7 +217,7 @@ def failure(key: str, code: str, message: str = "said") -> TransferFailure:
 
 
 def test_a_failure_whose_message_never_comes_keeps_its_reason(rig: EngineRig, monkeypatch) -> None:
-    monkeypatch.setattr("transfer.failures.PATIENCE_S", 1.0)
+    monkeypatch.setattr("transfer.reconciliation.failures.PATIENCE_S", 1.0)
     rig.put("gone")
     rig.open()
     rig.edge.faults.replace([fault("/gone", "status", **GONE)])
@@ -257,7 +257,7 @@ def test_failures_of_another_run_are_left_out(rig: EngineRig) -> None:
 
 
 def test_failures_csv_goes_on_in_further_files_and_leaves_none_behind(monkeypatch) -> None:
-    monkeypatch.setattr("transfer.csv_file.MAX_ROWS", 2)
+    monkeypatch.setattr("transfer.records.csv_file.MAX_ROWS", 2)
     state = MemoryState()
     rows = FailuresFile(state)
     for key in ("a,b", 'quo"te', "line\nbreak", "\ud800", "e"):

@@ -16,9 +16,9 @@ from pathspec import GitIgnoreSpec
 from hooks.selection import name_filter_of, selection_of
 from transfer.backends.globs import name_filter
 from transfer.backends.linear_globs import linear
-from transfer.listing import ARCHIVE_CLASSES, decide
+from transfer.listing.publish import ARCHIVE_CLASSES, decide
+from transfer.listing.selection import MOMENT, SIZE, InvalidSelection, Selection, read_selection
 from transfer.model import NOT_SELECTED, DestinationObject, ObjectMeta, Overwrite, SkipReason
-from transfer.selection import MOMENT, SIZE, InvalidSelection, Selection, read_selection
 
 NAMES = sorted(
     {"/".join(parts) for count in (1, 2, 3) for parts in product(("a", "b", "tmp", "x.log", "ünï 🚚"), repeat=count)}

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from transfer.backends.signing import InvalidSigningValue, PublicUrls, UrlSigner
+from transfer.backends.cloudfront.signing import InvalidSigningValue, PublicUrls, UrlSigner
 
 BASE = "https://d111.cloudfront.net"
 NOW_S = 1_900_000_000.0

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transfer import sorting
-from transfer.sorting import sorted_on_disk
+from transfer.records import sorting
+from transfer.records.sorting import sorted_on_disk
 
 records = st.lists(st.tuples(st.text(st.characters(), max_size=3), st.integers(0, 3)).map(list), max_size=40)
 

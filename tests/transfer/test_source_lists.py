@@ -18,15 +18,15 @@ import pytest
 
 from engine_rig import SOURCE, EngineRig, engine_rig, fault
 from inventories import CSV_SCHEMA, Row, parquet_file, put_inventory
-from transfer import sorting
-from transfer.backends.gcs_files import GcsFiles
+from transfer.backends.gcs.files import GcsFiles
 from transfer.backends.parquet import parquet_rows
-from transfer.backends.s3_files import S3Files, head_all
+from transfer.backends.s3.files import S3Files, head_all
 from transfer.errors import CredentialsRejected, EndpointRejected, SourceListInvalid, SourceUnavailable, Stopped
-from transfer.inventory import inventory_objects
-from transfer.key_manifest import HEAD_BYTES, check_header, manifest_keys
 from transfer.model import ObjectMeta, SkipReason
-from transfer.source_list import SourceUri
+from transfer.records import sorting
+from transfer.sources.files import SourceUri
+from transfer.sources.inventory import inventory_objects
+from transfer.sources.key_manifest import HEAD_BYTES, check_header, manifest_keys
 
 INVENTORIES = "inventory-bucket"
 HOSTILE = [
@@ -58,7 +58,7 @@ HOSTILE = [
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory) -> Iterator[EngineRig]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("transfer.worker.PULL_WAIT_S", 0.3)
+        patch.setattr("transfer.worker.drain.PULL_WAIT_S", 0.3)
         with engine_rig(tmp_path_factory.mktemp("lists"), patch.setenv) as made:
             made.client.create_bucket(Bucket=INVENTORIES)
             yield made
@@ -304,7 +304,7 @@ def test_what_s3_lists_is_a_manifest(servers) -> None:
 
 
 def test_failures_csv_is_a_manifest(servers) -> None:
-    from transfer.report import ArchivedFile, FailuresFile
+    from transfer.reconciliation.report import ArchivedFile, FailuresFile
 
     for columns in (FailuresFile.COLUMNS, ArchivedFile.COLUMNS):
         assert read_keys(servers, "f.csv", f"{','.join(columns)}\na\n".encode()) == [("a", "")]
@@ -420,7 +420,7 @@ def test_heads_tell_what_a_listing_does(servers) -> None:
     asked = [(f"head/{key}", "") for key in keys] + [("head/not there", "")]
     found = list(head_all(servers.client, SOURCE, asked, lanes=4))
     assert [item.key for item in found] == [key for key, _ in asked]
-    from transfer.backends.s3_listing import list_objects
+    from transfer.backends.s3.listing import list_objects
 
     listed = {item.key: item for item in list_objects(servers.client, SOURCE, "head/")}
     assert {item.key: item for item in found[:-1]} == listed

@@ -16,17 +16,17 @@ from engine_rig import DESTINATION, SOURCE, EngineRig, fault
 from localcloud.faults import Fault
 from operators.engine_errors import engine_errors
 from operators.stopping import StopsOnKill
-from transfer.backends.s3_files import S3Files, head_all
-from transfer.backends.s3_listing import list_objects
+from transfer.backends.s3.files import S3Files, head_all
+from transfer.backends.s3.listing import list_objects
 from transfer.backends.sample_readers import SampleReaders
-from transfer.csv_file import CsvFile
-from transfer.deletion import DeleteExtraneous
+from transfer.deletion.extraneous import DeleteExtraneous
 from transfer.errors import Stopped, TransferError
 from transfer.event_log import NoEventLog
-from transfer.failures import FailureTable, drain_failures
 from transfer.model import DestinationObject, ObjectMeta, Timeouts, TransferConfig, TransferFailure
-from transfer.sampling import SAMPLE_COLUMNS, compare_sample
-from transfer.source_list import on_disk
+from transfer.reconciliation.failures import FailureTable, drain_failures
+from transfer.reconciliation.sampling import SAMPLE_COLUMNS, compare_sample
+from transfer.records.csv_file import CsvFile
+from transfer.sources.files import on_disk
 from transfer.stopping import Grace, StopRequest, aside, result_of
 
 STALL_S = 60.0

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from engine_rig import DESTINATION, SOURCE, EngineRig, fault
 from large_objects import MIB, arrived, listed, ranges_asked, refused
 from localcloud.edge import EdgeServer
-from transfer.backends.signing import UrlSigner
+from transfer.backends.cloudfront.signing import UrlSigner
 from transfer.errors import SignatureRejected
 from transfer.model import Proof
 

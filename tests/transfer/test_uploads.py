@@ -23,15 +23,15 @@ from large_objects import (
     refused,
     stored_parts,
 )
-from transfer.backends.driving import complete
-from transfer.backends.gcs_parts import begin_parts
-from transfer.backends.gcs_sink import GcsSink
-from transfer.backends.gcs_state import GcsState
-from transfer.backends.gcs_stored import Capabilities
+from transfer.backends.gcs.multipart import begin_parts
+from transfer.backends.gcs.sink import GcsSink
+from transfer.backends.gcs.state import GcsState
+from transfer.backends.gcs.verification import Capabilities
+from transfer.backends.http.loop import complete
+from transfer.copying.abandoned_uploads import close_uploads, end_left_uploads
+from transfer.copying.uploads import OpenUpload
 from transfer.errors import RunClosed
-from transfer.left_uploads import close_uploads, end_left_uploads
 from transfer.model import Copied
-from transfer.uploads import OpenUpload
 
 WAYS = ["stream", "parts"]
 
@@ -272,7 +272,7 @@ def test_an_upload_of_that_name_that_a_run_has_on_record_which_goes_on_is_left(l
 
 def test_one_of_that_name_that_was_begun_long_after_is_left(large: EngineRig, monkeypatch) -> None:
     begun_and_not_recorded(large, "parts")
-    monkeypatch.setattr("transfer.left_uploads.BEGINNING_S", -10.0)
+    monkeypatch.setattr("transfer.copying.abandoned_uploads.BEGINNING_S", -10.0)
     assert give_up(large) == 0
     assert len(open_parts(large)) == 1
     assert records(large) == {}  # nothing will be begun of it any more

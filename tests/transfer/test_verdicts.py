@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 
 from memory_state import MemoryState
 from transfer import errors
-from transfer.advice import FAILURES, advice_for, has_second_try
 from transfer.errors import ObjectError, RetriesExhausted, RetryableError, Stage
-from transfer.failures import FailureTable
 from transfer.model import DestinationObject, ObjectMeta, Proof, SkipReason, TransferFailure
 from transfer.naming import Naming
-from transfer.reconcile import judge_all, reconcile
-from transfer.records import UNFINISHED, UnboundCopy, read_manifest
-from transfer.report import reason_table
-from transfer.verdicts import Pass, Verdict, generation_to_replace, is_republished
+from transfer.reconciliation.advice import FAILURES, advice_for, has_second_try
+from transfer.reconciliation.failures import FailureTable
+from transfer.reconciliation.reconcile import judge_all, reconcile
+from transfer.reconciliation.report import reason_table
+from transfer.reconciliation.verdicts import Pass, Verdict, generation_to_replace, is_republished
+from transfer.records.shards import UNFINISHED, UnboundCopy, read_manifest
 
 NAMING = Naming(source_prefix="in/", destination_prefix="out/", state_prefix=".edgehaul/")
 KEYS = [f"in/{name}" for name in ("", "a", "a!", "a/b", "b", "\uffee", "\U0001f69a", "z")]
@@ -262,7 +262,7 @@ def test_every_failure_has_its_remedy() -> None:
 
 
 def test_the_reason_table_is_one_screen(monkeypatch) -> None:
-    from transfer.report import Reasons
+    from transfer.reconciliation.report import Reasons
 
     reasons = Reasons()
     for code in FAILURES:

@@ -13,18 +13,18 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from engine_rig import SOURCE, EngineRig, engine_rig
 from localcloud.edge import EdgeServer
-from transfer.backends.s3_files import head_all
-from transfer.backends.signing import UrlSigner
+from transfer.backends.cloudfront.signing import UrlSigner
+from transfer.backends.s3.files import head_all
 from transfer.model import Copied, Failed, SkipReason
 from transfer.naming import Naming
-from transfer.replay import RunRecord, unfinished_objects
-from transfer.verdicts import Pass
+from transfer.reconciliation.verdicts import Pass
+from transfer.sources.replay import RunRecord, unfinished_objects
 
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory) -> Iterator[EngineRig]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("transfer.worker.PULL_WAIT_S", 0.3)
+        patch.setattr("transfer.worker.drain.PULL_WAIT_S", 0.3)
         with engine_rig(tmp_path_factory.mktemp("versions"), patch.setenv) as made:
             yield made
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from engine_rig import EngineRig, engine_rig
+from transfer.accounting.pacing import Pacer
+from transfer.copying.whole import ObjectMover
 from transfer.model import ObjectMeta, TransferOutcome
-from transfer.mover import ObjectMover
-from transfer.pacing import Pacer
 from transfer.steps import Step
 
 
@@ -24,7 +24,7 @@ class Crawl(Pacer):
 
 @pytest.fixture
 def rig(tmp_path, monkeypatch):
-    monkeypatch.setattr("transfer.worker.PULL_WAIT_S", 0.3)
+    monkeypatch.setattr("transfer.worker.drain.PULL_WAIT_S", 0.3)
     with engine_rig(tmp_path, monkeypatch.setenv) as made:
         yield made
 
@@ -44,7 +44,7 @@ def test_no_more_lanes_work_than_the_pacer_lets_in(rig: EngineRig, monkeypatch, 
         return outcome
 
     monkeypatch.setattr(ObjectMover, "move", watched)
-    monkeypatch.setattr("transfer.worker.Pacer", pacer)
+    monkeypatch.setattr("transfer.worker.drain.Pacer", pacer)
     for index in range(40):
         rig.put(f"{index}")
     stats, report = rig.copy_all()

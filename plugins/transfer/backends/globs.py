@@ -10,7 +10,7 @@ from pathspec.patterns.gitignore import GitIgnorePatternError
 from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
 from transfer.backends.linear_globs import linear
-from transfer.selection import InvalidSelection
+from transfer.listing.selection import InvalidSelection
 
 
 def name_filter(include: Sequence[str], exclude: Sequence[str]) -> Callable[[str], bool] | None:

@@ -28,23 +28,23 @@ from botocore.config import Config
 
 from engine_chaos.scale import CLOCK_SPEED, LARGE_BYTES, LEASE_S, PART_BYTES, SHARD_LINES, WHOLE_BYTES, shrink_engine
 from engine_rig import DESTINATION, SOURCE, STATE_PREFIX, EngineRig
-from transfer.backends.driving import complete
-from transfer.backends.gcs_sink import GcsSink
-from transfer.backends.gcs_state import GcsState
-from transfer.backends.pubsub import PubSubQueue, delete_subscription
-from transfer.cursor import ListingCursor
-from transfer.deletion import DeleteExtraneous, permission
+from transfer.backends.gcs.sink import GcsSink
+from transfer.backends.gcs.state import GcsState
+from transfer.backends.http.loop import complete
+from transfer.backends.pubsub.topics import PubSubQueue, delete_subscription
+from transfer.copying.abandoned_uploads import close_uploads, end_left_uploads
+from transfer.deletion.extraneous import DeleteExtraneous, permission
+from transfer.deletion.sweep import tell_why_not
 from transfer.errors import FatalError, Stopped, TransferError
-from transfer.left_uploads import close_uploads, end_left_uploads
+from transfer.listing.cursor import ListingCursor
 from transfer.model import Mode, Overwrite, RetryPolicy, Timeouts, TransferConfig
 from transfer.naming import Naming
-from transfer.passes import round_name
-from transfer.plan import write_plan
-from transfer.replay import RECORD, RunRecord, planned_objects, unfinished_objects
-from transfer.report import ReconciliationReport
-from transfer.runs import RunIndex, open_runs
-from transfer.sweep import tell_why_not
-from transfer.verdicts import Pass
+from transfer.planning.plan import write_plan
+from transfer.reconciliation.passes import round_name
+from transfer.reconciliation.report import ReconciliationReport
+from transfer.reconciliation.verdicts import Pass
+from transfer.records.runs import RunIndex, open_runs
+from transfer.sources.replay import RECORD, RunRecord, planned_objects, unfinished_objects
 
 DAG = "chaos"
 HEEDS_TERM = frozenset({"list", "transfer", "retry", "delete_extraneous"})

@@ -1,0 +1,69 @@
+"""What Cloud Storage says it stored, compared with what was sent."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from transfer.backends.gcs.client import GcsClient
+from transfer.errors import CorruptTransfer, DestinationHeld, Stage
+from transfer.model import DestinationObject
+from transfer.steps import Step
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Capabilities:
+    """What a server has turned out not to do, so that it is not relied upon again. Shared by the lanes of a worker.
+
+    Cloud Storage does all of it: it computes the MD5 of every upload and of every part ("Hashes and ETags"; XML API,
+    "Upload an object part"), it has multipart uploads, and it changes the metadata of what is stored ("Objects: patch"). A
+    server that speaks its protocol need not.
+    """
+
+    hashes_md5: bool = True
+    takes_parts: bool = True
+    patches_metadata: bool = True
+
+
+def verified(client: GcsClient, stored: DestinationObject, *, size_bytes: int, crc32c: str) -> Step[DestinationObject]:
+    """What was stored, if it is what was sent; otherwise it is removed and CorruptTransfer raised."""
+    if stored.size_bytes == size_bytes and stored.crc32c == crc32c:
+        return stored
+    return (
+        yield from remove(
+            client,
+            stored,
+            f"{size_bytes} bytes of CRC32C {crc32c} were sent, and Cloud Storage stored {stored.size_bytes} bytes of"
+            f" {stored.crc32c}",
+        )
+    )
+
+
+def verified_md5(
+    client: GcsClient, stored: DestinationObject, md5: str, capabilities: Capabilities, *, is_proven_here: bool
+) -> Step[DestinationObject]:
+    """What was stored, if its MD5 (hexadecimal) is the one announced; otherwise it is removed and CorruptTransfer raised.
+
+    Where the server names none, it must have been proven here; from then on it is.
+    """
+    if stored.md5 == md5 or (not stored.md5 and is_proven_here):
+        return stored
+    if not stored.md5:
+        capabilities.hashes_md5 = False
+        return (yield from remove(client, stored, "Cloud Storage names no MD5 to compare, so it is computed here"))
+    said = f"the ETag says MD5 {md5}, and Cloud Storage stored {stored.md5}"
+    return (yield from remove(client, stored, said))
+
+
+def remove(client: GcsClient, stored: DestinationObject, why: str) -> Step[DestinationObject]:
+    """Remove an object that is not what it should be, by its generation, and raise CorruptTransfer."""
+    log.error("%r was stored wrongly (generation %d) and is removed: %s", stored.name, stored.generation, why)
+    which = f"?generation={stored.generation}" if stored.generation else ""  # a server that names none has but one
+    try:
+        yield from client.send("DELETE", f"{client.object_url(stored.name)}{which}", accept=(200, 204, 404))
+    except DestinationHeld as error:
+        said = f"{why}; it is there and cannot be removed: {error.message}"
+        raise DestinationHeld(said, stage=Stage.UPLOAD, http_status=error.http_status) from error
+    raise CorruptTransfer(f"{why}; the object was removed", stage=Stage.UPLOAD)

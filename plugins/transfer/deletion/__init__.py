@@ -1,0 +1,1 @@
+"""The only room that deletes objects of the user's."""

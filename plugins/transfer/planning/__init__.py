@@ -1,0 +1,1 @@
+"""What a run would copy, and what it would cost."""

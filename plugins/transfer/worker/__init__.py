@@ -1,0 +1,1 @@
+"""The queue: pull messages, copy their objects, record the outcomes, acknowledge."""

@@ -41,15 +41,17 @@ from transfer.backends.pubsub.topics import (
     ensure_topic,
 )
 from transfer.backends.s3.listing import list_objects
+from transfer.config import Overwrite, TransferConfig
 from transfer.copying.parts import PartsBoard
 from transfer.copying.uploads import UploadRecords
-from transfer.copying.whole import ObjectMover, WorkerShare
+from transfer.copying.whole import ObjectCopier, WorkerContext
 from transfer.errors import SinkUnavailable, SourceUnavailable, Stage
 from transfer.event_log import NoEventLog
 from transfer.listing.publish import ListingSummary, list_and_publish
-from transfer.model import Copied, ObjectMeta, Overwrite, TransferConfig, TransferOutcome
+from transfer.model import Copied, ObjectMeta, TransferOutcome
 from transfer.naming import Naming
-from transfer.records.shards import Ledger, Manifest
+from transfer.records.ledger import Ledger
+from transfer.records.manifest import Manifest
 from transfer.retry import Retrier
 from transfer.steps import Pause, Step
 from transfer.worker.drain import IDLE_S, LARGE_AVERAGE_BYTES, Assignment, Worker, shares
@@ -80,7 +82,7 @@ class EngineTask:
 class _TimedMover:
     """A mover that tells when the last object was done: what is left of the wall time is settling."""
 
-    def __init__(self, mover: ObjectMover, done_at_s: list[float]) -> None:
+    def __init__(self, mover: ObjectCopier, done_at_s: list[float]) -> None:
         self._mover = mover
         self._done_at_s = done_at_s
 
@@ -163,7 +165,7 @@ class Engine:
         items = list(self._source())
         position = iter(items)
         lock = threading.Lock()
-        share = WorkerShare(progress=Progress(), pacer=Pacer(self._config), board=PartsBoard())
+        share = WorkerContext(progress=Progress(), pacer=Pacer(self._config), board=PartsBoard())
         copied = 0
 
         def lane() -> Step[None]:
@@ -234,10 +236,10 @@ class Engine:
             stop=self._stop,
         )
 
-    def _mover(self, share: WorkerShare) -> ObjectMover:
+    def _mover(self, share: WorkerContext) -> ObjectCopier:
         curl = CurlClient(unavailable=SourceUnavailable, stage=Stage.DOWNLOAD, timeouts=self._config.timeouts)
         sink, retrier = GcsSink(self._gcs_client(), self._capabilities), self._retrier()
-        return ObjectMover(
+        return ObjectCopier(
             EdgeSource(
                 curl,
                 base_url=self._task.edge_url,

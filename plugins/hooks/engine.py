@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from transfer.backends.pubsub.topics import PubSubFailures, PubSubQueue, PubSubRequests
     from transfer.backends.s3.keys import S3Keys
     from transfer.backends.sample_readers import SampleReaders
-    from transfer.copying.whole import ObjectMover, WorkerShare
+    from transfer.config import TransferConfig
+    from transfer.copying.whole import ObjectCopier, WorkerContext
     from transfer.event_log import EventLog
-    from transfer.model import ObjectMeta, TransferConfig
+    from transfer.model import ObjectMeta
     from transfer.naming import Naming
     from transfer.retry import Retrier
 
@@ -82,7 +83,7 @@ class Destination:
         cls, gcp_conn_id: str, bucket: str, state_bucket: str, *, stop: StopRequest | None = None
     ) -> Destination:
         """For a task that moves no objects; without `stop`, for one that nothing stops."""
-        from transfer.model import TransferConfig
+        from transfer.config import TransferConfig
 
         return cls(
             gcp_conn_id=gcp_conn_id,
@@ -119,7 +120,7 @@ class Destination:
         from transfer.backends.gcs.sink import GcsSink
         from transfer.backends.gcs.verification import Capabilities
         from transfer.backends.http.loop import complete
-        from transfer.copying.abandoned_uploads import close_uploads, end_left_uploads
+        from transfer.copying.abandoned_uploads import abort_abandoned_uploads, close_uploads
         from transfer.records.runs import open_runs
         from transfer.retry import Retrier
 
@@ -127,7 +128,9 @@ class Destination:
         sink = GcsSink(self._client_factory()(), Capabilities())
         close_uploads(state, run, opening)
         going_on = open_runs(state) - {run}
-        return end_left_uploads(state, sink, lambda step: complete(retrier.call(step), self.stop), open_runs=going_on)
+        return abort_abandoned_uploads(
+            state, sink, lambda step: complete(retrier.call(step), self.stop), open_runs=going_on
+        )
 
     def _of_state(self) -> Destination:
         return replace(self, bucket=self.state_bucket or self.bucket)
@@ -148,7 +151,7 @@ class Destination:
 
     def mover_factory(
         self, cloudfront_conn_id: str, *, naming: Naming, state_prefix: str, opening: str
-    ) -> Callable[[WorkerShare], ObjectMover]:
+    ) -> Callable[[WorkerContext], ObjectCopier]:
         """Makes one mover a lane; the signature and the token are shared by all of them.
 
         `opening` is what closing this opening of the run will name.
@@ -158,7 +161,7 @@ class Destination:
         from transfer.backends.gcs.verification import Capabilities
         from transfer.backends.http.client import CurlClient
         from transfer.copying.uploads import UploadRecords
-        from transfer.copying.whole import ObjectMover
+        from transfer.copying.whole import ObjectCopier
         from transfer.errors import SourceUnavailable, Stage
         from transfer.retry import Retrier
 
@@ -167,7 +170,7 @@ class Destination:
         new_client, new_record_client = self._client_factory(), self._of_state()._client_factory()
         capabilities = Capabilities()
 
-        def new_mover(share: WorkerShare) -> ObjectMover:
+        def new_mover(share: WorkerContext) -> ObjectCopier:
             pacer = share.pacer
             curl = CurlClient(
                 unavailable=SourceUnavailable,
@@ -184,7 +187,7 @@ class Destination:
             )
             sink = GcsSink(new_client(pacer.request_wait_s), capabilities)
             retrier = Retrier(self.config.retry, on_slow=pacer.slowed, others_pass=pacer.others_pass)
-            return ObjectMover(
+            return ObjectCopier(
                 source,
                 sink,
                 naming=naming,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from transfer.backends.gcs.client import GcsClient
     from transfer.errors import Stage
-    from transfer.ports import SourceKey
+    from transfer.model import SourceKey
     from transfer.preflight.edge_answers import EdgeAnswer
     from transfer.preflight.probes import ListedPage
 

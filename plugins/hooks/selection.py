@@ -22,7 +22,7 @@ def selection_of(wanted: Mapping[str, str], *, now_s: float) -> Selection | None
     from transfer.listing.selection import read_selection
 
     return read_selection(
-        has_name=name_filter_of(wanted),
+        name_filter=name_filter_of(wanted),
         **{name: wanted.get(name) or "" for name in BOUNDS},
         storage_classes=_list(wanted, "storage_classes"),
         now_s=now_s,
@@ -34,9 +34,9 @@ def name_filter_of(wanted: Mapping[str, str]) -> Callable[[str], bool] | None:
     include, exclude = _list(wanted, "include"), _list(wanted, "exclude")
     if not (include or exclude):
         return None
-    from transfer.backends.globs import name_filter
+    from transfer.backends.globs import compile_globs
 
-    return name_filter(include, exclude)
+    return compile_globs(include, exclude)
 
 
 def _list(wanted: Mapping[str, str], name: str) -> list[str]:

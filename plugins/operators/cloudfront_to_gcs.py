@@ -146,8 +146,9 @@ class CloudfrontToGcsWorker(StopsOnKill, BaseOperator):
     def _worker(self, context: Context, run: RunIdentity, events: Any) -> Any:
         from hooks.engine import Destination, Messaging
         from transfer.naming import Naming
-        from transfer.records.in_flight import BegunMessages
-        from transfer.records.shards import Ledger, parse_ranges
+        from transfer.records.in_flight import InFlightMessages
+        from transfer.records.ledger import Ledger
+        from transfer.records.numbers import parse_ranges
         from transfer.worker.drain import Assignment, Worker
 
         config = transfer_config(
@@ -192,14 +193,14 @@ class CloudfrontToGcsWorker(StopsOnKill, BaseOperator):
                 source_bucket=self.source_bucket,
                 destination_bucket=self.destination_bucket,
                 messages=self.slot["messages"],
-                strays=tuple(parse_ranges(self.slot.get("strays", ""))),
+                skipped_numbers=tuple(parse_ranges(self.slot.get("skipped_numbers", ""))),
                 objects=self.slot["objects"],
                 bytes=self.slot["bytes"],
             ),
             queue=messaging.queue(run.subscription, ack_deadline_s=ACK_DEADLINE_S),
             failures=messaging.failures(self.error_topic, run_id=run.transfer_id),
             ledger=Ledger(state, listing=listing, worker=f"{slot}-{task.try_number}"),
-            begun=BegunMessages(state, listing=listing, slot=slot, attempt=task.try_number),
+            begun=InFlightMessages(state, listing=listing, slot=slot, attempt=task.try_number),
             new_mover=destination.mover_factory(
                 self.cloudfront_conn_id, naming=naming, state_prefix=run.state_prefix, opening=run.transfer_id
             ),

@@ -137,12 +137,13 @@ class DeleteExtraneousOperator(StopsOnKill, BaseOperator):
         self, wish: Any, run: RunIdentity, listing: Mapping[str, Any], destination: Destination, *, attempt: int
     ) -> dict[str, Any]:
         from hooks.engine import source_keys
+        from transfer.config import Mode
         from transfer.deletion.extraneous import DeleteExtraneous, permission
         from transfer.deletion.removal import LANES
-        from transfer.deletion.sweep import sweep, tell_why_not
-        from transfer.model import Mode
+        from transfer.deletion.sweep import record_refusal, sweep
         from transfer.naming import Naming
-        from transfer.reconciliation.report import REPORT, ReconciliationReport
+        from transfer.reconciliation.report import ReconciliationReport
+        from transfer.records.layout import REPORT_JSON
 
         state = destination.state(run.state_prefix)
         may = permission(
@@ -151,10 +152,10 @@ class DeleteExtraneousOperator(StopsOnKill, BaseOperator):
             is_whole_source=listing["is_whole_source"],
             is_own_listing=listing["run"]["transfer_id"] == run.transfer_id,
             listed=listing["listed"],
-            is_green=ReconciliationReport.decode(state.read(REPORT)).is_green,
+            is_green=ReconciliationReport.decode(state.read(REPORT_JSON)).is_green,
         )
         if may.action is DeleteExtraneous.OFF:
-            tell_why_not(state, may.why_not)
+            record_refusal(state, may.why_not)
             raise AirflowSkipException(f"nothing is deleted: {may.why_not}")
         naming = Naming(
             source_prefix=self.source_prefix,
@@ -176,7 +177,7 @@ class DeleteExtraneousOperator(StopsOnKill, BaseOperator):
             attempt=attempt,
             lanes=destination.sinks(LANES),
             new_loop=destination.loop,
-            has_name=run_globs(self.selection),
+            name_filter=run_globs(self.selection),
         )
         self.log.info("%s", swept.told)
         return swept.to_dict()

@@ -13,9 +13,9 @@ from typing import Any
 
 from hooks.selection import BOUNDS, LISTS, selection_of
 from operators.prefixes import DatedPrefix, InvalidPrefix, prefix_problem
+from transfer.config import Mode, Overwrite
 from transfer.deletion.extraneous import DeleteExtraneous
-from transfer.listing.selection import InvalidSelection
-from transfer.model import Mode, Overwrite
+from transfer.errors import InvalidSelection
 
 
 class InvalidParameter(ValueError):

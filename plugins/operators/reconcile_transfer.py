@@ -232,8 +232,9 @@ class ReconcileTransferOperator(StopsOnKill, BaseOperator):
         self, context: Context, run: RunIdentity, listing: Mapping[str, Any], before: Mapping[str, Any] | None
     ) -> ReconciliationReport:
         """The first pass's, where nothing can have changed since; that of another pass where it can, or there was none."""
-        from transfer.reconciliation.report import REPORT, ReconciliationReport
+        from transfer.reconciliation.report import ReconciliationReport
         from transfer.reconciliation.verdicts import Pass
+        from transfer.records.layout import REPORT_JSON
 
         is_compared = listing["mode"] == "verify"
         is_reopened = before is None or before["run"]["transfer_id"] != run.transfer_id
@@ -241,7 +242,7 @@ class ReconcileTransferOperator(StopsOnKill, BaseOperator):
             which = Pass.COMPARE if is_compared else Pass.FINAL
             report, _ = self._pass(which, context, run, listing, is_reopened=is_reopened)
             return report
-        return ReconciliationReport.decode(self._state(run).read(REPORT))
+        return ReconciliationReport.decode(self._state(run).read(REPORT_JSON))
 
     def _sampled(self, context: Context, run: RunIdentity, report: ReconciliationReport) -> ReconciliationReport:
         """The report, once a share of what it calls matched has been read back and compared."""
@@ -307,8 +308,8 @@ class ReconcileTransferOperator(StopsOnKill, BaseOperator):
         self, which: Pass, context: Context, run: RunIdentity, listing: Mapping[str, Any], *, is_reopened: bool
     ) -> tuple[ReconciliationReport, Republished]:
         from hooks.engine import Destination, Messaging
+        from transfer.config import Overwrite
         from transfer.event_log import NoEventLog
-        from transfer.model import Overwrite
         from transfer.reconciliation.passes import run_pass
 
         destination = Destination.of_records(
@@ -331,14 +332,14 @@ class ReconcileTransferOperator(StopsOnKill, BaseOperator):
             attempt=context["ti"].try_number,
             may_replace=Overwrite(self.overwrite) is not Overwrite.NEVER,
             has_extras=listing["is_whole_source"],
-            has_name=run_globs(self.selection),
+            name_filter=run_globs(self.selection),
             allows_empty=bool(listing.get("allow_empty")),
         )
 
     def _report_uri(self, run: RunIdentity) -> str:
-        from transfer.reconciliation.report import REPORT
+        from transfer.records.layout import REPORT_JSON
 
-        return f"gs://{run.state_bucket or self.destination_bucket}/{run.state_prefix}{REPORT}"
+        return f"gs://{run.state_bucket or self.destination_bucket}/{run.state_prefix}{REPORT_JSON}"
 
     def _state(self, run: RunIdentity) -> Any:
         from hooks.engine import Destination
@@ -348,13 +349,13 @@ class ReconcileTransferOperator(StopsOnKill, BaseOperator):
 
 
 def _summary(run: RunIdentity, report: ReconciliationReport, state_uri: str) -> dict[str, Any]:
-    from transfer.reconciliation.report import REPORT
+    from transfer.records.layout import REPORT_JSON
 
     return {
         "run_id": run.run_id,
         **{name: getattr(report, name) for name in REPORTED},
         "seconds": round(time.time() - run.opened_at_s, 1),
-        "report_uri": f"{state_uri}{REPORT}",
+        "report_uri": f"{state_uri}{REPORT_JSON}",
     }
 
 
@@ -365,7 +366,7 @@ def _verdict(run: RunIdentity, listing: Mapping[str, Any], report: Reconciliatio
     said = f"every object is there; report: {report_uri}"
     if not report.is_green:
         said = (
-            f"{report.why_red(was_moved=listing['mode'] != 'verify')}; report: {report_uri}, and each object in failures.csv"
+            f"{report.why_red(was_copied=listing['mode'] != 'verify')}; report: {report_uri}, and each object in failures.csv"
             f" beside it\n{reason_table(report.unfinished_reasons)}"
         )
     return RunVerdict(transfer_id=run.transfer_id, is_plan=False, is_green=report.is_green, said=said)

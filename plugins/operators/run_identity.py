@@ -12,10 +12,11 @@ from typing import Any
 
 from airflow.sdk.exceptions import AirflowFailException
 
+from transfer.records.layout import STATE_PREFIX
+
 OPEN_TASK = "open_run"
 """The task that opens a run, where nobody says otherwise."""
 MAX_SLUG_CHARACTERS = 60
-STATE_PREFIX = ".edgehaul/"
 """Where runs keep their records in the destination bucket."""
 
 

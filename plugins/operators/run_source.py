@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hooks.engine import Destination
     from transfer.listing.publish import ListingSummary
     from transfer.model import ObjectMeta
-    from transfer.sources.replay import RunRecord
+    from transfer.records.run_record import RunRecord
 
 LAST_RUN = "last"
 
@@ -58,15 +58,15 @@ class RunSource:
 
     def begin(self, run: RunIdentity, destination: Destination) -> float:
         """Put on record from where to where, before anything is listed; when that was, by Cloud Storage's own clock."""
-        from transfer.sources.replay import RECORD
+        from transfer.records.layout import RUN_JSON
 
         state = destination.state(run.state_prefix)
         self.record_of(run.run_id).write(state)
-        return state.created_at_s(RECORD)
+        return state.created_at_s(RUN_JSON)
 
     def record_of(self, run_id: str) -> RunRecord:
         """From where to where a run with this source copies."""
-        from transfer.sources.replay import RunRecord
+        from transfer.records.run_record import RunRecord
 
         return RunRecord(
             run_id=run_id,

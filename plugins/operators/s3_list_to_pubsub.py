@@ -183,7 +183,7 @@ class S3ListToPubSubOperator(StopsOnKill, BaseOperator):
     ) -> tuple[ListingRecord, dict[str, Any] | None]:
         """What this opening has listed already, or what is listed now; on record either way."""
         from hooks.engine import Destination
-        from transfer.planning.plan import PLAN
+        from transfer.records.layout import PLAN_JSON
         from transfer.records.listing_record import ListingRecord, read_listing
 
         task = context["ti"]
@@ -193,7 +193,7 @@ class S3ListToPubSubOperator(StopsOnKill, BaseOperator):
         earlier = read_listing(state)
         if earlier is not None and earlier.is_complete and earlier.transfer_id == run.transfer_id:
             self.log.info("this run was listed already since it was opened, so that listing stands")
-            return earlier, json.loads(state.read(PLAN)) if self.mode == "plan" else None
+            return earlier, json.loads(state.read(PLAN_JSON)) if self.mode == "plan" else None
         refuse_when_closed(task, self.close_task)
         stored = StoredCursor(context, self)
         # A plan's tally is in memory alone, a list is to be sorted anew, and a run's records are read again as quickly.
@@ -224,7 +224,7 @@ class S3ListToPubSubOperator(StopsOnKill, BaseOperator):
             messages=summary.messages if self.mode == "transfer" else 0,
             objects=summary.objects,
             bytes=summary.bytes,
-            strays=summary.strays,
+            skipped_numbers=summary.skipped_numbers,
             listed=summary.listed,
             skipped=summary.skipped,
             began_at_s=summary.began_at_s,
@@ -256,7 +256,7 @@ class S3ListToPubSubOperator(StopsOnKill, BaseOperator):
             "run": run.to_dict(),
             "listing": found.listing,
             "messages": found.messages,
-            "strays": found.strays,
+            "skipped_numbers": found.skipped_numbers,
             "objects": found.objects,
             "bytes": found.bytes,
         }
@@ -294,12 +294,12 @@ class S3ListToPubSubOperator(StopsOnKill, BaseOperator):
     ) -> tuple[ListingSummary, Plan | None]:
         from hooks.engine import Destination, Messaging
         from transfer.accounting.progress import Progress
+        from transfer.config import Mode, Overwrite, TransferConfig
         from transfer.listing.publish import list_and_publish
-        from transfer.model import Mode, Overwrite, TransferConfig
         from transfer.naming import Naming
         from transfer.planning.plan import PlanTally
         from transfer.planning.prices import LIST_PRICES, load_prices
-        from transfer.records.shards import Manifest
+        from transfer.records.manifest import Manifest
 
         mode = Mode(choice("mode", self.mode))
         prices = load_prices(Path(os.environ.get(PRICES_VARIABLE) or LIST_PRICES)) if mode is Mode.PLAN else None
@@ -319,7 +319,7 @@ class S3ListToPubSubOperator(StopsOnKill, BaseOperator):
         messaging = Messaging(gcp_conn_id=self.gcp_conn_id, project=self.gcp_project or None, stop=self.stop)
         selection = run_selection(self.selection, now_s=run.opened_at_s)
         # Also in the place of the topic, where nothing is to move.
-        tally = PlanTally(naming, config, selection and selection.has_name)
+        tally = PlanTally(naming, config, selection and selection.name_filter)
         after, before = (cursor.after, cursor.before) if cursor else ("", "")
         began_at_s = source.begin(run, destination)
         summary = list_and_publish(
@@ -355,15 +355,16 @@ class S3ListToPubSubOperator(StopsOnKill, BaseOperator):
 
     def _tell(self, plan: Plan, run: RunIdentity, state: StateStore) -> None:
         """The plan among the run's records, where it is the run's verdict, and in the log."""
-        from transfer.planning.plan import PLAN, write_plan
+        from transfer.planning.plan import write_plan
         from transfer.planning.table import plan_table
+        from transfer.records.layout import PLAN_JSON
         from transfer.records.verdict import RunVerdict
 
         write_plan(state, plan)
         RunVerdict(
             transfer_id=run.transfer_id, is_plan=True, is_green=True, said="a plan: nothing was to be copied"
         ).write(state)
-        self.log.info("the plan, also at %s%s:\n%s", state.uri, PLAN, plan_table(plan))
+        self.log.info("the plan, also at %s%s:\n%s", state.uri, PLAN_JSON, plan_table(plan))
 
 
 def worker_slots(shared: Mapping[str, Any], *, workers: int) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from airflow.sdk.exceptions import AirflowFailException
 
 from operators.parameters import InvalidParameter, number, whole
-from transfer.model import TransferConfig
+from transfer.config import TransferConfig
 
 MIB = 1024 * 1024
 

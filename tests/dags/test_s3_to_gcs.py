@@ -230,5 +230,5 @@ def test_the_selection_reaches_every_task_that_needs_it(dag, task: str) -> None:
     assert json.loads(rendered["exclude"]) == json.loads(rendered["storage_classes"]) == []
     found = selection_of(rendered, now_s=0)
     assert (found.min_bytes, found.since_s, found.classes) == (1024, None, None)
-    assert found.has_name("it's")
-    assert not found.has_name("other")
+    assert found.name_filter("it's")
+    assert not found.name_filter("other")

@@ -20,12 +20,13 @@ from transfer.backends.gcs.client import stored_object
 from transfer.backends.http.exchange import Answer, parse_headers
 from transfer.backends.pubsub.answers import pubsub_error
 from transfer.backends.s3.errors import s3_error
+from transfer.config import RetryPolicy
 from transfer.copying.metadata import resource_of
 from transfer.copying.proof import SourceDigest
 from transfer.errors import FatalError, Stage, TransferError
-from transfer.model import Copied, Failed, ObjectMeta, RetryPolicy, Skipped
+from transfer.model import Copied, Failed, ObjectMeta, Skipped
 
-ITEM = ObjectMeta(key="k", size_bytes=7, etag="9a0364b9e99bb480dd25e1f0284c8555", last_modified=1)
+ITEM = ObjectMeta(key="k", size_bytes=7, etag="9a0364b9e99bb480dd25e1f0284c8555", last_modified_s=1)
 BODY = b"content"
 
 
@@ -48,7 +49,7 @@ def parrot() -> Iterator[Parrot]:
 
 
 def outcome_of(rig: EngineRig, item: ObjectMeta) -> None:
-    """Moved to some end, or ended by what is everybody's."""
+    """UploadResult to some end, or ended by what is everybody's."""
     with suppress(FatalError):
         outcome = rig.move(item)
         assert isinstance(outcome, Copied | Failed | Skipped)

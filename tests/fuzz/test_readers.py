@@ -19,14 +19,19 @@ from transfer.listing.cursor import ListingCursor
 from transfer.model import ObjectMeta
 from transfer.plain_text import MAX_CHARACTERS, block, one_line
 from transfer.reconciliation.failures import FailureTable, load_failures
-from transfer.records.in_flight import BegunMessages, fatal_end, last_words
+from transfer.records.in_flight import InFlightMessages, crash_of, fatal_error_of
+from transfer.records.layout import RUN_JSON
+from transfer.records.ledger import Ledger, ledger_failures
+from transfer.records.manifest import read_manifest
 from transfer.records.messages import LISTING, RUN, decode_failure, decode_request, encode_failure
+from transfer.records.numbers import parse_numbers, parse_ranges
+from transfer.records.run_record import RunRecord
 from transfer.records.runs import RunIndex
-from transfer.records.shards import Ledger, ledger_failures, parse_numbers, parse_ranges, read_manifest, read_shards
+from transfer.records.shards import read_shards
 from transfer.sources.files import SourceUri
 from transfer.sources.inventory import inventory_objects
 from transfer.sources.key_manifest import manifest_keys
-from transfer.sources.replay import RECORD, RunRecord, planned_objects, unfinished_objects
+from transfer.sources.replay import planned_objects, unfinished_objects
 from transfer.worker.control import copied_by_others, spread
 
 OBJECT = {"key": "k", "size": 7, "etag": "e", "mtime": 1, "class": "STANDARD", "replaces": 5, "version": "v"}
@@ -130,7 +135,7 @@ def test_records_of_an_earlier_run(report: bytes, way: bytes, is_same: bool) -> 
     state = MemoryState()
     state.write("report.json", report, content_type="")
     state.write("plan.json", report, content_type="")
-    state.write(RECORD, way, content_type="")
+    state.write(RUN_JSON, way, content_type="")
     if is_same:
         WAY.write(state)
     for read in (unfinished_objects, planned_objects):
@@ -151,14 +156,14 @@ def test_names_and_notes(entries: list[tuple[str, str, str]]) -> None:
     list(index.entries())
     index.old(1)
     index.last_but("x")
-    begun = BegunMessages(state, listing="1", slot="w", attempt=3)
+    begun = InFlightMessages(state, listing="1", slot="w", attempt=3)
     begun.open()
     begun.is_poison(1)
-    assert fatal_end(state, "1").isprintable() and last_words(state, "1").isprintable()
+    assert fatal_error_of(state, "1").isprintable() and crash_of(state, "1").isprintable()
 
 
 @fuzz
-@given(document(listing="1", after="a", shards=1, next_number=1, strays="1-2"))
+@given(document(listing="1", after="a", shards=1, next_number=1, skipped_numbers="1-2"))
 def test_cursors(stored: dict[str, object]) -> None:
     with suppress(TypeError, ValueError):
         ListingCursor.of(stored)

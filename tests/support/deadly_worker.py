@@ -14,14 +14,14 @@ from typing import Any
 
 import transfer.worker.drain
 from engine_rig import EngineRig
-from transfer.copying.whole import ObjectMover
+from transfer.copying.whole import ObjectCopier
 from transfer.listing.publish import ListingSummary
 
 DEADLY = "deadly"
 
 
 def kill_at_deadly(move: Any) -> Any:
-    def moved(self: ObjectMover, item: Any) -> Any:
+    def moved(self: ObjectCopier, item: Any) -> Any:
         if item.key.endswith(DEADLY):
             os.kill(os.getpid(), signal.SIGKILL)
         return move(self, item)
@@ -32,7 +32,7 @@ def kill_at_deadly(move: Any) -> Any:
 if __name__ == "__main__":
     told = json.loads(sys.argv[1])
     transfer.worker.drain.PULL_WAIT_S = 0.3
-    ObjectMover.move = kill_at_deadly(ObjectMover.move)  # type: ignore[method-assign]
+    ObjectCopier.move = kill_at_deadly(ObjectCopier.move)  # type: ignore[method-assign]
     nowhere = SimpleNamespace(url="http://127.0.0.1:9", access_key_id="", secret_access_key="", region="us-east-1")
     rig = EngineRig(
         s3=nowhere,  # type: ignore[arg-type]

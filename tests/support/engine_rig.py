@@ -39,25 +39,18 @@ from transfer.backends.pubsub.topics import (
 )
 from transfer.backends.s3.keys import S3Keys
 from transfer.backends.s3.listing import list_objects
+from transfer.config import Overwrite, RetryPolicy, Timeouts, TransferConfig
 from transfer.copying.parts import PartsBoard
 from transfer.copying.uploads import UploadRecords
-from transfer.copying.whole import ObjectMover, WorkerShare
+from transfer.copying.whole import ObjectCopier, WorkerContext
 from transfer.deletion.extraneous import Permission
-from transfer.deletion.sweep import Swept, sweep
+from transfer.deletion.sweep import SweepResult, sweep
 from transfer.errors import SinkUnavailable, SourceUnavailable, Stage
 from transfer.event_log import NoEventLog
 from transfer.listing.cursor import ListingCursor
 from transfer.listing.publish import ListingSummary, list_and_publish
 from transfer.listing.selection import Selection
-from transfer.model import (
-    DestinationObject,
-    ObjectMeta,
-    Overwrite,
-    RetryPolicy,
-    Timeouts,
-    TransferConfig,
-    TransferOutcome,
-)
+from transfer.model import DestinationObject, ObjectMeta, TransferOutcome
 from transfer.naming import Naming
 from transfer.planning.plan import Plan, PlanTally
 from transfer.planning.prices import load_prices
@@ -65,8 +58,10 @@ from transfer.ports import SourceKeys
 from transfer.reconciliation.passes import Republished, run_pass
 from transfer.reconciliation.report import ReconciliationReport
 from transfer.reconciliation.verdicts import Pass
-from transfer.records.in_flight import BegunMessages
-from transfer.records.shards import Ledger, Manifest, parse_ranges
+from transfer.records.in_flight import InFlightMessages
+from transfer.records.ledger import Ledger
+from transfer.records.manifest import Manifest
+from transfer.records.numbers import parse_ranges
 from transfer.retry import Retrier
 from transfer.steps import Pause, Step
 from transfer.stopping import RECORDS_S, Grace, StopRequest
@@ -152,8 +147,8 @@ class EngineRig:
         return f"{STATE_PREFIX}{self.run_id}/"
 
     @property
-    def has_name(self) -> Callable[[str], bool] | None:
-        return self.selection.has_name if self.selection else None
+    def name_filter(self) -> Callable[[str], bool] | None:
+        return self.selection.name_filter if self.selection else None
 
     def open(self, *, ack_deadline_s: int = 10) -> None:
         """Topics and this run's subscriptions."""
@@ -192,7 +187,7 @@ class EngineRig:
     def destination_listing(self) -> GcsListing:
         return GcsListing(self.gcs_client(), self.retrier(), self.stop)
 
-    def mover(self, share: WorkerShare) -> ObjectMover:
+    def mover(self, share: WorkerContext) -> ObjectCopier:
         pacer = share.pacer
         curl = CurlClient(
             unavailable=SourceUnavailable,
@@ -209,7 +204,7 @@ class EngineRig:
         )
         sink = GcsSink(self.gcs_client(), self.capabilities)
         retrier = Retrier(self.config.retry, on_slow=pacer.slowed, others_pass=pacer.others_pass)
-        return ObjectMover(
+        return ObjectCopier(
             source,
             sink,
             naming=self.naming,
@@ -222,7 +217,7 @@ class EngineRig:
     def move(self, item: ObjectMeta, *, lanes: int = 1) -> TransferOutcome:
         """One object, alone; further lanes lend a hand."""
         self.progress = Progress()
-        share = WorkerShare(progress=self.progress, pacer=Pacer(self.config), board=PartsBoard())
+        share = WorkerContext(progress=self.progress, pacer=Pacer(self.config), board=PartsBoard())
         outcomes: list[TransferOutcome] = []
 
         def move() -> Step[None]:
@@ -311,7 +306,7 @@ class EngineRig:
         source: SourceKeys | None = None,
         attempt: int = 1,
         destination: Iterable[DestinationObject] | None = None,
-    ) -> Swept:
+    ) -> SweepResult:
         """What the task `delete_extraneous` does once it is permitted; everything at the destination counts as old."""
         listed_there = self.destination_listing().objects(self.naming.destination_prefix, leave_out=STATE_PREFIX)
         return sweep(
@@ -328,12 +323,12 @@ class EngineRig:
             attempt=attempt,
             lanes=[(GcsSink(self.gcs_client()), self.retrier()) for _ in range(3)],
             new_loop=lambda: CurlLoop(self.stop),
-            has_name=self.has_name,
+            name_filter=self.name_filter,
         )
 
     def plan(self, *, overwrite: Overwrite = Overwrite.CHANGED, listing: str = "1") -> Plan:
         """What `mode=plan` does: no topic is there to publish to."""
-        tally = PlanTally(self.naming, self.config, self.has_name)
+        tally = PlanTally(self.naming, self.config, self.name_filter)
         list_and_publish(
             list_objects(self.client, SOURCE, self.naming.source_prefix),
             self.destination_listing().objects(self.naming.destination_prefix, leave_out=STATE_PREFIX),
@@ -366,14 +361,14 @@ class EngineRig:
                 source_bucket=SOURCE,
                 destination_bucket=DESTINATION,
                 messages=summary.messages,
-                strays=tuple(parse_ranges(getattr(summary, "strays", ""))),
+                skipped_numbers=tuple(parse_ranges(getattr(summary, "skipped_numbers", ""))),
                 objects=summary.objects,
                 bytes=summary.bytes,
             ),
             queue=self.queue(self.subscription, ack_deadline_s=ack_deadline_s),
             failures=PubSubFailures(self.publisher, ERROR_TOPIC, run_id=self.run_id, stop=self.stop),
             ledger=Ledger(self.state(), listing=listing, worker=f"{name}-{attempt}"),
-            begun=BegunMessages(self.state(), listing=listing, slot=name, attempt=attempt),
+            begun=InFlightMessages(self.state(), listing=listing, slot=name, attempt=attempt),
             new_mover=self.mover,
             new_loop=lambda: CurlLoop(self.stop),
             config=self.config,
@@ -404,7 +399,7 @@ class EngineRig:
             attempt=attempt,
             may_replace=may_replace,
             has_extras=True,
-            has_name=self.has_name,
+            name_filter=self.name_filter,
         )
 
     def report(self) -> ReconciliationReport:

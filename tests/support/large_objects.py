@@ -65,7 +65,7 @@ def listed(rig: EngineRig, key: str, **fields: object) -> ObjectMeta:
         "key": key,
         "size_bytes": head["ContentLength"],
         "etag": head["ETag"].strip('"'),
-        "last_modified": int(head["LastModified"].timestamp()),
+        "last_modified_s": int(head["LastModified"].timestamp()),
     }
     return ObjectMeta(**(values | fields))
 

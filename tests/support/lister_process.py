@@ -33,13 +33,13 @@ def main() -> None:
     from transfer.backends.http.client import CurlClient
     from transfer.backends.pubsub.topics import PubSubRequests
     from transfer.backends.s3.listing import list_objects
+    from transfer.config import Overwrite, TransferConfig
     from transfer.errors import SinkUnavailable, Stage
     from transfer.event_log import NoEventLog
     from transfer.listing.cursor import ListingCursor
     from transfer.listing.publish import list_and_publish
-    from transfer.model import Overwrite, TransferConfig
     from transfer.naming import Naming
-    from transfer.records.shards import Manifest
+    from transfer.records.manifest import Manifest
     from transfer.retry import Retrier
 
     spec = json.loads(sys.argv[1])

@@ -18,8 +18,9 @@ from transfer.naming import Naming
 from transfer.ports import Delivery
 from transfer.reconciliation.passes import run_pass
 from transfer.reconciliation.verdicts import Pass
+from transfer.records.ledger import Ledger
+from transfer.records.manifest import Manifest
 from transfer.records.messages import encode_failure
-from transfer.records.shards import Ledger, Manifest
 
 RUN = "run"
 FAILED_EVERY, MISSING_EVERY, SKIPPED_EVERY = 10, 25, 3
@@ -27,7 +28,7 @@ FAILED_EVERY, MISSING_EVERY, SKIPPED_EVERY = 10, 25, 3
 
 def item(index: int) -> ObjectMeta:
     key = f"logs/service-{index // 1000:05d}/2026/01/01/part-{index:09d}.snappy.parquet"
-    return ObjectMeta(key=key, size_bytes=index, etag=f"{index:032x}", last_modified=1_700_000_000)
+    return ObjectMeta(key=key, size_bytes=index, etag=f"{index:032x}", last_modified_s=1_700_000_000)
 
 
 def is_failed(index: int) -> bool:
@@ -53,7 +54,7 @@ def destination(count: int) -> Iterator[DestinationObject]:
             size_bytes=index,
             generation=1,
             source_etag=meta.etag,
-            source_mtime=str(meta.last_modified),
+            source_mtime=str(meta.last_modified_s),
             crc32c="AAAAAA==",
             proof="crc32c=AAAAAA==; proof=etag-multipart",
         )

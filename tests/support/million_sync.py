@@ -23,12 +23,13 @@ from transfer.backends.gcs.state import GcsListing
 from transfer.backends.gcs.token import GoogleToken
 from transfer.backends.http.client import CurlClient
 from transfer.backends.s3.listing import list_objects
+from transfer.config import Overwrite, TransferConfig
 from transfer.errors import SinkUnavailable, Stage
 from transfer.listing.publish import list_and_publish
-from transfer.model import Overwrite, TransferConfig, TransferRequest
+from transfer.model import TransferRequest
 from transfer.naming import Naming
+from transfer.records.manifest import Manifest
 from transfer.records.messages import encode_request
-from transfer.records.shards import Manifest
 from transfer.retry import Retrier
 
 

@@ -54,7 +54,7 @@ from transfer.errors import (
 )
 from transfer.model import ObjectMeta
 
-ITEM = ObjectMeta(key="k", size_bytes=1, etag="e", last_modified=0)
+ITEM = ObjectMeta(key="k", size_bytes=1, etag="e", last_modified_s=0)
 
 
 def answer_of(status: int, headers: dict[str, str] | None = None, body: bytes = b"") -> Answer:

@@ -18,13 +18,13 @@ from memory_state import MemoryState
 from transfer.errors import Stopped
 from transfer.reconciliation.passes import round_name
 from transfer.reconciliation.verdicts import Pass
-from transfer.records.in_flight import RING, BegunMessages, fatal_end
+from transfer.records.in_flight import RING, InFlightMessages, fatal_error_of
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-def notes(state: MemoryState, slot: str = "transfer-0", attempt: int = 1) -> BegunMessages:
-    begun = BegunMessages(state, listing="1-a-1", slot=slot, attempt=attempt)
+def notes(state: MemoryState, slot: str = "transfer-0", attempt: int = 1) -> InFlightMessages:
+    begun = InFlightMessages(state, listing="1-a-1", slot=slot, attempt=attempt)
     begun.open()
     return begun
 
@@ -48,9 +48,9 @@ def test_a_worker_that_lives_or_ended_in_order_accuses_nothing() -> None:
     state = MemoryState()
     living, ended = notes(state, "transfer-0"), notes(state, "transfer-1")
     living.begin([1])
-    living.begin_alone(2)
+    living.start_alone(2)
     ended.begin([3])
-    ended.begin_alone(4)
+    ended.start_alone(4)
     ended.close()
     again = notes(state, "transfer-1", attempt=2)
     assert again.suspects == frozenset()
@@ -64,10 +64,10 @@ def test_only_what_a_worker_died_of_alone_is_poison() -> None:
     first.begin([1, 2, 3])
     second = notes(state, attempt=2)
     assert not any(map(second.is_poison, (1, 2, 3)))
-    second.begin_alone(2)
+    second.start_alone(2)
     third = notes(state, attempt=3)
     assert [number for number in (1, 2, 3) if third.is_poison(number)] == [2]
-    other_listing = BegunMessages(state, listing="1-a-1.001", slot="transfer-0", attempt=3)
+    other_listing = InFlightMessages(state, listing="1-a-1.001", slot="transfer-0", attempt=3)
     other_listing.open()
     assert other_listing.suspects == frozenset()
 
@@ -75,9 +75,9 @@ def test_only_what_a_worker_died_of_alone_is_poison() -> None:
 def test_the_error_that_ended_a_worker_is_on_record() -> None:
     state = MemoryState()
     notes(state, "transfer-0").close()
-    assert fatal_end(state, "1-a-1") == ""
+    assert fatal_error_of(state, "1-a-1") == ""
     notes(state, "transfer-1").close(fatal="BucketMissing: gone")
-    assert fatal_end(state, "1-a-1") == "BucketMissing: gone"
+    assert fatal_error_of(state, "1-a-1") == "BucketMissing: gone"
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_a_worker_that_is_stopped_accuses_nothing(rig: EngineRig) -> None:
         worker.run()
     numbers = [rig.state().read(entry.name) for entry in rig.state().entries("begun/1-w0-1-0")]
     assert numbers and all(numbers)  # they were in hand
-    again = BegunMessages(rig.state(), listing="1", slot="w0", attempt=2)
+    again = InFlightMessages(rig.state(), listing="1", slot="w0", attempt=2)
     again.open()
     assert again.suspects == frozenset()
 

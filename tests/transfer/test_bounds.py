@@ -22,8 +22,11 @@ from transfer.errors import RecordDamaged, SourceListInvalid, Stopped
 from transfer.model import ObjectMeta
 from transfer.reconciliation.report import ArchivedFile
 from transfer.records.bounded_lines import MAX_LINE
-from transfer.records.csv_file import CsvFile, as_it_was, harmless
-from transfer.records.shards import Ledger, Manifest, ledger_failures, parse_numbers, read_manifest, read_shards
+from transfer.records.csv_file import CsvFile, escape_cell, unescape_cell
+from transfer.records.ledger import Ledger, ledger_failures
+from transfer.records.manifest import Manifest, read_manifest
+from transfer.records.numbers import parse_numbers
+from transfer.records.shards import read_shards
 from transfer.sources.files import MAX_WHOLE_BYTES, SourceUri
 from transfer.sources.inventory import read_inventory
 from transfer.sources.key_manifest import manifest_keys
@@ -142,7 +145,7 @@ def test_the_keys_that_were_listed_come_back_as_they_were() -> None:
     state = MemoryState()
     manifest = Manifest(state, "1")
     for key in ("a\nb", "\u2028", "\ud800", "=1+1", "k" * 5000):
-        manifest.add(ObjectMeta(key=key, size_bytes=1, etag="e", last_modified=1))
+        manifest.add(ObjectMeta(key=key, size_bytes=1, etag="e", last_modified_s=1))
     manifest.flush()
     assert [item.key for item, _ in read_manifest(state, "1")] == ["a\nb", "\u2028", "\ud800", "=1+1", "k" * 5000]
     assert len(list(read_shards(state, "manifest/"))) == 5
@@ -155,9 +158,9 @@ cells = st.text(st.sampled_from("'=+-@\t\r\n＝a\","), max_size=5) | st.text(max
 
 @given(cells)
 def test_a_cell_is_harmless_and_comes_back_exactly(text: str) -> None:
-    shown = str(harmless(text))
+    shown = str(escape_cell(text))
     assert not shown.startswith(("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"))
-    assert as_it_was(shown) == text
+    assert unescape_cell(shown) == text
 
 
 @given(st.lists(cells.filter(lambda text: text and "\x00" not in text and text.isprintable()), max_size=6, unique=True))
@@ -165,7 +168,7 @@ def test_archived_csv_names_the_exact_keys_when_it_comes_back_as_a_manifest(keys
     state = MemoryState()
     archived = ArchivedFile(state)
     for key in keys:
-        archived.add(ObjectMeta(key=key, size_bytes=1, etag="e", last_modified=1, version_id="=v"))
+        archived.add(ObjectMeta(key=key, size_bytes=1, etag="e", last_modified_s=1, version_id="=v"))
     archived.close()
     if keys:
         body = state.read("archived.csv")

@@ -14,9 +14,11 @@ from hooks.selection import selection_of
 from transfer.comparison import difference, holds
 from transfer.model import DestinationObject, ObjectMeta
 from transfer.planning.table import plan_table
-from transfer.reconciliation.report import REPORT, ReconciliationReport
+from transfer.reconciliation.report import ReconciliationReport
 from transfer.reconciliation.verdicts import Pass, Verdict, is_republished
-from transfer.sources.replay import RunRecord, unfinished_objects
+from transfer.records.layout import REPORT_JSON
+from transfer.records.run_record import RunRecord
+from transfer.sources.replay import unfinished_objects
 
 HERE = RunRecord(
     run_id="run-1", source_bucket="s", source_prefix="", destination_bucket="d", destination_prefix=""
@@ -77,7 +79,7 @@ def test_all_there_is_green(rig: EngineRig) -> None:
     report = rig.compare(listing="2")
     assert report.is_green
     assert (report.listed, report.matched, report.extra) == (5, 5, 0)
-    assert ReconciliationReport.decode(rig.state().read(REPORT)) == report
+    assert ReconciliationReport.decode(rig.state().read(REPORT_JSON)) == report
 
 
 def test_what_is_not_selected_is_neither_missing_nor_extra_nor_planned(rig: EngineRig) -> None:
@@ -87,7 +89,7 @@ def test_what_is_not_selected_is_neither_missing_nor_extra_nor_planned(rig: Engi
     rig.storage.bucket(DESTINATION).blob("left").upload_from_string(b"extra")
     rig.selection = selection_of({"exclude": '["*.tmp"]', "max_size": "5"}, now_s=0)
     plan = rig.plan()
-    assert (plan.listed.objects, plan.to_move.objects, plan.not_selected.objects) == (4, 2, 2)
+    assert (plan.listed.objects, plan.to_copy.objects, plan.not_selected.objects) == (4, 2, 2)
     assert (plan.extra.objects, plan.stored.objects) == (1, 2)
     assert "not selected" in plan_table(plan)
     report = rig.compare(listing="2")
@@ -122,7 +124,7 @@ mtimes = st.sampled_from(["", "1", "2", "another tool's"])
 def test_a_difference_is_named_where_there_is_one(
     here: int, there: int, etag: str, source_etag: str, md5: str, mtime: str, proof: str
 ) -> None:
-    item = ObjectMeta(key="k", size_bytes=here, etag=etag, last_modified=1)
+    item = ObjectMeta(key="k", size_bytes=here, etag=etag, last_modified_s=1)
     stored = DestinationObject(
         name="k",
         size_bytes=there,

@@ -17,9 +17,10 @@ from transfer.errors import (
     Stage,
     UnexpectedError,
 )
-from transfer.records.in_flight import BegunMessages, last_words
+from transfer.records.in_flight import InFlightMessages, crash_of
+from transfer.records.ledger import Ledger
 from transfer.records.messages import LISTING, RUN, decode_request
-from transfer.records.shards import Ledger, read_shards
+from transfer.records.shards import read_shards
 from transfer.stopping import StopRequest
 
 SECRET = "https://d1.net/a?Policy=eyJT&Signature=AbC~_-x&Key-Pair-Id=K2"
@@ -118,10 +119,10 @@ def test_a_worker_that_dies_of_the_unforeseen_is_on_record_with_its_words(rig: E
     worker._ledger = worker._settlement._ledger = Broken(rig.state(), listing="1", worker="w0-1")
     with pytest.raises(TypeError):
         worker.run()
-    words = last_words(rig.state(), "1")
+    words = crash_of(rig.state(), "1")
     assert "TypeError: nobody foresaw this" in words
     assert "AbC" not in words and "\n" not in words
-    another = BegunMessages(rig.state(), listing="1", slot="w1", attempt=1)
+    another = InFlightMessages(rig.state(), listing="1", slot="w1", attempt=1)
     another.open()
     assert another.suspects, "also for another worker, and before the dead one is tried again"
 

@@ -17,7 +17,8 @@ from transfer.errors import (
 )
 from transfer.model import Copied, Failed, ObjectMeta, Proof, SkipReason, TransferFailure
 from transfer.reconciliation.advice import FAILURES
-from transfer.records.shards import Ledger, Manifest
+from transfer.records.ledger import Ledger
+from transfer.records.manifest import Manifest
 from transfer.worker.control import (
     MAX_STREAK,
     REFUSALS,
@@ -26,10 +27,10 @@ from transfer.worker.control import (
     Refusals,
     Side,
     copied_by_others,
-    everybodys_error,
     finding_of,
-    is_everybodys,
+    is_systemic,
     spread,
+    systemic_error,
 )
 
 WORKS, REFUSED, UNKNOWN = Finding
@@ -49,7 +50,7 @@ AT = {"stage": Stage.DOWNLOAD}
     ],
 )
 def test_the_table(proven: Finding, others: list[Finding], expected: bool) -> None:
-    assert is_everybodys(proven, others) is expected
+    assert is_systemic(proven, others) is expected
 
 
 @pytest.mark.parametrize(
@@ -69,7 +70,7 @@ def test_what_a_control_shows(error, expected: Finding) -> None:
 
 
 def item(key: str) -> ObjectMeta:
-    return ObjectMeta(key=key, size_bytes=1, etag="e", last_modified=1)
+    return ObjectMeta(key=key, size_bytes=1, etag="e", last_modified_s=1)
 
 
 def refused(key: str, code: str = "SourceForbidden") -> Failed:
@@ -102,7 +103,7 @@ def test_after_a_control_that_works_the_next_doubt_comes_later_but_it_comes() ->
     for number in range(10_000):
         refusals.note(item(f"{number}"), refused(f"{number}"))
         if refusals.doubtful:
-            refusals.acquit(Side.SOURCE)
+            refusals.forgive(Side.SOURCE)
             controls += 1
     assert 10_000 / MAX_STREAK < controls < 20
     refusals.note(item("b"), copied("b"))
@@ -146,7 +147,7 @@ def test_a_small_listing_is_tried_whole() -> None:
 
 @pytest.mark.parametrize("code", REFUSALS)
 def test_what_is_everybodys_says_what_to_do(code: str) -> None:
-    error = everybodys_error([refused("a", code).failure] * STREAK)
+    error = systemic_error([refused("a", code).failure] * STREAK)
     assert isinstance(error, EdgeBlocked if code == "EdgeBlocked" else CredentialsRejected)
     assert str(STREAK) in error.message and ": " in error.message
     assert code in FAILURES

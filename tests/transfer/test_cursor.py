@@ -25,17 +25,19 @@ from operators.stored_cursor import CURSOR_KEY, StoredCursor
 from page_server import PageServer
 from transfer.accounting.progress import Progress
 from transfer.backends.pubsub.topics import PubSubQueue, PubSubRequests, create_subscription, ensure_topic
+from transfer.config import Overwrite
 from transfer.event_log import NoEventLog
 from transfer.listing.cursor import ListingCursor
 from transfer.listing.publish import ListingSummary, list_and_publish
-from transfer.model import DestinationObject, ObjectMeta, Overwrite, TransferRequest
+from transfer.model import DestinationObject, ObjectMeta, TransferRequest
 from transfer.naming import Naming
+from transfer.records.manifest import Manifest, read_manifest
 from transfer.records.messages import decode_request
-from transfer.records.shards import Manifest, parse_numbers, read_manifest
+from transfer.records.numbers import parse_numbers
 
 
 def item(key: str) -> ObjectMeta:
-    return ObjectMeta(key=key, size_bytes=len(key), etag=key.encode().hex() or "e", last_modified=1)
+    return ObjectMeta(key=key, size_bytes=len(key), etag=key.encode().hex() or "e", last_modified_s=1)
 
 
 class Crash(Exception):
@@ -130,8 +132,8 @@ def test_any_crash(
         assert world.cursor.before == (world.seen[place - 1] if place else "")
     of_listing = [request for request in world.topic if request.listing == listing]
     assert len({request.number for request in of_listing}) == len(of_listing), "a number stands for one message"
-    strays = set(parse_numbers(summary.strays))
-    counted = [request for request in of_listing if request.number not in strays]
+    skipped_numbers = set(parse_numbers(summary.skipped_numbers))
+    counted = [request for request in of_listing if request.number not in skipped_numbers]
     assert len(counted) == summary.messages
     moved = [each.key for request in counted for each in request.objects]
     assert moved == [entry.key for entry, skipped in manifest if skipped is None]
@@ -187,12 +189,12 @@ def test_a_lister_that_is_killed(tmp_path, monkeypatch) -> None:
     while time.monotonic() < deadline and (pulled := queue.pull(1000, 2.0)):
         requests += [decode_request(each.body, each.attributes) for each in pulled]
         queue.ack([each.ack_id for each in pulled])
-    numbers = set(parse_numbers(summary["strays"]))
+    numbers = set(parse_numbers(summary["skipped_numbers"]))
     assert {request.listing for request in requests} == {"try-1"}
     counted = [request for request in requests if request.number not in numbers]
     assert Counter(each.key for request in counted for each in request.objects) == Counter(names)
-    strays = sum(len(request.objects) for request in requests if request.number in numbers)
-    assert strays <= 2 * shard_lines, "no more than a shard for each death"
+    skipped_numbers = sum(len(request.objects) for request in requests if request.number in numbers)
+    assert skipped_numbers <= 2 * shard_lines, "no more than a shard for each death"
     assert (summary["listed"], summary["messages"]) == (len(names), len(counted))
     pubsub.stop()
     gcs.stop()
@@ -209,11 +211,11 @@ def test_a_worker_drops_what_does_not_count(rig: EngineRig) -> None:
     for key in ("stray", "counts"):
         rig.put(key)
     summary = rig.list()
-    assert (summary.messages, summary.strays) == (2, "")
+    assert (summary.messages, summary.skipped_numbers) == (2, "")
     requests = PubSubRequests(rig.publisher, TOPIC, NoEventLog())
     requests.publish(TransferRequest(run_id=rig.run_id, listing="1", number=40, objects=(item("never-listed"),)))
     requests.flush()
-    stats = rig.worker(replace(summary, strays="30-49")).run()
+    stats = rig.worker(replace(summary, skipped_numbers="30-49")).run()
     assert (stats.copied, stats.failed) == (2, 0)
     assert rig.reconcile().is_green
 
@@ -244,7 +246,7 @@ def test_a_cursor_is_for_the_same_run_with_the_same_settings() -> None:
             before="a/\x00\udc80",
             began_at_s=1.5,
             shards=3,
-            strays="8-50007",
+            skipped_numbers="8-50007",
         ),
     )
 

@@ -19,13 +19,14 @@ from hooks.selection import selection_of
 from transfer.backends.gcs.sink import GcsSink
 from transfer.backends.http.loop import CurlLoop
 from transfer.backends.s3.keys import S3Keys
+from transfer.config import Mode
 from transfer.deletion.extraneous import (
     COLUMNS,
     DeleteExtraneous,
+    DeletionCandidates,
     Extraneous,
     Found,
     Permission,
-    Shortlist,
     find_extraneous,
     permission,
     why_refused,
@@ -40,12 +41,13 @@ from transfer.errors import (
     Stopped,
     TransferError,
 )
-from transfer.model import DestinationObject, Mode, ObjectMeta, SkipReason
+from transfer.model import DestinationObject, KeyState, ObjectMeta, SkipReason, SourceKey
 from transfer.naming import Naming
-from transfer.ports import KeyState, SourceKey, StateEntry
-from transfer.reconciliation.reconcile import judge_all
-from transfer.reconciliation.report import REPORT, ReconciliationReport
+from transfer.ports import StateEntry
+from transfer.reconciliation.reconcile import judge_keys
+from transfer.reconciliation.report import ReconciliationReport
 from transfer.records.csv_file import CsvFile
+from transfer.records.layout import REPORT_JSON
 
 OUT = Naming(source_prefix="in/", destination_prefix="out/", state_prefix=STATE_PREFIX)
 DELETE, LIST = Permission(action=DeleteExtraneous.DELETE), Permission(action=DeleteExtraneous.LIST)
@@ -166,15 +168,15 @@ def test_what_is_found_is_what_the_model_finds(
 ) -> None:
     """Whatever the listing made of an object, it is in the source; and what globs leave out is nobody's to delete."""
     manifest = [
-        (ObjectMeta(key=f"in/{key}", size_bytes=1, etag="e", last_modified=1), keys[key]) for key in sorted(keys)
+        (ObjectMeta(key=f"in/{key}", size_bytes=1, etag="e", last_modified_s=1), keys[key]) for key in sorted(keys)
     ]
-    has_name = None if left_out is None else lambda name: name not in left_out
+    name_filter = None if left_out is None else lambda name: name not in left_out
     stored = [
         DestinationObject(name=f"out/{name}", size_bytes=size, generation=7, created_at_s=created)
         for name, (size, created) in sorted(there.items())
     ]
-    rows, shortlist = CsvFile(MemoryState(), "extraneous", COLUMNS), Shortlist()
-    judged = judge_all(manifest, stored, (), naming=OUT, has_name=has_name)
+    rows, shortlist = CsvFile(MemoryState(), "extraneous", COLUMNS), DeletionCandidates()
+    judged = judge_keys(manifest, stored, (), naming=OUT, name_filter=name_filter)
     result = find_extraneous(judged, rows, shortlist, naming=OUT, began_at_s=10)
     alone = {name: there[name] for name in there if name not in keys and name not in (left_out or ())}
     expected = {f"out/{name}": size for name, (size, created) in alone.items() if created < 10}
@@ -194,8 +196,8 @@ def test_what_is_found_is_what_the_model_finds(
 def test_an_object_of_unknown_age_is_left() -> None:
     rows = CsvFile(MemoryState(), "extraneous", COLUMNS)
     stored = [DestinationObject(name="out/x", size_bytes=1, generation=1)]
-    judged = judge_all((), stored, (), naming=OUT)
-    result = find_extraneous(judged, rows, Shortlist(), naming=OUT, began_at_s=time.time())
+    judged = judge_keys((), stored, (), naming=OUT)
+    result = find_extraneous(judged, rows, DeletionCandidates(), naming=OUT, began_at_s=time.time())
     assert (result.extraneous, result.new) == (0, 1)
 
 
@@ -237,7 +239,7 @@ def everything(rig: EngineRig) -> set[str]:
 
 
 def report_of(rig: EngineRig) -> ReconciliationReport:
-    return ReconciliationReport.decode(rig.state().read(REPORT))
+    return ReconciliationReport.decode(rig.state().read(REPORT_JSON))
 
 
 def csv_names(rig: EngineRig, name: str = "extraneous.csv") -> list[str]:

@@ -16,8 +16,8 @@ from transfer.backends.gcs.client import GcsClient
 from transfer.backends.gcs.state import GcsListing, GcsState
 from transfer.backends.gcs.token import GoogleToken
 from transfer.backends.http.client import CurlClient
+from transfer.config import RetryPolicy, Timeouts
 from transfer.errors import EndpointRejected, ListingOutOfOrder, SinkUnavailable, Stage
-from transfer.model import RetryPolicy, Timeouts
 from transfer.retry import Retrier
 
 Answer = tuple[Sequence[str], str]

@@ -12,8 +12,8 @@ import pytest
 
 from transfer.backends.http.client import CurlClient
 from transfer.backends.http.loop import CurlLoop
+from transfer.config import Timeouts
 from transfer.errors import SourceUnavailable, Stage
-from transfer.model import Timeouts
 from transfer.steps import Pause, Step
 
 MIB = 1024 * 1024

@@ -95,7 +95,7 @@ def test_metadata_of_another_time_are_source_changed(rig: EngineRig, size: str) 
     """A copy of an object onto itself with other metadata keeps its ETag."""
     rig.put(f"touched-{size}", os.urandom(SIZES[size]))
     item = listed(rig, f"touched-{size}")
-    outcome = failed(rig, item.key, last_modified=item.last_modified - 60)
+    outcome = failed(rig, item.key, last_modified_s=item.last_modified_s - 60)
     assert outcome.failure.error_code == "SourceChanged"
     assert "metadata" in outcome.failure.message
 

@@ -12,8 +12,9 @@ import time
 import pytest
 
 from engine_rig import DESTINATION, ERROR_TOPIC, SOURCE, TOPIC, EngineRig, engine_rig, fault
+from transfer.config import Overwrite
 from transfer.errors import BucketMissing, CredentialsRejected, RunClosed, Stopped
-from transfer.model import ObjectMeta, Overwrite, TransferRequest
+from transfer.model import ObjectMeta, TransferRequest
 from transfer.naming import Naming
 from transfer.reconciliation.verdicts import Verdict
 from transfer.records.messages import encode_request
@@ -219,7 +220,7 @@ def test_messages_that_are_not_ours(rig: EngineRig) -> None:
     rig.open()
     summary = rig.list()
     mine = {"run": rig.run_id, "listing": "1"}
-    stray = ObjectMeta(key="real", size_bytes=7, etag="0" * 32, last_modified=0)
+    stray = ObjectMeta(key="real", size_bytes=7, etag="0" * 32, last_modified_s=0)
     old_body, old_attributes = encode_request(
         TransferRequest(run_id=rig.run_id, listing="0", number=0, objects=(stray,))
     )
@@ -246,7 +247,7 @@ def test_a_forged_message_can_reach_no_other_name(rig: EngineRig) -> None:
     rig.put("in/.edgehaul/run-1/ledger/forged")
     rig.open()
     summary = rig.list()
-    forged = ObjectMeta(key="outside", size_bytes=7, etag="9a0364b9e99bb480dd25e1f0284c8555", last_modified=0)
+    forged = ObjectMeta(key="outside", size_bytes=7, etag="9a0364b9e99bb480dd25e1f0284c8555", last_modified_s=0)
     body, attributes = encode_request(TransferRequest(run_id=rig.run_id, listing="1", number=9, objects=(forged,)))
     rig.publisher.publish(TOPIC, body, **attributes).result(timeout=10)
     stats = rig.worker(summary).run()
@@ -322,7 +323,7 @@ def test_a_redelivered_message_finds_its_objects_done(rig: EngineRig) -> None:
     rig.worker(summary).run()
     for number, key in enumerate(("a", "b")):
         head = rig.client.head_object(Bucket=SOURCE, Key=key)
-        item = ObjectMeta(key=key, size_bytes=7, etag=head["ETag"].strip('"'), last_modified=0)
+        item = ObjectMeta(key=key, size_bytes=7, etag=head["ETag"].strip('"'), last_modified_s=0)
         body, attributes = encode_request(
             TransferRequest(run_id=rig.run_id, listing="1", number=number, objects=(item,))
         )

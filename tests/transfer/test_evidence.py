@@ -12,10 +12,11 @@ from hooks.selection import selection_of
 from large_objects import MIB, fresh, large_rig, left_behind, listed, put_in_parts
 from transfer.backends.gcs.verification import Capabilities
 from transfer.comparison import difference, evidence_of
-from transfer.model import Copied, Evidence, Failed, Overwrite, SkipReason
+from transfer.config import Overwrite
+from transfer.model import Copied, Evidence, Failed, SkipReason
 from transfer.reconciliation.passes import round_name
 from transfer.reconciliation.verdicts import Pass
-from transfer.records.shards import read_manifest
+from transfer.records.manifest import read_manifest
 
 REFUSED = {"status": 403, "body": '{"error": {"message": "no", "errors": [{"reason": "forbidden"}]}}'}
 
@@ -225,7 +226,7 @@ def test_a_copy_without_its_proof_is_compared_and_taken_up(rig: EngineRig, size_
     put_in_parts(rig, "k", body)
     item = listed(rig, "k")
     made = rig.storage.bucket(DESTINATION).blob("k")
-    made.metadata = {"x-goog-source-etag": item.etag, "goog-reserved-file-mtime": str(item.last_modified)}
+    made.metadata = {"x-goog-source-etag": item.etag, "goog-reserved-file-mtime": str(item.last_modified_s)}
     made.upload_from_string(body)
     outcome = rig.move(item)
     assert isinstance(outcome, Copied), outcome
@@ -297,8 +298,8 @@ def test_metadata_that_alone_changed_is_copied_again(rig: EngineRig) -> None:
     rig.put("k", b"body", Metadata={"colour": "red"})
     assert run(rig).is_green
     rig.put("same", b"body")
-    moved_on = listed(rig, "k").last_modified
-    while listed(rig, "k").last_modified == moved_on:  # S3's clock has whole seconds
+    moved_on = listed(rig, "k").last_modified_s
+    while listed(rig, "k").last_modified_s == moved_on:  # S3's clock has whole seconds
         where = {"Bucket": SOURCE, "Key": "k"}
         rig.client.copy_object(**where, CopySource=where, MetadataDirective="REPLACE", Metadata={"colour": "blue"})
     assert difference(stored(rig, "k"), listed(rig, "k")).endswith("its metadata may have changed")
@@ -322,7 +323,7 @@ def test_nothing_but_what_no_run_copies_is_no_success(rig: EngineRig) -> None:
         assert (summary.listed, summary.left_out, summary.passed_over, summary.is_empty) == (4, 1, 4, True)
         report = rig.compare(listing="2")
         assert (report.skipped, report.is_green) == (4, False)
-        assert "none of the 4 objects listed can be copied" in report.why_red(was_moved=False)
+        assert "none of the 4 objects listed can be copied" in report.why_red(was_copied=False)
         assert replace(report, allows_empty=True).is_green
         rig.put("e")
         assert not rig.list(listing="3").is_empty

@@ -12,8 +12,9 @@ import pytest
 from engine_rig import EngineRig, fault
 from large_objects import MIB, PART, arrived, fresh, listed, put_in_parts, ranges_asked, refused
 from localcloud.edge import EdgeServer
+from transfer.config import Timeouts
 from transfer.errors import BucketMissing
-from transfer.model import Proof, Timeouts
+from transfer.model import Proof
 
 WAYS = ["stream", "parts"]
 LANES = {"stream": 1, "parts": 4}

@@ -14,8 +14,9 @@ from google.auth.credentials import Credentials
 from engine_rig import DESTINATION, EngineRig, fault
 from large_objects import MIB, PART, arrived, left_behind, listed, open_parts, records, refused, stored_parts
 from transfer.backends.gcs.token import GoogleToken
+from transfer.config import RetryPolicy
 from transfer.errors import BucketMissing, CredentialsRejected
-from transfer.model import Copied, Failed, RetryPolicy, Skipped
+from transfer.model import Copied, Failed, Skipped
 
 WAYS = ["stream", "parts"]
 LANES = {"stream": 1, "parts": 4}

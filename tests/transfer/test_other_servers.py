@@ -34,7 +34,7 @@ def listed(key: str) -> ObjectMeta:
     if key == "parts":
         pieces = [body[at : at + PART] for at in range(0, len(body), PART)]
         etag = f"{hashlib.md5(b''.join(hashlib.md5(piece).digest() for piece in pieces)).hexdigest()}-{len(pieces)}"
-    return ObjectMeta(key=key, size_bytes=len(body), etag=etag, last_modified=0)
+    return ObjectMeta(key=key, size_bytes=len(body), etag=etag, last_modified_s=0)
 
 
 def headers_of(item: ObjectMeta, form: str = '"{}"'):

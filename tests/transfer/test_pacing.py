@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from transfer.accounting.pacing import HOLD_OFF_S, RAMP_BURST_S, RAMP_START_PER_S, Pacer
 from transfer.accounting.progress import Progress, TransferStats, progress_line
 from transfer.backends.http.loop import complete
+from transfer.config import RetryPolicy, TransferConfig
 from transfer.errors import EdgeBlocked, RetriesExhausted, Stage
-from transfer.model import Copied, Proof, RetryPolicy, TransferConfig
+from transfer.model import Copied, Proof
 from transfer.retry import OWN_TRIES, Retrier
 from transfer.steps import Step
 
@@ -295,9 +296,9 @@ def blocked() -> Step[None]:
     [
         pytest.param(lambda pacer, clock: None, 5, 8, id="none passes: a rate rule, say"),
         pytest.param(lambda pacer, clock: pacer.succeeded(), OWN_TRIES, 16, id="another has just passed"),
-        pytest.param(lambda pacer, clock: pacer.acquitted(is_so=True), OWN_TRIES, 16, id="a control has passed"),
+        pytest.param(lambda pacer, clock: pacer.forgiven(is_so=True), OWN_TRIES, 16, id="a control has passed"),
         pytest.param(
-            lambda pacer, clock: (pacer.acquitted(is_so=True), pacer.acquitted(is_so=False)), 5, 8, id="doubt again"
+            lambda pacer, clock: (pacer.forgiven(is_so=True), pacer.forgiven(is_so=False)), 5, 8, id="doubt again"
         ),
         pytest.param(
             lambda pacer, clock: (pacer.succeeded(), setattr(clock, "now_s", clock.now_s + HOLD_OFF_S)),

@@ -15,7 +15,7 @@ from transfer.accounting.progress import Progress
 from transfer.backends.crc32c import crc32c_of
 from transfer.backends.http.loop import CurlLoop
 from transfer.copying.parts import PartsBoard
-from transfer.copying.whole import WorkerShare
+from transfer.copying.whole import WorkerContext
 from transfer.model import Copied, Failed, Proof
 
 KMS = {"x-amz-server-side-encryption": "aws:kms"}
@@ -117,7 +117,7 @@ def test_metadata_and_headers_go_with_the_parts(large: EngineRig) -> None:
     assert (blob.cache_control, blob.storage_class) == ("max-age=60, private", "NEARLINE")
     assert blob.metadata == {
         "owner": "data team",
-        "goog-reserved-file-mtime": str(item.last_modified),
+        "goog-reserved-file-mtime": str(item.last_modified_s),
         "x-goog-source-etag": item.etag,
         "edgehaul-proof": f"crc32c={blob.crc32c}; proof=etag-multipart",
         "s3-storage-class": "STANDARD_IA",
@@ -149,7 +149,7 @@ def test_every_idle_lane_takes_a_range(large: EngineRig) -> None:
 
 def test_a_lane_asks_for_whole_objects_after_it_helped_with_parts(large: EngineRig, bodies) -> None:
     """libcurl handles live on: nothing of one request may be left in the next."""
-    share = WorkerShare(progress=Progress(), pacer=Pacer(large.config), board=PartsBoard())
+    share = WorkerContext(progress=Progress(), pacer=Pacer(large.config), board=PartsBoard())
     outcomes = []
 
     def lane():
@@ -187,7 +187,7 @@ def test_what_nobody_foresaw_in_a_lane_that_helps_fails_the_object_and_leaves_no
     def broken(self, part):
         raise ZeroDivisionError("while a part was added")
 
-    monkeypatch.setattr("transfer.copying.parts.PartsInHand.add", broken)
+    monkeypatch.setattr("transfer.copying.parts.PartsInFlight.add", broken)
     outcome = large.move(listed(large, "parts"), lanes=3)
     assert isinstance(outcome, Failed)
     assert outcome.failure.error_code == "UnexpectedError"

@@ -12,25 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine_rig import DESTINATION, SOURCE, EngineRig, engine_rig
+from transfer.config import Overwrite, TransferConfig
 from transfer.errors import RunUnknown
-from transfer.listing.publish import decide
-from transfer.model import (
-    Copied,
-    DestinationObject,
-    ObjectMeta,
-    Overwrite,
-    SkipReason,
-    TransferConfig,
-    TransferRequest,
-)
+from transfer.listing.decision import decide
+from transfer.model import Copied, DestinationObject, ObjectMeta, SkipReason, TransferRequest
 from transfer.naming import Naming
-from transfer.planning.plan import BAND_ENDS_BYTES, PLAN, Plan, PlanTally, write_plan
+from transfer.planning.plan import BAND_ENDS_BYTES, Plan, PlanTally, write_plan
 from transfer.planning.prices import load_prices
 from transfer.planning.table import plan_table
 from transfer.planning.usage import MIN_BILLED_BYTES, ObjectRequests, UsageMeter, requests_of
+from transfer.records.layout import PLAN_JSON
+from transfer.records.manifest import Manifest
 from transfer.records.messages import encode_request
-from transfer.records.shards import Manifest
-from transfer.sources.replay import RunRecord, planned_objects
+from transfer.records.run_record import RunRecord
+from transfer.sources.replay import planned_objects
 
 KIB, MIB, GIB, TIB = 1024, 1024**2, 1024**3, 1024**4
 MD5, PARTS_ETAG = "0" * 32, "0" * 32 + "-4"
@@ -56,7 +51,7 @@ def rig(tmp_path, monkeypatch):
 
 
 def item(size_bytes: int = 1, etag: str = MD5, **fields: object) -> ObjectMeta:
-    return ObjectMeta(**{"key": "in/k", "size_bytes": size_bytes, "etag": etag, "last_modified": 1} | fields)  # type: ignore[arg-type]
+    return ObjectMeta(**{"key": "in/k", "size_bytes": size_bytes, "etag": etag, "last_modified_s": 1} | fields)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -110,7 +105,7 @@ def test_the_engine_sends_the_requests_that_a_plan_counts(rig: EngineRig, way: s
         rig.put("k", body)
     head = rig.client.head_object(Bucket=SOURCE, Key="k")
     modified = int(head["LastModified"].timestamp())
-    listed = item(size_bytes, head["ETag"].strip('"'), key="k", last_modified=modified)
+    listed = item(size_bytes, head["ETag"].strip('"'), key="k", last_modified_s=modified)
 
     outcome = rig.move(listed)
     assert isinstance(outcome, Copied), outcome
@@ -166,7 +161,7 @@ def test_every_listed_object_is_in_exactly_one_row(
         tally.take(None, DestinationObject(name="out/y", size_bytes=size_bytes, generation=1), None)
     plan = tally.plan(PRICES, run_id="r", listing="1", is_listed_in_s3=True)
     rows = (
-        plan.to_move,
+        plan.to_copy,
         plan.unchanged,
         plan.exists,
         plan.archived,
@@ -180,8 +175,8 @@ def test_every_listed_object_is_in_exactly_one_row(
     )
     assert sum(row.objects for row in rows) == plan.listed.objects == len(objects)
     assert sum(row.bytes for row in rows) == plan.listed.bytes == sum(one.size_bytes for one, _, _ in objects)
-    assert sum(band.objects for band in plan.sizes) == plan.to_move.objects
-    assert sum(band.bytes for band in plan.sizes) == plan.usage.edge_bytes == plan.to_move.bytes
+    assert sum(band.objects for band in plan.sizes) == plan.to_copy.objects
+    assert sum(band.bytes for band in plan.sizes) == plan.usage.edge_bytes == plan.to_copy.bytes
     assert (plan.extra.objects, plan.extra.bytes) == (len(extras), sum(extras))
     part = tally.plan(PRICES, run_id="r", listing="1", is_listed_in_s3=False)
     assert part.extra.objects == 0, "what else is there may well be in the rest of the source"
@@ -219,7 +214,7 @@ def test_a_plan_publishes_nothing_and_tells_every_fate(rig: EngineRig) -> None:
         name: getattr(plan, name).objects
         for name in (
             "listed",
-            "to_move",
+            "to_copy",
             "unchanged",
             "exists",
             "archived",
@@ -230,7 +225,7 @@ def test_a_plan_publishes_nothing_and_tells_every_fate(rig: EngineRig) -> None:
         )
     } == {
         "listed": 6,
-        "to_move": 2,
+        "to_copy": 2,
         "unchanged": 2,
         "exists": 0,
         "archived": 1,
@@ -239,7 +234,7 @@ def test_a_plan_publishes_nothing_and_tells_every_fate(rig: EngineRig) -> None:
         "extra": 1,
         "stored": 3,
     }
-    assert (plan.to_move.bytes, plan.extra.bytes) == (len(b"new") + len(b"rare!"), len(b"not at the source"))
+    assert (plan.to_copy.bytes, plan.extra.bytes) == (len(b"new") + len(b"rare!"), len(b"not at the source"))
     assert plan.extra_percent == pytest.approx(100 / 3)
     assert plan.usage.s3_gets == {"STANDARD": 1, "STANDARD_IA": 1}
     assert plan.usage.class_a == {"STANDARD": 1 + 2, "NEARLINE": 1}
@@ -324,9 +319,9 @@ def test_a_plan_that_is_none_is_told(rig: EngineRig) -> None:
 def test_the_table_and_the_file_say_the_same(rig: EngineRig) -> None:
     plan = prepared(rig)
     write_plan(rig.state(), plan)
-    document = json.loads(rig.state().read(PLAN))
+    document = json.loads(rig.state().read(PLAN_JSON))
     assert document == json.loads(json.dumps(plan.to_dict()))
-    assert document["to_move"] == {"objects": 2, "bytes": 8}
+    assert document["to_copy"] == {"objects": 2, "bytes": 8}
     assert document["costs"]["ways"][0]["months"] == 1
     table = plan_table(plan)
     assert max(map(len, table.splitlines())) <= 120

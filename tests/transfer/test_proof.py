@@ -20,7 +20,7 @@ KMS = {"x-amz-server-side-encryption": "aws:kms"}
 
 
 def item(etag: str, size_bytes: int) -> ObjectMeta:
-    return ObjectMeta(key="k", size_bytes=size_bytes, etag=etag, last_modified=0)
+    return ObjectMeta(key="k", size_bytes=size_bytes, etag=etag, last_modified_s=0)
 
 
 def proof_of(body: bytes, etag: str, step: int = 1000, headers: dict | None = None) -> Proof:
@@ -87,7 +87,7 @@ def rig(tmp_path, monkeypatch):
 def move(rig: EngineRig, key: str):
     head = rig.client.head_object(Bucket=SOURCE, Key=key)
     etag = head["ETag"].strip('"')
-    listed = ObjectMeta(key=key, size_bytes=head["ContentLength"], etag=etag, last_modified=0)
+    listed = ObjectMeta(key=key, size_bytes=head["ContentLength"], etag=etag, last_modified_s=0)
     return rig.move(listed)
 
 

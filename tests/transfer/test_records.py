@@ -8,15 +8,10 @@ from hypothesis import strategies as st
 from memory_state import MemoryState
 from transfer.errors import Stage
 from transfer.model import Copied, Failed, ObjectMeta, Proof, Skipped, SkipReason, TransferFailure
-from transfer.records.shards import (
-    Ledger,
-    Manifest,
-    format_numbers,
-    ledger_failures,
-    parse_numbers,
-    read_manifest,
-    read_shards,
-)
+from transfer.records.ledger import Ledger, ledger_failures
+from transfer.records.manifest import Manifest, read_manifest
+from transfer.records.numbers import format_numbers, parse_numbers
+from transfer.records.shards import read_shards
 from transfer.worker.settlement import MAX_GROUP_MESSAGES
 
 
@@ -37,7 +32,7 @@ def test_text_that_is_no_numbers_is_passed_over() -> None:
 def test_the_manifest_gives_back_every_key(keys: list[str]) -> None:
     state = MemoryState()
     manifest = Manifest(state, "1", shard_lines=3)
-    items = [ObjectMeta(key=key, size_bytes=len(key), etag="e", last_modified=0) for key in keys]
+    items = [ObjectMeta(key=key, size_bytes=len(key), etag="e", last_modified_s=0) for key in keys]
     for index, item in enumerate(items):
         manifest.add(item, SkipReason.ARCHIVED if index % 2 else None)
     manifest.flush()

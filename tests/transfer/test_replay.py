@@ -8,16 +8,19 @@ import pytest
 
 from engine_rig import EngineRig, engine_rig, fault
 from memory_state import MemoryState
+from transfer.config import Mode, Overwrite
 from transfer.errors import RunUnknown
-from transfer.model import Mode, ObjectMeta, Overwrite, SkipReason
-from transfer.records.listing_record import LISTING, ListingRecord, read_listing
-from transfer.records.shards import Manifest
-from transfer.records.verdict import VERDICT, RunVerdict, read_verdict
-from transfer.sources.replay import RunRecord, unfinished_objects
+from transfer.model import ObjectMeta, SkipReason
+from transfer.records.layout import LISTING_JSON, VERDICT_JSON
+from transfer.records.listing_record import ListingRecord, read_listing
+from transfer.records.manifest import Manifest
+from transfer.records.run_record import RunRecord
+from transfer.records.verdict import RunVerdict, read_verdict
+from transfer.sources.replay import unfinished_objects
 
 HERE = RunRecord(run_id="r1", source_bucket="s", source_prefix="", destination_bucket="d", destination_prefix="")
 RECORD = ListingRecord(transfer_id="run-1", mode=Mode.TRANSFER, listing="1")
-OBJECT = ObjectMeta(key="a", size_bytes=1, etag="e", last_modified=0)
+OBJECT = ObjectMeta(key="a", size_bytes=1, etag="e", last_modified_s=0)
 
 
 @pytest.fixture
@@ -85,7 +88,7 @@ def test_what_the_source_did_not_have_is_owed_too_and_a_manifest_that_lacks_some
 )
 def test_a_damaged_record_is_none(body: bytes) -> None:
     state = MemoryState()
-    for name in (LISTING, VERDICT):
+    for name in (LISTING_JSON, VERDICT_JSON):
         state.write(name, body, content_type="application/json")
     assert read_listing(state) is None
     assert read_verdict(state, "run-1") is None

@@ -18,7 +18,7 @@ from transfer.model import ObjectMeta
 
 NAMESPACE = ' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 EXPECTED = ObjectMeta(
-    key="a b/ü&<.txt", size_bytes=17, etag="5d41-2", last_modified=1769904000, storage_class="STANDARD_IA"
+    key="a b/ü&<.txt", size_bytes=17, etag="5d41-2", last_modified_s=1769904000, storage_class="STANDARD_IA"
 )
 KEY, SIZE = "<Key>a b/ü&amp;&lt;.txt</Key>", "<Size>17</Size>"
 DATE, ETAG = "<LastModified>2026-02-01T00:00:00.000Z</LastModified>", "<ETag>&quot;5d41-2&quot;</ETag>"
@@ -61,7 +61,7 @@ def test_an_entry_of_any_form(entry: str, namespace: str, key: str) -> None:
 
 
 def _rest(item: ObjectMeta) -> tuple[object, ...]:
-    return item.size_bytes, item.etag, item.last_modified, item.storage_class, item.is_restored
+    return item.size_bytes, item.etag, item.last_modified_s, item.storage_class, item.is_restored
 
 
 def test_prefixed_names() -> None:
@@ -203,7 +203,7 @@ def test_both_ways_read_the_same(these: list[tuple[str, datetime]], order: list[
         written.append("".join([*parts, CLASS][place] for place in order) + ("<!-- -->" if has_comment else ""))
     page = read_page(document(*written))
     expected = [(key, int(moment.replace(tzinfo=UTC).timestamp())) for key, moment in these]
-    assert [(item.key, item.last_modified) for item in page.items] == expected
+    assert [(item.key, item.last_modified_s) for item in page.items] == expected
     assert all((item.etag, item.size_bytes, item.storage_class) == ("5d41-2", 17, "STANDARD_IA") for item in page.items)
 
 

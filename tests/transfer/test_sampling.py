@@ -20,8 +20,9 @@ from transfer.backends import sample_readers
 from transfer.backends.sample_readers import SampleReaders
 from transfer.errors import Stopped
 from transfer.reconciliation.passes import sample_pass
-from transfer.reconciliation.report import REPORT, ReconciliationReport
+from transfer.reconciliation.report import ReconciliationReport
 from transfer.reconciliation.sampling import first_difference, is_chosen
+from transfer.records.layout import REPORT_JSON
 
 MIB = 1024 * 1024
 
@@ -74,7 +75,7 @@ def test_what_is_equal_is_said_to_be_equal(rig: EngineRig) -> None:
     assert report.is_green
     assert rig.edge.requests() == reads, "not through the edge"
     assert seen[-1] == sample
-    assert ReconciliationReport.decode(rig.state().read(REPORT)) == report
+    assert ReconciliationReport.decode(rig.state().read(REPORT_JSON)) == report
     assert rows(rig) == []
 
 
@@ -92,7 +93,7 @@ def test_a_byte_that_differs_is_found_and_named(rig: EngineRig) -> None:
     assert [(row["key"], row["end"], row["first_differing_byte"]) for row in rows(rig)] == [
         ("k", "differing", str(MIB + 5))
     ]
-    said = report.why_red(was_moved=True)
+    said = report.why_red(was_copied=True)
     assert "'k' (differing from byte 1,048,581 on)" in said
     assert report.sample.seed in said
 
@@ -107,7 +108,7 @@ def test_what_cannot_be_read_is_not_claimed(rig: EngineRig) -> None:
     assert report.sample is not None
     assert (report.sample.equal, report.sample.unreadable, report.is_green) == (1, 2, False)
     assert "s3:GetObject" in rows(rig)[0]["message"] + rows(rig)[1]["message"]
-    assert "unreadable" in report.why_red(was_moved=True)
+    assert "unreadable" in report.why_red(was_copied=True)
 
 
 def test_a_copy_that_is_written_over_after_it_was_matched_is_not_claimed(rig: EngineRig) -> None:

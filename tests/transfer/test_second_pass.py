@@ -12,15 +12,17 @@ from engine_rig import DESTINATION, ERROR_TOPIC, PROJECT, SOURCE, STATE_PREFIX, 
 from memory_state import MemoryState
 from transfer.backends.gcs.state import GcsState
 from transfer.backends.pubsub.topics import PubSubQueue
+from transfer.config import Overwrite
 from transfer.errors import RunUnknown, SignatureRejected, SinkUnavailable, Stage
-from transfer.model import Overwrite, TransferFailure
+from transfer.model import TransferFailure
 from transfer.reconciliation.failures import FailureTable, drain_failures, load_failures
 from transfer.reconciliation.passes import round_name
 from transfer.reconciliation.report import FailuresFile, ReconciliationReport
 from transfer.reconciliation.verdicts import Pass, Verdict
 from transfer.records.messages import decode_request, encode_failure
+from transfer.records.run_record import RunRecord
 from transfer.records.shards import read_shards
-from transfer.sources.replay import RunRecord, unfinished_objects
+from transfer.sources.replay import unfinished_objects
 from transfer.stopping import StopRequest
 
 DOWN = {"status": 503}
@@ -89,7 +91,7 @@ def test_a_republished_message_says_which_attempt_it_is_and_keeps_what_was_liste
     assert (request.attempt, request.listing, request.number) == (2, "1.001", 0)
     (item,) = request.objects
     assert (item.key, item.storage_class, item.replaces_generation) == ("cold", "STANDARD_IA", 0)
-    assert item.last_modified > 1_600_000_000
+    assert item.last_modified_s > 1_600_000_000
     assert published.messages == 1
 
 
@@ -234,9 +236,9 @@ def test_the_words_of_an_earlier_try_do_not_replace_a_later_reason() -> None:
         table.tell(failure("k", "SourceUnavailable", "first"))
         table.expect(failure("k", "SourceNotFound", ""))
         table.tell(failure("k", "SourceUnavailable", "a second delivery"))
-        assert table.has_untold()
+        assert table.has_unreported()
         table.tell(failure("k", "SourceNotFound", "second"))
-        assert not table.has_untold()
+        assert not table.has_unreported()
         assert [(item.error_code, item.message) for item in table.sorted()] == [("SourceNotFound", "second")]
 
 

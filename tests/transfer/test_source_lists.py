@@ -103,7 +103,7 @@ def test_an_inventory_is_read_in_byte_order(servers, inventory, file_format: str
     assert [item.key for item in found] == sorted([*HOSTILE, *keys], key=lambda key: key.encode())
     for item in found:
         assert (item.size_bytes, item.etag) == (len(item.key.encode()), f"{len(item.key):032x}")
-        assert item.last_modified == int(datetime(2026, 1, 31, 8, 0, 1, tzinfo=UTC).timestamp())
+        assert item.last_modified_s == int(datetime(2026, 1, 31, 8, 0, 1, tzinfo=UTC).timestamp())
         assert (item.storage_class, item.unreadable, item.version_id) == ("STANDARD", None, "")
     assert [item.key for item in read_inventory(servers, uri, prefix="3/")] == sorted(
         key for key in keys if key[:2] == "3/"
@@ -304,9 +304,10 @@ def test_what_s3_lists_is_a_manifest(servers) -> None:
 
 
 def test_failures_csv_is_a_manifest(servers) -> None:
-    from transfer.reconciliation.report import ArchivedFile, FailuresFile
+    from transfer.reconciliation.report import FailuresFile
+    from transfer.records.layout import ARCHIVED_COLUMNS
 
-    for columns in (FailuresFile.COLUMNS, ArchivedFile.COLUMNS):
+    for columns in (FailuresFile.COLUMNS, ARCHIVED_COLUMNS):
         assert read_keys(servers, "f.csv", f"{','.join(columns)}\na\n".encode()) == [("a", "")]
 
 

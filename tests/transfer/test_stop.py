@@ -19,10 +19,11 @@ from operators.stopping import StopsOnKill
 from transfer.backends.s3.files import S3Files, head_all
 from transfer.backends.s3.listing import list_objects
 from transfer.backends.sample_readers import SampleReaders
+from transfer.config import Timeouts, TransferConfig
 from transfer.deletion.extraneous import DeleteExtraneous
 from transfer.errors import Stopped, TransferError
 from transfer.event_log import NoEventLog
-from transfer.model import DestinationObject, ObjectMeta, Timeouts, TransferConfig, TransferFailure
+from transfer.model import DestinationObject, ObjectMeta, TransferFailure
 from transfer.reconciliation.failures import FailureTable, drain_failures
 from transfer.reconciliation.sampling import SAMPLE_COLUMNS, compare_sample
 from transfer.records.csv_file import CsvFile
@@ -49,7 +50,7 @@ def rig(tmp_path, monkeypatch) -> Iterator[EngineRig]:
 
 
 def item(number: int = 0) -> ObjectMeta:
-    return ObjectMeta(key=f"k{number}", size_bytes=7, etag="0" * 32, last_modified=1)
+    return ObjectMeta(key=f"k{number}", size_bytes=7, etag="0" * 32, last_modified_s=1)
 
 
 def list_s3(rig: EngineRig) -> None:

@@ -28,7 +28,7 @@ from transfer.backends.gcs.sink import GcsSink
 from transfer.backends.gcs.state import GcsState
 from transfer.backends.gcs.verification import Capabilities
 from transfer.backends.http.loop import complete
-from transfer.copying.abandoned_uploads import close_uploads, end_left_uploads
+from transfer.copying.abandoned_uploads import abort_abandoned_uploads, close_uploads
 from transfer.copying.uploads import OpenUpload
 from transfer.errors import RunClosed
 from transfer.model import Copied
@@ -36,11 +36,11 @@ from transfer.model import Copied
 WAYS = ["stream", "parts"]
 
 
-def give_up(rig: EngineRig) -> int:
+def abort_upload(rig: EngineRig) -> int:
     """As the end of a run does."""
     retrier = rig.retrier()
     close_uploads(whole_state(rig), rig.run_id, "opening-1")
-    return end_left_uploads(
+    return abort_abandoned_uploads(
         whole_state(rig), GcsSink(rig.gcs_client()), lambda step: complete(retrier.call(step), rig.stop), open_runs=()
     )
 
@@ -165,7 +165,7 @@ def test_a_record_leads_nowhere_else(large: EngineRig, bodies, forged: dict) -> 
     arrived(large, "stream", bodies["stream"], large.move(item))
 
     write_record(large, "stream", record)
-    give_up(large)
+    abort_upload(large)
     assert [blob.download_as_bytes() for blob in precious] == [b"precious", b"precious"]
     assert large.stored("stream") == bodies["stream"]
 
@@ -179,7 +179,7 @@ def test_a_source_replaced_between_two_deliveries_is_not_gone_on_with(large: Eng
     put(key, b"2" * (12 * MIB))
     outcome = large.move(item)
     assert outcome.failure.error_code == "SourceChanged"
-    give_up(large)
+    abort_upload(large)
     refused(large, outcome)
 
 
@@ -189,10 +189,10 @@ def test_the_end_of_a_run_frees_what_nobody_goes_on_with(large: EngineRig) -> No
     assert {record["name"] for record in records(large).values()} == set(WAYS)
     ((name, token),) = open_parts(large)
     assert stored_parts(large, name, token)
-    assert give_up(large) == 2
+    assert abort_upload(large) == 2
     assert left_behind(large) == []
     assert large.gcs.requests()["objects.insert-cancel 499"] >= 1
-    assert give_up(large) == 0
+    assert abort_upload(large) == 0
 
 
 def abandoned_alone(rig: EngineRig, way: str) -> None:
@@ -207,11 +207,11 @@ def abandoned_alone(rig: EngineRig, way: str) -> None:
 def test_what_cannot_be_freed_stays_on_record_and_is_tried_again(large: EngineRig) -> None:
     abandoned(large, "parts")
     large.gcs.faults.replace([fault("DELETE .*uploadId", "status", status=503)])
-    assert give_up(large) == 0
+    assert abort_upload(large) == 0
     large.gcs.faults.replace([])
     assert recorded(large)["name"] == "parts"
     large.gcs.faults.replace([fault("DELETE", "status", times=2, status=503)])  # passing trouble is retried
-    assert give_up(large) == 1
+    assert abort_upload(large) == 1
     assert left_behind(large) == []
 
 
@@ -224,7 +224,7 @@ def test_uploads_that_have_ended_are_no_trouble(large: EngineRig, bodies) -> Non
         arrived(large, way, bodies[way], large.move(item))
     for name, record in saved.items():
         large.storage.bucket(DESTINATION).blob(name).upload_from_string(json.dumps(record))
-    assert give_up(large) == 2
+    assert abort_upload(large) == 2
     assert left_behind(large) == []
     for way in WAYS:
         assert large.stored(way) == bodies[way]
@@ -243,7 +243,7 @@ def begun_and_not_recorded(rig: EngineRig, key: str) -> None:
 def test_an_upload_whose_id_was_never_recorded_is_found_by_its_name(large: EngineRig) -> None:
     begun_and_not_recorded(large, "parts")
     theirs = complete(begin_parts(large.gcs_client(), "parts-of-another", {}, Capabilities()), large.stop)
-    assert give_up(large) == 1
+    assert abort_upload(large) == 1
     assert open_parts(large) == [("parts-of-another", theirs)]
     assert records(large) == {}
 
@@ -254,7 +254,7 @@ def test_an_upload_whose_beginning_was_never_answered_is_ended_though_the_object
     assert isinstance(large.move(listed(large, "parts")), Copied)
     ((name, _),) = open_parts(large)
     assert name == "parts"
-    assert give_up(large) == 1
+    assert abort_upload(large) == 1
     assert open_parts(large) == []
 
 
@@ -265,29 +265,29 @@ def test_an_upload_of_that_name_that_a_run_has_on_record_which_goes_on_is_left(l
     going_on = large.storage.bucket(DESTINATION).blob(f"{STATE_PREFIX}uploads/run-2/0.json")
     going_on.upload_from_string(other.encode())
     state, sink = whole_state(large), GcsSink(large.gcs_client())
-    assert end_left_uploads(state, sink, lambda step: complete(step(), large.stop), open_runs={"run-2"}) == 0
+    assert abort_abandoned_uploads(state, sink, lambda step: complete(step(), large.stop), open_runs={"run-2"}) == 0
     assert open_parts(large) == [("parts", token)]
-    assert end_left_uploads(state, sink, lambda step: complete(step(), large.stop), open_runs=()) == 1
+    assert abort_abandoned_uploads(state, sink, lambda step: complete(step(), large.stop), open_runs=()) == 1
 
 
 def test_one_of_that_name_that_was_begun_long_after_is_left(large: EngineRig, monkeypatch) -> None:
     begun_and_not_recorded(large, "parts")
     monkeypatch.setattr("transfer.copying.abandoned_uploads.BEGINNING_S", -10.0)
-    assert give_up(large) == 0
+    assert abort_upload(large) == 0
     assert len(open_parts(large)) == 1
     assert records(large) == {}  # nothing will be begun of it any more
 
 
 def test_the_next_run_ends_what_a_worker_began_after_its_run_was_closed(large: EngineRig) -> None:
     """A worker outlives its run by seconds: `close_run` has swept by then, and nobody else comes that way."""
-    assert give_up(large) == 0
+    assert abort_upload(large) == 0
     abandoned(large, "parts")
-    assert give_up(replace(large, run_id="run-2")) == 1
+    assert abort_upload(replace(large, run_id="run-2")) == 1
     assert left_behind(large) == []
 
 
 def test_nothing_in_parts_is_begun_once_the_run_is_closed(large: EngineRig) -> None:
-    give_up(large)
+    abort_upload(large)
     large.opening = "opening-1"
     with pytest.raises(RunClosed):
         large.move(listed(large, "parts"))

@@ -16,10 +16,12 @@ from transfer.model import DestinationObject, ObjectMeta, Proof, SkipReason, Tra
 from transfer.naming import Naming
 from transfer.reconciliation.advice import FAILURES, advice_for, has_second_try
 from transfer.reconciliation.failures import FailureTable
-from transfer.reconciliation.reconcile import judge_all, reconcile
+from transfer.reconciliation.reconcile import judge_keys, reconcile
 from transfer.reconciliation.report import reason_table
 from transfer.reconciliation.verdicts import Pass, Verdict, generation_to_replace, is_republished
-from transfer.records.shards import UNFINISHED, UnboundCopy, read_manifest
+from transfer.records.layout import UNFINISHED
+from transfer.records.ledger import UnboundCopy
+from transfer.records.manifest import read_manifest
 
 NAMING = Naming(source_prefix="in/", destination_prefix="out/", state_prefix=".edgehaul/")
 KEYS = [f"in/{name}" for name in ("", "a", "a!", "a/b", "b", "\uffee", "\U0001f69a", "z")]
@@ -31,7 +33,7 @@ items = st.builds(
     key=st.sampled_from(KEYS),
     size_bytes=st.integers(0, 1),
     etag=st.sampled_from(ETAGS),
-    last_modified=st.just(7),
+    last_modified_s=st.just(7),
     replaces_generation=st.sampled_from([0, 3, 4]),
 )
 stored_objects = st.builds(
@@ -123,8 +125,8 @@ def model(listed, there, failed, unbound, which: Pass, may_overwrite: bool):
         if skipped in NEVER_MOVED or (skipped == "exists" and at is not None):
             verdicts[key] = Verdict.SKIPPED
             evidences["exists"]["name"] += skipped == "exists"
-        elif skipped in UNTOLD:
-            verdicts[key], code = Verdict.FAILED, UNTOLD[skipped]
+        elif skipped in UNRESOLVED:
+            verdicts[key], code = Verdict.FAILED, UNRESOLVED[skipped]
         elif arrived:
             verdicts[key] = Verdict.SKIPPED if skipped else Verdict.MATCHED
             evidences["unchanged" if skipped else "matched"][evidence] += 1
@@ -133,7 +135,7 @@ def model(listed, there, failed, unbound, which: Pass, may_overwrite: bool):
         else:
             verdicts[key] = Verdict.MISSING if at is None else Verdict.DIFFERING
         if verdicts[key] in ("failed", "missing", "differing"):
-            if skipped in UNTOLD:
+            if skipped in UNRESOLVED:
                 continue
             hopeless = code is not None and not (code in FAILURES and FAILURES[code].has_second_try)
             if which is Pass.REPLAY or (which is Pass.FIRST and not hopeless):
@@ -142,12 +144,12 @@ def model(listed, there, failed, unbound, which: Pass, may_overwrite: bool):
     return verdicts, again, evidences
 
 
-UNTOLD = {"absent": "SourceNotFound", "forbidden": "SourceForbidden", "encrypted": "SourceEncrypted"}
+UNRESOLVED = {"absent": "SourceNotFound", "forbidden": "SourceForbidden", "encrypted": "SourceEncrypted"}
 globs = st.sampled_from([None, lambda name: not name.startswith("a"), lambda name: name == "extra", lambda name: False])
 
 
 @given(worlds, st.sampled_from(Pass), st.booleans(), globs)
-def test_a_pass_says_of_every_key_what_the_model_says(world, which: Pass, may_overwrite: bool, has_name) -> None:
+def test_a_pass_says_of_every_key_what_the_model_says(world, which: Pass, may_overwrite: bool, name_filter) -> None:
     entries, stored, failed, unbound = world
     unbound = sorted(unbound, key=lambda copy: copy.key.encode())
     listed = {key: (replace(item, key=key), skipped) for key, (item, skipped) in entries.items()}
@@ -158,13 +160,13 @@ def test_a_pass_says_of_every_key_what_the_model_says(world, which: Pass, may_ov
         for failure in failed:
             table.tell(failure)
         judged = list(
-            judge_all(
+            judge_keys(
                 [listed[key] for key in byte_order(listed)],
                 sorted(stored, key=lambda item: item.name.encode()),
                 table.sorted(),
                 unbound,
                 naming=NAMING,
-                has_name=has_name,
+                name_filter=name_filter,
             )
         )
     report = reconcile(
@@ -191,7 +193,7 @@ def test_a_pass_says_of_every_key_what_the_model_says(world, which: Pass, may_ov
     assert sum(found) == report.listed == len(listed)
     names = {NAMING.name_of(key) for key in listed}
     alone = [item.name.removeprefix("out/") for item in stored if item.name not in names]
-    assert report.extra == sum(has_name is None or has_name(name) for name in alone)
+    assert report.extra == sum(name_filter is None or name_filter(name) for name in alone)
     assert report.extra + report.protected == len(alone)
     left = [key for key in byte_order(verdicts) if verdicts[key] in ("failed", "missing", "differing")]
     recorded = [item for item, _ in read_manifest(state, "1.001", folder=UNFINISHED)]
@@ -204,7 +206,7 @@ def test_a_pass_says_of_every_key_what_the_model_says(world, which: Pass, may_ov
     passed_over = sum(skipped in NEVER_MOVED for _, skipped in listed.values())
     assert (report.passed_over, report.is_empty) == (passed_over, 0 < len(listed) == passed_over)
     assert report.is_green == (not left and not report.is_empty)
-    assert bool(report.why_red(was_moved=True)) != report.is_green
+    assert bool(report.why_red(was_copied=True)) != report.is_green
     assert bool(report.unfinished) == bool(left)
     assert report.is_final == (which is Pass.FINAL or not again)
     rows = state.read("failures.csv").decode().splitlines()[1:]
@@ -245,7 +247,7 @@ def test_the_table_of_what_is_tried_again(verdict: Verdict, code: str | None, an
     [(None, False, 0), (None, True, 0), (5, False, 5), (5, True, 5), (6, False, 5), (6, True, 6)],
 )
 def test_somebody_elses_object_is_overwritten_only_when_asked_to(generation_now, may_overwrite, expected) -> None:
-    item = ObjectMeta(key="in/k", size_bytes=1, etag="e", last_modified=0, replaces_generation=5)
+    item = ObjectMeta(key="in/k", size_bytes=1, etag="e", last_modified_s=0, replaces_generation=5)
     stored = generation_now and DestinationObject(name="out/k", size_bytes=1, generation=generation_now)
     assert generation_to_replace(item, stored, may_overwrite=may_overwrite) == expected
 

@@ -18,7 +18,8 @@ from transfer.backends.s3.files import head_all
 from transfer.model import Copied, Failed, SkipReason
 from transfer.naming import Naming
 from transfer.reconciliation.verdicts import Pass
-from transfer.sources.replay import RunRecord, unfinished_objects
+from transfer.records.run_record import RunRecord
+from transfer.sources.replay import unfinished_objects
 
 
 @pytest.fixture(scope="module")

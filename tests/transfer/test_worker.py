@@ -6,7 +6,7 @@ import pytest
 
 from engine_rig import EngineRig, engine_rig
 from transfer.accounting.pacing import Pacer
-from transfer.copying.whole import ObjectMover
+from transfer.copying.whole import ObjectCopier
 from transfer.model import ObjectMeta, TransferOutcome
 from transfer.steps import Step
 
@@ -33,9 +33,9 @@ def rig(tmp_path, monkeypatch):
 def test_no_more_lanes_work_than_the_pacer_lets_in(rig: EngineRig, monkeypatch, pacer, lanes: range) -> None:
     at_work: set[str] = set()
     most = 0
-    move = ObjectMover.move
+    move = ObjectCopier.move
 
-    def watched(self: ObjectMover, item: ObjectMeta) -> Step[TransferOutcome]:
+    def watched(self: ObjectCopier, item: ObjectMeta) -> Step[TransferOutcome]:
         nonlocal most
         at_work.add(item.key)
         most = max(most, len(at_work))
@@ -43,7 +43,7 @@ def test_no_more_lanes_work_than_the_pacer_lets_in(rig: EngineRig, monkeypatch, 
         at_work.discard(item.key)
         return outcome
 
-    monkeypatch.setattr(ObjectMover, "move", watched)
+    monkeypatch.setattr(ObjectCopier, "move", watched)
     monkeypatch.setattr("transfer.worker.drain.Pacer", pacer)
     for index in range(40):
         rig.put(f"{index}")

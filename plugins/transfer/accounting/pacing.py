@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from transfer.model import TransferConfig
+from transfer.config import TransferConfig
 
 BURST_S = 1.0
 """Seconds of a capped rate that may be made up for after an idle time."""
@@ -99,7 +99,7 @@ class Pacer:
                 self._limit = max(1, self._limit // 2)
                 self._successes = 0
 
-    def acquitted(self, *, is_so: bool) -> None:
+    def forgiven(self, *, is_so: bool) -> None:
         """Whether a control has shown that refusals in a row are those objects' own. It is so until there is doubt again."""
         self._is_acquitted = is_so
 

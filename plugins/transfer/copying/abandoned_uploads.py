@@ -12,9 +12,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Protocol, TypeVar
 
-from transfer.copying.uploads import CLOSED, UPLOADS, OpenUpload, give_up
-from transfer.errors import InvalidMessage, ObjectError, RetryableError
-from transfer.ports import GenerationMismatch, ObjectSink, StateEntry, StateStore
+from transfer.copying.uploads import OpenUpload, abort_upload
+from transfer.errors import GenerationMismatch, InvalidMessage, ObjectError, RetryableError
+from transfer.ports import ObjectSink, StateEntry, StateStore
+from transfer.records.layout import UPLOADS, UPLOADS_CLOSED, uploads_closed
 from transfer.steps import Step
 
 log = logging.getLogger(__name__)
@@ -36,10 +37,10 @@ class Drive(Protocol):
 
 def close_uploads(state: StateStore, run: str, opening: str) -> None:
     """Workers of this opening of a run may begin nothing any more. `state` is the store of the whole state prefix."""
-    state.write(f"{UPLOADS}{run}/{CLOSED}{opening}", b"", content_type="text/plain")
+    state.write(uploads_closed(run, opening), b"", content_type="text/plain")
 
 
-def end_left_uploads(state: StateStore, sink: ObjectSink, drive: Drive, *, open_runs: Iterable[str]) -> int:
+def abort_abandoned_uploads(state: StateStore, sink: ObjectSink, drive: Drive, *, open_runs: Iterable[str]) -> int:
     """End every upload into the sink's bucket that is on record in a run that is not open; how many those were.
 
     `state` is the store of the whole state prefix. What cannot be ended stays on record.
@@ -55,7 +56,7 @@ def end_left_uploads(state: StateStore, sink: ObjectSink, drive: Drive, *, open_
         note = f"{entry.name.rpartition('/')[0]}/{upload.note}"
         known_notes.add(note)
         try:
-            drive(partial(give_up, sink, upload))
+            drive(partial(abort_upload, sink, upload))
         except (ObjectError, RetryableError, GenerationMismatch) as error:
             log.warning("the unfinished upload of %r could not be ended: %s", upload.name, error)
             continue
@@ -68,9 +69,9 @@ def end_left_uploads(state: StateStore, sink: ObjectSink, drive: Drive, *, open_
         if noted.token or entry.name in known_notes:
             continue
         try:
-            begun = [upload for upload in _begun_after(entry, noted, sink, drive) if upload.token not in spared]
+            begun = [upload for upload in _started_after(entry, noted, sink, drive) if upload.token not in spared]
             for upload in begun:
-                drive(partial(give_up, sink, upload))
+                drive(partial(abort_upload, sink, upload))
         except (ObjectError, RetryableError, GenerationMismatch) as error:
             log.warning("what may have been begun of %r could not be ended: %s", noted.name, error)
             continue
@@ -83,7 +84,7 @@ def end_left_uploads(state: StateStore, sink: ObjectSink, drive: Drive, *, open_
 def _on_record(state: StateStore, bucket: str) -> Iterator[tuple[StateEntry, OpenUpload]]:
     """Records and notes (which have no token) of uploads into a bucket, over all runs."""
     for entry in state.entries(UPLOADS):
-        if entry.name.rpartition("/")[2].startswith(CLOSED):
+        if entry.name.rpartition("/")[2].startswith(UPLOADS_CLOSED):
             continue
         try:
             upload = OpenUpload.decode(state.read(entry.name))
@@ -98,8 +99,8 @@ def _run_of(entry: StateEntry) -> str:
     return entry.name.removeprefix(UPLOADS).partition("/")[0]
 
 
-def _begun_after(entry: StateEntry, note: OpenUpload, sink: ObjectSink, drive: Drive) -> list[OpenUpload]:
+def _started_after(entry: StateEntry, note: OpenUpload, sink: ObjectSink, drive: Drive) -> list[OpenUpload]:
     """The open uploads in parts of the noted name that were begun when the note's was: its id was never recorded."""
     since_s, until_s = entry.created_at_s - CLOCKS_S, entry.created_at_s + BEGINNING_S
     found = drive(partial(sink.open_parts, note.name))
-    return [replace(note, token=upload.token) for upload in found if since_s <= upload.begun_at_s <= until_s]
+    return [replace(note, token=upload.token) for upload in found if since_s <= upload.started_at_s <= until_s]

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 
-from transfer.errors import TransferError
+from transfer.errors import GenerationMismatch, TransferError
 from transfer.labels import bound_crc32c, proof_text
 from transfer.model import DestinationObject, Proof
-from transfer.ports import GenerationMismatch, ObjectSink
+from transfer.ports import ObjectSink
 from transfer.retry import Retrier
 from transfer.steps import Step
 

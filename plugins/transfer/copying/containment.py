@@ -12,17 +12,17 @@ from transfer.plain_text import block
 
 log = logging.getLogger(__name__)
 
-EVERYBODYS = (Stopped, FatalError, MemoryError)
+SYSTEMIC_ERRORS = (Stopped, FatalError, MemoryError)
 """Errors that no other object would be spared. With those that are no `Exception`, such as KeyboardInterrupt, the only
 ones that may end a worker while it has an object in hand."""
 _READING = frozenset({"edge.py", "metadata.py", "proof.py", "signing.py"})
-MAX_TOLD = 100
+MAX_LOGGED = 100
 
 _told: set[tuple[str, str, int]] = set()
 _lock = threading.Lock()
 
 
-def of_one_object(error: Exception) -> TransferError:
+def as_object_error(error: Exception) -> TransferError:
     """The error that an object fails with: its own, or UnexpectedError for what nobody foresaw.
 
     The traceback of the latter is in the task's log, once for each type and place.
@@ -33,7 +33,7 @@ def of_one_object(error: Exception) -> TransferError:
     is_reading = any(Path(frame.filename).name in _READING for frame in frames)
     place = (type(error).__name__, frames[-1].filename, frames[-1].lineno or 0) if frames else ("", "", 0)
     with _lock:
-        is_new = place not in _told and len(_told) < MAX_TOLD
+        is_new = place not in _told and len(_told) < MAX_LOGGED
         _told.add(place)
     if is_new:
         log.error(

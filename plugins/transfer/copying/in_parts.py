@@ -13,26 +13,29 @@ from functools import partial
 
 from transfer.accounting.pacing import Pacer
 from transfer.accounting.progress import Progress
+from transfer.comparison import has_etag
 from transfer.copying.binding import as_announced
-from transfer.copying.containment import EVERYBODYS, of_one_object
+from transfer.copying.containment import SYSTEMIC_ERRORS, as_object_error
 from transfer.copying.metadata import resource_of
-from transfer.copying.parts import PartsBoard, PartsInHand, layout_of, ranges_to_do
-from transfer.copying.proof import is_encrypted, is_named, multipart_etag, require_identity, source_crc32c
-from transfer.copying.streamed import MAX_RESTARTS, Moved
-from transfer.copying.uploads import UploadKind, UploadRecords, take_up
+from transfer.copying.parts import PartsBoard, PartsInFlight, layout_of, ranges_to_do
+from transfer.copying.proof import is_encrypted, multipart_etag, require_identity, source_crc32c
+from transfer.copying.streamed import MAX_RESTARTS, UploadResult
+from transfer.copying.uploads import UploadKind, UploadRecords, resume_upload
 from transfer.errors import (
     CorruptTransfer,
     DestinationConflict,
+    GenerationMismatch,
     ObjectError,
     RetriesExhausted,
     SinkUnavailable,
     Stage,
     Stopped,
     TransferError,
+    UploadGone,
 )
 from transfer.labels import bound_crc32c
 from transfer.model import DestinationObject, ObjectMeta, Proof, StoredPart
-from transfer.ports import ByteStream, GenerationMismatch, ObjectSink, ObjectSource, PartsUpload, UploadGone
+from transfer.ports import ByteStream, ObjectSink, ObjectSource, PartsUpload
 from transfer.retry import Retrier
 from transfer.steps import Pause, Step
 
@@ -44,7 +47,7 @@ MAX_LOOK_AGE_S = 5.0
 _Stream = ByteStream | None
 
 
-class _Anew(Exception):
+class _StartAgain(Exception):
     """What no retry mends: the upload has to begin anew."""
 
     def __init__(self, error: CorruptTransfer) -> None:
@@ -84,7 +87,7 @@ class PartsLane:
         self._fetch_bytes = fetch_bytes
 
     def help(self) -> Step[bool]:
-        """Take one range of some object in hand, if there is one; whether there was. Raises EVERYBODYS only."""
+        """Take one range of some object in hand, if there is one; whether there was. Raises SYSTEMIC_ERRORS only."""
         taken = self._board.take()
         if taken is None:
             return False
@@ -92,7 +95,7 @@ class PartsLane:
         yield from self._work(*taken, None)
         return True
 
-    def move(self, item: ObjectMeta, name: str) -> Step[Moved | None]:
+    def move(self, item: ObjectMeta, name: str) -> Step[UploadResult | None]:
         """All of it; None when the destination takes no parts, or the edge gives none.
 
         Raises ObjectError, FatalError, or GenerationMismatch.
@@ -106,25 +109,25 @@ class PartsLane:
             parts, stream = begun
             try:
                 return (yield from self._finish(parts, stream))
-            except (_Anew, UploadGone) as error:
-                yield from self._give_up(parts)
+            except (_StartAgain, UploadGone) as error:
+                yield from self._abort(parts)
                 if restart == MAX_RESTARTS:
-                    last = error.error if isinstance(error, _Anew) else _gone()
+                    last = error.error if isinstance(error, _StartAgain) else _gone()
                     raise RetriesExhausted(last, restart) from error
                 self._retrier.attempts += 1
             except Stopped:
                 raise
             except Exception:  # whatever it was, and on its way on: what was begun is paid for until it is given up
-                yield from self._give_up(parts)
+                yield from self._abort(parts)
                 raise
         raise AssertionError("the last restart returns or raises")
 
-    def _begin(self, item: ObjectMeta, name: str, *, may_go_on: bool) -> Step[tuple[PartsInHand, _Stream] | None]:
+    def _begin(self, item: ObjectMeta, name: str, *, may_go_on: bool) -> Step[tuple[PartsInFlight, _Stream] | None]:
         """The upload, new or an earlier delivery's, and the stream of its first range that is to do."""
         layout = layout_of(item, self._fetch_bytes)
         found = None
         if may_go_on:
-            found = yield from take_up(
+            found = yield from resume_upload(
                 self._records, self._sink, item, name, UploadKind.PARTS, part_bytes=layout.part_bytes
             )
         stored = {part.number: part for part in found.parts} if found else {}
@@ -150,7 +153,7 @@ class PartsLane:
             if stream is not None:
                 stream.close()
             return None
-        parts = PartsInHand(
+        parts = PartsInFlight(
             item,
             name,
             layout,
@@ -162,7 +165,7 @@ class PartsLane:
             wants_md5=layout.is_sources_own and not is_encrypted(headers),
             source_crc32c=source_crc32c(headers),
             edge_request_id=headers.get("x-amz-cf-id", ""),
-            is_named=stream is None or is_named(headers),
+            has_etag=stream is None or has_etag(headers),
         )
         if stored:
             log.info("going on with %r: %d of %d parts are stored", name, len(stored), layout.count)
@@ -191,11 +194,11 @@ class PartsLane:
         yield from self._records.forget(name)
         return None
 
-    def _finish(self, parts: PartsInHand, stream: _Stream) -> Step[Moved]:
+    def _finish(self, parts: PartsInFlight, stream: _Stream) -> Step[UploadResult]:
         """Send all parts, look once more, join them."""
         yield from self._send_all(parts, stream)
         is_proven = _has_the_etag(parts)
-        if not is_proven and not parts.is_named:
+        if not is_proven and not parts.has_etag:
             require_identity(Proof.CRC32C, {})
         if parts.wants_md5 and not is_proven:
             yield from self._read_again(parts)
@@ -206,14 +209,14 @@ class PartsLane:
         self._progress.part(-parts.stored_bytes)  # from here on the object itself counts
         other = Proof.S3_CRC32C if bound_crc32c(stored.proof) or parts.source_crc32c else Proof.CRC32C
         proof = Proof.ETAG_MULTIPART if is_proven else other
-        return Moved(stored=stored, proof=proof, edge_request_id=parts.edge_request_id)
+        return UploadResult(stored=stored, proof=proof, edge_request_id=parts.edge_request_id)
 
     def _check_generation(self, item: ObjectMeta, name: str) -> Step[None]:
         found = yield from self._retrier.call(lambda: self._sink.stat(name))
         if (found.generation if found else 0) != item.replaces_generation:
             raise GenerationMismatch
 
-    def _send_all(self, parts: PartsInHand, stream: _Stream) -> Step[None]:
+    def _send_all(self, parts: PartsInFlight, stream: _Stream) -> Step[None]:
         """With the help of every lane that has nothing else to do."""
         self._board.offer(parts)
         try:
@@ -229,7 +232,7 @@ class PartsLane:
         if parts.error is not None:
             raise parts.error
 
-    def _read_again(self, parts: PartsInHand) -> Step[None]:
+    def _read_again(self, parts: PartsInFlight) -> Step[None]:
         """The parts do not make up the ETag: by another part size than was guessed, or by a wrong byte. Twice alike is right."""
         log.warning(
             "%r: its parts do not make up the source's ETag; all of it is read once more to compare", parts.name
@@ -252,9 +255,9 @@ class PartsLane:
             yield from self._send_all(parts, None)
             if _has_the_etag(parts):
                 return
-        raise _Anew(CorruptTransfer("it reads differently every time", stage=Stage.DOWNLOAD))
+        raise _StartAgain(CorruptTransfer("it reads differently every time", stage=Stage.DOWNLOAD))
 
-    def _complete(self, parts: PartsInHand) -> Step[DestinationObject]:
+    def _complete(self, parts: PartsInFlight) -> Step[DestinationObject]:
         """Uploads in parts know no conditions: what somebody else wrote meanwhile is looked for right before each try."""
         upload = self._sink.parts_upload(parts.name, parts.token)
         known = yield from self._sink.replaced_versions(parts.name)
@@ -271,9 +274,9 @@ class PartsLane:
             yield from as_announced(stored, self._sink)  # another worker began it, and knew what S3 says
             return stored
         except CorruptTransfer as error:
-            raise _Anew(error) from error
+            raise _StartAgain(error) from error
 
-    def _check_replaced(self, parts: PartsInHand, stored: DestinationObject) -> Step[None]:
+    def _check_replaced(self, parts: PartsInFlight, stored: DestinationObject) -> Step[None]:
         """Between the look and the end somebody else may have written all the same: that object is not this run's to replace.
 
         It is found where the bucket keeps what is replaced. The copy then is no copy: its label is not bound to its bytes.
@@ -303,7 +306,7 @@ class PartsLane:
             stage=Stage.UPLOAD,
         )
 
-    def _give_up(self, parts: PartsInHand) -> Step[None]:
+    def _abort(self, parts: PartsInFlight) -> Step[None]:
         """Parts are paid for until their upload is given up."""
         self._progress.part(-parts.stored_bytes)
         try:
@@ -313,21 +316,21 @@ class PartsLane:
         else:
             yield from self._records.forget(parts.name)
 
-    def _work(self, parts: PartsInHand, numbers: range, stream: ByteStream | None) -> Step[None]:
+    def _work(self, parts: PartsInFlight, numbers: range, stream: ByteStream | None) -> Step[None]:
         """One range; what goes wrong with it is told to whom the object belongs."""
         error: Exception | None = None
         try:
             yield from self._send(parts, numbers, stream)
-        except EVERYBODYS:
+        except SYSTEMIC_ERRORS:
             raise
         except (UploadGone, GenerationMismatch) as caught:
             error = caught
         except Exception as caught:  # noqa: BLE001 - the outermost frame of work for an object of another lane
-            error = of_one_object(caught)
+            error = as_object_error(caught)
         finally:
             parts.release(error)
 
-    def _send(self, parts: PartsInHand, numbers: range, stream: ByteStream | None) -> Step[None]:
+    def _send(self, parts: PartsInFlight, numbers: range, stream: ByteStream | None) -> Step[None]:
         """Part after part out of one GET; after an error the GET begins again at the part that broke."""
         upload, layout = self._sink.parts_upload(parts.name, parts.token), parts.layout
         end = layout.end(numbers[-1])
@@ -336,8 +339,8 @@ class PartsLane:
             nonlocal stream
             if stream is None:
                 stream = yield from self._source.open(parts.item, layout.start(number), end - layout.start(number))
-                if not is_named(stream.headers):
-                    parts.is_named = False
+                if not has_etag(stream.headers):
+                    parts.has_etag = False
             try:
                 part = yield from upload.put(number, stream, layout.size(number), wants_md5=parts.wants_md5)
             except BaseException:
@@ -362,7 +365,7 @@ class PartsLane:
                 stream.close()
 
 
-def _has_the_etag(parts: PartsInHand) -> bool:
+def _has_the_etag(parts: PartsInFlight) -> bool:
     """Whether the MD5s of the parts make up the source's ETag."""
     md5s = [part.md5 for part in parts.parts()]
     return parts.layout.is_sources_own and all(md5s) and multipart_etag(md5s) == parts.item.etag

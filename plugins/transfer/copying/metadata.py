@@ -72,7 +72,7 @@ def resource_of(item: ObjectMeta, headers: Mapping[str, str]) -> dict[str, objec
     if crc32c := source_crc32c(headers):
         resource["crc32c"] = crc32c  # the sink compares it with the bytes, and Cloud Storage with what it stores
         user[PROOF_KEY] = proof_text(crc32c, Proof.S3_CRC32C)
-    user[MTIME_KEY] = str(item.last_modified)
+    user[MTIME_KEY] = str(item.last_modified_s)
     user[SOURCE_ETAG_KEY] = item.etag
     if item.storage_class != "STANDARD":
         user[STORAGE_CLASS_KEY] = item.storage_class

@@ -8,9 +8,10 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from transfer.config import MAX_PARTS, MIN_PART_BYTES
 from transfer.copying.proof import source_part_bytes
 from transfer.copying.uploads import OpenUpload, UploadKind
-from transfer.model import MAX_PARTS, MIN_PART_BYTES, ObjectMeta, StoredPart
+from transfer.model import ObjectMeta, StoredPart
 
 RECORD_INTERVAL_S = 2.0
 """How much work a crash may cost. Cloud Storage takes one write a second to the same name."""
@@ -54,7 +55,7 @@ def layout_of(item: ObjectMeta, wanted_bytes: int) -> Layout:
     return Layout(size_bytes=item.size_bytes, part_bytes=part_bytes, is_sources_own=False)
 
 
-class PartsInHand:
+class PartsInFlight:
     """One object's parts: which are stored, which are to do, who works on them. Thread-safe."""
 
     def __init__(
@@ -69,7 +70,7 @@ class PartsInHand:
         wants_md5: bool,
         source_crc32c: str,
         edge_request_id: str,
-        is_named: bool = True,
+        has_etag: bool = True,
         note: str = "",
         stored: Mapping[int, StoredPart],
         clock: Callable[[], float] = time.monotonic,
@@ -84,7 +85,7 @@ class PartsInHand:
         self.edge_request_id = edge_request_id
         self.known_generations: frozenset[int] | None = None
         """Of what was replaced before the last look at the destination; None before there was one."""
-        self.is_named = is_named
+        self.has_etag = has_etag
         """Whether the edge said of each range of which content it is; without it only the source's ETag is a proof."""
         self._note = note
         self._clock = clock
@@ -179,19 +180,19 @@ class PartsBoard:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._offered: list[PartsInHand] = []
+        self._offered: list[PartsInFlight] = []
 
-    def offer(self, parts: PartsInHand) -> None:
+    def offer(self, parts: PartsInFlight) -> None:
         """Others may take part."""
         with self._lock:
             self._offered.append(parts)
 
-    def withdraw(self, parts: PartsInHand) -> None:
+    def withdraw(self, parts: PartsInFlight) -> None:
         """Nobody need begin with it any more."""
         with self._lock:
             self._offered.remove(parts)
 
-    def take(self) -> tuple[PartsInHand, range] | None:
+    def take(self) -> tuple[PartsInFlight, range] | None:
         """A range of some object, the oldest first."""
         with self._lock:
             for parts in self._offered:

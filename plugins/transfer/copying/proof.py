@@ -7,9 +7,10 @@ import re
 from collections.abc import Mapping, Sequence
 from itertools import islice
 
-from transfer.comparison import is_md5
+from transfer.comparison import has_etag, is_md5
+from transfer.config import MAX_PART_BYTES, MAX_PARTS, MIN_PART_BYTES
 from transfer.errors import CorruptTransfer, SourceUnproven, Stage
-from transfer.model import MAX_PART_BYTES, MAX_PARTS, MIN_PART_BYTES, ObjectMeta, Proof
+from transfer.model import ObjectMeta, Proof
 
 MIB = 1024 * 1024
 COMMON_PART_SIZES_MIB = (
@@ -50,17 +51,12 @@ def server_md5(item: ObjectMeta, headers: Mapping[str, str]) -> str:
     return item.etag if is_md5(item.etag) and not is_encrypted(headers) else ""
 
 
-def is_named(headers: Mapping[str, str]) -> bool:
-    """Whether the answer says of which content its bytes are. A response headers policy can take the ETag away."""
-    return bool(headers.get("etag", "").strip())
-
-
 def require_identity(proof: Proof, headers: Mapping[str, str]) -> None:
     """Raises SourceUnproven when neither the answer nor its bytes show that they are of what was listed.
 
     A CRC32C of S3's in the same answer shows that they arrived as they were sent, and not that they were to be.
     """
-    if proof in (Proof.CRC32C, Proof.S3_CRC32C) and not is_named(headers):
+    if proof in (Proof.CRC32C, Proof.S3_CRC32C) and not has_etag(headers):
         raise SourceUnproven(
             "the edge sends no ETag, and the bytes give no proof that they are what was listed; let ETag through the"
             " distribution's response headers policy",

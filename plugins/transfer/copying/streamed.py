@@ -10,10 +10,12 @@ import logging
 from dataclasses import dataclass
 
 from transfer.accounting.progress import Progress
+from transfer.comparison import has_etag
+from transfer.config import MAX_GET_BYTES
 from transfer.copying.binding import as_announced
 from transfer.copying.metadata import resource_of
-from transfer.copying.proof import SourceDigest, is_named, require_identity, server_md5
-from transfer.copying.uploads import OpenUpload, UploadKind, UploadRecords, take_up
+from transfer.copying.proof import SourceDigest, require_identity, server_md5
+from transfer.copying.uploads import OpenUpload, UploadKind, UploadRecords, resume_upload
 from transfer.errors import (
     CorruptTransfer,
     RetriesExhausted,
@@ -22,22 +24,21 @@ from transfer.errors import (
     Stage,
     Stopped,
     TransferError,
+    UploadGone,
 )
 from transfer.model import DestinationObject, ObjectMeta, Proof
-from transfer.ports import ByteStream, ObjectSink, ObjectSource, StreamUpload, UploadGone
+from transfer.ports import ByteStream, ObjectSink, ObjectSource, StreamUpload
 from transfer.retry import Retrier
 from transfer.steps import Step
 
 log = logging.getLogger(__name__)
 
-MAX_GET_BYTES = 32 * 1024**3
-"""CloudFront serves up to 50 GB in one cacheable answer ("Quotas"); more is fetched by ranges."""
 MAX_RESTARTS = 3
 """Times an object is begun anew when it turns out wrong at the end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Moved:
+class UploadResult:
     """What became of an object that arrived."""
 
     stored: DestinationObject
@@ -79,7 +80,7 @@ def open_named(item: ObjectMeta, source: ObjectSource, count: int) -> Step[ByteS
     """
     stream = yield from source.open(item, 0, count)
     headers = stream.headers
-    if is_named(headers) or server_md5(item, headers):
+    if has_etag(headers) or server_md5(item, headers):
         return stream
     stream.close()
     digest = SourceDigest(item, headers)
@@ -89,9 +90,9 @@ def open_named(item: ObjectMeta, source: ObjectSource, count: int) -> Step[ByteS
     return (yield from source.open(item, 0, count))
 
 
-def move_at_once(
+def copy_in_one_request(
     item: ObjectMeta, name: str, *, source: ObjectSource, sink: ObjectSink, progress: Progress
-) -> Step[Moved]:
+) -> Step[UploadResult]:
     """An object that is not worth going on with after trouble: one GET streamed into one conditional upload."""
     shown_bytes = 0
 
@@ -115,7 +116,7 @@ def move_at_once(
         stream.close()
         progress.part(-shown_bytes)  # the object itself counts, if it arrived
     proof = yield from proven(stored, digest, item, source, sink)
-    return Moved(stored=stored, proof=proof, edge_request_id=headers.get("x-amz-cf-id", ""))
+    return UploadResult(stored=stored, proof=proof, edge_request_id=headers.get("x-amz-cf-id", ""))
 
 
 class StreamedObject:
@@ -149,46 +150,46 @@ class StreamedObject:
         self._restarts = 0
         self._edge_request_id = ""
 
-    def move(self) -> Step[Moved]:
+    def move(self) -> Step[UploadResult]:
         """Raises ObjectError or FatalError, or GenerationMismatch."""
         try:
-            yield from self._take_up()
+            yield from self._resume()
             moved = yield from self._retrier.call(self._attempt, lambda: self._furthest_bytes)
         except Stopped:
             raise
         except Exception:  # whatever it was, and on its way on: what was begun is paid for until it is given up
-            yield from self._give_up()
+            yield from self._abort()
             raise
         finally:
             self._progress.part(-self._shown_bytes)  # the object itself counts, if it arrived
         yield from self._records.forget(self._name)
         return moved
 
-    def _take_up(self) -> Step[None]:
+    def _resume(self) -> Step[None]:
         """Go on with what an earlier delivery began, where its bytes can still be proven."""
         if not (md5 := server_md5(self._item, {})):
             return
-        found = yield from take_up(self._records, self._sink, self._item, self._name, UploadKind.STREAM)
+        found = yield from resume_upload(self._records, self._sink, self._item, self._name, UploadKind.STREAM)
         if found is not None:
             upload = self._sink.stream_upload(self._name, found.token, self._item.size_bytes, md5=md5)
             if not upload.needs_md5:
                 self._upload, self._is_fresh = upload, False
                 log.info("going on with the upload of %r that another worker began", self._name)
 
-    def _attempt(self) -> Step[Moved]:
+    def _attempt(self) -> Step[UploadResult]:
         try:
             return (yield from self._go_on())
         except (CorruptTransfer, UploadGone) as error:
             if self._is_opening:  # nothing of that answer was sent, and what was sent before is right
                 raise
-            self._begin_anew()
+            self._start_again()
             if isinstance(error, UploadGone):
                 raise SinkUnavailable("the upload session was gone, and is begun anew", stage=Stage.UPLOAD) from error
             if self._restarts > MAX_RESTARTS:
                 raise RetriesExhausted(error, self._restarts) from error
             raise
 
-    def _go_on(self) -> Step[Moved]:
+    def _go_on(self) -> Step[UploadResult]:
         size_bytes = self._item.size_bytes
         self._is_opening = False
         position: int | DestinationObject = 0
@@ -197,7 +198,7 @@ class StreamedObject:
         while isinstance(position, int):
             self._show(position)
             position = yield from self._send(position, min(MAX_GET_BYTES, size_bytes - position))
-        return Moved(
+        return UploadResult(
             stored=position,
             proof=(yield from proven(position, self._digest, self._item, self._source, self._sink)),
             edge_request_id=self._edge_request_id,
@@ -252,13 +253,13 @@ class StreamedObject:
             self._shown_bytes = position
         self._furthest_bytes = max(self._furthest_bytes, position)
 
-    def _begin_anew(self) -> None:
+    def _start_again(self) -> None:
         self._upload, self._digest, self._is_fresh = None, None, True
         self._progress.part(-self._shown_bytes)
         self._shown_bytes = 0
         self._restarts += 1
 
-    def _give_up(self) -> Step[None]:
+    def _abort(self) -> Step[None]:
         if self._upload is not None:
             try:
                 yield from self._upload.abort()

@@ -17,25 +17,25 @@ import secrets
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 
-from transfer.errors import InvalidMessage, ObjectError, RetryableError, RunClosed, Stage, TransferError
+from transfer.errors import (
+    GenerationMismatch,
+    InvalidMessage,
+    ObjectError,
+    RetryableError,
+    RunClosed,
+    Stage,
+    TransferError,
+)
 from transfer.model import ObjectMeta, StoredPart
-from transfer.ports import GenerationMismatch, ObjectSink
+from transfer.ports import ObjectSink
+from transfer.records.layout import UPLOAD_NOTE, UPLOADS_CLOSED, uploads_prefix
 from transfer.records.messages import UNREADABLE, why_unreadable
 from transfer.retry import Retrier
 from transfer.steps import Step
 
 log = logging.getLogger(__name__)
 
-UPLOADS = "uploads/"
-NOTE = ".begun"
-CLOSED = "closed-"
 _VERSION = 2
-
-
-def uploads_prefix(state_prefix: str) -> str:
-    """Where the uploads of the run are on record that keeps its other records under `<root>/<run>/`."""
-    root, _, run = state_prefix.rstrip("/").rpartition("/")
-    return f"{root}/{UPLOADS}{run}/"
 
 
 class UploadKind(StrEnum):
@@ -130,7 +130,7 @@ class UploadRecords:
         """
         if self._opening and (yield from self._is_closed()):
             raise RunClosed("the run was closed while this task still worked", stage=Stage.UPLOAD)
-        note = f"{_digest(name)}-{secrets.token_hex(4)}{NOTE}"
+        note = f"{_digest(name)}-{secrets.token_hex(4)}{UPLOAD_NOTE}"
         # With retries, unlike a record: without it, what is begun and not answered would be nobody's.
         upload = OpenUpload(kind=UploadKind.PARTS, bucket=bucket, name=name, token="")
         yield from self._attempt(name, self._retrier.call(lambda: self._put(note, upload)))
@@ -138,7 +138,9 @@ class UploadRecords:
 
     def _is_closed(self) -> Step[bool]:
         try:
-            marker = yield from self._retrier.call(lambda: self._sink.read(f"{self._prefix}{CLOSED}{self._opening}"))
+            marker = yield from self._retrier.call(
+                lambda: self._sink.read(f"{self._prefix}{UPLOADS_CLOSED}{self._opening}")
+            )
         except ObjectError as error:
             log.info("whether the run was closed is not known: %s", error.message)
             return False
@@ -185,7 +187,7 @@ def _record_of(name: str) -> str:
     return f"{_digest(name)}.json"
 
 
-def take_up(
+def resume_upload(
     records: UploadRecords, sink: ObjectSink, item: ObjectMeta, name: str, kind: UploadKind, *, part_bytes: int = 0
 ) -> Step[OpenUpload | None]:
     """The upload of this very object that an earlier delivery left; one of anything else under the name is given up."""
@@ -195,7 +197,7 @@ def take_up(
     if found.carries(item, name, kind, part_bytes):
         return found
     try:
-        yield from give_up(sink, found)
+        yield from abort_upload(sink, found)
     except TransferError as error:
         log.warning("an earlier upload of %r could not be given up: %s", name, error)
     else:
@@ -203,7 +205,7 @@ def take_up(
     return None
 
 
-def give_up(sink: ObjectSink, upload: OpenUpload) -> Step[None]:
+def abort_upload(sink: ObjectSink, upload: OpenUpload) -> Step[None]:
     """End an upload that nobody will go on with, and free what it holds. It is one of this sink's bucket."""
     if upload.kind is UploadKind.PARTS:
         yield from sink.parts_upload(upload.name, upload.token).abort()

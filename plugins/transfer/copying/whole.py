@@ -12,17 +12,19 @@ from functools import partial
 from transfer.accounting.pacing import Pacer
 from transfer.accounting.progress import Progress
 from transfer.comparison import EVIDENCE_OF, evidence_of, holds, is_as_listed, may_be_bound
+from transfer.config import MAX_OBJECT_BYTES, TransferConfig
 from transfer.copying.binding import bind
-from transfer.copying.containment import EVERYBODYS, of_one_object
+from transfer.copying.containment import SYSTEMIC_ERRORS, as_object_error
 from transfer.copying.in_parts import PartsLane
 from transfer.copying.metadata import resource_of
 from transfer.copying.parts import PartsBoard
 from transfer.copying.proof import SourceDigest, require_identity, server_md5
-from transfer.copying.streamed import Moved, StreamedObject, move_at_once
+from transfer.copying.streamed import StreamedObject, UploadResult, copy_in_one_request
 from transfer.copying.uploads import UploadRecords
 from transfer.errors import (
     CorruptTransfer,
     DestinationConflict,
+    GenerationMismatch,
     RetriesExhausted,
     SinkUnavailable,
     Stage,
@@ -37,24 +39,21 @@ from transfer.model import (
     Proof,
     Skipped,
     SkipReason,
-    TransferConfig,
     TransferFailure,
     TransferOutcome,
 )
 from transfer.naming import Naming
-from transfer.ports import GenerationMismatch, ObjectSink, ObjectSource
+from transfer.ports import ObjectSink, ObjectSource
 from transfer.retry import Retrier
 from transfer.steps import Pause, Step
 
 log = logging.getLogger(__name__)
 
 PROOF_OF = {evidence: proof or Proof.CRC32C for proof, evidence in EVIDENCE_OF.items()}
-MAX_OBJECT_BYTES = 5 * 1024**4
-"""Cloud Storage, "Quotas and limits": 5 TiB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerShare:
+class WorkerContext:
     """What the lanes of one worker have in common. Thread-safe."""
 
     progress: Progress
@@ -62,7 +61,7 @@ class WorkerShare:
     board: PartsBoard
 
 
-class ObjectMover:
+class ObjectCopier:
     """Moves one object at a time. One instance a lane: it owns its connections to either side."""
 
     def __init__(
@@ -74,7 +73,7 @@ class ObjectMover:
         retrier: Retrier,
         config: TransferConfig,
         records: UploadRecords,
-        share: WorkerShare,
+        share: WorkerContext,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._source = source
@@ -98,19 +97,19 @@ class ObjectMover:
         )
 
     def help(self) -> Step[bool]:
-        """Lend a hand with a large object of another lane, if there is one; whether there was. Raises EVERYBODYS only."""
+        """Lend a hand with a large object of another lane, if there is one; whether there was. Raises SYSTEMIC_ERRORS only."""
         return self._parts.help()
 
     def move(self, item: ObjectMeta) -> Step[TransferOutcome]:
-        """Copied, Skipped(identical) or Failed: whatever goes wrong with it is its own. Raises EVERYBODYS only."""
+        """Copied, Skipped(identical) or Failed: whatever goes wrong with it is its own. Raises SYSTEMIC_ERRORS only."""
         begun = self._clock()
         self._retrier.reset()
         try:
             outcome = yield from self._move(item, begun)
-        except EVERYBODYS:
+        except SYSTEMIC_ERRORS:
             raise
         except Exception as error:  # noqa: BLE001 - an object's outermost frame
-            outcome = Failed(failure=failure_of(of_one_object(error), key=item.key, attempts=self._retrier.attempts))
+            outcome = Failed(failure=failure_of(as_object_error(error), key=item.key, attempts=self._retrier.attempts))
         self._progress.settled(outcome)
         return outcome
 
@@ -143,7 +142,7 @@ class ObjectMover:
         if (wait_s := self._pacer.write_wait_s()) > 0:
             yield Pause(wait_s)
         try:
-            moved = yield from self._move_by_size(item, name)
+            moved = yield from self._copy_by_size(item, name)
         except GenerationMismatch:
             return (yield from self._already_there(item, name, begun))
         self._pacer.succeeded()
@@ -153,15 +152,17 @@ class ObjectMover:
             is_bound = holds(stored, item)
         return self._copied(item, stored, moved.proof, begun, is_bound=is_bound, edge_request_id=moved.edge_request_id)
 
-    def _move_by_size(self, item: ObjectMeta, name: str) -> Step[Moved]:
+    def _copy_by_size(self, item: ObjectMeta, name: str) -> Step[UploadResult]:
         if item.size_bytes <= self._config.whole_bytes:
-            return (yield from self._retrier.call(lambda: self._move_whole(item, name)))
+            return (yield from self._retrier.call(lambda: self._copy_whole(item, name)))
         if item.size_bytes < self._config.parallel_bytes:
-            at_once = partial(move_at_once, item, name, source=self._source, sink=self._sink, progress=self._progress)
+            at_once = partial(
+                copy_in_one_request, item, name, source=self._source, sink=self._sink, progress=self._progress
+            )
             return (yield from self._retrier.call(at_once))
-        return (yield from self._move_large(item, name))
+        return (yield from self._copy_large(item, name))
 
-    def _move_whole(self, item: ObjectMeta, name: str) -> Step[Moved]:
+    def _copy_whole(self, item: ObjectMeta, name: str) -> Step[UploadResult]:
         fetched = yield from self._source.fetch(item)
         digest = SourceDigest(item, fetched.headers)
         digest.update(fetched.body)
@@ -171,9 +172,9 @@ class ObjectMover:
             raise CorruptTransfer("read twice, it was not the same", stage=Stage.DOWNLOAD)
         resource = resource_of(item, fetched.headers)
         stored = yield from self._sink.put(name, fetched.body, resource, item.replaces_generation, proof=proof)
-        return Moved(stored=stored, proof=proof, edge_request_id=fetched.headers.get("x-amz-cf-id", ""))
+        return UploadResult(stored=stored, proof=proof, edge_request_id=fetched.headers.get("x-amz-cf-id", ""))
 
-    def _move_large(self, item: ObjectMeta, name: str) -> Step[Moved]:
+    def _copy_large(self, item: ObjectMeta, name: str) -> Step[UploadResult]:
         # The upload would say so too, but only after everything had been fetched.
         stored = yield from self._retrier.call(lambda: self._sink.stat(name))
         if (stored.generation if stored else 0) != item.replaces_generation:

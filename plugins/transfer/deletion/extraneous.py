@@ -15,10 +15,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass
 from enum import StrEnum
 
+from transfer.config import Mode
 from transfer.errors import DeletionRefused, Stage
-from transfer.model import Mode
 from transfer.naming import Naming
-from transfer.reconciliation.reconcile import Judged
+from transfer.reconciliation.reconcile import KeyVerdict
 from transfer.reconciliation.verdicts import Verdict
 from transfer.records.csv_file import CsvFile
 
@@ -96,7 +96,7 @@ class Extraneous:
     generation: int
 
 
-class Shortlist:
+class DeletionCandidates:
     """Objects to delete, in this process's own hands: extraneous.csv is for people, and whoever may write there may change it."""
 
     def __init__(self) -> None:
@@ -137,7 +137,7 @@ class Found:
 
 
 def find_extraneous(
-    judged: Iterable[Judged], rows: CsvFile, shortlist: Shortlist, *, naming: Naming, began_at_s: float
+    judged: Iterable[KeyVerdict], rows: CsvFile, shortlist: DeletionCandidates, *, naming: Naming, began_at_s: float
 ) -> Found:
     """Write to `rows` and `shortlist` what the source does not have. `began_at_s` is before the source was listed.
 

@@ -12,10 +12,10 @@ from enum import StrEnum
 
 from transfer.deletion.extraneous import Extraneous
 from transfer.ports import StateStore
-from transfer.reconciliation.report import REPORT, ReconciliationReport, write_report
+from transfer.reconciliation.report import ReconciliationReport, write_report
 from transfer.records.csv_file import CsvFile
+from transfer.records.layout import DELETED_CSV, REPORT_JSON
 
-DELETED = "deleted"
 COLUMNS = ("name", "bytes", "generation", "answer", "said")
 
 
@@ -43,7 +43,7 @@ class DeletionRecord:
     """The record of one try of the task (`attempt`, from 1). Each try has files of its own. Use from one thread."""
 
     def __init__(self, state: StateStore, *, attempt: int) -> None:
-        base = of_try(DELETED, attempt)
+        base = of_attempt(DELETED_CSV, attempt)
         self.uri = f"{state.uri}{base}.csv"
         self.counts: Counter[Answer] = Counter()
         """Of this try."""
@@ -64,7 +64,7 @@ class DeletionRecord:
 
 def write_counts(state: StateStore, counts: Counter[Answer], *, why_not: str = "") -> None:
     """Put into report.json what became of the objects that were to be deleted, over all tries, and why if none were."""
-    report = ReconciliationReport.decode(state.read(REPORT))
+    report = ReconciliationReport.decode(state.read(REPORT_JSON))
     told = {str(answer): counts[answer] for answer in Answer if counts[answer]}
     write_report(state, replace(report, deleted=counts[Answer.DELETED], deletion=told, why_not_deleted=why_not))
 
@@ -73,7 +73,7 @@ def recorded(state: StateStore, *, but: str = "") -> Counter[Answer]:
     """The counts of every try on record, but for those files."""
     counts: Counter[Answer] = Counter()
     own = re.compile(rf"{re.escape(but)}(-\d+)?\.csv")
-    for entry in list(state.entries(DELETED)):
+    for entry in list(state.entries(DELETED_CSV)):
         if not own.fullmatch(entry.name):
             text = state.read(entry.name).decode("utf-8", "replace")
             rows = csv.DictReader(io.StringIO(text, newline=""))
@@ -81,6 +81,6 @@ def recorded(state: StateStore, *, but: str = "") -> Counter[Answer]:
     return counts
 
 
-def of_try(base: str, attempt: int) -> str:
+def of_attempt(base: str, attempt: int) -> str:
     """What a try calls its file, so that each try stays on record."""
     return base if attempt == 1 else f"{base}.try{attempt}"

@@ -20,21 +20,15 @@ from transfer.errors import (
     DeletionRefused,
     DestinationHeld,
     FatalError,
+    GenerationMismatch,
     ObjectError,
     RetriesExhausted,
     RetryableError,
     Stage,
 )
+from transfer.model import KeyState, Removed, SourceKey
 from transfer.naming import Naming
-from transfer.ports import (
-    GenerationMismatch,
-    KeyState,
-    ObjectSink,
-    Removed,
-    SourceKey,
-    SourceKeys,
-    TransferLoop,
-)
+from transfer.ports import ObjectSink, SourceKeys, TransferLoop
 from transfer.retry import Retrier
 from transfer.steps import Step
 

@@ -9,26 +9,27 @@ from dataclasses import dataclass, field
 from transfer.deletion.extraneous import (
     COLUMNS,
     DeleteExtraneous,
+    DeletionCandidates,
     Found,
     Permission,
-    Shortlist,
     find_extraneous,
     why_refused,
 )
-from transfer.deletion.record import Answer, DeletionRecord, of_try, recorded, write_counts
+from transfer.deletion.record import Answer, DeletionRecord, of_attempt, recorded, write_counts
 from transfer.deletion.removal import Removal
 from transfer.errors import DeletionRefused, Stage
 from transfer.model import DestinationObject
-from transfer.naming import Naming
+from transfer.naming import NameFilter, Naming
 from transfer.ports import ObjectSink, SourceKeys, StateStore, TransferLoop
-from transfer.reconciliation.reconcile import judge_all
+from transfer.reconciliation.reconcile import judge_keys
 from transfer.records.csv_file import CsvFile
-from transfer.records.shards import read_manifest
+from transfer.records.layout import EXTRANEOUS_CSV
+from transfer.records.manifest import read_manifest
 from transfer.retry import Retrier
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Swept:
+class SweepResult:
     """What a sweep came to."""
 
     found: Found
@@ -89,35 +90,35 @@ def sweep(
     attempt: int,
     lanes: Sequence[tuple[ObjectSink, Retrier]],
     new_loop: Callable[[], TransferLoop],
-    has_name: Callable[[str], bool] | None = None,
-) -> Swept:
+    name_filter: NameFilter | None = None,
+) -> SweepResult:
     """List what the source does not have, and delete it if that is permitted and the source, asked again, does not have it.
 
     `listing` names the manifest of the source, which has `listed` objects; `began_at_s` is before it was listed, by Cloud
-    Storage's clock. `has_name` is the run's globs: names that they leave out are none of its business. A try of the task
+    Storage's clock. `name_filter` is the run's globs: names that they leave out are none of its business. A try of the task
     (`attempt`, from 1) has lists of its own, so that each deletion stays on record. Raises DeletionRefused, what
     `transfer.deletion.removal.Removal.run` raises, or what the backends raise.
     """
-    base = of_try("extraneous", attempt)
-    rows, shortlist = CsvFile(state, base, COLUMNS), Shortlist()
-    judged = judge_all(read_manifest(state, listing), destination, (), naming=naming, has_name=has_name)
+    base = of_attempt(EXTRANEOUS_CSV, attempt)
+    rows, shortlist = CsvFile(state, base, COLUMNS), DeletionCandidates()
+    judged = judge_keys(read_manifest(state, listing), destination, (), naming=naming, name_filter=name_filter)
     found = find_extraneous(judged, rows, shortlist, naming=naming, began_at_s=began_at_s)
     refused = why_refused(found, listed=listed, max_percent=max_percent, max_objects=max_objects)
     uri = f"{state.uri}{base}.csv"
     if may.action is not DeleteExtraneous.DELETE:
         why_not = refused or may.why_not or "only listed, as asked"
-        tell_why_not(state, why_not)
-        return Swept(found=found, list_uri=uri, why_not_deleted=why_not)
+        record_refusal(state, why_not)
+        return SweepResult(found=found, list_uri=uri, why_not_deleted=why_not)
     if refused:
-        tell_why_not(state, refused)
+        record_refusal(state, refused)
         raise DeletionRefused(f"nothing was deleted: {refused} ({uri})", stage=Stage.RECONCILE)
     record = DeletionRecord(state, attempt=attempt)
     record.store()
     removal = Removal(source, record, naming=naming, witnesses=found.witnesses, began_at_s=began_at_s)
     removal.run(shortlist, lanes, new_loop)
-    return Swept(found=found, answers=record.counts, list_uri=uri, why_not_deleted="")
+    return SweepResult(found=found, answers=record.counts, list_uri=uri, why_not_deleted="")
 
 
-def tell_why_not(state: StateStore, why_not: str) -> None:
+def record_refusal(state: StateStore, why_not: str) -> None:
     """Put into the report why nothing was deleted; what earlier tries deleted stays counted."""
     write_counts(state, recorded(state), why_not=why_not)

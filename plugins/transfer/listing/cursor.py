@@ -27,7 +27,7 @@ class ListingCursor:
     """Of the manifest."""
     next_number: int = 0
     """No message of any try so far has this number or a higher one."""
-    strays: str = ""
+    skipped_numbers: str = ""
     """Numbers that no message has which counts, as ranges: `1234-51233`."""
     messages: int = 0
     objects: int = 0
@@ -42,8 +42,8 @@ class ListingCursor:
     def skipping(self, numbers: int) -> ListingCursor:
         """The same place for another try, when the one before may have used up to so many numbers since."""
         next_number = self.next_number + numbers
-        strays = [*filter(None, [self.strays]), f"{self.next_number}-{next_number - 1}"]
-        return replace(self, next_number=next_number, strays=",".join(strays))
+        skipped_numbers = [*filter(None, [self.skipped_numbers]), f"{self.next_number}-{next_number - 1}"]
+        return replace(self, next_number=next_number, skipped_numbers=",".join(skipped_numbers))
 
     def to_dict(self) -> dict[str, str | float]:
         """As JSON that any store takes: keys in ASCII."""

@@ -11,27 +11,17 @@ from dataclasses import dataclass, replace
 from threading import Event
 
 from transfer.accounting.progress import Progress, ProgressReporter, TransferStats
-from transfer.comparison import holds
+from transfer.config import Overwrite
 from transfer.errors import Stopped
+from transfer.listing.batches import Batches
 from transfer.listing.cursor import ListingCursor
+from transfer.listing.decision import decide
 from transfer.listing.selection import Selection
 from transfer.march import march
-from transfer.model import NEVER_TO_MOVE, DestinationObject, ObjectMeta, Overwrite, SkipReason, TransferRequest
+from transfer.model import NEVER_COPIED, DestinationObject, ObjectMeta, SkipReason
 from transfer.naming import Naming
 from transfer.ports import RequestPublisher
-from transfer.records.shards import Manifest
-
-ARCHIVE_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
-"""Unreadable until restored (S3 User Guide, "Storage classes"); GLACIER_IR is read at once."""
-
-MAX_BATCH_OBJECTS = 64
-MAX_BATCH_BYTES = 16 * 1024 * 1024
-"""A message is the unit of lease and retry: this keeps one to seconds of work."""
-ALONE_BYTES = 8 * 1024 * 1024
-"""Larger objects travel alone: their message is theirs to lose."""
-MESSAGES_PER_STEP = 8
-"""The first messages hold one object, the next eight two, and so on: small runs spread over all threads at once."""
-
+from transfer.records.manifest import Manifest
 
 REPORT_EVERY = 100
 """Objects between two looks at the clock."""
@@ -52,7 +42,7 @@ class ListingSummary:
     """Of those skipped, how many the selection left out."""
     passed_over: int = 0
     """Of those skipped, how many no run copies as they are: left out, archived, or the prefix itself."""
-    strays: str = ""
+    skipped_numbers: str = ""
     """Numbers, as ranges, of what a try published that died before it could count it: not for workers."""
     began_at_s: float = 0.0
     """Before the first page of the first try, by Cloud Storage's clock; 0 where that is not known."""
@@ -61,126 +51,6 @@ class ListingSummary:
     def is_empty(self) -> bool:
         """Whether there was nothing, or nothing of it can be copied: more likely a mistake than a success."""
         return self.listed == self.passed_over
-
-
-def decide(
-    item: ObjectMeta,
-    stored: DestinationObject | None,
-    overwrite: Overwrite,
-    left_out: SkipReason | None = None,
-) -> SkipReason | None:
-    """Why this object need not move, or None when it must. `left_out` is what the run's selection says.
-
-    left out by the selection            → NOT_SELECTED, one of them
-    named, but not in the source         → ABSENT
-    archived and not restored            → ARCHIVED
-    nothing at the destination           → move
-    something there   overwrite=never    → EXISTS
-                      overwrite=always   → move
-                      overwrite=changed  → UNCHANGED if it holds the same, else move
-    """
-    if left_out is not None:
-        return left_out
-    if item.unreadable is not None:
-        return item.unreadable
-    if item.storage_class in ARCHIVE_CLASSES and not item.is_restored:
-        return SkipReason.ARCHIVED
-    if stored is None or overwrite is Overwrite.ALWAYS:
-        return None
-    if overwrite is Overwrite.NEVER:
-        return SkipReason.EXISTS
-    return SkipReason.UNCHANGED if holds(stored, item) else None
-
-
-class Batches:
-    """Groups objects into requests and hands these to the publisher. Use from one thread."""
-
-    def __init__(
-        self,
-        publisher: RequestPublisher,
-        *,
-        run_id: str,
-        listing: str,
-        attempt: int = 1,
-        start: ListingCursor | None = None,
-    ) -> None:
-        start = start or ListingCursor(listing=listing)
-        self._publisher = publisher
-        self._run_id = run_id
-        self._listing = listing
-        self._attempt = attempt
-        self._pending: list[ObjectMeta] = []
-        self._pending_bytes = 0
-        self.next_number = start.next_number
-        self.strays = start.strays
-        self.messages = start.messages
-        self.objects = start.objects
-        self.bytes = start.bytes
-
-    def cursor(
-        self,
-        *,
-        after: str,
-        before: str,
-        began_at_s: float,
-        shards: int,
-        listed: int,
-        listed_bytes: int,
-        skipped: int,
-        left_out: int,
-        passed_over: int,
-    ) -> ListingCursor:
-        """Of a listing that has come so far, once everything handed over is stored."""
-        return ListingCursor(
-            listing=self._listing,
-            after=after,
-            before=before,
-            began_at_s=began_at_s,
-            shards=shards,
-            next_number=self.next_number,
-            strays=self.strays,
-            messages=self.messages,
-            objects=self.objects,
-            bytes=self.bytes,
-            listed=listed,
-            listed_bytes=listed_bytes,
-            skipped=skipped,
-            left_out=left_out,
-            passed_over=passed_over,
-        )
-
-    def add(self, item: ObjectMeta, *, is_alone: bool = False) -> None:
-        """Publish it with others of its size, or in a message of its own."""
-        self.objects += 1
-        self.bytes += item.size_bytes
-        if is_alone or item.size_bytes > ALONE_BYTES:
-            self._publish((item,))
-            return
-        self._pending.append(item)
-        self._pending_bytes += item.size_bytes
-        limit = min(MAX_BATCH_OBJECTS, 1 + self.messages // MESSAGES_PER_STEP)
-        if len(self._pending) >= limit or self._pending_bytes >= MAX_BATCH_BYTES:
-            self.flush()
-
-    def flush(self) -> None:
-        """Hand over what is still being grouped."""
-        if self._pending:
-            self._publish(tuple(self._pending))
-            self._pending = []
-            self._pending_bytes = 0
-
-    def _publish(self, objects: tuple[ObjectMeta, ...]) -> None:
-        self._publisher.publish(
-            TransferRequest(
-                run_id=self._run_id,
-                listing=self._listing,
-                number=self.next_number,
-                objects=objects,
-                attempt=self._attempt,
-            )
-        )
-        self.next_number += 1
-        self.messages += 1
 
 
 def list_and_publish(
@@ -244,7 +114,7 @@ def list_and_publish(
         if reason is not None:
             skipped += 1
             left_out += reason is why_not
-            passed_over += reason in NEVER_TO_MOVE
+            passed_over += reason in NEVER_COPIED
         else:
             batches.add(
                 item if item.replaces_generation == generation else replace(item, replaces_generation=generation)
@@ -279,7 +149,7 @@ def list_and_publish(
         listed=listed,
         listed_bytes=listed_bytes,
         messages=batches.messages,
-        strays=batches.strays,
+        skipped_numbers=batches.skipped_numbers,
         objects=batches.objects,
         bytes=batches.bytes,
         skipped=skipped,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from transfer.model import UNTOLD, ObjectMeta, SkipReason
+from transfer.errors import InvalidSelection
+from transfer.model import UNRESOLVED, ObjectMeta, SkipReason
+from transfer.naming import NameFilter
 
 SIZE = r"^\d+(\.\d+)? ?([KMGT]i?B|B)?$"
 MOMENT = r"^(\d{1,5}[dh]|\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+\-]\d{2}:\d{2})?)?)$"
@@ -27,23 +29,11 @@ _UNITS = {
 _SECONDS = {"d": 86_400, "h": 3_600}
 
 
-class InvalidSelection(ValueError):
-    """A bound or a glob that is none, or bounds between which nothing is. The message is for people.
-
-    Attributes:
-        field: the parameter to change.
-    """
-
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(message)
-        self.field = field
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
     """What an object has to be like. What is None does not matter."""
 
-    has_name: Callable[[str], bool] | None = None
+    name_filter: NameFilter | None = None
     """Whether the globs choose a name: a key below the source prefix, or what is left of it at the destination."""
     min_bytes: int | None = None
     max_bytes: int | None = None
@@ -55,17 +45,17 @@ class Selection:
 
     def why_not(self, item: ObjectMeta, name: str) -> SkipReason | None:
         """Why an object is not selected, or None when it is. `name` is its key below the source prefix."""
-        if self.has_name is not None and not self.has_name(name):
+        if self.name_filter is not None and not self.name_filter(name):
             return SkipReason.OTHER_NAME
-        if item.unreadable in UNTOLD:
+        if item.unreadable in UNRESOLVED:
             return None  # all that is known of it is its name: it was asked for, and ends as not found
         if self.min_bytes is not None and item.size_bytes < self.min_bytes:
             return SkipReason.OTHER_SIZE
         if self.max_bytes is not None and item.size_bytes > self.max_bytes:
             return SkipReason.OTHER_SIZE
-        if self.since_s is not None and item.last_modified < self.since_s:
+        if self.since_s is not None and item.last_modified_s < self.since_s:
             return SkipReason.OTHER_TIME
-        if self.before_s is not None and item.last_modified >= self.before_s:
+        if self.before_s is not None and item.last_modified_s >= self.before_s:
             return SkipReason.OTHER_TIME
         if self.classes is not None and item.storage_class not in self.classes:
             return SkipReason.OTHER_CLASS
@@ -74,7 +64,7 @@ class Selection:
 
 def read_selection(
     *,
-    has_name: Callable[[str], bool] | None = None,
+    name_filter: NameFilter | None = None,
     min_size: str = "",
     max_size: str = "",
     modified_since: str = "",
@@ -90,7 +80,7 @@ def read_selection(
     Raises InvalidSelection.
     """
     selection = Selection(
-        has_name=has_name,
+        name_filter=name_filter,
         min_bytes=_size("min_size", min_size),
         max_bytes=_size("max_size", max_size),
         since_s=_moment("modified_since", modified_since, now_s),

@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 
-from transfer.copying.whole import MAX_OBJECT_BYTES
-from transfer.model import NOT_SELECTED, DestinationObject, ObjectMeta, SkipReason, TransferConfig, TransferRequest
-from transfer.naming import Naming
+from transfer.config import MAX_OBJECT_BYTES, TransferConfig
+from transfer.model import NOT_SELECTED, DestinationObject, ObjectMeta, SkipReason, TransferRequest
+from transfer.naming import NameFilter, Naming
 from transfer.planning.costs import Costs, costs_of
 from transfer.planning.prices import Prices
 from transfer.planning.usage import Usage, UsageMeter
 from transfer.ports import StateStore
+from transfer.records.layout import PLAN_JSON
 
-PLAN = "plan.json"
 KIB = 1024
 BAND_ENDS_BYTES = (4 * KIB, 64 * KIB, KIB**2, 16 * KIB**2, 256 * KIB**2, 4 * KIB**3, 64 * KIB**3)
 """Of the size histogram, each included; one more band has what is larger."""
@@ -34,14 +33,14 @@ class Amount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a run would do: `to_move + unchanged + exists + archived + not_selected + absent + forbidden + encrypted +
+    """What a run would do: `to_copy + unchanged + exists + archived + not_selected + absent + forbidden + encrypted +
     prefix_itself + illegal_names + too_large = listed`."""
 
     run_id: str
     listing: str
     """Names the manifest: what a later run moves that is given this plan."""
     listed: Amount
-    to_move: Amount
+    to_copy: Amount
     unchanged: Amount
     exists: Amount
     """Something of that name is there, and `overwrite` is `never`."""
@@ -87,15 +86,15 @@ class Plan:
 def write_plan(state: StateStore, plan: Plan) -> None:
     """Store plan.json."""
     body = json.dumps(plan.to_dict(), ensure_ascii=False, indent=2).encode("utf-8", "surrogatepass")
-    state.write(PLAN, body, content_type="application/json")
+    state.write(PLAN_JSON, body, content_type="application/json")
 
 
 class PlanTally:
     """Takes in what a listing finds and would publish (it is its publisher, too). Use from one thread."""
 
-    def __init__(self, naming: Naming, config: TransferConfig, has_name: Callable[[str], bool] | None = None) -> None:
+    def __init__(self, naming: Naming, config: TransferConfig, name_filter: NameFilter | None = None) -> None:
         self._naming = naming
-        self._has_name = has_name
+        self._has_name = name_filter
         self._meter = UsageMeter(config)
         self._objects: Counter[str] = Counter()  # by the name of a field of the plan, or of a band of sizes
         self._bytes: Counter[str] = Counter()
@@ -130,7 +129,7 @@ class PlanTally:
             return "illegal_names"
         self._meter.moves(item)
         self._add(_band(sum(item.size_bytes > end for end in BAND_ENDS_BYTES)), item.size_bytes)
-        return "to_move"
+        return "to_copy"
 
     def _add(self, name: str, size_bytes: int) -> None:
         self._objects[name] += 1
@@ -146,7 +145,7 @@ class PlanTally:
             run_id=run_id,
             listing=listing,
             listed=self._amount("listed"),
-            to_move=self._amount("to_move"),
+            to_copy=self._amount("to_copy"),
             unchanged=self._amount("unchanged"),
             exists=self._amount("exists"),
             archived=self._amount("archived"),

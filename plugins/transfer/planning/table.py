@@ -19,7 +19,7 @@ def plan_table(plan: Plan) -> str:
 def _amounts(plan: Plan) -> Iterator[str]:
     extra = f"{plan.extra_percent:.1f} % of the destination, and not in the source"
     rows = (
-        ("to move", plan.to_move, ""),
+        ("to move", plan.to_copy, ""),
         ("unchanged", plan.unchanged, ""),
         ("left as it is", plan.exists, "overwrite=never"),
         ("archived", plan.archived, "restore them in S3 to have them moved"),

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from transfer.config import MAX_GET_BYTES, TransferConfig
 from transfer.copying.metadata import STORAGE_CLASSES
 from transfer.copying.parts import layout_of, ranges_to_do
 from transfer.copying.proof import server_md5
-from transfer.copying.streamed import MAX_GET_BYTES
-from transfer.model import ObjectMeta, TransferConfig, TransferRequest
+from transfer.model import ObjectMeta, TransferRequest
 from transfer.records.messages import encode_request
 
 PAGE_OBJECTS = 1_000

@@ -12,19 +12,18 @@ from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 
-from transfer.copying.proof import is_named
+from transfer.comparison import has_etag
 from transfer.errors import (
     CredentialsRejected,
     DestinationForbidden,
     DestinationHeld,
     EdgeBlocked,
+    GenerationMismatch,
     RetryableError,
     TokenRefused,
     TransferError,
 )
-from transfer.listing.publish import ARCHIVE_CLASSES
-from transfer.model import ObjectMeta
-from transfer.ports import GenerationMismatch, KeyState, SourceKey
+from transfer.model import ARCHIVE_CLASSES, KeyState, ObjectMeta, SourceKey
 from transfer.preflight.edge_answers import EdgeAnswer, edge_problem, object_problem
 from transfer.preflight.odd_keys import odd_keys_problem
 from transfer.preflight.probes import BucketProbe, EdgeProbe, SourceListProbe, SourceProbe, TopicProbe
@@ -227,7 +226,7 @@ class Preflight:
                 yield from _spread(self._source.page(end).objects)[:1]
 
     def _was_read(self, tried: str, item: ObjectMeta, answer: EdgeAnswer) -> Finding:
-        if is_named(answer.headers):
+        if has_etag(answer.headers):
             return Finding(mark=Mark.PASSED, tried=tried, said=f"{item.key!r}, bytes 0-0")
         said = (
             f"{item.key!r} came without its ETag: let the distribution's response headers policy pass ETag on; until then"

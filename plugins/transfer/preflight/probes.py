@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from transfer.model import ObjectMeta
-from transfer.ports import SourceKey
+from transfer.model import ObjectMeta, SourceKey
 from transfer.preflight.edge_answers import EdgeAnswer
 
 

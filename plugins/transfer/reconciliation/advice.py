@@ -94,10 +94,10 @@ _COMPARED = {
 }
 
 
-def advice_for(reason: str, *, was_moved: bool = True) -> str:
-    """One sentence, or nothing where there is nothing to do. `was_moved` is whether the run was to move anything."""
+def advice_for(reason: str, *, was_copied: bool = True) -> str:
+    """One sentence, or nothing where there is nothing to do. `was_copied` is whether the run was to move anything."""
     remedy = FAILURES.get(reason)
-    others = _OTHERS if was_moved else _OTHERS | _COMPARED
+    others = _OTHERS if was_copied else _OTHERS | _COMPARED
     return remedy.advice if remedy else others.get(reason, "")
 
 

@@ -19,8 +19,10 @@ from contextlib import closing
 from transfer.errors import InvalidMessage, RunClosed
 from transfer.model import TransferFailure
 from transfer.ports import Delivery, RequestQueue, StateStore
+from transfer.records.layout import failure_shards
+from transfer.records.ledger import ledger_failures
 from transfer.records.messages import RUN, decode_failure, encode_failure, failure_of_fields
-from transfer.records.shards import ledger_failures, read_records, write_shard
+from transfer.records.shards import read_records, write_shard
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +42,7 @@ class FailureTable:
         self._database.execute(
             "CREATE TABLE failure (key BLOB PRIMARY KEY, record BLOB, is_told INTEGER) WITHOUT ROWID"
         )
-        self._database.execute("CREATE INDEX untold ON failure (key) WHERE NOT is_told")
+        self._database.execute("CREATE INDEX unreported ON failure (key) WHERE NOT is_told")
         self._database.execute("BEGIN")
         self.invalid_messages = 0
         """Messages that were no transfer requests: they have no key."""
@@ -87,12 +89,12 @@ class FailureTable:
             "INSERT OR REPLACE INTO failure VALUES (?, ?, ?)", (key_bytes(failure.key), record, is_told)
         )
 
-    def has_untold(self) -> bool:
+    def has_unreported(self) -> bool:
         """Whether a record that the ledger names has not come."""
         with closing(self._database.execute("SELECT 1 FROM failure WHERE NOT is_told LIMIT 1")) as rows:
             return rows.fetchone() is not None
 
-    def untold(self) -> Iterator[TransferFailure]:
+    def unreported(self) -> Iterator[TransferFailure]:
         """The failures whose record has not come, by key."""
         with closing(self._database.execute("SELECT record FROM failure WHERE NOT is_told ORDER BY key")) as rows:
             for (record,) in rows:
@@ -115,7 +117,7 @@ def load_failures(state: StateStore, table: FailureTable, listings: Sequence[str
     for listing in listings:
         for failure in ledger_failures(state, listing):
             table.expect(failure)
-        for failure in read_records(state, f"failures/{listing}-", failure_of_fields):
+        for failure in read_records(state, failure_shards(listing), failure_of_fields):
             table.tell(failure)
 
 
@@ -140,13 +142,13 @@ def drain_failures(
     def store(failures: Sequence[TransferFailure]) -> None:
         nonlocal shards
         if failures:
-            name = f"failures/{listing}-{reader}-{shards:06d}"
+            name = f"{failure_shards(listing)}{reader}-{shards:06d}"
             write_shard(state, name, ({name: getattr(item, name) for name in _FIELDS} for item in failures))
             shards += 1
 
     deadline = clock() + PATIENCE_S
     try:
-        while table.has_untold() and clock() < deadline:
+        while table.has_unreported() and clock() < deadline:
             deliveries = queue.pull(MAX_PULL, PULL_WAIT_S)
             if not deliveries:
                 continue
@@ -159,7 +161,7 @@ def drain_failures(
     except RunClosed as error:
         log.warning("failures stand as the ledger has them, without their messages: %s", error.message)
     silent: list[TransferFailure] = []
-    for failure in table.untold():
+    for failure in table.unreported():
         silent.append(failure)
         if len(silent) >= MAX_PULL:
             store(silent)

@@ -8,18 +8,20 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from transfer.errors import RunUnknown, Stage
-from transfer.listing.publish import Batches
+from transfer.listing.batches import Batches
 from transfer.model import DestinationObject
-from transfer.naming import Naming
+from transfer.naming import NameFilter, Naming
 from transfer.ports import RequestPublisher, RequestQueue, StateStore
 from transfer.reconciliation.failures import FailureTable, drain_failures, load_failures
-from transfer.reconciliation.reconcile import judge_all, reconcile
+from transfer.reconciliation.reconcile import judge_keys, reconcile
 from transfer.reconciliation.report import ReconciliationReport, write_report
 from transfer.reconciliation.sampling import SAMPLE_COLUMNS, SampleReader, SampleReport, compare_sample, new_seed
 from transfer.reconciliation.verdicts import Pass, Verdict
 from transfer.records.csv_file import CsvFile
-from transfer.records.in_flight import fatal_end, last_words
-from transfer.records.shards import ledger_unbound, read_manifest
+from transfer.records.in_flight import crash_of, fatal_error_of
+from transfer.records.layout import IN_FLIGHT, SAMPLE_CSV
+from transfer.records.ledger import ledger_unbound
+from transfer.records.manifest import read_manifest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +40,8 @@ def round_name(listing: str, attempt: int, which: Pass) -> str:
 
 def rounds(state: StateStore, listing: str) -> list[str]:
     """The listing and those published after it that workers have begun, in order."""
-    later = re.compile(rf"begun/({re.escape(listing)}\.\d+)-")
-    found = {match[1] for entry in state.entries(f"begun/{listing}.") if (match := later.match(entry.name))}
+    later = re.compile(rf"{IN_FLIGHT}({re.escape(listing)}\.\d+)-")
+    found = {match[1] for entry in state.entries(f"{IN_FLIGHT}{listing}.") if (match := later.match(entry.name))}
     return [listing, *sorted(found)]
 
 
@@ -58,7 +60,7 @@ def run_pass(
     attempt: int,
     may_replace: bool,
     has_extras: bool,
-    has_name: Callable[[str], bool] | None = None,
+    name_filter: NameFilter | None = None,
     allows_empty: bool = False,
 ) -> tuple[ReconciliationReport, Republished]:
     """Judge every key of a listing, publish again what is worth it, and store the report, once all else is stored.
@@ -70,7 +72,7 @@ def run_pass(
     """
     this = round_name(listing, attempt, which)
     earlier = rounds(state, listing)
-    fatal = fatal_end(state, earlier[-1]) if which is not Pass.REPLAY else ""
+    fatal = fatal_error_of(state, earlier[-1]) if which is not Pass.REPLAY else ""
     if fatal:
         which = Pass.FINAL  # another try would end alike: it takes a person
     batches = Batches(publisher, run_id=transfer_id, listing=this, attempt=len(earlier) + 1)
@@ -79,13 +81,13 @@ def run_pass(
         if errors is not None:
             drain_failures(errors, state, failures, run_id=transfer_id, listing=earlier[-1], reader=this)
         report = reconcile(
-            judge_all(
+            judge_keys(
                 read_manifest(state, listing),
                 destination,
                 failures.sorted(),
                 ledger_unbound(state, earlier),
                 naming=naming,
-                has_name=has_name,
+                name_filter=name_filter,
             ),
             state,
             which=which,
@@ -95,7 +97,7 @@ def run_pass(
             may_overwrite=may_replace and which is Pass.REPLAY,
             has_extras=has_extras,
             invalid_messages=failures.invalid_messages,
-            why_missing=fatal or last_words(state, earlier[-1]),
+            why_missing=fatal or crash_of(state, earlier[-1]),
             republisher=batches,
             allows_empty=allows_empty,
         )
@@ -127,13 +129,13 @@ def sample_pass(
     Raises Stopped, ListingOutOfOrder, or what the backends raise.
     """
     listing = report.listing
-    judged = judge_all(
+    judged = judge_keys(
         read_manifest(state, listing), destination, (), ledger_unbound(state, rounds(state, listing)), naming=naming
     )
     sample = compare_sample(
         ((key.item, key.stored) for key in judged if key.verdict is Verdict.MATCHED and key.item and key.stored),
         reader,
-        CsvFile(state, "sample", SAMPLE_COLUMNS),
+        CsvFile(state, SAMPLE_CSV, SAMPLE_COLUMNS),
         percent=percent,
         seed=new_seed(),
         stop=stop,

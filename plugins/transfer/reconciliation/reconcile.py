@@ -7,7 +7,7 @@ read in order, and failures wait in a temporary file. What is worth another try 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
 
@@ -15,15 +15,15 @@ from transfer.comparison import EVIDENCE_OF, difference, evidence_of
 from transfer.errors import Stage
 from transfer.march import march
 from transfer.model import (
-    NEVER_TO_MOVE,
-    UNTOLD,
+    NEVER_COPIED,
+    UNRESOLVED,
     DestinationObject,
     Evidence,
     ObjectMeta,
     SkipReason,
     TransferFailure,
 )
-from transfer.naming import Naming
+from transfer.naming import NameFilter, Naming
 from transfer.ports import StateStore
 from transfer.reconciliation.failures import key_bytes
 from transfer.reconciliation.report import ArchivedFile, EvidenceTally, FailuresFile, Reasons, ReconciliationReport
@@ -35,12 +35,14 @@ from transfer.reconciliation.verdicts import (
     is_republished,
     judge,
 )
-from transfer.records.shards import UNFINISHED, Manifest, UnboundCopy
+from transfer.records.layout import UNFINISHED
+from transfer.records.ledger import UnboundCopy
+from transfer.records.manifest import Manifest
 from transfer.sources.head_answers import RULE_OF
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
+class KeyVerdict:
     """One key with all that is known of it, and how it ends."""
 
     verdict: Verdict
@@ -54,18 +56,18 @@ class Judged:
     """Whether what is there shows that by itself; else only the ledger of this run does."""
 
 
-def judge_all(
+def judge_keys(
     manifest: Iterable[tuple[ObjectMeta, SkipReason | None]],
     destination: Iterable[DestinationObject],
     failures: Iterable[TransferFailure],
     unbound: Iterable[UnboundCopy] = (),
     *,
     naming: Naming,
-    has_name: Callable[[str], bool] | None = None,
-) -> Iterator[Judged]:
+    name_filter: NameFilter | None = None,
+) -> Iterator[KeyVerdict]:
     """Every key of either side, in byte order; failures and unbound copies come sorted by key. Raises ListingOutOfOrder.
 
-    `has_name` is the run's globs (`transfer/listing/selection.py`): what they leave out at the destination only is protected.
+    `name_filter` is the run's globs (`transfer/listing/selection.py`): what they leave out at the destination only is protected.
     """
     failed, copies = _Alongside(failures), _Alongside(unbound)
     pairs = march(
@@ -77,17 +79,20 @@ def judge_all(
     for entry, stored in pairs:
         item, skipped = entry or (None, None)
         failure, copy = (failed.of(item.key), copies.of(item.key)) if item is not None else (None, None)
-        if item is not None and skipped is not None and skipped in UNTOLD:
+        if item is not None and skipped is not None and skipped in UNRESOLVED:
             failure = _untold(item, skipped)
         # Only of what is at the destination alone: of all else, the listing has told.
         is_chosen = (
-            item is not None or stored is None or has_name is None or has_name(naming.below_destination(stored.name))
+            item is not None
+            or stored is None
+            or name_filter is None
+            or name_filter(naming.below_destination(stored.name))
         )
         evidence, is_bound = _evidence(item, stored, copy)
         verdict = judge(item, skipped, stored, failure, is_held=evidence is not None, is_chosen=is_chosen)
         if skipped is SkipReason.EXISTS:
             evidence = Evidence.NAME
-        yield Judged(
+        yield KeyVerdict(
             verdict=verdict,
             item=item,
             skipped=skipped,
@@ -153,14 +158,14 @@ class _Alongside(Generic[K]):
 
 
 class Republisher(Protocol):
-    """Takes the objects that are tried again (`transfer.listing.publish.Batches`)."""
+    """Takes the objects that are tried again (`transfer.listing.batches.Batches`)."""
 
     def add(self, item: ObjectMeta, *, is_alone: bool = False) -> None:
         """One object; alone when it must not share its message."""
 
 
 def reconcile(
-    judged: Iterable[Judged],
+    judged: Iterable[KeyVerdict],
     state: StateStore,
     *,
     which: Pass,
@@ -182,8 +187,8 @@ def reconcile(
     is a success that there was nothing to copy.
     """
     counts: Counter[Verdict] = Counter()
-    was_moved = which is not Pass.COMPARE
-    reasons, rows, evidence = Reasons(was_moved=was_moved), FailuresFile(state), EvidenceTally(was_moved=was_moved)
+    was_copied = which is not Pass.COMPARE
+    reasons, rows, evidence = Reasons(was_copied=was_copied), FailuresFile(state), EvidenceTally(was_copied=was_copied)
     archived = ArchivedFile(state)
     unfinished = Manifest(state, round_name, folder=UNFINISHED)
     bytes_copied = republished = passed_over = unbound = 0
@@ -193,11 +198,11 @@ def reconcile(
             continue
         evidence.add(key.verdict, key.skipped, key.evidence)
         if key.verdict is Verdict.MATCHED:
-            bytes_copied += key.item.size_bytes if was_moved else 0
+            bytes_copied += key.item.size_bytes if was_copied else 0
             unbound += not key.is_bound
         elif key.verdict is Verdict.SKIPPED:
             reasons.add(key.verdict, str(key.skipped), key.item.key)
-            passed_over += key.skipped in NEVER_TO_MOVE
+            passed_over += key.skipped in NEVER_COPIED
             if key.skipped is SkipReason.ARCHIVED:
                 archived.add(key.item)
         else:
@@ -208,7 +213,7 @@ def reconcile(
             reasons.add(key.verdict, reason, key.item.key, said)
             rows.add(key.item.key, key.verdict, key.failure)
             unfinished.add(key.item)
-        if key.skipped not in UNTOLD and is_republished(key.verdict, key.failure, which):
+        if key.skipped not in UNRESOLVED and is_republished(key.verdict, key.failure, which):
             generation = generation_to_replace(key.item, key.stored, may_overwrite=may_overwrite)
             was_poison = key.failure is not None and key.failure.error_code == "PoisonMessage"
             republisher.add(replace(key.item, replaces_generation=generation), is_alone=was_poison)
@@ -221,7 +226,7 @@ def reconcile(
         listing=listing,
         is_final=which in (Pass.FINAL, Pass.COMPARE) or not republished,
         listed=sum(counts.values()) - counts[Verdict.EXTRA] - counts[Verdict.PROTECTED],
-        copied=counts[Verdict.MATCHED] if was_moved else 0,
+        copied=counts[Verdict.MATCHED] if was_copied else 0,
         matched=counts[Verdict.MATCHED],
         skipped=counts[Verdict.SKIPPED],
         failed=counts[Verdict.FAILED],

@@ -14,8 +14,8 @@ from transfer.reconciliation.advice import advice_for
 from transfer.reconciliation.sampling import Compared, SampleReport
 from transfer.reconciliation.verdicts import Verdict
 from transfer.records.csv_file import CsvFile
+from transfer.records.layout import ARCHIVED_COLUMNS, ARCHIVED_CSV, FAILURES_CSV, REPORT_JSON
 
-REPORT = "report.json"
 SAMPLES = 3
 """Keys shown for each reason."""
 WIDTH = 120
@@ -90,11 +90,11 @@ class ReconciliationReport:
         is_complete = self.listed == self.matched + self.skipped and (self.allows_empty or not self.is_empty)
         return is_complete and (self.sample is None or self.sample.is_clean)
 
-    def why_red(self, *, was_moved: bool) -> str:
-        """One sentence; empty for a green one. `was_moved` is whether the run was to move anything."""
+    def why_red(self, *, was_copied: bool) -> str:
+        """One sentence; empty for a green one. `was_copied` is whether the run was to move anything."""
         said = []
         if unfinished := self.listed - self.matched - self.skipped:
-            how = "did not arrive" if was_moved else "are missing or differ"
+            how = "did not arrive" if was_copied else "are missing or differ"
             said.append(f"{unfinished:,} of {self.listed:,} objects {how}")
         if self.is_empty and not self.allows_empty:
             said.append(nothing_to_copy(self.listed))
@@ -140,10 +140,10 @@ def nothing_to_copy(listed: int) -> str:
 
 
 class EvidenceTally:
-    """Counts what each claim rests on. `was_moved` is whether the run was to move anything."""
+    """Counts what each claim rests on. `was_copied` is whether the run was to move anything."""
 
-    def __init__(self, *, was_moved: bool) -> None:
-        self._of_matched = ("copied", "matched") if was_moved else ("matched", "verified")
+    def __init__(self, *, was_copied: bool) -> None:
+        self._of_matched = ("copied", "matched") if was_copied else ("matched", "verified")
         self._counts: Counter[tuple[str, Evidence]] = Counter()
 
     def add(self, verdict: Verdict, skipped: SkipReason | None, evidence: Evidence | None) -> None:
@@ -175,14 +175,14 @@ def evidence_line(evidence: Mapping[str, Mapping[str, int]]) -> str:
 def write_report(state: StateStore, report: ReconciliationReport) -> None:
     """Store report.json."""
     body = json.dumps(report.to_dict(), ensure_ascii=False, indent=2).encode("utf-8", "surrogatepass")
-    state.write(REPORT, body, content_type="application/json")
+    state.write(REPORT_JSON, body, content_type="application/json")
 
 
 class Reasons:
-    """Counts and samples of what did not match. `was_moved` is whether the run was to move anything."""
+    """Counts and samples of what did not match. `was_copied` is whether the run was to move anything."""
 
-    def __init__(self, *, was_moved: bool = True) -> None:
-        self._was_moved = was_moved
+    def __init__(self, *, was_copied: bool = True) -> None:
+        self._was_moved = was_copied
         self._counts: Counter[tuple[Verdict, str]] = Counter()
         self._samples: dict[tuple[Verdict, str], list[str]] = {}
         self._messages: dict[tuple[Verdict, str], str] = {}
@@ -205,7 +205,7 @@ class Reasons:
                 reason=reason,
                 count=count,
                 samples=tuple(self._samples[verdict, reason]),
-                advice=advice_for(reason, was_moved=self._was_moved),
+                advice=advice_for(reason, was_copied=self._was_moved),
                 message=self._messages[verdict, reason],
             )
             for (verdict, reason), count in groups
@@ -236,10 +236,8 @@ class ArchivedFile:
     Once they are restored, a run can take it as its manifest (`transfer/sources/key_manifest.py`). Use from one thread.
     """
 
-    COLUMNS = ("key", "version_id", "bytes", "class")
-
     def __init__(self, state: StateStore) -> None:
-        self._file = CsvFile(state, "archived", self.COLUMNS)
+        self._file = CsvFile(state, ARCHIVED_CSV, ARCHIVED_COLUMNS)
         self._has_rows = False
 
     def add(self, item: ObjectMeta) -> None:
@@ -259,7 +257,7 @@ class FailuresFile:
     COLUMNS = ("key", "verdict", "reason", "stage", "http_status", "attempts", "message")
 
     def __init__(self, state: StateStore) -> None:
-        self._file = CsvFile(state, "failures", self.COLUMNS)
+        self._file = CsvFile(state, FAILURES_CSV, self.COLUMNS)
 
     def add(self, key: str, verdict: Verdict, failure: TransferFailure | None) -> None:
         """One row."""

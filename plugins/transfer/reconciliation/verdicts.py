@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from transfer.comparison import is_as_listed
-from transfer.model import NEVER_TO_MOVE, UNTOLD, DestinationObject, ObjectMeta, SkipReason, TransferFailure
+from transfer.model import NEVER_COPIED, UNRESOLVED, DestinationObject, ObjectMeta, SkipReason, TransferFailure
 from transfer.reconciliation.advice import has_second_try
 
 
@@ -57,9 +57,9 @@ def judge(
     """
     if item is None:
         return Verdict.EXTRA if is_chosen else Verdict.PROTECTED
-    if skipped in NEVER_TO_MOVE:
+    if skipped in NEVER_COPIED:
         return Verdict.SKIPPED
-    if skipped in UNTOLD:
+    if skipped in UNRESOLVED:
         return Verdict.FAILED
     if stored is not None:
         if skipped is SkipReason.EXISTS or (skipped is not None and is_held):

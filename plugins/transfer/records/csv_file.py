@@ -19,13 +19,13 @@ _FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
 """How a cell begins that a spreadsheet may run (OWASP, "CSV Injection"), or one made harmless."""
 
 
-def harmless(value: object) -> object:
+def escape_cell(value: object) -> object:
     """A cell that no spreadsheet runs."""
     return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
 
 
-def as_it_was(cell: str) -> str:
-    """The text of a cell that `harmless` made."""
+def unescape_cell(cell: str) -> str:
+    """The text of a cell that `escape_cell` made."""
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
@@ -47,7 +47,7 @@ class CsvFile:
         self._rows += 1
 
     def _put(self, row: Sequence[object]) -> None:
-        self._csv.writerow([harmless(value) for value in row])
+        self._csv.writerow([escape_cell(value) for value in row])
 
     def close(self) -> None:
         """Store the last rows, in the place of earlier files of that name."""
@@ -74,7 +74,7 @@ class CsvFile:
             text = self._state.read(_name(self._base, number)).decode("utf-8", "surrogatepass")
             lines = csv.reader(io.StringIO(text, newline=""))
             next(lines)
-            yield from ([as_it_was(cell) for cell in row] for row in lines)
+            yield from ([unescape_cell(cell) for cell in row] for row in lines)
 
     def _begin(self) -> None:
         self._bytes = io.BytesIO()

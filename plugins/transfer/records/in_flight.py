@@ -20,7 +20,8 @@ from transfer.errors import PoisonMessage, Stage
 from transfer.model import Failed, TransferFailure, TransferRequest
 from transfer.plain_text import one_line
 from transfer.ports import StateStore
-from transfer.records.shards import format_numbers, parse_numbers
+from transfer.records.layout import in_flight_notes
+from transfer.records.numbers import format_numbers, parse_numbers
 
 RING = 16
 """Notes of a worker that are kept; each names all that is in hand. Cloud Storage takes one write a second to a name."""
@@ -30,7 +31,7 @@ _CLOSED, _DIED = "-closed", "-died"
 _TEXT = "text/plain"
 
 
-class BegunMessages:
+class InFlightMessages:
     """The notes of one try of one worker on one listing. Use from one thread.
 
     `slot` names the worker, `attempt` its try, from 1: only one try of a slot may run at a time.
@@ -38,7 +39,7 @@ class BegunMessages:
 
     def __init__(self, state: StateStore, *, listing: str, slot: str, attempt: int) -> None:
         self._state = state
-        self._prefix = f"begun/{listing}-"
+        self._prefix = in_flight_notes(listing)
         self._mine = f"{self._prefix}{slot}-{attempt}"
         self._notes = 0
         self._in_hand: set[int] = set()
@@ -63,7 +64,7 @@ class BegunMessages:
         """These are in hand no more."""
         self._in_hand.difference_update(numbers)
 
-    def begin_alone(self, number: int) -> None:
+    def start_alone(self, number: int) -> None:
         """Note that this message is begun while no other is in hand."""
         self._write(f"alone-{number}", [number])
 
@@ -111,7 +112,7 @@ class BegunMessages:
         return [name for worker in dead for name in notes[worker]]
 
 
-def poisoned(request: TransferRequest) -> list[Failed]:
+def poison_failures(request: TransferRequest) -> list[Failed]:
     """How the objects of a message end that is not begun again."""
     count = len(request.objects)
     said = (
@@ -133,17 +134,17 @@ def poisoned(request: TransferRequest) -> list[Failed]:
     ]
 
 
-def fatal_end(state: StateStore, listing: str) -> str:
+def fatal_error_of(state: StateStore, listing: str) -> str:
     """What ended a worker on this listing that no object gets past; empty when nothing did."""
-    for entry in state.entries(f"begun/{listing}-"):
+    for entry in state.entries(in_flight_notes(listing)):
         if entry.name.endswith(_CLOSED) and entry.metadata.get(FATAL):
             return _words(state, entry.name)
     return ""
 
 
-def last_words(state: StateStore, listing: str) -> str:
+def crash_of(state: StateStore, listing: str) -> str:
     """What a worker on this listing died of that nobody foresaw; empty when none did."""
-    for entry in state.entries(f"begun/{listing}-"):
+    for entry in state.entries(in_flight_notes(listing)):
         if entry.name.endswith(_DIED):
             return f"a worker died: {_words(state, entry.name)}"
     return ""

@@ -7,8 +7,7 @@ from dataclasses import asdict, dataclass
 
 from transfer.errors import InvalidMessage
 from transfer.ports import StateStore
-
-LISTING = "listing.json"
+from transfer.records.layout import LISTING_JSON
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +24,7 @@ class ListingRecord:
     messages: int = 0
     objects: int = 0
     bytes: int = 0
-    strays: str = ""
+    skipped_numbers: str = ""
     listed: int = 0
     skipped: int = 0
     began_at_s: float = 0.0
@@ -33,12 +32,12 @@ class ListingRecord:
 
     def write(self, state: StateStore) -> None:
         """Store it, in the place of an earlier one."""
-        state.write(LISTING, json.dumps(asdict(self), indent=2).encode(), content_type="application/json")
+        state.write(LISTING_JSON, json.dumps(asdict(self), indent=2).encode(), content_type="application/json")
 
 
 def read_listing(state: StateStore) -> ListingRecord | None:
     """The record of the run's last listing; None when there is none, or it is damaged."""
     try:
-        return ListingRecord(**json.loads(state.read(LISTING)))
+        return ListingRecord(**json.loads(state.read(LISTING_JSON)))
     except (InvalidMessage, ValueError, TypeError, RecursionError):
         return None

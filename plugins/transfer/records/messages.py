@@ -87,7 +87,7 @@ def object_fields(item: ObjectMeta) -> dict[str, object]:
         "key": item.key,
         "size": item.size_bytes,
         "etag": item.etag,
-        "mtime": item.last_modified,
+        "mtime": item.last_modified_s,
     }
     if item.storage_class != "STANDARD":
         fields["class"] = item.storage_class
@@ -104,7 +104,7 @@ def object_of(fields: Mapping[str, object]) -> ObjectMeta:
         key=_text(fields["key"]),
         size_bytes=_count(fields["size"]),
         etag=_text(fields["etag"]),
-        last_modified=_count(fields["mtime"]),
+        last_modified_s=_count(fields["mtime"]),
         storage_class=_text(fields.get("class", "STANDARD")),
         replaces_generation=_count(fields.get("replaces", 0)),
         version_id=_text(fields["version"]) if "version" in fields else "",

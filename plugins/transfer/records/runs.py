@@ -12,16 +12,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
-from transfer.copying.uploads import CLOSED as CLOSED_UPLOADS
-from transfer.copying.uploads import UPLOADS
 from transfer.ports import StateStore
+from transfer.records.layout import RUNS, runs_folder, uploads_closed
 
 ABANDONED_S = 31 * 24 * 3600
 """A run that was opened this long ago and never closed will not go on: Pub/Sub keeps its messages no longer."""
 CLOSED, RUN_ID, OPENING = "closed", "run-id", "opening"
 """Metadata of an entry."""
 MAX_OPENINGS = 200
-_ENTRY = re.compile(r"runs/[^/]+/(?P<opened_at_s>\d{12})-(?P<run>.+)")
+_ENTRY = re.compile(rf"{RUNS}[^/]+/(?P<opened_at_s>\d{{12}})-(?P<run>.+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +50,7 @@ class RunIndex:
 
     def __init__(self, state: StateStore, dag: str) -> None:
         self._state = state
-        self._prefix = f"runs/{dag}/"
+        self._prefix = runs_folder(dag)
 
     def open(self, run: str, opened_at_s: float, *, run_id: str = "", opening: int = 1) -> None:
         """Put an opening of a run on record."""
@@ -90,7 +89,7 @@ class RunIndex:
 
     def remove(self, run: str) -> None:
         """Delete the records of a run, and then its entries."""
-        for folder in (f"{run}/", f"{UPLOADS}{run}/{CLOSED_UPLOADS}"):
+        for folder in (f"{run}/", uploads_closed(run)):
             for record in list(self._state.entries(folder)):
                 self._state.delete(record.name)
         for entry in list(self.entries()):
@@ -105,7 +104,7 @@ class RunIndex:
 def open_runs(state: StateStore) -> set[str]:
     """The folders of the runs of all DAGs that may still go on: opened, and neither closed nor abandoned."""
     last: dict[str, RunEntry] = {}
-    for entry in _entries(state, "runs/"):
+    for entry in _entries(state, RUNS):
         last[entry.run] = max(last.get(entry.run, entry), entry, key=lambda known: known.opened_at_s)
     now_s = _now_s(last.values())
     return {entry.run for entry in last.values() if not (entry.is_closed or entry.is_abandoned(now_s))}

@@ -7,8 +7,7 @@ from dataclasses import asdict, dataclass
 
 from transfer.errors import InvalidMessage
 from transfer.ports import StateStore
-
-VERDICT = "verdict.json"
+from transfer.records.layout import VERDICT_JSON
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,13 +25,13 @@ class RunVerdict:
     def write(self, state: StateStore) -> None:
         """Store it, in the place of an earlier one."""
         body = json.dumps(asdict(self), ensure_ascii=False, indent=2).encode("utf-8", "surrogatepass")
-        state.write(VERDICT, body, content_type="application/json")
+        state.write(VERDICT_JSON, body, content_type="application/json")
 
 
 def read_verdict(state: StateStore, transfer_id: str) -> RunVerdict | None:
     """The verdict of an opening; None when nobody has come to one. A damaged record is none."""
     try:
-        verdict = RunVerdict(**json.loads(state.read(VERDICT)))
+        verdict = RunVerdict(**json.loads(state.read(VERDICT_JSON)))
     except (InvalidMessage, ValueError, TypeError, RecursionError):
         return None
     return verdict if verdict.transfer_id == transfer_id else None

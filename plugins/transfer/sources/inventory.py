@@ -205,7 +205,7 @@ def _object(record: Record) -> ObjectMeta:
         key=key,
         size_bytes=size,
         etag=etag,
-        last_modified=modified,
+        last_modified_s=modified,
         storage_class=storage_class,
         unreadable=SkipReason.ARCHIVED if is_tier_archived else None,
     )

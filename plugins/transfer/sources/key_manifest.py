@@ -20,9 +20,9 @@ from typing import IO, Any
 from urllib.parse import unquote_plus
 
 from transfer.errors import SourceListInvalid, Stage, Stopped
-from transfer.reconciliation.report import ArchivedFile
 from transfer.records.bounded_lines import Lines, rows_of
-from transfer.records.csv_file import as_it_was
+from transfer.records.csv_file import unescape_cell
+from transfer.records.layout import ARCHIVED_COLUMNS
 from transfer.records.messages import MAX_TEXT_CHARACTERS, UNREADABLE, why_unreadable
 from transfer.records.sorting import sorted_on_disk
 from transfer.sources.files import FileStore, Kind, SourceUri, is_gzip, on_disk
@@ -130,14 +130,14 @@ def _csv_rows(
             f" Operations, without a header, names {source_bucket!r} first on each line)"
         )
     positions(names)
-    is_our_own = names == ArchivedFile.COLUMNS
+    is_our_own = names == ARCHIVED_COLUMNS
     for row in rows:
         if len(row) > len(names):
             raise ValueError(
                 f"line {lines.number:,} has {len(row)} values for {len(names)} columns: put a key with commas in quotes"
             )
         if row:
-            values = [as_it_was(value) for value in row] if is_our_own else row
+            values = [unescape_cell(value) for value in row] if is_our_own else row
             key, version_id = values_of(names, values, source_bucket)
             yield lines.number, key, "" if version_id is None else version_id
 

@@ -4,38 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 
+from transfer.config import Mode
 from transfer.errors import InvalidMessage, RunUnknown, Stage
-from transfer.model import UNTOLD, Mode, ObjectMeta, SkipReason
-from transfer.planning.plan import PLAN
+from transfer.model import UNRESOLVED, ObjectMeta, SkipReason
 from transfer.ports import StateStore
-from transfer.reconciliation.report import REPORT, ReconciliationReport
+from transfer.records.layout import MANIFEST, PLAN_JSON, REPORT_JSON, RUN_JSON, UNFINISHED
 from transfer.records.listing_record import ListingRecord, read_listing
-from transfer.records.shards import MANIFEST, UNFINISHED, read_manifest, readable
-
-RECORD = "run.json"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRecord:
-    """From where to where a run copies."""
-
-    run_id: str
-    source_bucket: str
-    source_prefix: str
-    destination_bucket: str
-    destination_prefix: str
-
-    def write(self, state: StateStore) -> None:
-        """Store it as run.json among the run's records."""
-        body = json.dumps(asdict(self), ensure_ascii=False).encode("utf-8", "surrogatepass")
-        state.write(RECORD, body, content_type="application/json")
-
-    @property
-    def way(self) -> str:
-        """For people."""
-        return f"s3://{self.source_bucket}/{self.source_prefix} to gs://{self.destination_bucket}/{self.destination_prefix}"
+from transfer.records.manifest import read_manifest
+from transfer.records.run_record import RunRecord
+from transfer.records.shards import readable
 
 
 def unfinished_objects(state: StateStore, *, run: str, now: RunRecord) -> Iterator[ObjectMeta]:
@@ -54,7 +33,7 @@ def unfinished_objects(state: StateStore, *, run: str, now: RunRecord) -> Iterat
         names,
         now,
     )
-    report, listing = _report(state), read_listing(state)
+    judged, listing = _judged(state), read_listing(state)
     if listing is not None and not listing.is_complete:
         raise RunUnknown(
             f"{names}, whose listing did not come to its end, so nobody knows all that it left unfinished: leave only_failed"
@@ -63,14 +42,15 @@ def unfinished_objects(state: StateStore, *, run: str, now: RunRecord) -> Iterat
         )
     if listing is not None and listing.mode == Mode.PLAN:
         raise RunUnknown(f"{names}, which was a plan and copied nothing: name it in plan_run instead", stage=Stage.LIST)
-    if report is not None and (listing is None or report.listing == listing.listing):
-        return _to_move(state, report.unfinished, UNFINISHED) if report.unfinished else iter(())
+    if judged is not None and (listing is None or judged[0] == listing.listing):
+        unfinished = judged[1]
+        return _to_copy(state, unfinished, UNFINISHED) if unfinished else iter(())
     if listing is None:
         raise RunUnknown(
             f"{names}, of which {state.uri} has neither a report nor a listing that came to its end: leave only_failed empty",
             stage=Stage.LIST,
         )
-    return _listed_to_move(state, listing, names)
+    return _listed_to_copy(state, listing, names)
 
 
 def planned_objects(state: StateStore, *, run: str, now: RunRecord) -> Iterator[ObjectMeta]:
@@ -85,18 +65,18 @@ def planned_objects(state: StateStore, *, run: str, now: RunRecord) -> Iterator[
     )
     _check_way(state, has_none, names, now)
     try:
-        with readable(state, PLAN):
-            listing = str(json.loads(state.read(PLAN))["listing"])
+        with readable(state, PLAN_JSON):
+            listing = str(json.loads(state.read(PLAN_JSON))["listing"])
     except InvalidMessage as error:
         raise RunUnknown(has_none, stage=Stage.LIST) from error
-    return _to_move(state, listing, MANIFEST)
+    return _to_copy(state, listing, MANIFEST)
 
 
 def _check_way(state: StateStore, has_none: str, names_run: str, now: RunRecord) -> None:
     """Raises RunUnknown unless the run copied the same way."""
     try:
-        with readable(state, RECORD):
-            earlier = RunRecord(**json.loads(state.read(RECORD)))
+        with readable(state, RUN_JSON):
+            earlier = RunRecord(**json.loads(state.read(RUN_JSON)))
     except InvalidMessage as error:
         raise RunUnknown(has_none, stage=Stage.LIST) from error
     if earlier.way != now.way:
@@ -106,15 +86,17 @@ def _check_way(state: StateStore, has_none: str, names_run: str, now: RunRecord)
         )
 
 
-def _report(state: StateStore) -> ReconciliationReport | None:
+def _judged(state: StateStore) -> tuple[str, str] | None:
+    """Names of the listing that the run's report judged, and of the manifest of what that left unfinished, if any."""
     try:
-        with readable(state, REPORT):
-            return ReconciliationReport.decode(state.read(REPORT))
+        with readable(state, REPORT_JSON):
+            report = json.loads(state.read(REPORT_JSON))
+            return str(report["listing"]), str(report["unfinished"])
     except InvalidMessage:
         return None
 
 
-def _listed_to_move(state: StateStore, listing: ListingRecord, names_run: str) -> Iterator[ObjectMeta]:
+def _listed_to_copy(state: StateStore, listing: ListingRecord, names_run: str) -> Iterator[ObjectMeta]:
     """What a listing did not skip, and the keys of its manifest of which S3 told nothing, which the run owes too.
 
     Raises RunUnknown at the end when the manifest does not name all that was listed.
@@ -122,7 +104,7 @@ def _listed_to_move(state: StateStore, listing: ListingRecord, names_run: str) -
     named = 0
     for item, skipped in read_manifest(state, listing.listing):
         named += 1
-        if skipped is None or skipped in UNTOLD:
+        if skipped is None or skipped in UNRESOLVED:
             yield _as_left(item)
     if named != listing.listed:
         raise RunUnknown(
@@ -132,7 +114,7 @@ def _listed_to_move(state: StateStore, listing: ListingRecord, names_run: str) -
         )
 
 
-def _to_move(state: StateStore, listing: str, folder: str) -> Iterator[ObjectMeta]:
+def _to_copy(state: StateStore, listing: str, folder: str) -> Iterator[ObjectMeta]:
     for item, skipped in read_manifest(state, listing, folder=folder):
         if skipped is None:
             yield _as_left(item)
@@ -140,4 +122,4 @@ def _to_move(state: StateStore, listing: str, folder: str) -> Iterator[ObjectMet
 
 def _as_left(item: ObjectMeta) -> ObjectMeta:
     # Records do not say that an archived object was restored; it would not have been to move otherwise.
-    return replace(item, is_restored=True, unreadable=SkipReason(item.etag) if item.etag in UNTOLD else None)
+    return replace(item, is_restored=True, unreadable=SkipReason(item.etag) if item.etag in UNRESOLVED else None)

@@ -16,12 +16,14 @@ from enum import StrEnum
 from itertools import islice
 from typing import Any
 
-from transfer.copying.containment import EVERYBODYS, of_one_object
-from transfer.copying.whole import ObjectMover
+from transfer.copying.containment import SYSTEMIC_ERRORS, as_object_error
+from transfer.copying.whole import ObjectCopier
 from transfer.errors import CredentialsRejected, EdgeBlocked, RecordDamaged, TransferError
 from transfer.model import Copied, Failed, ObjectMeta, SkipReason, TransferFailure, TransferOutcome
 from transfer.ports import StateStore
-from transfer.records.shards import listed_line, read_records
+from transfer.records.layout import LEDGER, manifest_shards
+from transfer.records.manifest import listed_line
+from transfer.records.shards import read_records
 from transfer.steps import Step
 
 log = logging.getLogger(__name__)
@@ -76,7 +78,7 @@ def finding_of(error: TransferError | None) -> Finding:
     return Finding.REFUSED if error.code in REFUSALS else Finding.UNKNOWN
 
 
-def is_everybodys(proven: Finding, others: Sequence[Finding]) -> bool:
+def is_systemic(proven: Finding, others: Sequence[Finding]) -> bool:
     """Whether the refusals are everybody's, so that no object can be copied.
 
     proven: what worked in this run    others: from all over the listing    everybody's
@@ -126,14 +128,14 @@ class Refusals:
         with self._lock:
             return dict(self._refused[side])
 
-    def acquit(self, side: Side) -> None:
+    def forgive(self, side: Side) -> None:
         """They are those objects' own: count anew."""
         with self._lock:
             self._refused[side].clear()
             self._allowed[side] = min(2 * self._allowed[side], MAX_STREAK)
 
 
-def everybodys_error(refused: Sequence[TransferFailure]) -> TransferError:
+def systemic_error(refused: Sequence[TransferFailure]) -> TransferError:
     """What ends the worker: nobody gets past it until a person, or time in the case of a firewall, has changed it."""
     last = refused[-1]
     said = f"{len(refused)} different objects in a row were refused ({last.message}), and so was a control that was tried then"
@@ -163,7 +165,7 @@ class Control:
     Args:
         run: drives one step to its end.
         on_acquittal: told whether refusals in a row are known to be those objects' own.
-        try_source, try_sink: as ObjectMover has them.
+        try_source, try_sink: as ObjectCopier has them.
     """
 
     def __init__(
@@ -172,7 +174,7 @@ class Control:
         *,
         state: StateStore,
         listing: str,
-        mover: Callable[[], ObjectMover],
+        mover: Callable[[], ObjectCopier],
         run: Callable[[Step[None]], None],
         on_acquittal: Callable[[bool], None] = lambda is_so: None,
     ) -> None:
@@ -180,7 +182,7 @@ class Control:
         self._state = state
         self._listing = listing
         self._new_mover = mover
-        self._mover: ObjectMover | None = None
+        self._mover: ObjectCopier | None = None
         self._run = run
         self._on_acquittal = on_acquittal
 
@@ -192,32 +194,32 @@ class Control:
         refused = self._refusals.of(side)
         if side is Side.SOURCE:
             self._on_acquittal(False)
-        if self._is_everybodys(side, list(refused)):
-            raise everybodys_error(list(refused.values()))
+        if self._is_systemic(side, list(refused)):
+            raise systemic_error(list(refused.values()))
         log.warning(
             "%d objects in a row were refused by the %s, and a control was not: those are refused by name, and the others"
             " go on",
             len(refused),
             side,
         )
-        self._refusals.acquit(side)
+        self._refusals.forgive(side)
         if side is Side.SOURCE:
             self._on_acquittal(True)
 
-    def _is_everybodys(self, side: Side, refused: Sequence[str]) -> bool:
+    def _is_systemic(self, side: Side, refused: Sequence[str]) -> bool:
         if side is Side.DESTINATION:
-            return is_everybodys(self._ask(lambda mover: mover.try_sink()), [Finding.UNKNOWN])
+            return is_systemic(self._ask(lambda mover: mover.try_sink()), [Finding.UNKNOWN])
         proven = Finding.UNKNOWN
         for item in self._proven():
             if (proven := self._ask_source(item, has_patience=True)) is not Finding.UNKNOWN:
-                return is_everybodys(proven, ())
+                return is_systemic(proven, ())
         others: list[Finding] = []
         for item in spread(self._state, self._listing, refused):
             others.append(self._ask_source(item, has_patience=False))
             if others[-1] is Finding.WORKS:
                 self._refusals.proven = item
                 break
-        return is_everybodys(proven, others)
+        return is_systemic(proven, others)
 
     def _proven(self) -> Iterator[ObjectMeta]:
         if self._refusals.proven is not None:
@@ -227,17 +229,17 @@ class Control:
     def _ask_source(self, item: ObjectMeta, *, has_patience: bool) -> Finding:
         return self._ask(lambda mover: mover.try_source(item, has_patience=has_patience))
 
-    def _ask(self, question: Callable[[ObjectMover], Step[None]]) -> Finding:
+    def _ask(self, question: Callable[[ObjectCopier], Step[None]]) -> Finding:
         mover = self._mover = self._mover or self._new_mover()
         findings: list[Finding] = []
 
         def ask() -> Step[None]:
             try:
                 yield from question(mover)
-            except EVERYBODYS:
+            except SYSTEMIC_ERRORS:
                 raise
             except Exception as error:  # noqa: BLE001 - an object's outermost frame
-                findings.append(finding_of(of_one_object(error)))
+                findings.append(finding_of(as_object_error(error)))
             else:
                 findings.append(Finding.WORKS)
 
@@ -247,7 +249,7 @@ class Control:
 
 def copied_by_others(state: StateStore, *, shards: int = 8) -> Iterator[ObjectMeta]:
     """Objects that any worker of the run has copied, one of each of the last shards. Their ETags are not on record."""
-    for entry in list(state.entries("ledger/"))[-shards:]:
+    for entry in list(state.entries(LEDGER))[-shards:]:
         with suppress(RecordDamaged):  # its time comes in the reconciliation
             yield from islice(filter(None, read_records(state, entry.name, _copied)), 1)
 
@@ -255,13 +257,13 @@ def copied_by_others(state: StateStore, *, shards: int = 8) -> Iterator[ObjectMe
 def _copied(line: Any) -> ObjectMeta | None:
     if line["outcome"] != "copied":
         return None
-    return ObjectMeta(key=str(line["key"]), size_bytes=int(line["bytes"]), etag="unknown", last_modified=0)
+    return ObjectMeta(key=str(line["key"]), size_bytes=int(line["bytes"]), etag="unknown", last_modified_s=0)
 
 
 def spread(state: StateStore, listing: str, refused: Sequence[str]) -> list[ObjectMeta]:
     """Objects from all over a listing that were not refused, those of other folders first."""
     base, _, _ = listing.partition(".")  # a second pass works on what the first one listed
-    entries = list(state.entries(f"manifest/{base}-"))
+    entries = list(state.entries(manifest_shards(base)))
     step = max(1, -(-len(entries) // MAX_SHARDS))
     folders: dict[str, ObjectMeta] = {}
     places: list[ObjectMeta] = []

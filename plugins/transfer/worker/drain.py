@@ -17,14 +17,15 @@ from dataclasses import dataclass
 
 from transfer.accounting.pacing import Pacer
 from transfer.accounting.progress import Progress, ProgressReporter, TransferStats
+from transfer.config import TransferConfig
 from transfer.copying.parts import PartsBoard
-from transfer.copying.whole import ObjectMover, WorkerShare
+from transfer.copying.whole import ObjectCopier, WorkerContext
 from transfer.errors import FatalError, Stopped, TransferError
 from transfer.event_log import EventLog
-from transfer.model import Failed, TransferConfig, TransferFailure, TransferOutcome, TransferRequest
+from transfer.model import Failed, TransferFailure, TransferOutcome, TransferRequest
 from transfer.ports import FailureSink, RequestQueue, TransferLoop
-from transfer.records.in_flight import BegunMessages
-from transfer.records.shards import Ledger
+from transfer.records.in_flight import InFlightMessages
+from transfer.records.ledger import Ledger
 from transfer.steps import Pause, Step
 from transfer.stopping import StopRequest
 from transfer.worker.control import Control, Refusals
@@ -44,7 +45,7 @@ LARGE_AVERAGE_BYTES = 1024**2
 For small objects a second thread only makes both wait for the interpreter: 10 % slower, measured, at 30 % more CPU."""
 IDLE_S = 0.02
 """How soon an idle lane looks for work again."""
-MAX_TOLD_FAILURES = 100
+MAX_LOGGED_FAILURES = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +58,7 @@ class Assignment:
     destination_bucket: str
     messages: int
     """How many messages the listing published."""
-    strays: tuple[range, ...] = ()
+    skipped_numbers: tuple[range, ...] = ()
     """Numbers of what a lister published and then died before it could count it; its objects were published again."""
     objects: int
     bytes: int
@@ -76,12 +77,12 @@ class Worker:
         queue: RequestQueue,
         failures: FailureSink,
         ledger: Ledger,
-        new_mover: Callable[[WorkerShare], ObjectMover],
+        new_mover: Callable[[WorkerContext], ObjectCopier],
         new_loop: Callable[[], TransferLoop],
         config: TransferConfig,
         events: EventLog,
         stop: threading.Event,
-        begun: BegunMessages | None = None,
+        begun: InFlightMessages | None = None,
         on_report: Callable[[TransferStats], None] = lambda stats: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -103,13 +104,13 @@ class Worker:
         self._progress = Progress(
             objects_total=assignment.objects, bytes_total=assignment.bytes, pacer=self._pacer, clock=clock
         )
-        self._share = WorkerShare(progress=self._progress, pacer=self._pacer, board=PartsBoard())
+        self._share = WorkerContext(progress=self._progress, pacer=self._pacer, board=PartsBoard())
         self._reporter = ProgressReporter(self._progress, on_report, clock=clock)
         self._intake = Intake(
             assignment.run_id,
             assignment.listing,
             assignment.messages,
-            strays=assignment.strays,
+            skipped_numbers=assignment.skipped_numbers,
             queue=queue,
             leases=self._leases,
             settlement=self._settlement,
@@ -117,7 +118,7 @@ class Worker:
             pacer=self._pacer,
             on_failed=self._failed_at_once,
         )
-        self._numbers = len(numbers_of(assignment.messages, assignment.strays))
+        self._numbers = len(numbers_of(assignment.messages, assignment.skipped_numbers))
         self._is_over = False
         self._lock = threading.Lock()
         self._refusals = Refusals()
@@ -127,7 +128,7 @@ class Worker:
             listing=assignment.listing,
             mover=lambda: new_mover(self._share),
             run=lambda step: new_loop().run([step]),
-            on_acquittal=lambda is_so: self._pacer.acquitted(is_so=is_so),
+            on_acquittal=lambda is_so: self._pacer.forgiven(is_so=is_so),
         )
         self._fatal: BaseException | None = None
         self._told = 0
@@ -150,7 +151,7 @@ class Worker:
                         self._begun.open()
                     self._drain()
             except BaseException as error:  # noqa: BLE001 - the worker's outermost frame: raised again below
-                self._give_up(error)
+                self._abort(error)
             finally:
                 self._wind_down(threads)
         self._reporter.report(force=True)
@@ -193,12 +194,12 @@ class Worker:
         try:
             self._new_loop().run([self._lane(self._new_mover(self._share)) for _ in range(lanes)])
         except BaseException as error:  # noqa: BLE001 - the thread's outermost frame: `run` raises it again
-            self._give_up(error)
+            self._abort(error)
 
     def _loops(self) -> int:
         return 2 if self._assignment.bytes >= self._assignment.objects * LARGE_AVERAGE_BYTES else 1
 
-    def _lane(self, mover: ObjectMover) -> Step[None]:
+    def _lane(self, mover: ObjectCopier) -> Step[None]:
         """One object at a time, message after message, until the work is over."""
         while not self._is_over:
             has_worked = False
@@ -208,45 +209,45 @@ class Worker:
             if not has_worked:
                 yield Pause(IDLE_S)
 
-    def _work_once(self, mover: ObjectMover) -> Step[bool]:
+    def _work_once(self, mover: ObjectCopier) -> Step[bool]:
         """One message, or a hand with a large object of another lane; whether there was either."""
         work = self._intake.take()
         if work is None:
             return (yield from mover.help())
         outcomes = self._settlement.begin(work.ack_id)
-        yield from self._move_all(mover, work.request, outcomes)
+        yield from self._copy_all(mover, work.request, outcomes)
         self._settlement.add(work.ack_id, outcomes, number=work.request.number)
         self._intake.done(work)
         return True
 
-    def _move_all(self, mover: ObjectMover, request: TransferRequest, outcomes: list[TransferOutcome]) -> Step[None]:
+    def _copy_all(self, mover: ObjectCopier, request: TransferRequest, outcomes: list[TransferOutcome]) -> Step[None]:
         for item in request.objects:
             while self._refusals.doubtful and not (self._is_over or self._stop.is_set()):
                 yield Pause(IDLE_S)  # until the control has been asked: nothing more is to fail by name meanwhile
             self._events.object_initiated(item.key, self._assignment.source_bucket, self._assignment.destination_bucket)
             outcome = yield from mover.move(item)
             if isinstance(outcome, Failed):
-                self._tell_failure(outcome.failure)
+                self._log_failure(outcome.failure)
             self._refusals.note(item, outcome)
             outcomes.append(outcome)
 
     def _failed_at_once(self, outcome: Failed) -> None:
-        self._tell_failure(outcome.failure)
+        self._log_failure(outcome.failure)
         self._progress.settled(outcome)
 
-    def _tell_failure(self, failure: TransferFailure) -> None:
+    def _log_failure(self, failure: TransferFailure) -> None:
         source, destination = self._assignment.source_bucket, self._assignment.destination_bucket
         self._events.failure(
             failure.stage, failure.key, source, destination, f"{failure.error_code}: {failure.message}"
         )
         self._told += 1
-        if self._told <= MAX_TOLD_FAILURES:
+        if self._told <= MAX_LOGGED_FAILURES:
             key, code, message = failure.key or "(no object)", failure.error_code, failure.message
             log.warning("failed: %r: %s at %s after %d tries: %s", key, code, failure.stage, failure.attempts, message)
-        if self._told == MAX_TOLD_FAILURES:
+        if self._told == MAX_LOGGED_FAILURES:
             log.warning("further failures are counted here and told in the report and the error topic only")
 
-    def _give_up(self, error: BaseException) -> None:
+    def _abort(self, error: BaseException) -> None:
         """Stop everything; the first error that is more than a stop request is the one to raise."""
         with self._lock:
             if self._fatal is None or isinstance(self._fatal, Stopped):
@@ -273,7 +274,7 @@ class Worker:
         try:
             step()
         except Exception as error:  # noqa: BLE001 - `run` raises it, unless something else came first
-            self._give_up(error)
+            self._abort(error)
 
     def _note_end(self) -> None:
         """Note whether this try ends in order, or is dead: then what it has in hand may be to blame."""

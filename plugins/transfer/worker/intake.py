@@ -13,7 +13,7 @@ from transfer.copying.whole import failure_of
 from transfer.errors import InvalidMessage, Stage
 from transfer.model import Failed, TransferRequest
 from transfer.ports import Delivery, RequestQueue
-from transfer.records.in_flight import BegunMessages, poisoned
+from transfer.records.in_flight import InFlightMessages, poison_failures
 from transfer.records.messages import LISTING, RUN, decode_request
 from transfer.worker.leases import LeaseKeeper
 from transfer.worker.settlement import Settlement
@@ -33,9 +33,9 @@ class Work:
     request: TransferRequest
 
 
-def numbers_of(messages: int, strays: Sequence[range]) -> range:
+def numbers_of(messages: int, skipped_numbers: Sequence[range]) -> range:
     """The numbers that a listing's messages may have, and those of what a lister published before it counted it."""
-    return range(max([messages + sum(map(len, strays)), *(numbers.stop for numbers in strays)]))
+    return range(max([messages + sum(map(len, skipped_numbers)), *(numbers.stop for numbers in skipped_numbers)]))
 
 
 class Intake:
@@ -44,7 +44,7 @@ class Intake:
     Args:
         run_id, listing: whose messages are taken; what is another's is settled at once.
         messages: how many the listing published.
-        strays: numbers of what a lister published and then died before it counted it: published again under others.
+        skipped_numbers: numbers of what a lister published and then died before it counted it: published again under others.
         begun: the notes of what is begun; None where none are kept.
         on_failed: told of what failed without having been begun.
     """
@@ -55,18 +55,18 @@ class Intake:
         listing: str,
         messages: int,
         *,
-        strays: Sequence[range] = (),
+        skipped_numbers: Sequence[range] = (),
         queue: RequestQueue,
         leases: LeaseKeeper,
         settlement: Settlement,
-        begun: BegunMessages | None,
+        begun: InFlightMessages | None,
         pacer: Pacer,
         on_failed: Callable[[Failed], None],
     ) -> None:
         self._mine = (run_id, listing)
         self._messages = messages
-        self._numbers = numbers_of(messages, strays)
-        self._strays = strays
+        self._numbers = numbers_of(messages, skipped_numbers)
+        self._strays = skipped_numbers
         self._queue = queue
         self._leases = leases
         self._settlement = settlement
@@ -144,7 +144,7 @@ class Intake:
             self._on_failed(outcome)
             self._settlement.add(delivery.ack_id, (outcome,), number=None)
             return
-        if any(request.number in strays for strays in self._strays):
+        if any(request.number in skipped_numbers for skipped_numbers in self._strays):
             self._settlement.add(delivery.ack_id, (), number=None)
             return
         self._requests += 1
@@ -178,12 +178,12 @@ class Intake:
         if self._suspects and self._begun:
             work = self._suspects.popleft()
             if self._begun.is_poison(work.request.number):
-                outcomes = poisoned(work.request)
+                outcomes = poison_failures(work.request)
                 for outcome in outcomes:
                     self._on_failed(outcome)
                 self._settlement.add(work.ack_id, outcomes, number=work.request.number)
             else:
-                self._begun.begin_alone(work.request.number)
+                self._begun.start_alone(work.request.number)
                 self._is_alone = True
                 self._put(work)
         return True

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from transfer.model import Failed, TransferOutcome
 from transfer.ports import FailureSink, RequestQueue
-from transfer.records.shards import Ledger
+from transfer.records.ledger import Ledger
 from transfer.worker.leases import LeaseKeeper, in_batches
 
 MAX_GROUP_MESSAGES = 150

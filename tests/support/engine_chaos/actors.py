@@ -32,19 +32,21 @@ from transfer.backends.gcs.sink import GcsSink
 from transfer.backends.gcs.state import GcsState
 from transfer.backends.http.loop import complete
 from transfer.backends.pubsub.topics import PubSubQueue, delete_subscription
-from transfer.copying.abandoned_uploads import close_uploads, end_left_uploads
+from transfer.config import Mode, Overwrite, RetryPolicy, Timeouts, TransferConfig
+from transfer.copying.abandoned_uploads import abort_abandoned_uploads, close_uploads
 from transfer.deletion.extraneous import DeleteExtraneous, permission
-from transfer.deletion.sweep import tell_why_not
+from transfer.deletion.sweep import record_refusal
 from transfer.errors import FatalError, Stopped, TransferError
 from transfer.listing.cursor import ListingCursor
-from transfer.model import Mode, Overwrite, RetryPolicy, Timeouts, TransferConfig
 from transfer.naming import Naming
 from transfer.planning.plan import write_plan
 from transfer.reconciliation.passes import round_name
 from transfer.reconciliation.report import ReconciliationReport
 from transfer.reconciliation.verdicts import Pass
+from transfer.records.layout import RUN_JSON
+from transfer.records.run_record import RunRecord
 from transfer.records.runs import RunIndex, open_runs
-from transfer.sources.replay import RECORD, RunRecord, planned_objects, unfinished_objects
+from transfer.sources.replay import planned_objects, unfinished_objects
 
 DAG = "chaos"
 HEEDS_TERM = frozenset({"list", "transfer", "retry", "delete_extraneous"})
@@ -170,7 +172,7 @@ def _list(rig: _ActorRig, spec: dict[str, Any]) -> dict[str, Any]:
     RunIndex(rig.whole_state(), DAG).open(spec["run"], spec["opened_at_s"])
     state = rig.state()
     record.write(state)
-    began_at_s = state.created_at_s(RECORD)
+    began_at_s = state.created_at_s(RUN_JSON)
     is_resumable = mode is Mode.TRANSFER and not earlier
     cursor = ListingCursor.of(json.loads(path.read_text())) if is_resumable and path.exists() else None
     listing = cursor.listing if cursor else f"{spec['opening']}-{spec['attempt']}"
@@ -185,7 +187,7 @@ def _list(rig: _ActorRig, spec: dict[str, Any]) -> dict[str, Any]:
     if mode is Mode.PLAN:
         plan = rig.plan(overwrite=overwrite, listing=listing)
         write_plan(rig.state(), plan)
-        return {**found, "listed": plan.listed.objects, "messages": 0, "to_move": plan.to_move.objects}
+        return {**found, "listed": plan.listed.objects, "messages": 0, "to_copy": plan.to_copy.objects}
     if mode is Mode.VERIFY:
         return {**found, "listed": rig.list_to_compare(listing=listing), "messages": 0}
     objects_of = {"plan_run": planned_objects, "only_failed": unfinished_objects}.get(spec["earlier_kind"])
@@ -248,7 +250,7 @@ def _sweep(rig: _ActorRig, spec: dict[str, Any]) -> dict[str, Any]:
         is_green=ReconciliationReport.decode(state.read("report.json")).is_green,
     )
     if may.action is DeleteExtraneous.OFF:
-        tell_why_not(state, may.why_not)
+        record_refusal(state, may.why_not)
         return {"skipped": may.why_not}
     return rig.sweep(
         may,
@@ -271,7 +273,7 @@ def _close(rig: _ActorRig, spec: dict[str, Any]) -> dict[str, Any]:
         try:
             close_uploads(state, spec["run"], rig.opening)
             others = open_runs(state) - {spec["run"]}
-            end_left_uploads(state, sink, lambda step: complete(retrier.call(step), rig.stop), open_runs=others)
+            abort_abandoned_uploads(state, sink, lambda step: complete(retrier.call(step), rig.stop), open_runs=others)
             RunIndex(state, DAG).close(spec["run"], spec["opened_at_s"])
         except TransferError as error:  # as the operator does: what stays goes with a later run
             said = f"{error.code}: {error.message}"

@@ -30,13 +30,13 @@ def shrink_engine() -> None:
     import transfer.backends.cloudfront.source
     import transfer.backends.http.client
     import transfer.backends.http.streams
+    import transfer.config
     import transfer.copying.parts
     import transfer.copying.proof
-    import transfer.model
     import transfer.reconciliation.failures
     import transfer.worker.drain
 
-    for module in (transfer.model, transfer.copying.parts, transfer.copying.proof):
+    for module in (transfer.config, transfer.copying.parts, transfer.copying.proof):
         module.MIN_PART_BYTES = MIN_PART_BYTES
     for module in (transfer.copying.parts, transfer.copying.proof):
         module.MIB = MIB

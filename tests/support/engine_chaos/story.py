@@ -126,7 +126,7 @@ def _open(run: Run) -> bool:
 
 def _work(run: Run, task: str, slot: Mapping[str, Any], may_end: Any) -> None:
     workers = max(1, min(int(run.params["workers"]), int(slot["messages"])))
-    run.tasks(task, workers, may_end=may_end, slot={**slot, "strays": slot.get("strays", "")})
+    run.tasks(task, workers, may_end=may_end, slot={**slot, "skipped_numbers": slot.get("skipped_numbers", "")})
 
 
 def _judge_and_sweep(run: Run, which: str, may_end: Any) -> None:

@@ -12,8 +12,8 @@ from transfer.backends.crc32c import Crc32c
 from transfer.backends.http.client import CurlClient
 from transfer.backends.http.exchange import Answer, at_s
 from transfer.backends.http.streams import BUFFER_BYTES, CUT_SHORT, Download
+from transfer.config import MAX_GET_BYTES
 from transfer.copying.proof import require_identity
-from transfer.copying.streamed import MAX_GET_BYTES
 from transfer.errors import (
     CorruptTransfer,
     EdgeBlocked,
@@ -203,8 +203,8 @@ def _check_identity(answer: Answer, item: ObjectMeta) -> None:
             http_status=answer.status,
         )
     modified = at_s(answer.headers.get("last-modified", ""))
-    if modified is not None and item.last_modified and modified != item.last_modified:
-        when = datetime.fromtimestamp(item.last_modified, UTC)
+    if modified is not None and item.last_modified_s and modified != item.last_modified_s:
+        when = datetime.fromtimestamp(item.last_modified_s, UTC)
         raise SourceChanged(
             f"listed as modified at {when:%Y-%m-%d %H:%M:%S} UTC, but the edge serves one of"
             f" {answer.headers['last-modified']}{_from_where(answer)}: its metadata are of another time",

@@ -20,10 +20,9 @@ from transfer.backends.gcs.token import GoogleToken, is_passing
 from transfer.backends.http.client import CurlClient
 from transfer.backends.http.exchange import Answer
 from transfer.backends.http.streams import Download
-from transfer.errors import CredentialsRejected, DestinationRefused, SinkUnavailable, Stage
+from transfer.errors import CredentialsRejected, DestinationRefused, GenerationMismatch, SinkUnavailable, Stage
 from transfer.labels import MTIME_KEY, PROOF_KEY, SOURCE_ETAG_KEY
 from transfer.model import DestinationObject
-from transfer.ports import GenerationMismatch
 from transfer.steps import Step
 
 OBJECT_FIELDS = "bucket,name,size,generation,metageneration,crc32c,md5Hash,metadata"

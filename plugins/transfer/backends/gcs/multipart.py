@@ -22,9 +22,8 @@ from transfer.backends.gcs.fields import DEFAULT_TYPE, media_type_of
 from transfer.backends.gcs.verification import Capabilities, verified
 from transfer.backends.http.exchange import Answer
 from transfer.backends.http.streams import Download
-from transfer.errors import CorruptTransfer, SinkUnavailable, Stage
-from transfer.model import DestinationObject, StoredPart
-from transfer.ports import GenerationMismatch, OpenParts, UploadGone
+from transfer.errors import CorruptTransfer, GenerationMismatch, SinkUnavailable, Stage, UploadGone
+from transfer.model import DestinationObject, OpenParts, StoredPart
 from transfer.steps import Step
 
 log = logging.getLogger(__name__)
@@ -99,8 +98,8 @@ def open_parts(client: GcsClient, name: str) -> Step[list[OpenParts]]:
             fields = {tag: unescape(value) for tag, value in _FIELD.findall(upload)}
             names.append(fields.get("Key", ""))
             if names[-1] == name and fields.get("UploadId"):
-                begun_at_s = datetime.fromisoformat(fields.get("Initiated", "")).timestamp()
-                found.append(OpenParts(token=fields["UploadId"], begun_at_s=begun_at_s))
+                started_at_s = datetime.fromisoformat(fields.get("Initiated", "")).timestamp()
+                found.append(OpenParts(token=fields["UploadId"], started_at_s=started_at_s))
         last = fields.get("UploadId", "") if names else ""
         if "<IsTruncated>true" not in text or not last or names[-1] != name:  # what comes behind has longer names
             return found

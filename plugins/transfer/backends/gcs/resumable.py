@@ -18,9 +18,8 @@ from transfer.backends.gcs.fields import media_type_of
 from transfer.backends.gcs.verification import Capabilities, verified, verified_md5
 from transfer.backends.http.exchange import Answer
 from transfer.backends.http.streams import Download
-from transfer.errors import EndpointRejected, SinkUnavailable, Stage
+from transfer.errors import EndpointRejected, SinkUnavailable, Stage, UploadGone
 from transfer.model import DestinationObject
-from transfer.ports import UploadGone
 from transfer.steps import Step
 
 _PERSISTED = re.compile(r"(?:bytes[= ])?0-(\d+)")

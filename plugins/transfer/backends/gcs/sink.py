@@ -21,10 +21,9 @@ from transfer.backends.gcs.verification import Capabilities, remove, verified, v
 from transfer.backends.gcs.versions import replaced_versions
 from transfer.backends.http.exchange import Answer
 from transfer.backends.http.streams import Download
-from transfer.errors import CorruptTransfer, DestinationRefused, Stage
+from transfer.errors import CorruptTransfer, DestinationRefused, GenerationMismatch, Stage
 from transfer.labels import PROOF_KEY, proof_text
-from transfer.model import DestinationObject, Proof
-from transfer.ports import GenerationMismatch, OpenParts, Removed, ReplacedVersion
+from transfer.model import DestinationObject, OpenParts, Proof, Removed, ReplacedVersion
 from transfer.steps import Step
 
 CREATED = (200, 201)

@@ -21,13 +21,14 @@ from transfer.errors import (
     DestinationForbidden,
     DestinationHeld,
     EndpointRejected,
+    GenerationMismatch,
     InvalidMessage,
     SinkUnavailable,
     Stage,
 )
 from transfer.march import out_of_order
 from transfer.model import DestinationObject
-from transfer.ports import GenerationMismatch, StateEntry
+from transfer.ports import StateEntry
 from transfer.records.messages import UNREADABLE, why_unreadable
 from transfer.retry import Retrier
 from transfer.steps import Step

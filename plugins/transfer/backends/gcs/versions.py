@@ -11,7 +11,7 @@ import json
 from urllib.parse import urlencode
 
 from transfer.backends.gcs.client import GcsClient, parse_object
-from transfer.ports import ReplacedVersion
+from transfer.model import ReplacedVersion
 from transfer.steps import Step
 
 _UNKNOWN = (400, 403, 404, 405, 501)

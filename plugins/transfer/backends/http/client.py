@@ -14,8 +14,8 @@ import pycurl
 from transfer.backends.http.exchange import MAX_ERROR_BODY_BYTES, Answer, Transfer
 from transfer.backends.http.streams import BUFFER_BYTES, Download, Relay
 from transfer.backends.http.tls import ca_bundle
+from transfer.config import Timeouts
 from transfer.errors import RetryableError, Stage
-from transfer.model import Timeouts
 from transfer.steps import Pause, Step
 
 USER_AGENT = "edgehaul/1"

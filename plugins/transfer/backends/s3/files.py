@@ -151,11 +151,11 @@ def _head(client: BaseClient, bucket: str, key: str, version_id: str) -> ObjectM
         told_as = head_error(error, bucket=bucket, key=key, version_id=version_id)
         if rule is None or isinstance(told_as, SourceUnavailable):
             raise told_as from error
-        untold = SKIPPED[rule.error]
+        reason = SKIPPED[rule.error]
         item = ObjectMeta(
-            key=key, size_bytes=0, etag=str(untold), last_modified=0, version_id=version_id, unreadable=untold
+            key=key, size_bytes=0, etag=str(reason), last_modified_s=0, version_id=version_id, unreadable=reason
         )
-        return item if untold is SkipReason.ABSENT else _Refused(item, told_as)
+        return item if reason is SkipReason.ABSENT else _Refused(item, told_as)
     return _object(head, key, version_id)
 
 
@@ -164,7 +164,7 @@ def _object(head: dict[str, Any], key: str, version_id: str) -> ObjectMeta:
         key=key,
         size_bytes=head["ContentLength"],
         etag=head["ETag"].strip('"'),
-        last_modified=int(head["LastModified"].timestamp()),
+        last_modified_s=int(head["LastModified"].timestamp()),
         storage_class=head.get("StorageClass") or "STANDARD",
         # 'ongoing-request="false", expiry-date="…"' once there is a copy to read (S3 API reference, HeadObject).
         is_restored='ongoing-request="false"' in head.get("Restore", ""),

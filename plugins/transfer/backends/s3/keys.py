@@ -9,7 +9,7 @@ from botocore.client import BaseClient
 from botocore.exceptions import BotoCoreError, ClientError
 
 from transfer.backends.s3.files import LANES, head_error
-from transfer.ports import KeyState, SourceKey
+from transfer.model import KeyState, SourceKey
 from transfer.sources.key_space import MAX_KEY_BYTES
 from transfer.stopping import NEVER, Stop, result_of
 

@@ -170,7 +170,7 @@ def _objects(entries: Iterable[_Entry], *, is_encoded: bool) -> Iterator[ObjectM
             key=key,
             size_bytes=int(size),
             etag=etag,
-            last_modified=_seconds(modified, minutes),
+            last_modified_s=_seconds(modified, minutes),
             storage_class=intern(storage_class or "STANDARD"),
             is_restored=is_restored,
         )

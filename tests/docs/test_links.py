@@ -29,7 +29,7 @@ PACKAGES = ("transfer", "operators", "hooks", "routes", "localcloud", "demo", "b
 GENERATED = re.compile(r"<!-- begin .*?<!-- end [^>]*-->", re.DOTALL)
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
 SPAN = re.compile(r"(`+)(.+?)\1", re.DOTALL)
-LINK = re.compile(r"\[(?:[^\[\]]|\[[^\]]*\])*\]\(([^()\s]+)\)|^\[[^\]]+\]: (\S+)", re.MULTILINE)
+LINK = re.compile(r"\[(?:[^\[\]]|\[[^\]]*\])*\]\(([^()\s]+)\)|^\[[^\]^]+\]: (\S+)", re.MULTILINE)
 AIRFLOWS_OWN = {"on_failure_fail_dagrun", "max_active_tis_per_dag"}
 """Arguments that Airflow's operators have."""
 OF_A_RECORD = {"is_bound", "crc32c"}
@@ -290,7 +290,7 @@ def test_messages_in_troubleshooting_are_those_of_the_code() -> None:
         for heading, cells in rows(DOCS / "troubleshooting.md")
         if heading in ("Before anything is copied", "Verdicts")
         for code in re.findall(r"`([^`]+)`", cells[0])
-        for piece in re.split(r"…|: |'", code)
+        for piece in re.split(r"'?…'?|: |; ", code)
         if len(piece.strip()) > 8 and "." not in piece
     ]
     assert len(pieces) > 12

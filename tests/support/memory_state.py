@@ -1,4 +1,4 @@
-"""State stores for tests without a server; tests/transfer/test_engine.py holds the same expectations against Cloud Storage."""
+"""State stores for tests without a server; test_engine.py holds the same expectations against Cloud Storage."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ import pytest
 
 from benchmarks.servers import Processes
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 MAX_MIB = 220
 """A hundred of them are the imports."""
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="its peak is read from Linux's /proc")

@@ -20,7 +20,7 @@ from transfer.reconciliation.passes import round_name
 from transfer.reconciliation.verdicts import Pass
 from transfer.records.in_flight import RING, InFlightMessages, fatal_error_of
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 def notes(state: MemoryState, slot: str = "transfer-0", attempt: int = 1) -> InFlightMessages:

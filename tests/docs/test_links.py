@@ -297,6 +297,14 @@ def test_messages_in_troubleshooting_are_those_of_the_code() -> None:
     assert [piece for piece in pieces if piece not in spoken()] == []
 
 
+def test_the_sample_of_a_plan_has_the_words_of_the_code() -> None:
+    sample = next(body for _, kind, body in FENCE.findall(text_of(DOCS / "plans-and-prices.md")) if kind == "text")
+    folder = REPOSITORY / "plugins/transfer/planning"
+    said = (folder / "table.py").read_text() + (folder / "costs.py").read_text() + (folder / "prices.json").read_text()
+    pieces = [piece.strip() for piece in re.split(r"[\d.,%█]+|\s{2,}|[:;()]|\n|CloudFront ", sample)]
+    assert [piece for piece in pieces if len(piece) > 6 and piece not in said] == []
+
+
 def test_the_index_of_decisions_has_them_all_in_order_and_with_their_titles() -> None:
     pages = sorted(page for page in (DOCS / "decisions").glob("*.md") if page.name != "README.md")
     assert [int(page.name[:4]) for page in pages] == list(range(1, len(pages) + 1))

@@ -224,6 +224,19 @@ def test_the_page_of_parameters_has_defaults_choices_and_limits(name: str) -> No
     assert ("required" in kind) is ("required" in schema.get("title", ""))
 
 
+def test_the_page_of_routes_has_every_field_of_an_entry() -> None:
+    properties = ROUTE["properties"]
+    fields = {
+        f"{name}.{field}" if name in ("source", "edge", "destination") else name
+        for name, rules in properties.items()
+        for field in rules.get("properties", {"": None})
+    }
+    table = [cells for heading, cells in rows(DOCS / "routes.md") if heading == "Fields" and cells[0].startswith("`")]
+    assert {name for cells in table for name in re.findall(r"`([\w.]+)`", cells[0])} == fields
+    (parameters,) = (cells[2] for cells in table if cells[0] == "`parameters`")
+    assert set(re.findall(r"`(\w+)`", parameters)) == set(properties["parameters"]["properties"])
+
+
 @cache
 def arguments() -> frozenset[str]:
     """Of the operators' constructors."""

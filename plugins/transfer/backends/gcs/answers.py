@@ -7,9 +7,8 @@ Reasons are written as the JSON API writes them; the XML API's codes are the sam
 from __future__ import annotations
 
 import json
-import re
 
-from transfer.answers import AnswerRule, Scope, rule_for
+from transfer.answers import AnswerRule, Scope, rule_for, xml_code, xml_message
 from transfer.backends.http.exchange import Answer
 from transfer.errors import (
     BucketMissing,
@@ -33,8 +32,6 @@ JSON_PAGE = "Cloud Storage, HTTP status and error codes for JSON"
 XML_PAGE = "Cloud Storage, HTTP status and error codes for XML"
 MAX_QUOTED_CHARACTERS = 300
 
-_XML_CODE = re.compile(r"<Code>([A-Za-z0-9.]{1,64})</Code>")
-_XML_WORDS = re.compile(r"<(?:Message|Details)>([^<]*)</")
 
 # In what the rules say, BUCKET stands for the bucket's name.
 PERMISSIONS = (
@@ -229,9 +226,8 @@ def explained(answer: Answer) -> tuple[str, str]:
         described = json.loads(text)["error"]
         message = str(described["message"])
     except (ValueError, KeyError, TypeError, RecursionError):
-        found = _XML_CODE.search(text)
-        message = " ".join(_XML_WORDS.findall(text)) if found else text
-        reason = found[1] if found else ""
+        reason = xml_code(text)
+        message = xml_message(text) or "" if reason else text
     else:
         details = described.get("errors")
         detail = details[0] if isinstance(details, list) and details else None

@@ -16,6 +16,7 @@ from operators.links import DestinationLink, LogsLink, ReportLink, logs_url, obj
 from operators.run_identity import RunIdentity
 from operators.run_selection import run_globs
 from operators.siblings import refuse_when_closed, sibling
+from transfer.limits import VERIFY_SAMPLE_PERCENT
 from transfer.records.layout import STATE_PREFIX
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class ReconcileTransferOperator(CopyOperator):
         overwrite: str = "changed",
         selection: Mapping[str, str] | None = None,
         source_bucket: str = "",
-        verify_sample: float | str = 0,
+        verify_sample: float | str = VERIFY_SAMPLE_PERCENT.default,
         aws_conn_id: str = "aws_default",
         log_name: str | None = None,
         **kwargs: Any,

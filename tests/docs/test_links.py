@@ -219,8 +219,8 @@ def test_the_page_of_parameters_has_defaults_choices_and_limits(name: str) -> No
     for limit in ("minimum", "maximum", "maxLength"):
         if limit in schema:
             assert f"{schema[limit]:,}" in kind
-    for limit in (schema.get("maxItems"), schema.get("items", {}).get("maxLength")):
-        assert limit is None or f"{limit:,}" in kind
+    for most in (schema.get("maxItems"), schema.get("items", {}).get("maxLength")):
+        assert most is None or f"{most:,}" in kind
     assert ("required" in kind) is ("required" in schema.get("title", ""))
 
 

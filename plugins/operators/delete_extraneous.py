@@ -13,6 +13,7 @@ from operators.prefixes import prefix_problem
 from operators.run_identity import RunIdentity
 from operators.siblings import sibling
 from operators.verdict import why_not_green
+from transfer.limits import MAX_DELETE_OBJECTS, MAX_DELETE_PERCENT
 from transfer.records.layout import STATE_PREFIX
 
 if TYPE_CHECKING:
@@ -56,8 +57,8 @@ class DeleteExtraneousOperator(CopyOperator):
         self,
         *,
         wish: str = "off",
-        max_delete_percent: float | str = 10,
-        max_delete_objects: int | str = 10_000,
+        max_delete_percent: float | str = MAX_DELETE_PERCENT.default,
+        max_delete_objects: int | str = MAX_DELETE_OBJECTS.default,
         selection: Mapping[str, str] | None = None,
         list_task: str = "list",
         reconcile_task: str = "reconcile",

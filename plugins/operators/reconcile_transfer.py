@@ -15,6 +15,7 @@ from operators.hand_over import SUMMARY_KEY, FirstPassResult, ListingResult, Pas
 from operators.links import DestinationLink, LogsLink, ReportLink, logs_url, object_url
 from operators.run_identity import RunIdentity
 from operators.siblings import refuse_when_closed, sibling
+from transfer.limits import VERIFY_SAMPLE_PERCENT
 from transfer.records.layout import STATE_PREFIX
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class ReconcileTransferOperator(CopyOperator):
         overwrite: str = "changed",
         selection: Mapping[str, str] | None = None,
         source_bucket: str = "",
-        verify_sample: float | str = 0,
+        verify_sample: float | str = VERIFY_SAMPLE_PERCENT.default,
         aws_conn_id: str = "aws_default",
         log_name: str | None = None,
         **kwargs: Any,
@@ -170,7 +171,7 @@ class ReconcileTransferOperator(CopyOperator):
             listing=round_name(listing.listing, task.try_number, which),
             messages=published.messages,
             objects=published.objects,
-            bytes=published.bytes,
+            bytes=published.size_bytes,
         )
         return work.slots(min(listing.workers, published.messages))
 

@@ -362,7 +362,7 @@ class EngineRig:
                 messages=summary.messages,
                 skipped_numbers=tuple(parse_ranges(getattr(summary, "skipped_numbers", ""))),
                 objects=summary.objects,
-                bytes=summary.bytes,
+                bytes=summary.size_bytes if isinstance(summary, Republished) else summary.bytes,
             ),
             queue=self.queue(self.subscription, ack_deadline_s=ack_deadline_s),
             failures=PubSubFailures(self.publisher, ERROR_TOPIC, run_id=self.run_id, stop=self.stop),

@@ -29,7 +29,7 @@ class Republished:
 
     messages: int
     objects: int
-    bytes: int
+    size_bytes: int
 
 
 def round_name(listing: str, attempt: int, which: Pass) -> str:
@@ -100,7 +100,7 @@ def run_pass(
     batches.flush()
     publisher.flush()
     write_report(run.state, report)
-    return report, Republished(messages=batches.messages, objects=batches.objects, bytes=batches.bytes)
+    return report, Republished(messages=batches.messages, objects=batches.objects, size_bytes=batches.bytes)
 
 
 def sample_pass(

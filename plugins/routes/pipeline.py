@@ -174,8 +174,9 @@ def _tasks(arrived: Asset | AssetAlias, max_open_runs: int | None) -> None:
         **judge,
     )
 
-    # Airflow judges a run by the tasks that nothing follows: these two. Both fail without a green verdict of this opening, so
-    # where a person marks one of them, or what it depends on, the other still judges (docs/decisions/0063-two-judges.md).
+    # Airflow judges a run by the tasks that nothing follows: these two. Both fail without a green verdict of this
+    # opening, so where a person marks one of them, or a task before it, the other still judges
+    # (docs/decisions/0033-the-colour-of-a-run-is-its-verdict.md).
     delete_extraneous = DeleteExtraneousOperator(
         task_id="delete_extraneous",
         # A plan skips verify.

@@ -67,7 +67,9 @@ def test_an_unforeseen_error_is_the_objects_own(rig: EngineRig, monkeypatch, cap
     (reason,) = report.unfinished_reasons
     assert (reason.reason, reason.count, report.missing) == ("UnexpectedError", 10, 0)
     assert type(error).__name__ in reason.message
-    assert sum("unexpected error" in line for line in caplog.messages) == 1, "the traceback is told once, not for each object"
+    assert sum("unexpected error" in line for line in caplog.messages) == 1, (
+        "the traceback is told once, not for each object"
+    )
 
 
 DEEP = b"[" * 100_000

@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass
 from multiprocessing import forkserver
 from pathlib import Path
 
+from engine_chaos.draw import draw
 from engine_chaos.jury import judge
-from engine_chaos.scenario import draw
 from engine_chaos.story import Told, play
 from engine_chaos.world import World
 

@@ -22,7 +22,7 @@ def draw_faults(chance: Chance, items: tuple[Item, ...]) -> dict[str, tuple[dict
 
 
 def _stubborn(chance: Chance, items: tuple[Item, ...]) -> list[dict[str, object]]:
-    """Some objects that fail each time, until the storm is over."""
+    """Faults of some objects that fail each time, until the storm is over."""
     ways: dict[str, dict[str, object]] = {
         "forbidden": {"action": "status", "status": 403, "body": _S3_DENIED, "headers": _FROM_S3},
         "stale": {
@@ -37,7 +37,7 @@ def _stubborn(chance: Chance, items: tuple[Item, ...]) -> list[dict[str, object]
     found = []
     for item in chance.random.sample(items, chance.random.choice([0, 2, 5])):
         way = ways[chance.one(dict.fromkeys(ways, 1))]
-        # What damages the same byte each time of an object in parts cannot be told from other sizes of its parts.
+        # Damage to the same byte of an object in parts, each time, looks exactly like other part sizes.
         if item.size_bytes and not (item.part_bytes and way["action"] == "corrupt"):
             found.append({"match": f"^GET /{_escaped(item.key)}$", **way})
     return found
@@ -72,7 +72,7 @@ def _gcs_ways(chance: Chance) -> list[dict[str, object]]:
 
 
 def _shares(match: str, probability: float, ways: list[dict[str, object]]) -> list[dict[str, object]]:
-    """So many of the requests fail, in all of these ways alike."""
+    """Faults that let this share of the requests fail, in each of these ways equally often."""
     # The first that strikes wins, so each of the later ones is drawn for what the earlier ones left.
     share = probability / len(ways)
     found = [{"match": match, "probability": share / (1 - index * share), **way} for index, way in enumerate(ways)]

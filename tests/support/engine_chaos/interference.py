@@ -43,7 +43,7 @@ def _interference(chance: Chance, item: Item, source_prefix: str, destination_pr
 
 
 def _blow(chance: Chance) -> Trigger:
-    """A process is killed, stopped or told to end, at a request that it may itself have sent."""
+    """A process is killed, stopped or asked to end, at a request that it may itself have sent."""
     drawn = chance.random
     server, match, most, task = drawn.choice(
         [

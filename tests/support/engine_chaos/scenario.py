@@ -31,7 +31,7 @@ class There(StrEnum):
     SAME_SIZE = "same size"
     """Other bytes of the same size."""
     FORGED = "forged label"
-    """The same, under the label that says they were copied from the listed ETag."""
+    """Other bytes of the same size, under a label that says they were copied from the listed ETag."""
 
 
 class Way(StrEnum):
@@ -40,9 +40,9 @@ class Way(StrEnum):
     KILL = "kill"
     TERM = "term"
     STOP = "stop"
-    """Stopped for longer than a lease, while its task waits."""
+    """Stopped for longer than a lease, while its task waits for it."""
     ZOMBIE = "zombie"
-    """Stopped for so long that its task is tried again; it goes on beside its successor for a moment."""
+    """Stopped for so long that its task is tried again; it continues beside its successor for a moment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deed:
-    """Something that happens when a server has got so many requests of a kind: see `Trigger`."""
+    """Something that happens when a server has received a number of requests of a kind: see `Trigger`."""
 
     what: str
     """`replace`, `remove`, `add`, `retouch` at the source, `foreign write`, `foreign delete`, or a Way."""
@@ -83,7 +83,7 @@ class Trigger:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """One seed's."""
+    """Everything that happens in one seed."""
 
     seed: int
     story: Story
@@ -106,7 +106,7 @@ class Scenario:
     workers: int
     threads: int
     recovery: str
-    """What the person does about a red run: `replay` or `only_failed`."""
+    """How the person repairs a red run: `replay` or `only_failed`."""
 
     def name_of(self, key: str) -> str:
         """A key's name at the destination."""

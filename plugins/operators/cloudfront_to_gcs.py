@@ -15,6 +15,7 @@ from operators.parameters import as_bool
 from operators.run_identity import RunIdentity
 from operators.siblings import refuse_when_closed, sibling
 from operators.worker_settings import transfer_config
+from transfer.limits import PART_SIZE_MIB, THREADS
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -73,8 +74,8 @@ class CloudfrontToGcsWorker(CopyOperator):
         slot: Mapping[str, Any],
         error_topic: str,
         close_task: str = "close_run",
-        threads: int | str = 16,
-        part_size_mib: int | str = 32,
+        threads: int | str = THREADS.default,
+        part_size_mib: int | str = PART_SIZE_MIB.default,
         bandwidth_limit_mib_s: float | str | None = None,
         max_requests_per_s: float | str | None = None,
         ramp_up: bool | str = True,

@@ -21,7 +21,7 @@ from operators.run_selection import run_selection
 from operators.run_source import RunSource
 from operators.siblings import refuse_when_closed, sibling
 from operators.stored_cursor import StoredCursor
-from operators.worker_settings import MIB
+from transfer.limits import MIB, PART_SIZE_MIB, WORKERS
 from transfer.records.layout import STATE_PREFIX
 
 if TYPE_CHECKING:
@@ -98,12 +98,12 @@ class S3ListToPubSubOperator(CopyOperator):
         close_task: str = "close_run",
         mode: str = "transfer",
         source_listing: str = "",
-        workers: int | str = 4,
+        workers: int | str = WORKERS.default,
         overwrite: str = "changed",
         selection: Mapping[str, str] | None = None,
         only_failed: str = "",
         plan_run: str = "",
-        part_size_mib: int | str = 32,
+        part_size_mib: int | str = PART_SIZE_MIB.default,
         allow_empty: bool | str = False,
         aws_conn_id: str = "aws_default",
         log_name: str | None = None,

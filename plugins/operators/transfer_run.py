@@ -21,6 +21,7 @@ from operators.run_identity import (
 from operators.run_turn import wait_for_turn
 from operators.siblings import has_ended, sibling, state_of
 from operators.verdict import why_not_green
+from transfer.limits import KEEP_RUNS
 from transfer.records.layout import STATE_PREFIX
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ class CloseTransferRunOperator(EdgehaulOperator):
         self,
         *,
         run: Mapping[str, Any] | None,
-        keep_runs: int | str = 30,
+        keep_runs: int | str = KEEP_RUNS.default,
         open_task: str = OPEN_TASK,
         list_task: str = "list",
         reconcile_task: str = "reconcile",

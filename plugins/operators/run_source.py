@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowFailException
 
 from operators.parameters import WHAT_TO_COPY
-from operators.run_identity import STATE_PREFIX, RunIdentity, copy_name, run_name
+from operators.run_identity import RunIdentity, copy_name, run_name
+from transfer.records.layout import STATE_PREFIX
 
 if TYPE_CHECKING:
     from hooks.engine import Destination

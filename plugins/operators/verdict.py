@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from operators.hand_over import SUMMARY_KEY
 from operators.run_identity import RunIdentity
 from operators.siblings import sibling, state_of
 
@@ -29,7 +30,7 @@ def why_not_green(
     reconcile, verify = sibling(task, reconcile_task), sibling(task, verify_task)
     listing = read_listing(state)
     # What reconcile will read.
-    has_listed = bool(task.xcom_pull(task_ids=sibling(task, list_task), key="summary"))
+    has_listed = bool(task.xcom_pull(task_ids=sibling(task, list_task), key=SUMMARY_KEY))
     again = (
         f"clear {reconcile} with what is downstream of it, or start a run with only_failed={run.run_id!r}: what is not"
         " there is copied as it was listed, and all of it is verified"

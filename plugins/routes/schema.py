@@ -10,6 +10,7 @@ from jsonschema import Draft202012Validator, ValidationError
 from operators.parameters import did_you_mean
 from routes.form import MEANING, PARAMS
 from routes.notifications import QUEUE, QUEUE_MEANING
+from transfer.limits import MAX_ACTIVE_RUNS
 
 PARAM_OF = {
     ("source", "bucket"): "source_bucket",
@@ -87,7 +88,7 @@ ROUTE = _mapping(
             },
         )
         | {"type": ["null", "object"], "anyOf": [{"type": "null"}, {"required": ["cron"]}, {"required": ["sqs"]}]},
-        "max_active_runs": {"type": "integer", "minimum": 1, "maximum": 1000},
+        "max_active_runs": {"type": "integer", "minimum": MAX_ACTIVE_RUNS.low, "maximum": MAX_ACTIVE_RUNS.high},
         "parameters": _mapping(
             {name: _of_form(name) for name in PARAMS if name not in {*PARAM_OF.values(), *OF_ONE_RUN}}
         ),

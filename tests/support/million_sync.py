@@ -1,4 +1,4 @@
-"""A sync of as many objects on both sides in a process of its own; prints its peak memory, seconds and counts as JSON.
+"""Lists a million objects on both sides in a separate process, and prints its peak memory, seconds and counts as JSON.
 
 python million_sync.py URL FOLDER, where URL is that of benchmarks.listing_server
 """
@@ -40,7 +40,7 @@ def main() -> None:
     )
     curl = CurlClient(unavailable=SinkUnavailable, stage=Stage.UPLOAD, timeouts=config.timeouts)
     client = GcsClient(curl, base_url=url, bucket=BUCKET, token=GoogleToken(AnonymousCredentials()))
-    meter, begun = Meter(), time.monotonic()
+    meter, started = Meter(), time.monotonic()
     summary = list_and_publish(
         list_objects(s3, BUCKET, ""),
         GcsListing(client, Retrier(config.retry), stop).objects("", leave_out=".edgehaul/", is_dated=False),
@@ -53,7 +53,7 @@ def main() -> None:
         progress=Progress(),
         stop=stop,
     )
-    seconds, usage = time.monotonic() - begun, meter.stop()
+    seconds, usage = time.monotonic() - started, meter.stop()
     found = {
         "listed": summary.listed,
         "skipped": summary.skipped,

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hostile import bodies, document, fuzz, packed, texts, values
+from memory_files import MemoryFiles
 from memory_state import MemoryState
 from routes.route_file import SETTING, read_routes
 from transfer.copying.uploads import OpenUpload
@@ -180,19 +181,6 @@ def test_numbers_and_texts(first: str, second: str) -> None:
     assert all(line.startswith("    | ") and line.isprintable() for line in block(text).split("\n") if line)
 
 
-class Files:
-    uri = "s3://lists/"
-
-    def __init__(self, files: dict[str, bytes]) -> None:
-        self.files = files
-
-    def stat(self, name: str) -> int:
-        return len(self.files.get(name, b""))
-
-    def copy(self, name, write) -> None:
-        write(self.files.get(name, b""))
-
-
 rows = st.lists(st.lists(texts, max_size=5).map(",".join), max_size=4).map(
     lambda found: "\n".join(found).encode("utf-8", "surrogatepass")
 )
@@ -210,7 +198,7 @@ def test_manifests_of_keys(body: bytes, kind: str) -> None:
     uri = SourceUri.parse(f"s3://lists/m.{kind}")
     with suppress(SourceListInvalid):
         for key, _ in manifest_keys(
-            Files({f"m.{kind}": body}), uri, source_bucket="b", prefix="", stop=threading.Event()
+            MemoryFiles({f"m.{kind}": body}), uri, source_bucket="b", prefix="", stop=threading.Event()
         ):
             assert key
 
@@ -228,7 +216,7 @@ def test_inventories(manifest: dict, body: bytes) -> None:
     from hostile import as_json
 
     uri = SourceUri.parse("s3://lists/manifest.json")
-    files = Files({"manifest.json": as_json(manifest), "f": body})
+    files = MemoryFiles({"manifest.json": as_json(manifest), "f": body})
     with suppress(SourceListInvalid):
         found = list(
             inventory_objects(

@@ -16,6 +16,7 @@ from google.auth.credentials import AnonymousCredentials
 
 from benchmarks.listing_server import BUCKET
 from benchmarks.measure import Meter
+from counting_publisher import CountingPublisher
 from memory_state import DirectoryState
 from transfer.accounting.progress import Progress
 from transfer.backends.gcs.client import GcsClient
@@ -26,31 +27,14 @@ from transfer.backends.s3.listing import list_objects
 from transfer.config import Overwrite, TransferConfig
 from transfer.errors import SinkUnavailable, Stage
 from transfer.listing.publish import list_and_publish
-from transfer.model import TransferRequest
 from transfer.naming import Naming
 from transfer.records.manifest import Manifest
-from transfer.records.messages import encode_request
 from transfer.retry import Retrier
-
-
-class Publisher:
-    """Encodes and counts the messages that it is given."""
-
-    def __init__(self) -> None:
-        self.messages = self.objects = 0
-
-    def publish(self, request: TransferRequest) -> None:
-        encode_request(request)
-        self.messages += 1
-        self.objects += len(request.objects)
-
-    def flush(self) -> None:
-        pass
 
 
 def main() -> None:
     url, folder = sys.argv[1], Path(sys.argv[2])
-    config, stop, publisher = TransferConfig(), threading.Event(), Publisher()
+    config, stop, publisher = TransferConfig(), threading.Event(), CountingPublisher()
     s3 = boto3.client(
         "s3", endpoint_url=url, aws_access_key_id="any", aws_secret_access_key="any", region_name="us-east-1"
     )

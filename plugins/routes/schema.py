@@ -141,7 +141,7 @@ def _sentence(error: ValidationError) -> str:
             return "it does not say when: add cron, sqs or both, or take it out"
         case "uniqueItems":
             return "it names something twice: name it once"
-    return error.message
+    return str(error.message)
 
 
 def _shown(value: Any) -> str:

@@ -13,6 +13,7 @@ import time
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import unquote
 
 import google_crc32c
@@ -266,7 +267,7 @@ class SinkObjects:
         return _xml_response("CompleteMultipartUploadResult", etag, _xml_headers(whole, generation))
 
 
-def _related(request: Request, body: bytes) -> tuple[dict[str, object], Content]:
+def _related(request: Request, body: bytes) -> tuple[dict[str, Any], Content]:
     """The resource and the content of a multipart/related message of two parts."""
     boundary = b"--" + request.header("content-type").partition("boundary=")[2].strip("\"'").encode()
     first = body.index(b"\r\n\r\n") + 4

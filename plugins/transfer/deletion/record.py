@@ -12,9 +12,9 @@ from enum import StrEnum
 
 from transfer.deletion.extraneous import Extraneous
 from transfer.ports import StateStore
-from transfer.reconciliation.report import ReconciliationReport, write_report
+from transfer.reconciliation.report import read_report, write_report
 from transfer.records.csv_file import CsvFile
-from transfer.records.layout import DELETED_CSV, REPORT_JSON
+from transfer.records.layout import DELETED_CSV
 
 COLUMNS = ("name", "bytes", "generation", "answer", "said")
 
@@ -64,7 +64,7 @@ class DeletionRecord:
 
 def write_counts(state: StateStore, counts: Counter[Answer], *, why_not: str = "") -> None:
     """Put into report.json what became of the objects that were to be deleted, over all tries, and why if none were."""
-    report = ReconciliationReport.decode(state.read(REPORT_JSON))
+    report = read_report(state)
     told = {str(answer): counts[answer] for answer in Answer if counts[answer]}
     write_report(state, replace(report, deleted=counts[Answer.DELETED], deletion=told, why_not_deleted=why_not))
 

@@ -5,7 +5,6 @@ The listing is the transfer's own, down to its messages; only nothing is publish
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 
@@ -16,6 +15,7 @@ from transfer.planning.costs import Costs, costs_of
 from transfer.planning.prices import Prices
 from transfer.planning.usage import Usage, UsageMeter
 from transfer.ports import StateStore
+from transfer.records.json_record import write_json
 from transfer.records.layout import PLAN_JSON
 
 KIB = 1024
@@ -85,8 +85,7 @@ class Plan:
 
 def write_plan(state: StateStore, plan: Plan) -> None:
     """Store plan.json."""
-    body = json.dumps(plan.to_dict(), ensure_ascii=False, indent=2).encode("utf-8", "surrogatepass")
-    state.write(PLAN_JSON, body, content_type="application/json")
+    write_json(state, PLAN_JSON, plan.to_dict())
 
 
 class PlanTally:

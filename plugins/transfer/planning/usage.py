@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from transfer.config import MAX_GET_BYTES, TransferConfig
 from transfer.copying.metadata import STORAGE_CLASSES
-from transfer.copying.parts import layout_of, ranges_to_do
+from transfer.copying.parts import layout_of, missing_ranges
 from transfer.copying.proof import server_md5
 from transfer.model import ObjectMeta, TransferRequest
 from transfer.records.messages import encode_request
@@ -52,7 +52,7 @@ def requests_of(item: ObjectMeta, config: TransferConfig) -> ObjectRequests:
     if server_md5(item, {}):
         return ObjectRequests(edge_gets=-(-item.size_bytes // MAX_GET_BYTES), class_a=2, class_b=2)
     layout = layout_of(item, config.part_size_bytes)
-    ranges = sum(1 for _ in ranges_to_do(layout, {}, config.part_size_bytes))
+    ranges = sum(1 for _ in missing_ranges(layout, {}, config.part_size_bytes))
     return ObjectRequests(edge_gets=ranges, class_a=layout.count + 5, class_b=4)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 
-from transfer.comparison import has_etag
+from transfer.comparison import etag_value, has_etag
 from transfer.errors import (
     CredentialsRejected,
     DestinationForbidden,
@@ -245,7 +245,7 @@ class Preflight:
         again = self._edge.ask(item.key)
         if not (first.is_from_cache or again.is_from_cache):
             return Finding(mark=Mark.PASSED, tried=tried, said="no: the same bytes asked for twice came from S3 twice")
-        etag = again.headers.get("etag", "").removeprefix("W/").strip('"')
+        etag = etag_value(again.headers.get("etag", ""))
         is_stale = bool(etag) and etag != item.etag
         said = f"yes, and its copy of {item.key!r} is stale: " if is_stale else "yes, so a copy may be stale: "
         said += "use the cache policy CachingDisabled; each object is read once, and a cache gains nothing"

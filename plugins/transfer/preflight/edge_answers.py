@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from transfer.answers import AnswerRule, Scope, rule_for
+from transfer.answers import AnswerRule, Scope, rule_for, xml_code, xml_message
 from transfer.errors import (
     BucketMissing,
     CredentialsRejected,
@@ -32,8 +32,7 @@ from transfer.errors import (
 )
 
 MAX_WORDS = 200
-_CODE = re.compile(r"<Code>([A-Za-z0-9._]{1,64})</Code>")
-_MESSAGE = re.compile(r"<Message>([^<]*)</Message>")
+
 _MARKUP = re.compile(r"<(?:head|style|script)\b.*?</(?:head|style|script)>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 _S3_HEADERS = ("x-amz-request-id", "x-amz-id-2")
 _OK = (200, 206)
@@ -208,8 +207,8 @@ class EdgeAnswer:
     @cached_property
     def error_code(self) -> str:
         """The `<Code>` of an XML error body; "" when there is none, or only the status again."""
-        found = _CODE.search(self.text)
-        return found[1] if found and found[1] != str(self.status) else ""
+        code = xml_code(self.text)
+        return code if code != str(self.status) else ""
 
     @property
     def is_from_origin(self) -> bool:
@@ -234,8 +233,8 @@ class EdgeAnswer:
     @property
     def words(self) -> str:
         """What the body says to a person, on one line."""
-        found = _MESSAGE.search(self.text)
-        return " ".join((found[1] if found else _MARKUP.sub(" ", self.text)).split())[:MAX_WORDS]
+        message = xml_message(self.text)
+        return " ".join((_MARKUP.sub(" ", self.text) if message is None else message).split())[:MAX_WORDS]
 
     @property
     def rule(self) -> AnswerRule | None:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from textwrap import wrap
+from typing import Any
 
 from transfer.model import Evidence, ObjectMeta, SkipReason, TransferFailure
 from transfer.ports import StateStore
@@ -14,6 +15,7 @@ from transfer.reconciliation.advice import advice_for
 from transfer.reconciliation.sampling import Compared, SampleReport
 from transfer.reconciliation.verdicts import Verdict
 from transfer.records.csv_file import CsvFile
+from transfer.records.json_record import read_json, write_json
 from transfer.records.layout import ARCHIVED_COLUMNS, ARCHIVED_CSV, FAILURES_CSV, REPORT_JSON
 
 SAMPLES = 3
@@ -116,8 +118,12 @@ class ReconciliationReport:
 
     @classmethod
     def decode(cls, body: bytes) -> ReconciliationReport:
-        """The report of a report.json."""
-        fields = json.loads(body)
+        """The report in the body of a report.json."""
+        return cls.of(json.loads(body))
+
+    @classmethod
+    def of(cls, fields: dict[str, Any]) -> ReconciliationReport:
+        """The report that `to_dict` made these fields of."""
         reasons = (
             Reason(**item | {"verdict": Verdict(item["verdict"]), "samples": tuple(item["samples"])})
             for item in fields.pop("reasons")
@@ -174,8 +180,12 @@ def evidence_line(evidence: Mapping[str, Mapping[str, int]]) -> str:
 
 def write_report(state: StateStore, report: ReconciliationReport) -> None:
     """Store report.json."""
-    body = json.dumps(report.to_dict(), ensure_ascii=False, indent=2).encode("utf-8", "surrogatepass")
-    state.write(REPORT_JSON, body, content_type="application/json")
+    write_json(state, REPORT_JSON, report.to_dict())
+
+
+def read_report(state: StateStore) -> ReconciliationReport:
+    """The report.json of a run. Raises InvalidMessage when there is none, and RecordDamaged when it cannot be read."""
+    return read_json(state, REPORT_JSON, ReconciliationReport.of)
 
 
 class Reasons:

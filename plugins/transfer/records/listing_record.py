@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 
-from transfer.errors import InvalidMessage
 from transfer.ports import StateStore
+from transfer.records.json_record import find_json, write_json
 from transfer.records.layout import LISTING_JSON
 
 
@@ -32,12 +31,9 @@ class ListingRecord:
 
     def write(self, state: StateStore) -> None:
         """Store it, in the place of an earlier one."""
-        state.write(LISTING_JSON, json.dumps(asdict(self), indent=2).encode(), content_type="application/json")
+        write_json(state, LISTING_JSON, asdict(self))
 
 
 def read_listing(state: StateStore) -> ListingRecord | None:
     """The record of the run's last listing; None when there is none, or it is damaged."""
-    try:
-        return ListingRecord(**json.loads(state.read(LISTING_JSON)))
-    except (InvalidMessage, ValueError, TypeError, RecursionError):
-        return None
+    return find_json(state, LISTING_JSON, lambda fields: ListingRecord(**fields))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 
 from transfer.ports import StateStore
+from transfer.records.json_record import read_json, write_json
 from transfer.records.layout import RUN_JSON
 
 
@@ -21,10 +21,14 @@ class RunRecord:
 
     def write(self, state: StateStore) -> None:
         """Store it as run.json among the run's records."""
-        body = json.dumps(asdict(self), ensure_ascii=False).encode("utf-8", "surrogatepass")
-        state.write(RUN_JSON, body, content_type="application/json")
+        write_json(state, RUN_JSON, asdict(self))
 
     @property
     def way(self) -> str:
         """For people."""
         return f"s3://{self.source_bucket}/{self.source_prefix} to gs://{self.destination_bucket}/{self.destination_prefix}"
+
+
+def read_run(state: StateStore) -> RunRecord:
+    """The run.json of a run. Raises InvalidMessage when there is none, and RecordDamaged when it cannot be read."""
+    return read_json(state, RUN_JSON, lambda fields: RunRecord(**fields))

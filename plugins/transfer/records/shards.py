@@ -11,14 +11,11 @@ import io
 import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from transfer.errors import RecordDamaged, Stage
 from transfer.ports import StateStore
 from transfer.records.bounded_lines import Lines
-from transfer.records.layout import is_of_work
-from transfer.records.messages import UNREADABLE, why_unreadable
+from transfer.records.damage import damage_reported
 
 T = TypeVar("T")
 
@@ -69,24 +66,6 @@ def write_shard(state: StateStore, name: str, lines: Iterable[Mapping[str, objec
     packed.write(state, name, **metadata)
 
 
-@contextmanager
-def readable(state: StateStore, name: str) -> Iterator[None]:
-    """While a record is read. Raises RecordDamaged, which names it, for what is not as it was written."""
-    try:
-        yield
-    except (EOFError, OSError, zlib.error, *UNREADABLE) as error:
-        raise RecordDamaged(
-            f"the record {state.uri}{name} cannot be read ({why_unreadable(error) or type(error).__name__}): it was"
-            + (
-                " damaged or overwritten; delete it and clear the task reconcile, which then judges by what is at the"
-                " destination"
-                if is_of_work(name)
-                else " damaged or overwritten, so nothing can be proved by it; start another run"
-            ),
-            stage=Stage.RECONCILE,
-        ) from error
-
-
 def read_shards(state: StateStore, prefix: str) -> Iterator[Mapping[str, Any]]:
     """The lines of all shards whose names begin with the prefix, shard after shard in order. Raises RecordDamaged."""
     return read_records(state, prefix, lambda line: line)
@@ -102,7 +81,7 @@ def read_shard(state: StateStore, name: str, decode: Callable[[Mapping[str, Any]
     """The lines of one shard, each as `decode` reads it. Raises RecordDamaged."""
     # Bytes, not text: text lines would also end at U+2028 and the like inside a key. Unpacked as it is read: a manifest
     # shard of long keys has a hundred times its size.
-    with readable(state, name), gzip.open(io.BytesIO(state.read(name))) as file:
+    with damage_reported(state, name), gzip.open(io.BytesIO(state.read(name))) as file:
         lines = Lines(file)
         for line in lines:
             lines.row()

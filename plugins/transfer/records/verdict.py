@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 
-from transfer.errors import InvalidMessage
 from transfer.ports import StateStore
+from transfer.records.json_record import find_json, write_json
 from transfer.records.layout import VERDICT_JSON
 
 
@@ -24,14 +23,10 @@ class RunVerdict:
 
     def write(self, state: StateStore) -> None:
         """Store it, in the place of an earlier one."""
-        body = json.dumps(asdict(self), ensure_ascii=False, indent=2).encode("utf-8", "surrogatepass")
-        state.write(VERDICT_JSON, body, content_type="application/json")
+        write_json(state, VERDICT_JSON, asdict(self))
 
 
 def read_verdict(state: StateStore, transfer_id: str) -> RunVerdict | None:
     """The verdict of an opening; None when nobody has come to one. A damaged record is none."""
-    try:
-        verdict = RunVerdict(**json.loads(state.read(VERDICT_JSON)))
-    except (InvalidMessage, ValueError, TypeError, RecursionError):
-        return None
-    return verdict if verdict.transfer_id == transfer_id else None
+    verdict = find_json(state, VERDICT_JSON, lambda fields: RunVerdict(**fields))
+    return verdict if verdict is not None and verdict.transfer_id == transfer_id else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -10,11 +9,11 @@ from transfer.config import Mode
 from transfer.errors import InvalidMessage, RunUnknown, Stage
 from transfer.model import UNRESOLVED, ObjectMeta, SkipReason
 from transfer.ports import StateStore
-from transfer.records.layout import MANIFEST, PLAN_JSON, REPORT_JSON, RUN_JSON, UNFINISHED
+from transfer.records.json_record import read_json
+from transfer.records.layout import MANIFEST, PLAN_JSON, REPORT_JSON, UNFINISHED
 from transfer.records.listing_record import ListingRecord, read_listing
 from transfer.records.manifest import read_manifest
-from transfer.records.run_record import RunRecord
-from transfer.records.shards import readable
+from transfer.records.run_record import RunRecord, read_run
 
 
 def unfinished_objects(state: StateStore, *, run: str, now: RunRecord) -> Iterator[ObjectMeta]:
@@ -65,8 +64,7 @@ def planned_objects(state: StateStore, *, run: str, now: RunRecord) -> Iterator[
     )
     _check_way(state, has_none, names, now)
     try:
-        with readable(state, PLAN_JSON):
-            listing = str(json.loads(state.read(PLAN_JSON))["listing"])
+        listing = read_json(state, PLAN_JSON, lambda plan: str(plan["listing"]))
     except InvalidMessage as error:
         raise RunUnknown(has_none, stage=Stage.LIST) from error
     return _to_copy(state, listing, MANIFEST)
@@ -75,8 +73,7 @@ def planned_objects(state: StateStore, *, run: str, now: RunRecord) -> Iterator[
 def _check_way(state: StateStore, has_none: str, names_run: str, now: RunRecord) -> None:
     """Raises RunUnknown unless the run copied the same way."""
     try:
-        with readable(state, RUN_JSON):
-            earlier = RunRecord(**json.loads(state.read(RUN_JSON)))
+        earlier = read_run(state)
     except InvalidMessage as error:
         raise RunUnknown(has_none, stage=Stage.LIST) from error
     if earlier.way != now.way:
@@ -89,9 +86,7 @@ def _check_way(state: StateStore, has_none: str, names_run: str, now: RunRecord)
 def _judged(state: StateStore) -> tuple[str, str] | None:
     """Names of the listing that the run's report judged, and of the manifest of what that left unfinished, if any."""
     try:
-        with readable(state, REPORT_JSON):
-            report = json.loads(state.read(REPORT_JSON))
-            return str(report["listing"]), str(report["unfinished"])
+        return read_json(state, REPORT_JSON, lambda report: (str(report["listing"]), str(report["unfinished"])))
     except InvalidMessage:
         return None
 

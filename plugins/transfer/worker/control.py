@@ -208,7 +208,7 @@ class Control:
 
     def _is_systemic(self, side: Side, refused: Sequence[str]) -> bool:
         if side is Side.DESTINATION:
-            return is_systemic(self._ask(lambda mover: mover.try_sink()), [Finding.UNKNOWN])
+            return is_systemic(self._ask(lambda mover: mover.probe_sink()), [Finding.UNKNOWN])
         proven = Finding.UNKNOWN
         for item in self._proven():
             if (proven := self._ask_source(item, has_patience=True)) is not Finding.UNKNOWN:
@@ -227,7 +227,7 @@ class Control:
         yield from copied_by_others(self._state)
 
     def _ask_source(self, item: ObjectMeta, *, has_patience: bool) -> Finding:
-        return self._ask(lambda mover: mover.try_source(item, has_patience=has_patience))
+        return self._ask(lambda mover: mover.probe_source(item, with_retries=has_patience))
 
     def _ask(self, question: Callable[[ObjectCopier], Step[None]]) -> Finding:
         mover = self._mover = self._mover or self._new_mover()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 from transfer.accounting.pacing import Pacer
-from transfer.copying.whole import failure_of
+from transfer.copying.containment import failure_of
 from transfer.errors import InvalidMessage, Stage
 from transfer.model import Failed, TransferRequest
 from transfer.ports import Delivery, RequestQueue

@@ -61,13 +61,13 @@ def test_mail_headers_as_metadata_stop_nothing(rig: EngineRig) -> None:
 def test_an_unforeseen_error_is_the_objects_own(rig: EngineRig, monkeypatch, caplog, error: Exception) -> None:
     for index in range(30):
         rig.put(f"{index:02d}{'-odd' if index % 3 == 0 else ''}")
-    fail_for(monkeypatch, "transfer.copying.whole.resource_of", "-odd", error)
+    fail_for(monkeypatch, "transfer.copying.one_request.resource_of", "-odd", error)
     stats, report = rig.copy_all()
     assert (stats.copied, stats.failed) == (20, 10)
     (reason,) = report.unfinished_reasons
     assert (reason.reason, reason.count, report.missing) == ("UnexpectedError", 10, 0)
     assert type(error).__name__ in reason.message
-    assert sum("unexpected" in line for line in caplog.messages) == 1, "the traceback is told once, not for each object"
+    assert sum("unexpected error" in line for line in caplog.messages) == 1, "the traceback is told once, not for each object"
 
 
 DEEP = b"[" * 100_000

@@ -100,6 +100,6 @@ def test_a_server_that_shows_no_versions_does_no_harm(large: EngineRig, bodies, 
 
 
 def test_a_look_that_took_too_long_is_repeated(large: EngineRig, bodies, monkeypatch) -> None:
-    monkeypatch.setattr("transfer.copying.in_parts.MAX_LOOK_AGE_S", 0.5)
+    monkeypatch.setattr("transfer.copying.parts_completion.MAX_CHECK_AGE_S", 0.5)
     large.gcs.faults.replace([fault(r"GET /storage.*/o/parts\?", "delay", after=1, times=1, seconds=0.8)])
     assert arrived(large, "parts", bodies["parts"], large.move(listed(large, "parts"))).attempts == 2

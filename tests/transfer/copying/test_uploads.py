@@ -272,7 +272,7 @@ def test_an_upload_of_that_name_that_a_run_has_on_record_which_goes_on_is_left(l
 
 def test_one_of_that_name_that_was_begun_long_after_is_left(large: EngineRig, monkeypatch) -> None:
     begun_and_not_recorded(large, "parts")
-    monkeypatch.setattr("transfer.copying.abandoned_uploads.BEGINNING_S", -10.0)
+    monkeypatch.setattr("transfer.copying.abandoned_uploads.MAX_START_DELAY_S", -10.0)
     assert abort_upload(large) == 0
     assert len(open_parts(large)) == 1
     assert records(large) == {}  # nothing will be begun of it any more

@@ -121,7 +121,7 @@ def test_a_copy_that_is_written_over_after_it_was_matched_is_not_claimed(rig: En
         report, reader, state=rig.state(), destination=destination, naming=rig.naming, percent=100, stop=rig.stop
     )
     assert (report.sample.unreadable, report.is_green) == (1, False)
-    assert "any more" in rows(rig)[0]["message"]
+    assert "is no longer at generation" in rows(rig)[0]["message"]
 
 
 def test_what_changed_in_the_source_since_is_counted_as_that(rig: EngineRig) -> None:

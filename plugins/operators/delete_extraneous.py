@@ -112,10 +112,11 @@ class DeleteExtraneousOperator(CopyOperator):
     ) -> dict[str, Any]:
         from hooks.engine import source_keys
         from transfer.config import Mode
-        from transfer.deletion.extraneous import DeleteExtraneous, permission
-        from transfer.deletion.removal import LANES
+        from transfer.deletion.extraneous import DeleteExtraneous, DeletionLimits, permission
+        from transfer.deletion.removal import LANES, Deleters
         from transfer.deletion.sweep import record_refusal, sweep
         from transfer.reconciliation.report import ReconciliationReport
+        from transfer.reconciliation.run_context import RunContext
         from transfer.records.layout import REPORT_JSON
 
         destination = self.destination(run)
@@ -133,19 +134,22 @@ class DeleteExtraneousOperator(CopyOperator):
             raise AirflowSkipException(f"nothing is deleted: {may.why_not}")
         swept = sweep(
             may,
-            state=state,
+            RunContext(
+                run_id=run.run_id,
+                transfer_id=run.transfer_id,
+                state=state,
+                naming=naming,
+                listing=listing.listing,
+                listed=listing.listed,
+                attempt=attempt,
+                name_filter=run_globs(self.selection),
+            ),
             destination=destination.listing().objects(naming.destination_prefix, leave_out=STATE_PREFIX),
             source=source_keys(self.aws_conn_id, self.source_bucket, stop=self.stop),
-            naming=naming,
-            listing=listing.listing,
-            listed=listing.listed,
+            deleters=Deleters(lanes=destination.sinks(LANES), new_loop=destination.loop),
+            limits=DeletionLimits(max_percent=float(self.max_delete_percent), max_objects=int(self.max_delete_objects)),
+            # With an older listing that does not say when it began, every object counts as newer, and stays.
             began_at_s=listing.began_at_s,
-            max_percent=float(self.max_delete_percent),
-            max_objects=int(self.max_delete_objects),
-            attempt=attempt,
-            lanes=destination.sinks(LANES),
-            new_loop=destination.loop,
-            name_filter=run_globs(self.selection),
         )
-        self.log.info("%s", swept.told)
+        self.log.info("%s", swept.text)
         return swept.to_dict()

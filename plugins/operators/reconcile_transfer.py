@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from transfer.reconciliation.passes import Republished
     from transfer.reconciliation.report import ReconciliationReport
+    from transfer.reconciliation.run_context import RunContext
     from transfer.reconciliation.sampling import SampleReport
     from transfer.reconciliation.verdicts import Pass
     from transfer.records.verdict import RunVerdict
@@ -182,7 +183,7 @@ class ReconcileTransferOperator(CopyOperator):
         state = self.state(run)
         report = self._final_report(context, run, listing, before)
         if float(self.verify_sample or 0) > 0:
-            report = self._sampled(context, run, report)
+            report = self._sampled(context, run, listing, report)
         result = self._log(run, report)
         verdict = _verdict(run, listing, report, result.report_uri)
         verdict.write(state)
@@ -207,17 +208,20 @@ class ReconcileTransferOperator(CopyOperator):
             return report
         return ReconciliationReport.decode(self.state(run).read(REPORT_JSON))
 
-    def _sampled(self, context: Context, run: RunIdentity, report: ReconciliationReport) -> ReconciliationReport:
+    def _sampled(
+        self, context: Context, run: RunIdentity, listing: ListingResult, report: ReconciliationReport
+    ) -> ReconciliationReport:
         """The report, once a share of what it calls matched has been read back and compared."""
         from hooks.engine import sample_reader
         from operators.live_progress import LiveProgress
         from transfer.reconciliation.passes import sample_pass
+        from transfer.reconciliation.sampling import Sampling
 
         percent, live = float(self.verify_sample), LiveProgress(context)
         self.log.info(
             "reading %g %% of the matched objects back from both sides, to compare them byte for byte", percent
         )
-        destination, naming = self.destination(run), self.naming
+        destination = self.destination(run)
         logged_at = time.monotonic()
 
         def show(sample: SampleReport) -> None:
@@ -229,13 +233,14 @@ class ReconcileTransferOperator(CopyOperator):
 
         report = sample_pass(
             report,
-            sample_reader(self.aws_conn_id, self.source_bucket, self.gcp_conn_id, self.destination_bucket),
-            state=self.state(run),
-            destination=destination.listing().objects(naming.destination_prefix, leave_out=STATE_PREFIX),
-            naming=naming,
-            percent=percent,
-            stop=self.stop,
-            on_report=show,
+            self._run_context(context, run, listing),
+            destination=destination.listing().objects(self.naming.destination_prefix, leave_out=STATE_PREFIX),
+            sampling=Sampling(
+                reader=sample_reader(self.aws_conn_id, self.source_bucket, self.gcp_conn_id, self.destination_bucket),
+                percent=percent,
+                stop=self.stop,
+                on_report=show,
+            ),
         )
         self.log.info("%s", report.sample)
         return report
@@ -264,25 +269,35 @@ class ReconcileTransferOperator(CopyOperator):
         from transfer.config import Overwrite
         from transfer.event_log import NoEventLog
         from transfer.reconciliation.passes import run_pass
+        from transfer.reconciliation.reconcile import PassSettings
 
-        destination, messaging, naming = self.destination(run), self.messaging(), self.naming
+        destination, messaging = self.destination(run), self.messaging()
         return run_pass(
-            which,
-            state=destination.state(run.state_prefix),
-            destination=destination.listing().objects(naming.destination_prefix, leave_out=STATE_PREFIX),
-            # A subscription newer than the work has none of its failures; what was read of them is on record.
+            self._run_context(context, run, listing),
+            PassSettings(
+                which=which,
+                may_replace=Overwrite(self.overwrite) is not Overwrite.NEVER,
+                has_extras=listing.is_whole_source,
+                allows_empty=listing.allow_empty,
+            ),
+            destination=destination.listing().objects(self.naming.destination_prefix, leave_out=STATE_PREFIX),
+            # A subscription newer than the work has none of its failures; those that were read from it are on record.
             errors=None if is_reopened else messaging.queue(run.error_subscription, ack_deadline_s=ACK_DEADLINE_S),
             publisher=messaging.requests(self.topic, NoEventLog()),
-            naming=naming,
+        )
+
+    def _run_context(self, context: Context, run: RunIdentity, listing: ListingResult) -> RunContext:
+        from transfer.reconciliation.run_context import RunContext
+
+        return RunContext(
             run_id=run.run_id,
             transfer_id=run.transfer_id,
+            state=self.state(run),
+            naming=self.naming,
             listing=listing.listing,
             listed=listing.listed,
             attempt=context["ti"].try_number,
-            may_replace=Overwrite(self.overwrite) is not Overwrite.NEVER,
-            has_extras=listing.is_whole_source,
             name_filter=run_globs(self.selection),
-            allows_empty=listing.allow_empty,
         )
 
     def _report_uri(self, run: RunIdentity) -> str:

@@ -1,4 +1,4 @@
-"""A sync of as many objects on both sides in a process of its own; prints its peak memory, seconds and counts as JSON.
+"""Lists a million objects on both sides in a separate process, and prints its peak memory, seconds and counts as JSON.
 
 python million_sync.py URL FOLDER, where URL is that of benchmarks.listing_server
 """
@@ -34,7 +34,7 @@ from transfer.retry import Retrier
 
 
 class Publisher:
-    """Encodes what it is given, and counts it."""
+    """Encodes and counts the messages that it is given."""
 
     def __init__(self) -> None:
         self.messages = self.objects = 0
@@ -56,7 +56,7 @@ def main() -> None:
     )
     curl = CurlClient(unavailable=SinkUnavailable, stage=Stage.UPLOAD, timeouts=config.timeouts)
     client = GcsClient(curl, base_url=url, bucket=BUCKET, token=GoogleToken(AnonymousCredentials()))
-    meter, begun = Meter(), time.monotonic()
+    meter, started = Meter(), time.monotonic()
     summary = list_and_publish(
         list_objects(s3, BUCKET, ""),
         GcsListing(client, Retrier(config.retry), stop).objects("", leave_out=".edgehaul/", is_dated=False),
@@ -69,7 +69,7 @@ def main() -> None:
         progress=Progress(),
         stop=stop,
     )
-    seconds, usage = time.monotonic() - begun, meter.stop()
+    seconds, usage = time.monotonic() - started, meter.stop()
     found = {
         "listed": summary.listed,
         "skipped": summary.skipped,

@@ -25,8 +25,9 @@ from transfer.limits import MIB, PART_SIZE_MIB, WORKERS
 from transfer.records.layout import STATE_PREFIX
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import Context, XComArg
 
+    from transfer.event_log import EventLog
     from transfer.listing.cursor import ListingCursor
     from transfer.listing.publish import ListingSummary
     from transfer.planning.plan import Plan
@@ -93,7 +94,7 @@ class S3ListToPubSubOperator(CopyOperator):
     def __init__(
         self,
         *,
-        run: Mapping[str, Any] | None,
+        run: Mapping[str, Any] | XComArg | None,
         topic: str,
         close_task: str = "close_run",
         mode: str = "transfer",
@@ -140,7 +141,7 @@ class S3ListToPubSubOperator(CopyOperator):
         return self._told(context, source, run, found, plan, workers=workers)
 
     def _found(
-        self, context: Context, source: RunSource, run: RunIdentity, events: Any
+        self, context: Context, source: RunSource, run: RunIdentity, events: EventLog
     ) -> tuple[ListingRecord, dict[str, Any] | None]:
         """What this opening has listed already, or what is listed now; on record either way."""
         from transfer.records.layout import PLAN_JSON
@@ -240,7 +241,7 @@ class S3ListToPubSubOperator(CopyOperator):
         dag_id: str,
         listing: str,
         *,
-        events: Any,
+        events: EventLog,
         live: LiveProgress,
         cursor: ListingCursor | None,
         on_cursor: Callable[[ListingCursor], None] | None,
@@ -258,7 +259,7 @@ class S3ListToPubSubOperator(CopyOperator):
         naming, destination = self.naming, self.destination(run, config)
         selection = run_selection(self.selection, now_s=run.opened_at_s)
         # Also in the place of the topic, where nothing is to move.
-        tally = PlanTally(naming, config, selection and selection.name_filter)
+        tally = PlanTally(naming, config, selection.name_filter if selection else None)
         after, before = (cursor.after, cursor.before) if cursor else ("", "")
         began_at_s = source.begin(run, destination)
         summary = list_and_publish(

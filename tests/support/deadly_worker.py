@@ -16,6 +16,7 @@ import transfer.worker.drain
 from engine_rig import EngineRig
 from transfer.copying.whole import ObjectCopier
 from transfer.listing.publish import ListingSummary
+from transfer.records.listing_record import ListingCounts
 
 DEADLY = "deadly"
 
@@ -40,7 +41,5 @@ if __name__ == "__main__":
         gcs=SimpleNamespace(url=told["gcs"]),  # type: ignore[arg-type]
         run_id=told["run_id"],
     )
-    summary = ListingSummary(
-        listed=0, listed_bytes=0, messages=told["messages"], objects=told["messages"], bytes=0, skipped=0
-    )
+    summary = ListingSummary(counts=ListingCounts(messages=told["messages"], objects=told["messages"]))
     rig.worker(summary, name=told["slot"], attempt=told["attempt"], listing=told["listing"]).run()

@@ -16,6 +16,7 @@ import transfer.worker.drain
 from engine_rig import EngineRig
 from transfer.copying.whole import ObjectCopier
 from transfer.listing.publish import ListingSummary
+from transfer.records.listing_record import ListingCounts
 
 DEADLY = "deadly"
 
@@ -40,7 +41,5 @@ if __name__ == "__main__":
         gcs=SimpleNamespace(url=spec["gcs"]),  # type: ignore[arg-type]
         run_id=spec["run_id"],
     )
-    summary = ListingSummary(
-        listed=0, listed_bytes=0, messages=spec["messages"], objects=spec["messages"], bytes=0, skipped=0
-    )
+    summary = ListingSummary(counts=ListingCounts(messages=spec["messages"], objects=spec["messages"]))
     rig.worker(summary, name=spec["slot"], attempt=spec["attempt"], listing=spec["listing"]).run()

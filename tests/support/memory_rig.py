@@ -61,8 +61,8 @@ class MemoryRig:
         for topic in (TOPIC, ERROR_TOPIC):
             ensure_topic(publisher, topic)
         create_subscription(subscriber, SUBSCRIPTION, topic=TOPIC, run_id=RUN, ack_deadline_s=ACK_DEADLINE_S)
-        summary = Engine(self.task)._list(PubSubRequests(publisher, TOPIC, NoEventLog()))
-        return self._peak_bytes("work", asdict(self.task), summary.messages, summary.objects, summary.bytes)
+        counts = Engine(self.task)._list(PubSubRequests(publisher, TOPIC, NoEventLog())).counts
+        return self._peak_bytes("work", asdict(self.task), counts.messages, counts.objects, counts.size_bytes)
 
     def _peak_bytes(self, what: str, *spec: object) -> int:
         done = subprocess.run(

@@ -206,7 +206,12 @@ def _list(rig: _ActorRig, spec: dict[str, Any]) -> dict[str, Any]:
         began_at_s=began_at_s,
     )
     path.unlink(missing_ok=True)
-    return {**found, **asdict(summary)}
+    return {
+        **found,
+        **summary.counts.to_dict(),
+        "skipped_numbers": summary.skipped_numbers,
+        "began_at_s": summary.began_at_s,
+    }
 
 
 def _work(rig: _ActorRig, spec: dict[str, Any]) -> dict[str, Any]:

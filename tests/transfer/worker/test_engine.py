@@ -146,7 +146,7 @@ def test_an_unchanged_bucket_costs_no_get_and_no_message(rig: EngineRig) -> None
     rig.run_id = "run-2"
     rig.open()
     summary = rig.list()
-    assert (summary.listed, summary.messages, summary.skipped) == (5, 0, 5)
+    assert (summary.counts.listed, summary.counts.messages, summary.counts.skipped) == (5, 0, 5)
     assert rig.edge.requests() == before
     assert rig.worker(summary).run().copied == 0
     assert rig.reconcile().is_green

@@ -90,7 +90,7 @@ def test_no_message_ends_a_worker_or_a_pass(rig: EngineRig) -> None:
     report = rig.reconcile()
     assert (stats.copied, report.matched) == (20, 20)
     assert report.invalid_messages == len(BODIES)
-    assert Ledger(rig.state(), listing="1", worker="x").settled() == set(range(summary.messages))
+    assert Ledger(rig.state(), listing="1", worker="x").settled() == set(range(summary.counts.messages))
 
 
 def test_a_message_that_is_too_large_is_not_read() -> None:

@@ -1,10 +1,8 @@
-"""A plan: the requests it counts are those the engine sends, and its sums are those of the listing."""
+"""A plan: its sums are those of the listing, and a run that is given it copies exactly what was planned."""
 
 from __future__ import annotations
 
 import json
-import os
-from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -15,15 +13,13 @@ from engine_rig import DESTINATION, SOURCE, EngineRig, engine_rig
 from transfer.config import Overwrite, TransferConfig
 from transfer.errors import RunUnknown
 from transfer.listing.decision import decide
-from transfer.model import Copied, DestinationObject, ObjectMeta, SkipReason, TransferRequest
+from transfer.model import DestinationObject, ObjectMeta, SkipReason
 from transfer.naming import Naming
 from transfer.planning.plan import BAND_ENDS_BYTES, Plan, PlanTally, write_plan
 from transfer.planning.prices import load_prices
 from transfer.planning.table import plan_table
-from transfer.planning.usage import MIN_BILLED_BYTES, ObjectRequests, UsageMeter, requests_of
 from transfer.records.layout import PLAN_JSON
 from transfer.records.manifest import Manifest
-from transfer.records.messages import encode_request
 from transfer.records.run_record import RunRecord
 from transfer.sources.replay import planned_objects
 
@@ -32,15 +28,6 @@ MD5, PARTS_ETAG = "0" * 32, "0" * 32 + "-4"
 PRICES = load_prices()
 NAMING = Naming(source_prefix="in/", destination_prefix="out/", state_prefix=".edgehaul/")
 SMALL = TransferConfig(whole_bytes=100_000, parallel_bytes=8 * MIB, part_size_bytes=6 * MIB)
-CLASS_A = (
-    "objects.insert 200",
-    "objects.insert-initiate 200",
-    "xml.initiate 200",
-    "xml.put-part 200",
-    "xml.complete 200",
-    "objects.patch 200",
-)
-CLASS_B = ("objects.get 200", "objects.get 404", "objects.get-media 200", "objects.get-media 404")
 
 
 @pytest.fixture
@@ -52,93 +39,6 @@ def rig(tmp_path, monkeypatch):
 
 def item(size_bytes: int = 1, etag: str = MD5, **fields: object) -> ObjectMeta:
     return ObjectMeta(**{"key": "in/k", "size_bytes": size_bytes, "etag": etag, "last_modified_s": 1} | fields)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("size_bytes", "etag", "expected"),
-    [
-        (0, MD5, (1, 1, 0)),
-        (256 * KIB, PARTS_ETAG, (1, 1, 0)),
-        (MIB, PARTS_ETAG, (1, 2, 0)),  # and its proof
-        (MIB + 1, MD5, (1, 1, 0)),
-        (64 * MIB - 1, PARTS_ETAG, (1, 2, 0)),
-        (64 * MIB, MD5, (1, 2, 2)),
-        (64 * GIB, MD5, (2, 2, 2)),  # no more than 32 GiB in one GET
-        (64 * MIB, "f" * 32 + "-8", (2, 8 + 5, 4)),  # the source's parts of 8 MiB, four to a GET
-        (400 * MIB, "f" * 32 + "-4", (4, 4 + 5, 4)),  # of 100 MiB: one to a GET
-        (100 * MIB, "kms", (4, 4 + 5, 4)),  # no part size can be told: 32 MiB
-        (5 * TIB, "kms", (9_987, 9_987 + 5, 4)),  # 10,000 parts at most: of 525 MiB
-    ],
-)
-def test_the_requests_of_an_object(size_bytes: int, etag: str, expected: tuple[int, int, int]) -> None:
-    found = requests_of(item(size_bytes, etag), TransferConfig())
-    assert (found.edge_gets, found.class_a, found.class_b) == expected
-
-
-@pytest.mark.parametrize("way", ["whole", "stream", "stream-of-parts", "stream-on-record", "parts"])
-def test_the_engine_sends_the_requests_that_a_plan_counts(rig: EngineRig, way: str) -> None:
-    size_bytes = {
-        "whole": 5_000,
-        "stream": MIB,
-        "stream-of-parts": 7 * MIB,
-        "stream-on-record": 9 * MIB,
-        "parts": 17 * MIB,
-    }[way]
-    body = os.urandom(size_bytes)
-    if way.endswith("parts"):
-        upload = rig.client.create_multipart_upload(Bucket=SOURCE, Key="k")["UploadId"]
-        parts = [
-            {
-                "PartNumber": number,
-                "ETag": rig.client.upload_part(
-                    Bucket=SOURCE,
-                    Key="k",
-                    UploadId=upload,
-                    PartNumber=number,
-                    Body=body[(number - 1) * 5 * MIB :][: 5 * MIB],
-                )["ETag"],
-            }
-            for number in range(1, -(-size_bytes // (5 * MIB)) + 1)
-        ]
-        rig.client.complete_multipart_upload(Bucket=SOURCE, Key="k", UploadId=upload, MultipartUpload={"Parts": parts})
-    else:
-        rig.put("k", body)
-    head = rig.client.head_object(Bucket=SOURCE, Key="k")
-    modified = int(head["LastModified"].timestamp())
-    listed = item(size_bytes, head["ETag"].strip('"'), key="k", last_modified_s=modified)
-
-    outcome = rig.move(listed)
-    assert isinstance(outcome, Copied), outcome
-
-    sent = Counter(rig.gcs.requests())
-    assert rig.stored("k") == body
-    assert requests_of(listed, SMALL) == ObjectRequests(
-        edge_gets=sum(rig.edge.requests().values()),
-        class_a=sum(sent[kind] for kind in CLASS_A),
-        class_b=sum(sent[kind] for kind in CLASS_B),
-    )
-
-
-def test_a_message_is_billed_twice_and_never_below_the_least() -> None:
-    meter = UsageMeter(TransferConfig())
-    meter.count_message(TransferRequest(run_id="r", listing="1", number=0, objects=(item(),)))
-    assert meter.usage(is_listed_in_s3=True).pubsub_bytes == 2 * MIN_BILLED_BYTES
-    many = TransferRequest(
-        run_id="r", listing="1", number=0, objects=tuple(item(key=f"in/{n:0100}") for n in range(64))
-    )
-    meter.count_message(many)
-    assert meter.usage(is_listed_in_s3=True).pubsub_bytes > 2 * MIN_BILLED_BYTES + 2 * len(encode_request(many)[0])
-
-
-def test_listings_count_by_pages_on_both_sides() -> None:
-    tally = PlanTally(NAMING, TransferConfig())
-    for number in range(1_001):
-        tally.take(
-            item(key=f"in/{number}"), DestinationObject(name="x", size_bytes=1, generation=1), SkipReason.UNCHANGED
-        )
-    usage = tally.plan(PRICES, run_id="r", listing="1", is_listed_in_s3=True).usage
-    assert (usage.s3_list_requests, usage.class_a) == (2, {"STANDARD": 4})  # the destination before and after
-    assert tally.plan(PRICES, run_id="r", listing="1", is_listed_in_s3=False).usage.s3_list_requests == 0
 
 
 sizes = st.integers(0, 6 * TIB)
@@ -179,7 +79,7 @@ def test_every_listed_object_is_in_exactly_one_row(
     assert sum(band.size_bytes for band in plan.sizes) == plan.usage.edge_bytes == plan.to_copy.size_bytes
     assert (plan.extra.objects, plan.extra.size_bytes) == (len(extras), sum(extras))
     part = tally.plan(PRICES, run_id="r", listing="1", is_listed_in_s3=False)
-    assert part.extra.objects == 0, "what else is there may well be in the rest of the source"
+    assert part.extra.objects == 0, "other objects at the destination may be in the rest of the source"
     assert plan.stored.objects == len(extras) + sum(is_stored for _, _, is_stored in objects)
 
 
@@ -193,7 +93,7 @@ def test_a_size_is_in_the_band_that_ends_with_it() -> None:
 
 
 def prepared(rig: EngineRig) -> Plan:
-    """One object of every fate."""
+    """The plan of a source with an object for almost every row."""
     rig.naming = Naming(source_prefix="in/", destination_prefix="out/", state_prefix=".edgehaul/")
     rig.put("in/", b"")
     rig.put("in/same", b"same")
@@ -207,7 +107,7 @@ def prepared(rig: EngineRig) -> Plan:
     return rig.plan(listing="2")
 
 
-def test_a_plan_publishes_nothing_and_tells_every_fate(rig: EngineRig) -> None:
+def test_a_plan_publishes_nothing_and_counts_each_object_in_its_row(rig: EngineRig) -> None:
     plan = prepared(rig)
 
     assert {
@@ -252,7 +152,7 @@ HERE = RunRecord(
 )
 
 
-def test_a_run_moves_exactly_what_was_planned(rig: EngineRig) -> None:
+def test_a_run_copies_exactly_what_was_planned(rig: EngineRig) -> None:
     rig.naming = NAMING
     rig.open()
     for key in ("changed", "changed-there", "gone", "new", "same", "there"):
@@ -289,8 +189,8 @@ def test_a_run_moves_exactly_what_was_planned(rig: EngineRig) -> None:
     assert (again.counts.listed, again.counts.objects, again.counts.skipped) == (6, 3, 3)
 
 
-def test_a_restored_archive_that_was_planned_moves(rig: EngineRig) -> None:
-    """The manifest does not say that it was restored, only that it was to move."""
+def test_a_restored_archived_object_that_was_planned_is_copied(rig: EngineRig) -> None:
+    """The manifest does not say that it was restored, only that it was to be copied."""
     manifest = Manifest(rig.state(), "1")
     manifest.add(item(key="in/a", storage_class="GLACIER"), SkipReason.ARCHIVED)
     manifest.add(item(key="in/b", storage_class="GLACIER", is_restored=True))
@@ -303,7 +203,7 @@ def test_a_restored_archive_that_was_planned_moves(rig: EngineRig) -> None:
     assert planned.key == "in/b"
 
 
-def test_a_plan_that_is_none_is_told(rig: EngineRig) -> None:
+def test_a_run_without_a_plan_is_refused(rig: EngineRig) -> None:
     with pytest.raises(RunUnknown, match="has no plan"):
         planned_objects(rig.state(), run="mine", now=HERE)
     HERE.write(rig.state())
@@ -316,7 +216,7 @@ def test_a_plan_that_is_none_is_told(rig: EngineRig) -> None:
         planned_objects(rig.state(), run="mine", now=replace(HERE, destination_prefix="other/"))
 
 
-def test_the_table_and_the_file_say_the_same(rig: EngineRig) -> None:
+def test_the_table_and_the_file_agree(rig: EngineRig) -> None:
     plan = prepared(rig)
     write_plan(rig.state(), plan)
     document = json.loads(rig.state().read(PLAN_JSON))

@@ -1,4 +1,4 @@
-"""A bucket with one of everything, under a real scheduler: all that is ordinary is copied, and each odd one copied or named."""
+"""One of everything, under a real scheduler: ordinary objects are copied, and each odd one is copied or reported by name."""
 
 from __future__ import annotations
 
@@ -10,156 +10,34 @@ import re
 import time
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 from google.cloud import pubsub_v1
 
-from demo.airflow_api import Run
 from demo.airflow_stack import AirflowStack
-from demo.upload import cancelling_pool, s3_client
-from demo.verify import gcs_client, verify
 from everything import (
     ARCHIVED,
     BY_KEY,
     CONFLICTING,
     COPIED,
     DELETED,
-    EVERYTHING,
     LOCKED,
     REPLACED,
     SECRET,
     ending,
-    faults,
     table,
 )
 from localcloud.supervisor import LocalCloud, create_topics
+from odd_bucket import ORDINARY, Bucket
 from pipeline import Pipeline, control
 from transfer.reconciliation.advice import FAILURES
 
-MIB = 1024 * 1024
 WATCH = "everything-watch"
-ORDINARY = {
-    **{f"l-before/{number:03d}": os.urandom(number * 9) for number in range(100)},
-    **{f"n-after/{number:03d}": os.urandom(number * 9) for number in range(100)},
-    **{f"o-ordinary/{number % 9}/{number:03d}": os.urandom(number * 5) for number in range(797)},
-    **{f"o-ordinary/large/{number}": os.urandom(8 * MIB + number) for number in range(2)},
-    "o-ordinary/streamed": os.urandom(300 * 1024),
-}
-FOLDERS = ("l-before/", "n-after/", "o-ordinary/")
 SCREEN_LINES, SCREEN_COLUMNS = 60, 120
 FIELDS = re.compile(r" (?:run_id|dag_id|task_id|ti_id|try_number|map_index|logger|filename|lineno)=.*")
-"""What Airflow has behind the last line of an event."""
-
-
-@dataclass
-class Bucket:
-    """Both sides, and what was put there."""
-
-    pipeline: Pipeline
-    odd: dict[str, bytes] = field(default_factory=dict)
-    """What the source has beside what is ordinary."""
-
-    def __post_init__(self) -> None:
-        cloud = self.pipeline.cloud
-        self.s3 = s3_client(cloud.s3_url, cloud.access_key_id, cloud.secret_access_key, cloud.region)
-        self.gcs = gcs_client(cloud.gcs_url, cloud.project)
-        self.destination = self.gcs.bucket(cloud.destination_bucket)
-
-    def put(self, key: str, body: bytes, **arguments: Any) -> None:
-        self.s3.put_object(Bucket=self.pipeline.cloud.source_bucket, Key=key, Body=body, **arguments)
-
-    def put_in_parts(self, key: str, body: bytes) -> None:
-        at = {"Bucket": self.pipeline.cloud.source_bucket, "Key": key}
-        upload = at | {"UploadId": self.s3.create_multipart_upload(**at)["UploadId"]}
-        pieces = [body[: 5 * MIB], body[5 * MIB :]]
-        parts = [
-            {"PartNumber": number, "ETag": self.s3.upload_part(**upload, PartNumber=number, Body=piece)["ETag"]}
-            for number, piece in enumerate(pieces, 1)
-        ]
-        self.s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
-
-    def fill(self) -> None:
-        with cancelling_pool(4) as pool:
-            jobs = [pool.submit(self._put_ordinary, key, body) for key, body in ORDINARY.items()]
-            jobs += [pool.submit(self._put_odd, key) for key in BY_KEY]
-            for job in jobs:
-                job.result()
-
-    def _put_ordinary(self, key: str, body: bytes) -> None:
-        if len(body) > MIB:
-            self.put_in_parts(key, body)
-        else:
-            self.put(key, body, ContentType="text/x-test", Metadata={"from": "the test"})
-
-    def _put_odd(self, key: str) -> None:
-        one = BY_KEY[key]
-        self.put(key, one.body, **one.put)
-        self.odd[key] = one.body
-        if one.before is not None:
-            self.destination.blob(key).upload_from_string(b"kept")
-            self.patch(key, one.before)
-
-    def patch(self, key: str, attributes: dict[str, Any]) -> None:
-        path = f"{self.destination.blob(key).path}?overrideUnlockedRetention=true"
-        self.gcs._connection.api_request(method="PATCH", path=path, data=attributes)
-
-    def plan(self, *, is_held: bool = False, only: str = "") -> None:
-        """What goes wrong from now on: all of it, or what ends as `only` says."""
-        cloud = self.pipeline.cloud
-        wanted = [one for one in EVERYTHING if not only or one.then not in (COPIED, ARCHIVED)]
-        if not is_held:
-            wanted = [one for one in wanted if one.keys[0] not in (CONFLICTING, REPLACED, DELETED)]
-        control(cloud.s3_url, faults("s3", cloud.source_bucket, wanted))
-        control(cloud.edge_url, faults("edge", cloud.source_bucket, wanted))
-        control(cloud.gcs_url, faults("insert", cloud.destination_bucket, wanted))
-
-    def missing(self) -> list[str]:
-        """The odd ones that did not arrive as they are, with how they differ."""
-        blobs = {blob.name: blob for blob in self.gcs.list_blobs(self.pipeline.cloud.destination_bucket)}
-        found = []
-        for key, body in self.odd.items():
-            blob = blobs.get(key)
-            if blob is None or blob.download_as_bytes(raw_download=True) != body or self._differs(key, blob):
-                found.append(key)
-        return found
-
-    def _differs(self, key: str, blob: Any) -> bool:
-        put, kept = BY_KEY[key].put if key in BY_KEY else {}, blob.metadata or {}
-        wanted = {
-            "content_type": put.get("ContentType", "binary/octet-stream"),
-            "content_encoding": put.get("ContentEncoding"),
-            "content_language": put.get("ContentLanguage"),
-            **put.get("Metadata", {}),
-            **(BY_KEY[key].stored if key in BY_KEY else {}),
-        }
-        there = {name: kept.get(name, getattr(blob, name, None)) for name in wanted}
-        if wanted != there:
-            print(ascii(key), wanted, there)
-        return wanted != there
-
-    def ordinary_differences(self) -> list[object]:
-        """By demo/verify.py, which reads both sides with the clouds' own clients."""
-        cloud = self.pipeline.cloud
-        found: list[object] = []
-        for folder in FOLDERS:
-            outcome = verify(
-                self.s3,
-                cloud.source_bucket,
-                self.gcs,
-                cloud.destination_bucket,
-                source_prefix=folder,
-                destination_prefix=folder,
-            )
-            found += [*outcome.missing, *outcome.differing, *outcome.extra]
-        return found
-
-    def record(self, run: Run, name: str) -> str:
-        identity = self.pipeline.airflow.xcom(run, "open_run")
-        folder = f".edgehaul/{identity['transfer_id'].rsplit('-', 2)[0]}/"
-        return self.destination.blob(folder + name).download_as_bytes().decode()
+"""What Airflow appends to the last line of an event."""
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +54,7 @@ def rows_of(text: str) -> list[list[str]]:
 
 
 def reasons_of(text: str) -> dict[str, str]:
-    """Reason by key, of failures.csv."""
+    """The reasons in failures.csv, by key."""
     return {_cell(row[0]): row[2] for row in rows_of(text)}
 
 
@@ -191,7 +69,7 @@ def screen_of(log: str) -> list[str]:
 
 
 def check_plain(text: str, *, is_record: bool = False) -> None:
-    """No secret, and nothing that a terminal or a person would take for something else."""
+    """Check that a text has no secret, and nothing that would mislead a terminal or a person."""
     for secret in (SECRET.removeprefix("S3"), "PRIVATE KEY", "Policy=eyJ"):
         assert secret not in text, text[max(0, text.index(secret) - 300) :][:600]
     hidden = {at: character for at, character in enumerate(text) if unicodedata.category(character) in ("Cc", "Cf")}
@@ -223,7 +101,7 @@ def test_one_of_everything(bucket: Bucket) -> None:
     bucket.s3.delete_object(Bucket=cloud.source_bucket, Key=DELETED)
     del bucket.odd[DELETED]
     bucket.destination.blob(CONFLICTING).upload_from_string(b"somebody else's")
-    time.sleep(2)  # so that each of the three is held by now
+    time.sleep(2)  # so that each of the three is held up by now
     bucket.plan()
     assert pipeline.airflow.wait(run, timeout_s=400) == "failed"
     lap("the first run has ended")
@@ -243,7 +121,7 @@ def test_one_of_everything(bucket: Bucket) -> None:
     )
     verdict = json.loads(bucket.record(run, "verdict.json"))
     assert not verdict["is_green"]
-    assert verdict["said"].startswith(f"{len(failed):,} of {len(ORDINARY) + len(BY_KEY):,} objects did not arrive")
+    assert verdict["said"].startswith(f"{len(failed):,} of {len(ORDINARY) + len(BY_KEY):,} objects were not copied")
     assert bucket.ordinary_differences() == []
     assert set(bucket.missing()) == set(failed) - {DELETED} | ending(ARCHIVED)
     lap("both sides were compared")
@@ -266,13 +144,13 @@ def test_one_of_everything(bucket: Bucket) -> None:
         check_plain("\n".join(row[1:]))
         assert not any(re.match(r"[=+\-@\t\r\n＝＋－＠]", cell) for cell in row), row
     check_plain("\n".join(reason["message"] + reason["advice"] for reason in report["reasons"]))
-    told = told_on(watch)
-    assert {message["key"] for message in told} >= set(failed)
-    for message in told:
+    records = failures_on(watch)
+    assert {message["key"] for message in records} >= set(failed)
+    for message in records:
         check_plain(message["message"], is_record=True)
     lap("texts were read")
 
-    bucket.plan(only="those that stay")
+    bucket.plan(is_final=True)
     for key, one in BY_KEY.items():
         if one.before is not None:
             bucket.patch(
@@ -303,7 +181,7 @@ def test_one_of_everything(bucket: Bucket) -> None:
     lap("the run after mending has ended")
 
 
-def told_on(watch: str) -> list[dict[str, Any]]:
+def failures_on(watch: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     with pubsub_v1.SubscriberClient() as client:
         while messages := client.pull(

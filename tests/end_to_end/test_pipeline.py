@@ -1,4 +1,4 @@
-"""The whole main job: a real scheduler, parallel worker processes, signed URLs, and what goes wrong in practice."""
+"""The whole job under a real scheduler, with parallel worker processes, signed URLs, and the errors of practice."""
 
 from __future__ import annotations
 
@@ -8,38 +8,15 @@ import time
 from pathlib import Path
 
 import pytest
-from google.auth.credentials import AnonymousCredentials
-from google.cloud import logging as cloud_logging
-from google.cloud import pubsub_v1
 
 from demo.airflow_stack import AirflowStack
 from inventories import Row, put_inventory
 from official_pubsub import official_pubsub, why_unavailable
-from pipeline import Pipeline
+from pipeline import Pipeline, event_texts, fill, subscriptions
 
-SUMMARY = {
-    "run_id",
-    "listed",
-    "copied",
-    "skipped",
-    "failed",
-    "matched",
-    "missing",
-    "differing",
-    "extra",
-    "bytes_copied",
-    "seconds",
-    "report_uri",
-}
+COUNTS = {"listed", "copied", "skipped", "failed", "matched", "missing", "differing", "extra", "bytes_copied"}
+SUMMARY = COUNTS | {"run_id", "seconds", "report_uri"}
 HOSTILE = ["with space", "a+b%2B#?&=", "x//y", "p/../q", "./r", "emoji-🚚-e\u0301", "k" * 900, "marker/"]
-
-
-def fill(pipeline, prefix: str, count: int = 60) -> dict[str, bytes]:
-    bodies = {f"{prefix}{index % 7}/{index:04d}": os.urandom(index * 91) for index in range(count)}
-    bodies[f"{prefix}empty"] = b""
-    for key, body in bodies.items():
-        pipeline.put(key, body)
-    return bodies
 
 
 def test_the_main_job(pipeline) -> None:
@@ -77,14 +54,7 @@ def test_the_main_job(pipeline) -> None:
     assert subscriptions(pipeline) == []
 
 
-def subscriptions(pipeline) -> list[str]:
-    os.environ["PUBSUB_EMULATOR_HOST"] = pipeline.cloud.pubsub_host
-    with pubsub_v1.SubscriberClient() as client:
-        found = client.list_subscriptions(project=f"projects/{pipeline.cloud.project}")
-        return [item.name for item in found]
-
-
-def test_a_second_run_moves_nothing_and_a_prefix_can_be_renamed(pipeline) -> None:
+def test_a_second_run_copies_nothing_and_a_prefix_can_be_renamed(pipeline) -> None:
     bodies = fill(pipeline, "again/", 20)
     assert pipeline.finish("again/")[0] == "success"
     state, run = pipeline.finish("again/")
@@ -97,7 +67,7 @@ def test_a_second_run_moves_nothing_and_a_prefix_can_be_renamed(pipeline) -> Non
     assert pipeline.stored("renamed/") == {key.replace("again/", "renamed/"): body for key, body in bodies.items()}
 
 
-def test_a_plan_is_moved_and_the_bucket_kept_in_step(pipeline) -> None:
+def test_a_plan_is_copied_and_the_bucket_kept_in_step(pipeline) -> None:
     bodies = fill(pipeline, "step/", 20)
     planned, compared = pipeline.trigger("step/", mode="plan"), pipeline.trigger("step/", mode="verify")
     assert (pipeline.wait(planned), pipeline.wait(compared)) == ("success", "failed")
@@ -121,10 +91,10 @@ def test_a_plan_is_moved_and_the_bucket_kept_in_step(pipeline) -> None:
     assert pipeline.stored("step/") == {}
 
     pipeline.put("step/after-the-plan", b"not in it")
-    state, moved = pipeline.finish("step/", plan_run=planned.run_id, delete_extraneous="delete")
-    assert state == "success", pipeline.logs(moved)[-4000:]
+    state, copied = pipeline.finish("step/", plan_run=planned.run_id, delete_extraneous="delete")
+    assert state == "success", pipeline.logs(copied)[-4000:]
     assert pipeline.stored("step/") == bodies
-    assert pipeline.airflow.task_instance(moved, "delete_extraneous").state == "skipped"
+    assert pipeline.airflow.task_instance(copied, "delete_extraneous").state == "skipped"
 
     del bodies["step/0/0000"], bodies["step/1/0001"]
     for key in ("step/0/0000", "step/1/0001"):
@@ -137,7 +107,7 @@ def test_a_plan_is_moved_and_the_bucket_kept_in_step(pipeline) -> None:
 
 
 def test_an_inventory_and_a_selection(pipeline) -> None:
-    """Of what an inventory names, only what is selected moves; what it does not name is not known to be gone."""
+    """Only the selected objects of an inventory are copied; objects that it does not name may still be in the source."""
     bodies = fill(pipeline, "some/", 12)
     pipeline.s3.create_bucket(Bucket="inventories")
     pages = pipeline.s3.get_paginator("list_objects_v2").paginate(Bucket=pipeline.cloud.source_bucket, Prefix="some/")
@@ -172,8 +142,8 @@ def test_an_inventory_and_a_selection(pipeline) -> None:
     assert "of the 12 objects of" in pipeline.logs(unselected)
 
 
-def test_what_a_person_gets_wrong_is_one_clear_failure(pipeline) -> None:
-    """Several wrong runs at a time: each says all that is wrong and where, is not retried, and nothing has moved."""
+def test_each_mistake_of_a_user_is_one_clear_failure(pipeline) -> None:
+    """Several wrong runs at a time: each reports all its mistakes and where they are, is not retried, and copies nothing."""
     fill(pipeline, "wrong/", 30)
     runs = {
         "key": pipeline.trigger("wrong/", cloudfront_conn_id="cloudfront_wrong", destination_bucket="no-such-bucket"),
@@ -218,8 +188,8 @@ def test_what_a_person_gets_wrong_is_one_clear_failure(pipeline) -> None:
     assert pipeline.stored(".edgehaul/preflight/") == {}
 
 
-def test_a_signature_that_stops_being_good_is_one_clear_failure(pipeline, edge_faults) -> None:
-    """What preflight cannot foresee still ends the run at once, is an event, and every object is accounted for."""
+def test_a_signature_that_becomes_invalid_is_one_clear_failure(pipeline, edge_faults) -> None:
+    """An error that preflight cannot foresee ends the run at once, is an event, and every object is accounted for."""
     fill(pipeline, "spoilt/", 30)
     refusal = {"action": "status", "status": 403, "body": "<Error><Code>AccessDenied</Code></Error>"}
     edge_faults([{"match": "GET /spoilt/", "after": 2, **refusal}])
@@ -249,7 +219,7 @@ def test_a_killed_worker_loses_nothing(pipeline, edge_faults) -> None:
     pipeline.airflow.wait_for_task(run, "transfer", 0, states=frozenset({"running"}), timeout_s=60)
     deadline = time.monotonic() + 30
     while not pipeline.airflow.task_state(run, "transfer", map_index=0).get("progress", {}).get("copied"):
-        assert time.monotonic() < deadline, "the worker never began"
+        assert time.monotonic() < deadline, "the worker never started"
         time.sleep(0.2)
     os.kill(pipeline.airflow.task_instance(run, "transfer", 0).pid, signal.SIGKILL)
     edge_faults([])
@@ -259,16 +229,6 @@ def test_a_killed_worker_loses_nothing(pipeline, edge_faults) -> None:
     assert pipeline.stored("killed/") == bodies
     summary = pipeline.airflow.xcom(run, "verify")
     assert summary["matched"] == summary["listed"] == len(bodies)
-
-
-def event_texts(pipeline, log_name: str) -> list[str]:
-    client = cloud_logging.Client(
-        project=pipeline.cloud.project,
-        credentials=AnonymousCredentials(),
-        client_options={"api_endpoint": pipeline.cloud.logging_url},
-        _use_grpc=False,
-    )
-    return [str(entry.payload) for entry in client.logger(log_name).list_entries()]
 
 
 def test_failures_are_reported_and_logged(pipeline, edge_faults) -> None:
@@ -281,7 +241,7 @@ def test_failures_are_reported_and_logged(pipeline, edge_faults) -> None:
     summary = pipeline.airflow.xcom(run, "verify")
     assert (summary["listed"], summary["matched"], summary["failed"]) == (11, 10, 1)
     logs = pipeline.logs(run)
-    assert "1 of 11 objects did not arrive" in logs
+    assert "1 of 11 objects were not copied" in logs
     assert "SourceNotFound" in logs
 
     entries = event_texts(pipeline, "edgehaul-test")
@@ -290,8 +250,8 @@ def test_failures_are_reported_and_logged(pipeline, edge_faults) -> None:
     assert not any("Signature" in entry for entry in entries)
 
 
-def test_what_failed_is_replayed_without_listing_again(pipeline, edge_faults) -> None:
-    """By clearing `reconcile`, and by another run that names this one."""
+def test_failed_objects_are_replayed_without_listing_again(pipeline, edge_faults) -> None:
+    """Clearing `reconcile` does it, and so does another run that names this one."""
     bodies = fill(pipeline, "replay/", 20)
     refused = [key for key in bodies if key.startswith("replay/3/")]
     gone = {"match": "replay/3/", "action": "status", "status": 404, "body": "<Error><Code>NoSuchKey</Code></Error>"}
@@ -329,7 +289,7 @@ def test_what_failed_is_replayed_without_listing_again(pipeline, edge_faults) ->
     assert subscriptions(pipeline) == []
 
 
-def test_records_go_to_a_bucket_of_their_own_and_old_ones_go(pipeline) -> None:
+def test_records_are_kept_in_their_own_bucket_and_old_ones_deleted(pipeline) -> None:
     records = pipeline.gcs.create_bucket("run-records")
     bodies = fill(pipeline, "records/", 3)
     runs = [pipeline.finish("records/", state_bucket="run-records", keep_runs=1, overwrite="always") for _ in range(2)]
@@ -344,7 +304,7 @@ def test_records_go_to_a_bucket_of_their_own_and_old_ones_go(pipeline) -> None:
 
 
 def test_the_main_job_on_the_official_pubsub_emulator(cloud, tmp_path: Path) -> None:
-    """Production code knows no stand-in: the same DAG runs on a server that is not ours, and that ignores filters."""
+    """The same DAG runs on a server that is not ours, and that ignores filters: the product knows no stand-in."""
     if reason := why_unavailable():
         pytest.skip(reason)
     with official_pubsub() as host:

@@ -1,7 +1,7 @@
-"""What a run's colour means, whatever a person marks, clears or skips: never green without a verdict true of the bytes.
+"""A run is never green without a verdict that is true of the bytes, whatever a person marks, clears or skips.
 
-Each case has a source prefix of its own, and many runs are held in mid-transfer at a time by an edge that does not answer
-for one object. docs/operating.md has the outcomes in words.
+Each case has a source prefix of its own, and many runs are held while they copy, by an edge that does not answer for one
+object. docs/operating.md describes the outcomes.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -21,143 +21,28 @@ from demo.airflow_api import Run
 from demo.airflow_stack import REPOSITORY, AirflowStack
 from localcloud.supervisor import LocalCloud
 from pipeline import Pipeline, control
+from run_marks import TWO_COPIES, WAVES, Case
 
 MIB = 1024 * 1024
 TASKS = ("preflight", "open_run", "list", "transfer", "reconcile", "retry", "verify", "delete_extraneous", "close_run")
 TIMEOUT_S = 300
 REOPENING = ("open_run", "list", "transfer", "reconcile", "retry")
-"""Cleared alone, Airflow clears setup and teardown with them: the run is opened anew, and nobody verifies it."""
+"""When one of these is cleared alone, Airflow clears setup and teardown with it: the run is reopened, and not verified."""
 ADVICE = re.compile(r"clear (\S+) with what is downstream of it")
 
 slow = pytest.mark.slow
 
 
-@dataclass(frozen=True)
-class Case:
-    """What a person does to a run whose workers are at work, and what becomes of the run."""
-
-    name: str
-    act: Callable[[Pipeline, Run], None]
-    ends: str = "failed"
-    advice: str = "reconcile"
-    """The task that close_run or delete_extraneous say to clear; empty when neither has said anything."""
-    then: str = ""
-    """What to clear where nobody says it."""
-
-
-def marked(task_id: str, state: str, **outcome: str) -> Case:
-    return Case(f"{task_id} {state}", lambda pipeline, run: pipeline.airflow.mark_task(run, task_id, state), **outcome)
-
-
-def run_marked(state: str, **outcome: str) -> Case:
-    return Case(f"run {state}", lambda pipeline, run: pipeline.airflow.mark_run(run, state), **outcome)
-
-
-def cleared(task_id: str, *, is_alone: bool, **outcome: str) -> Case:
-    how = "alone" if is_alone else "downstream"
-    return Case(
-        f"{task_id} cleared {how}",
-        lambda pipeline, run: pipeline.airflow.clear_task(run, task_id, is_alone=is_alone),
-        **outcome,
-    )
-
-
-def two_marks(pipeline: Pipeline, run: Run) -> None:
-    """The verification, and the teardown that asks for it."""
-    pipeline.airflow.mark_task(run, "verify", "success")
-    pipeline.airflow.mark_task(run, "close_run", "success")
-
-
-GREEN = {"ends": "success", "advice": ""}
-WAVES: list[list[Case]] = [
-    [
-        run_marked("failed"),
-        marked("verify", "success"),
-        marked("transfer", "failed", **GREEN),
-        marked("open_run", "failed", advice="", then="open_run"),
-        Case("verify and close_run success", two_marks, advice="reconcile"),
-    ],
-    [
-        run_marked("success"),
-        marked("close_run", "success"),
-        marked("transfer", "success", **GREEN),
-        marked("transfer", "skipped", **GREEN),
-        marked("reconcile", "success", **GREEN),
-        marked("reconcile", "failed", **GREEN),
-        marked("reconcile", "skipped", **GREEN),
-        marked("verify", "failed"),
-        marked("verify", "skipped"),
-    ],
-    [
-        marked("retry", "success", **GREEN),
-        marked("retry", "failed", **GREEN),
-        marked("delete_extraneous", "success", **GREEN),
-        marked("delete_extraneous", "failed", advice="", then="delete_extraneous"),
-        marked("delete_extraneous", "skipped", **GREEN),
-        marked("close_run", "failed"),
-        marked("close_run", "skipped"),
-    ],
-    [
-        marked("open_run", "skipped"),
-        marked("preflight", "failed", **GREEN),
-        marked("list", "failed", advice="", then="list"),
-        marked("list", "skipped", advice="", then="list"),
-        cleared("transfer", is_alone=True, **GREEN),
-        cleared("list", is_alone=True, **GREEN),
-        cleared("open_run", is_alone=True, **GREEN),
-    ],
-    [
-        cleared("preflight", is_alone=True, **GREEN),
-        cleared("preflight", is_alone=False, **GREEN),
-        cleared("open_run", is_alone=False, **GREEN),
-        cleared("list", is_alone=False, **GREEN),
-        cleared("transfer", is_alone=False, **GREEN),
-        cleared("reconcile", is_alone=False, **GREEN),
-        cleared("verify", is_alone=False, **GREEN),
-    ],
-]
-
-
-TWO_COPIES = """
-from airflow.sdk import DAG, TaskGroup, TriggerRule
-from operators.cloudfront_to_gcs import CloudfrontToGcsWorker
-from operators.reconcile_transfer import ReconcileTransferOperator
-from operators.s3_list_to_pubsub import S3ListToPubSubOperator
-from operators.transfer_run import CloseTransferRunOperator, OpenTransferRunOperator
-
-with DAG("two_copies", schedule=None):
-    for group in ("left", "right"):
-        with TaskGroup(group):
-            to = {"destination_bucket": "%(destination)s"}
-            way = {"source_prefix": f"two/{group}/", **to}
-            requests, failures = {"topic": "two-requests"}, {"error_topic": "two-failures"}
-            opened = OpenTransferRunOperator(task_id="open_run", **to, **requests, **failures).as_setup()
-            listed = S3ListToPubSubOperator(
-                task_id="list", run=opened.output, source_bucket="%(source)s", workers=1, **way, **requests
-            )
-            transfer = CloudfrontToGcsWorker.partial(
-                task_id="transfer", source_bucket="%(source)s", **way, **failures
-            ).expand(slot=listed.output)
-            always = {"trigger_rule": TriggerRule.ALL_DONE}
-            reconcile = ReconcileTransferOperator(task_id="reconcile", **way, **requests, **always)
-            verify = ReconcileTransferOperator(task_id="verify", reviews="reconcile", **way, **requests, **always)
-            closed = CloseTransferRunOperator(task_id="close_run", run=opened.output, **to)
-            closed.as_teardown(setups=opened, on_failure_fail_dagrun=True)
-            opened >> listed >> transfer >> reconcile >> verify >> closed
-"""
-"""A user's own DAG, without parameters."""
-
-
 @dataclass
 class Bench:
-    """The stack, and what this file does with it."""
+    """The running stack, and the actions of these tests on it."""
 
     pipeline: Pipeline
     bodies: dict[str, dict[str, bytes]] = field(default_factory=dict)
-    """By prefix, what is in the source."""
+    """The objects in the source, by prefix."""
 
     def fill(self, prefix: str) -> None:
-        """Twenty small objects, one that goes in parts, and an empty one, which preflight never reads."""
+        """Put twenty small objects, one that is copied in parts, and an empty one, which preflight never reads."""
         bodies = {f"{prefix}{index:02d}": os.urandom(200 + index) for index in range(20)}
         bodies[f"{prefix}05-large"] = os.urandom(12 * MIB)
         bodies[f"{prefix}held"] = b""
@@ -166,7 +51,7 @@ class Bench:
         self.bodies[prefix] = bodies
 
     def hold(self, prefixes: Sequence[str]) -> None:
-        """Workers come no further than to all but two objects, one of which is half there."""
+        """Let workers copy all objects but two, of which one is half copied."""
         held = [{"match": f"GET /{prefix}held", "action": "delay", "seconds": 600} for prefix in prefixes]
         half = [
             {"match": f"GET /{prefix}05-large", "action": "delay", "seconds": 600, "after": 1} for prefix in prefixes
@@ -180,11 +65,11 @@ class Bench:
         return self.pipeline.trigger(prefix, workers=1, part_size_mib=5, delete_extraneous="list", **conf)
 
     def wait_until_held(self, run: Run) -> None:
-        """Small objects have arrived, and the worker waits for the two others."""
+        """Wait until the small objects are copied and the worker waits for the two others."""
         deadline = time.monotonic() + TIMEOUT_S
         self.pipeline.airflow.wait_for_task(run, "transfer", 0, states=frozenset({"running"}), timeout_s=TIMEOUT_S)
         while self.pipeline.airflow.task_state(run, "transfer", map_index=0).get("progress", {}).get("copied", 0) < 18:
-            assert time.monotonic() < deadline, "the worker never began"
+            assert time.monotonic() < deadline, "the worker never started"
             time.sleep(0.3)
 
     def wait(self, run: Run) -> str:
@@ -201,7 +86,7 @@ class Bench:
         return self.pipeline.stored(prefix) == self.bodies[prefix]
 
     def left_behind(self, run: Run, prefix: str) -> list[str]:
-        """Subscriptions, uploads and their records that are still there after the last worker had time to end."""
+        """The subscriptions, uploads and their records that still exist after the last worker had time to end."""
         name = re.sub(r"[^A-Za-z0-9]+", "-", run.run_id).strip("-")[:60]
         deadline = time.monotonic() + 15
         while True:
@@ -224,17 +109,17 @@ class Bench:
             return [item.name for item in found]
 
     def advice(self, run: Run) -> str:
-        """The task to clear, as the run's judges say."""
+        """The task to clear, as the last tasks of the run advise."""
         for task_id in ("close_run", "delete_extraneous"):
             task = self.pipeline.airflow.task_instance(run, task_id)
             if task.state == "failed":
                 log = self.pipeline.airflow.task_log(run, task_id, try_number=task.try_number)
-                if said := ADVICE.search(log):
-                    return said[1]
+                if advice := ADVICE.search(log):
+                    return advice[1]
         return ""
 
     def check_green(self, run: Run, prefix: str) -> None:
-        """A verdict of the last opening, which is true."""
+        """Check that the last opening of the run has a verdict, and that it is true."""
         verdict = self.record(run, "verdict.json")
         assert verdict["is_green"]
         assert self.is_there(prefix)
@@ -255,8 +140,10 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 @pytest.mark.parametrize(
     "wave", [pytest.param(wave, marks=[slow] * (index > 0), id=str(index)) for index, wave in enumerate(WAVES)]
 )
-def test_what_a_person_does_in_mid_run(bench: Bench, wave: list[Case], request: pytest.FixtureRequest) -> None:
-    """Each run ends as the table says, and what it advises brings everything over."""
+def test_marking_and_clearing_while_workers_copy(
+    bench: Bench, wave: list[Case], request: pytest.FixtureRequest
+) -> None:
+    """Each run ends as the table says, and following its advice copies everything."""
     prefixes = [f"mid/{re.sub('[^a-z]+', '-', case.name)}/" for case in wave]
     for prefix in prefixes:
         bench.fill(prefix)
@@ -266,7 +153,7 @@ def test_what_a_person_does_in_mid_run(bench: Bench, wave: list[Case], request: 
         bench.wait_until_held(run)
     for case, run in zip(wave, runs, strict=True):
         case.act(bench.pipeline, run)
-    time.sleep(3)  # so that a mark on a running task is heard before it could end by itself
+    time.sleep(3)  # so that a mark on a running task takes effect before the task ends by itself
     bench.release()
 
     outcomes, again = {}, []
@@ -284,7 +171,7 @@ def test_what_a_person_does_in_mid_run(bench: Bench, wave: list[Case], request: 
         assert bench.wait(run) == "success", (case.name, bench.pipeline.logs(run)[-6000:])
         bench.check_green(run, prefix)
 
-    # What nobody closed, the next run closes.
+    # The next run closes what nobody closed.
     prefix = f"mid/next-{request.node.callspec.id}/"
     bench.fill(prefix)
     last = bench.trigger(prefix)
@@ -297,8 +184,8 @@ def states(bench: Bench, run: Run) -> str:
     return " ".join(f"{task.task_id}={task.state}" for task in bench.pipeline.airflow.task_instances(run))
 
 
-def test_what_a_person_clears_afterwards(bench: Bench) -> None:
-    """A task alone leaves the run without a verdict; with what is downstream, what is gone by then is copied again."""
+def test_clearing_after_the_run(bench: Bench) -> None:
+    """Clearing a task alone leaves the run without a verdict; with the tasks downstream, missing objects are copied again."""
     bench.fill("after/")
     run = bench.trigger("after/")
     assert bench.wait(run) == "success"
@@ -331,7 +218,7 @@ def test_what_a_person_clears_afterwards(bench: Bench) -> None:
 
 
 def test_two_copies_in_one_dag(bench: Bench) -> None:
-    """Two task groups, each with a queue, records and a verdict of its own."""
+    """Two task groups, each with its own queue, records and verdict."""
     bodies = {f"two/{group}/{index:02d}": os.urandom(300) for group in ("left", "right") for index in range(30)}
     for key, body in bodies.items():
         bench.pipeline.put(key, body)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.request import Request, urlopen
@@ -10,7 +11,8 @@ from xml.etree import ElementTree
 
 import boto3
 from google.auth.credentials import AnonymousCredentials
-from google.cloud import storage
+from google.cloud import logging as cloud_logging
+from google.cloud import pubsub_v1, storage
 
 from demo.airflow_api import Run
 from demo.airflow_stack import AirflowStack
@@ -99,3 +101,31 @@ def control(url: str, faults: list[dict[str, Any]] | None) -> None:
     """Put a fault plan in place on an HTTP server of the local cloud, or take it away."""
     body = json.dumps({"faults": faults or []}).encode()
     urlopen(Request(f"{url}/_localcloud/faults", data=body, method="PUT"), timeout=10).close()
+
+
+def fill(pipeline: Pipeline, prefix: str, count: int = 60) -> dict[str, bytes]:
+    """Put small objects of many sizes under a prefix."""
+    bodies = {f"{prefix}{index % 7}/{index:04d}": os.urandom(index * 91) for index in range(count)}
+    bodies[f"{prefix}empty"] = b""
+    for key, body in bodies.items():
+        pipeline.put(key, body)
+    return bodies
+
+
+def subscriptions(pipeline: Pipeline) -> list[str]:
+    """The names of all subscriptions."""
+    os.environ["PUBSUB_EMULATOR_HOST"] = pipeline.cloud.pubsub_host
+    with pubsub_v1.SubscriberClient() as client:
+        found = client.list_subscriptions(project=f"projects/{pipeline.cloud.project}")
+        return [item.name for item in found]
+
+
+def event_texts(pipeline: Pipeline, log_name: str) -> list[str]:
+    """The events in a log of Cloud Logging."""
+    client = cloud_logging.Client(
+        project=pipeline.cloud.project,
+        credentials=AnonymousCredentials(),
+        client_options={"api_endpoint": pipeline.cloud.logging_url},
+        _use_grpc=False,
+    )
+    return [str(entry.payload) for entry in client.logger(log_name).list_entries()]

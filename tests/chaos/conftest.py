@@ -1,4 +1,4 @@
-"""One real Airflow and one local cloud for all that goes wrong."""
+"""One real Airflow and one local cloud for all chaos tests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from localcloud.supervisor import LocalCloud
 from pipeline import Pipeline
 
 SETTINGS = {
-    # A task whose supervisor gave up is taken for dead sooner than after five minutes.
+    # A task whose supervisor died is declared dead sooner than after five minutes.
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
 }
@@ -21,7 +21,7 @@ SETTINGS = {
 @pytest.fixture(scope="module")
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "200")  # S3 may give fewer keys a page than were asked for
+        patch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "200")  # S3 may return fewer keys in a page than were asked for
         yield from _pipeline(patch, tmp_path_factory)
 
 

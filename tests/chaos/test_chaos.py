@@ -1,6 +1,6 @@
-"""Under any crash every listed object ends as exactly one of matched, skipped or failed with a reason.
+"""After any crash every listed object is exactly one of matched, skipped, or failed with a reason.
 
-A fixed seed here; `make chaos` takes more seeds and more objects (CHAOS_SEEDS, CHAOS_OBJECTS).
+These tests use a fixed seed; `make chaos` uses more seeds and more objects (CHAOS_SEEDS, CHAOS_OBJECTS).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ seeds = pytest.mark.parametrize("chaos", SEEDS, indirect=True)
 
 
 def fill(pipeline: Pipeline, prefix: str, count: int, seed: int) -> dict[str, bytes]:
-    """Small objects of every size, some empty, and a few that travel in parts."""
+    """Put small objects of many sizes, some of them empty, and a few that are copied in parts."""
     draw = random.Random(seed)
     bodies = {f"{prefix}{index % 9}/{index:05d}": draw.randbytes(draw.randrange(4000)) for index in range(count)}
     bodies[f"{prefix}empty"] = b""
@@ -45,11 +45,11 @@ def wait(pipeline: Pipeline, run: Run) -> str:
 
 @seeds
 def test_a_storm(pipeline: Pipeline, chaos: Chaos) -> None:
-    """Two runs of the same objects at once, and everything goes wrong that can.
+    """Two runs of the same objects at once, while everything goes wrong that can.
 
-    The lister is killed in mid-page, workers at random, the reconciliation in mid-pass; the edge fails a tenth of all
-    requests, Cloud Storage throttles in bursts and loses answers, Pub/Sub delivers twice and in any order; objects are
-    deleted, replaced and added.
+    The lister is killed during a page, workers at random, and the reconciliation during a pass. The edge fails a tenth of
+    all requests, Cloud Storage throttles in bursts and loses answers, and Pub/Sub delivers twice and in any order. Objects
+    are deleted, replaced and added.
     """
     prefix, cloud = f"storm-{chaos.seed}/", pipeline.cloud
     bodies = fill(pipeline, prefix, OBJECTS, chaos.seed)
@@ -72,7 +72,7 @@ def test_a_storm(pipeline: Pipeline, chaos: Chaos) -> None:
     second = pipeline.trigger(prefix, workers=2)
 
     pipeline.airflow.wait_for_task(second, "preflight", states=frozenset({"success"}), timeout_s=TASK_TIMEOUT_S)
-    chaos.faults(cloud.s3_url, held)  # and the listings go on
+    chaos.faults(cloud.s3_url, held)  # and the listings continue
     for run in (first, second):
         pipeline.airflow.wait_for_task(run, "list", states=frozenset({"success"}), timeout_s=TASK_TIMEOUT_S)
     pipeline.s3.delete_object(Bucket=cloud.source_bucket, Key=deleted)
@@ -99,7 +99,7 @@ def test_a_storm(pipeline: Pipeline, chaos: Chaos) -> None:
     assert all(struck.values()), f"never struck: {[fault for fault, hits in struck.items() if not hits]}"
     for run in (first, second):
         account = check(pipeline, run, bodies, prefix=prefix, changed={deleted, replaced})
-        # S3 answers 403 for a missing object to who may not list, as the local distribution.
+        # S3 answers 403 for a missing object to a client that may not list, such as the local distribution.
         assert account.failures[deleted]["reason"] == "SourceForbidden"
         assert account.failures[replaced]["reason"] == "SourceChanged"
         assert pipeline.airflow.xcom(run, "reconcile", "summary")["republished"] >= 1
@@ -113,7 +113,7 @@ def test_a_storm(pipeline: Pipeline, chaos: Chaos) -> None:
 
 
 def overwrite_delete_and_verify(pipeline: Pipeline, chaos: Chaos, now: dict[str, bytes], *, prefix: str) -> None:
-    """One more run writes everything anew and deletes what the source does not have, and another compares; both in a storm."""
+    """One more run copies everything again and deletes extraneous objects, and another compares; both in a storm."""
     bucket, cloud = pipeline.gcs.bucket(pipeline.cloud.destination_bucket), pipeline.cloud
     neighbours = {f"{prefix.rstrip('/')}-b/precious": b"a neighbour's", f"{prefix.rstrip('/')}0": b"another's"}
     for name in (*(f"{prefix}gone/{index}" for index in range(6)), *neighbours):
@@ -127,7 +127,12 @@ def overwrite_delete_and_verify(pipeline: Pipeline, chaos: Chaos, now: dict[str,
     chaos.faults(cloud.edge_url, *edge_faults(f"GET /{prefix}", 0.05))
     chaos.faults(
         cloud.gcs_url,
-        {"match": rf"^DELETE .*{prefix[:-1]}%2F", "action": "delay", "seconds": 600, "times": 1},  # a sweep half-way
+        {
+            "match": rf"^DELETE .*{prefix[:-1]}%2F",
+            "action": "delay",
+            "seconds": 600,
+            "times": 1,
+        },  # half-way through a sweep
         *gcs_faults("^(POST|PUT) /upload"),
     )
     run = pipeline.trigger(prefix, overwrite="always", delete_extraneous="delete")
@@ -138,7 +143,7 @@ def overwrite_delete_and_verify(pipeline: Pipeline, chaos: Chaos, now: dict[str,
     assert pipeline.airflow.task_instance(run, "delete_extraneous").try_number == 2
     check(pipeline, run, now, prefix=prefix)
     after = {blob.name: blob.generation for blob in bucket.list_blobs(prefix=prefix)}
-    assert not [name for name in after if after[name] == before.get(name)], "not written anew"
+    assert not [name for name in after if after[name] == before.get(name)], "not copied again"
     assert {name: bucket.blob(name).download_as_bytes() for name in neighbours} == neighbours
 
     slow_listing = {"match": rf"^GET /storage/v1/b/[^/]+/o\?prefix={prefix[:5]}", "action": "delay", "seconds": 3}
@@ -152,11 +157,11 @@ def overwrite_delete_and_verify(pipeline: Pipeline, chaos: Chaos, now: dict[str,
 
 
 @seeds
-def test_a_run_that_is_marked_failed_and_one_whose_airflow_goes_away(pipeline: Pipeline, chaos: Chaos) -> None:
-    """A run is ended by hand in mid-transfer; another goes on while no API server answers for 20 s."""
+def test_a_run_that_is_marked_failed_and_one_whose_api_server_goes_away(pipeline: Pipeline, chaos: Chaos) -> None:
+    """One run is marked failed while it copies; another continues while no API server answers for 20 s."""
     prefix = f"away-{chaos.seed}/"
     bodies = fill(pipeline, prefix, OBJECTS // 4, chaos.seed + 1)
-    huge = f"{prefix}0/huge"  # travels in parts, each an upload of its own until they are joined
+    huge = f"{prefix}0/huge"  # copied in parts, each a separate upload until they are joined
     bodies[huge] = random.Random(chaos.seed).randbytes(1024 * 1024) * 80
     pipeline.s3.upload_fileobj(io.BytesIO(bodies[huge]), pipeline.cloud.source_bucket, huge)  # in parts, by its size
     chaos.faults(
@@ -165,18 +170,18 @@ def test_a_run_that_is_marked_failed_and_one_whose_airflow_goes_away(pipeline: P
         {"match": f"GET /{prefix}", "action": "delay", "seconds": 0.4},
     )
     ended = pipeline.trigger(prefix, destination_prefix=f"{prefix}ended/")
-    goes_on = pipeline.trigger(prefix, destination_prefix=f"{prefix}goes-on/")
+    continues = pipeline.trigger(prefix, destination_prefix=f"{prefix}continues/")
 
     def copied(run: Run) -> int:
         return pipeline.airflow.task_state(run, "transfer", map_index=0).get("progress", {}).get("copied", 0)
 
-    chaos.until(lambda: copied(ended) and copied(goes_on), "both runs to move objects")
-    chaos.until(lambda: pipeline.open_uploads(f"{prefix}ended/"), "the upload of the largest object to begin")
+    chaos.until(lambda: copied(ended) and copied(continues), "both runs to copy objects")
+    chaos.until(lambda: pipeline.open_uploads(f"{prefix}ended/"), "the upload of the largest object to start")
     pipeline.airflow.fail_run(ended)
     pipeline.airflow.wait_for_task(
         ended, "close_run", states=frozenset({"failed"}), timeout_s=60
     )  # nothing is verified
-    assert pipeline.airflow.run_state(goes_on) == "running"
+    assert pipeline.airflow.run_state(continues) == "running"
     assert pipeline.open_uploads(f"{prefix}ended/") == []
     pipeline.airflow.take_api_server_away(API_AWAY_S)
     chaos.calm()
@@ -184,8 +189,8 @@ def test_a_run_that_is_marked_failed_and_one_whose_airflow_goes_away(pipeline: P
     half = pipeline.stored(f"{prefix}ended/")
     assert len(half) < len(bodies)
     assert all(bodies[prefix + name.removeprefix(f"{prefix}ended/")] == body for name, body in half.items())
-    assert wait(pipeline, goes_on) == "success", pipeline.logs(goes_on)[-6000:]
-    check(pipeline, goes_on, bodies, prefix=prefix, destination_prefix=f"{prefix}goes-on/")
+    assert wait(pipeline, continues) == "success", pipeline.logs(continues)[-6000:]
+    check(pipeline, continues, bodies, prefix=prefix, destination_prefix=f"{prefix}continues/")
     again = pipeline.trigger(prefix, destination_prefix=f"{prefix}ended/")
     assert wait(pipeline, again) == "success", pipeline.logs(again)[-4000:]
     check(pipeline, again, bodies, prefix=prefix, destination_prefix=f"{prefix}ended/")
@@ -194,8 +199,8 @@ def test_a_run_that_is_marked_failed_and_one_whose_airflow_goes_away(pipeline: P
 
 
 @pytest.mark.slow  # it waits four times for a dead worker's leases to end
-def test_an_object_that_kills_its_workers(pipeline: Pipeline, chaos: Chaos) -> None:
-    """Whoever fetches it dies at once: twice in each pass, and then it is given up, while all others arrive."""
+def test_an_object_that_crashes_its_workers(pipeline: Pipeline, chaos: Chaos) -> None:
+    """Every worker that fetches it dies, twice in each pass; then the object fails, while all others are copied."""
     prefix, edge = f"deadly-{chaos.seed}/", pipeline.cloud.edge_url
     bodies = fill(pipeline, prefix, 60, chaos.seed + 2)
     deadly = f"{prefix}3/00003"

@@ -9,10 +9,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SEEDS = (10, 103, 109, 308)
-"""Two runs at once; one ended by hand; an upload in parts whose beginning was never answered; overwrite=always in a storm."""
+"""Two runs at once; one that a person ended; an upload in parts whose start was never answered; overwrite=always in a storm."""
 
 
-def test_nothing_is_lost_wrong_or_unexplained_whatever_dies() -> None:
+def test_no_object_is_lost_wrong_or_unexplained_whichever_process_dies() -> None:
     path = os.pathsep.join(str(ROOT / part) for part in ("plugins", "", "tests/support"))
     seeds = [part for seed in SEEDS for part in ("--seed", str(seed))]
     ended = subprocess.run(

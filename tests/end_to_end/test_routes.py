@@ -107,7 +107,7 @@ def test_a_manual_run_without_a_logical_date_says_which_date_it_took(pipeline: P
     assert names(pipeline, pipeline.cloud.destination_bucket, f"archive/dt={day}/") == expected
 
 
-def test_a_backfill_from_the_command_line_moves_each_day_once_over_a_change_of_clocks(
+def test_a_backfill_from_the_command_line_copies_each_day_once_over_a_change_of_clocks(
     pipeline: Pipeline, started: Started
 ) -> None:
     assert len(started.backfilled) == len(SPRING_DAYS)
@@ -121,7 +121,7 @@ def test_a_backfill_from_the_command_line_moves_each_day_once_over_a_change_of_c
     assert copied == [2, 2, 2]
 
 
-def test_a_backfill_over_rest_moves_each_day_once_over_the_end_of_a_month(pipeline: Pipeline, started: Started) -> None:
+def test_a_backfill_over_rest_copies_each_day_once_over_the_end_of_a_month(pipeline: Pipeline, started: Started) -> None:
     assert len(started.leap) == len(LEAP_DAYS)
     for run in started.leap:
         assert pipeline.wait(run) == "success", pipeline.logs(run)[-4000:]
@@ -130,7 +130,7 @@ def test_a_backfill_over_rest_moves_each_day_once_over_the_end_of_a_month(pipeli
     assert names(pipeline, PUBLIC_BUCKET, "public/2024-") == expected
 
 
-def test_a_scheduled_run_moves_the_day_that_ended(pipeline: Pipeline, started: Started) -> None:
+def test_a_scheduled_run_copies_the_day_that_ended(pipeline: Pipeline, started: Started) -> None:
     assert pipeline.airflow.runs("route_signed", "scheduled") == []  # its first day has not ended
     run = started.nightly
     day = datetime.fromisoformat(run.run_id.removeprefix("scheduled__")) - timedelta(1)
@@ -149,7 +149,7 @@ def test_no_more_runs_are_open_than_the_route_allows_whatever_started_them(
     assert most_at_once(pipeline, "route_signed") == 2
 
 
-def test_a_finished_day_that_is_backfilled_again_moves_nothing(pipeline: Pipeline, started: Started) -> None:
+def test_a_finished_day_that_is_backfilled_again_copies_nothing(pipeline: Pipeline, started: Started) -> None:
     run = started.leap[0]
     assert pipeline.wait(run) == "success"
     before = {
@@ -204,7 +204,7 @@ def test_a_broken_route_is_an_import_error_and_breaks_no_other(pipeline: Pipelin
         pipeline.airflow.runs("route_broken")
 
 
-def test_whoever_starts_a_route_may_choose_how_fast_and_not_where(pipeline: Pipeline, started: Started) -> None:
+def test_a_start_of_a_route_may_choose_its_speed_but_not_its_places(pipeline: Pipeline, started: Started) -> None:
     with pytest.raises(AirflowError, match=r"400 .*destination_bucket"):
         pipeline.airflow.trigger("route_public", {"destination_bucket": "somewhere-else"})
     with pytest.raises(AirflowError, match=r"400 .*threads"):

@@ -1,6 +1,6 @@
 """A run is never green without a verdict that is true of the bytes, whatever a person marks, clears or skips.
 
-Each case has a source prefix of its own, and many runs are held while they copy, by an edge that does not answer for one
+Each case has its own source prefix, and many runs are held while they copy, by an edge that does not answer for one
 object. docs/operating.md describes the outcomes.
 """
 

@@ -1,4 +1,4 @@
-"""Whatever the services answer: the object fails by name, or an error of a known class says what to do."""
+"""Hostile answers of the services: the object fails by name, or an error of a known class says what to do."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def test_pages_of_s3(rig: EngineRig, parrot: Parrot, status: int, body: bytes) -
         for number, item in enumerate(list_objects(client, "b", "")):
             assert item.key
             if number > 100:
-                break  # a page may ask for another one for ever; each is another request
+                break  # each page may refer to a further one without end, in another request
 
 
 @fuzz

@@ -1,4 +1,4 @@
-"""Whatever stands in a message, a record, a list or a file of routes: it is read, or refused in our own words."""
+"""Hostile messages, records, lists and route files: each is read, or refused with an error of the engine."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ FAILURE = {
     "error_code": "X",
     "http_status": 403,
     "attempts": 1,
-    "message": "said",
+    "message": "404",
 }
 requests = st.one_of(document(**REQUEST), document(**OBJECT).map(lambda item: {**REQUEST, "objects": [item]}))
 

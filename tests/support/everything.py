@@ -1,4 +1,4 @@
-"""A bucket with one of everything that is known to go wrong with an object, and how each of them has to end."""
+"""Everything that is known to go wrong with an object, and how a run has to end for each."""
 
 from __future__ import annotations
 
@@ -18,34 +18,35 @@ _HOSTILE_WORDS = f"Access Denied\n\x1b[31mERROR \u202e https://d1.net/a?Policy=e
 
 @dataclass(frozen=True, kw_only=True)
 class Odd:
-    """One kind of object that is not as others are."""
+    """One kind of object that is not ordinary."""
 
     what: str
-    """In the words of docs/operating.md."""
+    """What is unusual, as docs/operating.md shows it."""
     keys: tuple[str, ...]
     ends: str = COPIED
-    """Of a first run: a reason, or COPIED, or ARCHIVED."""
+    """The outcome in the first run: a reason, or COPIED, or ARCHIVED."""
     then: str = COPIED
-    """Once its cause is gone and `reconcile` was cleared."""
-    mend: str = ""
-    """The cause that goes, or what has to be done at the source."""
+    """The outcome once its cause is gone and `reconcile` was cleared."""
+    remedy: str = ""
+    """What a person has to do."""
     body: bytes = BODY
     put: Mapping[str, Any] = field(default_factory=dict)
     stored: Mapping[str, Any] = field(default_factory=dict)
-    """What a blob has that its source has otherwise."""
+    """Attributes of the copy that differ from those of the source."""
     s3: Mapping[str, Any] | None = None
-    """What S3 does when the distribution asks for it; a fault."""
+    """The fault with which S3 answers the distribution."""
     edge: Mapping[str, Any] | None = None
+    """The fault with which the edge answers."""
     insert: Mapping[str, Any] | None = None
-    """What Cloud Storage does when it is to be made."""
+    """The fault with which Cloud Storage answers the upload."""
     before: Mapping[str, Any] | None = None
-    """What the blob has that is at the destination already."""
+    """Attributes of an object that is at the destination already."""
 
     @property
     def row(self) -> str:
-        """Of the table in docs/operating.md."""
+        """The row in docs/operating.md."""
         how = {COPIED: COPIED, ARCHIVED: "skipped, in `archived.csv`"}.get(self.ends, f"`{self.ends}`")
-        return f"| {self.what} | {how} | {self.mend} |"
+        return f"| {self.what} | {how} | {self.remedy} |"
 
 
 def _s3_says(status: int, code: str, message: str) -> dict[str, Any]:
@@ -58,12 +59,12 @@ def _inserted(status: int, said: str, **times: int) -> dict[str, Any]:
 
 
 def odd(*keys: str, **fields: Any) -> Odd:
-    """With keys in the folder `odd`."""
+    """A kind whose keys are in the folder `odd`."""
     return Odd(keys=tuple(f"odd/{key}" for key in keys), **fields)
 
 
 CLEAR = "then clear `reconcile`"
-ANEW = "run again"
+AGAIN = "run again"
 HELD = f"release it, {CLEAR}"
 PAGE = {"Content-Type": "text/html", "X-Cache": "Error from cloudfront", "x-amz-request-id": "0PAGE0", "ETag": '"page"'}
 BLOCKED = {"Content-Type": "text/html", "X-Cache": "Error from cloudfront", "Server": "CloudFront"}
@@ -73,43 +74,43 @@ WAIT = {"action": "delay", "seconds": 45}
 LOCKED = tuple(f"m-locked/{number:03d}" for number in range(150))
 FORMULAS = ("=cmd|'/C calc'!A0", "+1+1", "-2+3", "@SUM(1)", "\t=1", "＝1")
 
-# Those that are tried again and again have keys at the front, so that each is in a message of its own.
+# Objects that are retried several times have keys at the front, so that each is in a message alone.
 EVERYTHING = (
     Odd(
         what="150 objects in a row of a folder that the distribution may not read",
         keys=LOCKED,
         ends="SourceForbidden",
-        mend=f"allow `s3:GetObject`, {CLEAR}",
+        remedy=f"allow `s3:GetObject`, {CLEAR}",
         s3=_s3_says(403, "AccessDenied", _HOSTILE_WORDS),
     ),
     Odd(
         what="keys that a spreadsheet would run, of objects that S3 refuses",
         keys=FORMULAS,
         ends="SourceForbidden",
-        mend=f"allow `s3:GetObject`, {CLEAR}",
+        remedy=f"allow `s3:GetObject`, {CLEAR}",
         s3=_s3_says(403, "AccessDenied", "Access Denied"),
     ),
     odd(
         "sse-c",
-        what="under a customer's own key (SSE-C)",
+        what="encrypted with a customer-provided key (SSE-C)",
         ends="SourceEncrypted",
         then="SourceEncrypted",
-        mend=f"copy it onto itself without that key, {ANEW}",
+        remedy=f"copy it onto itself without that key, {AGAIN}",
         put={"SSECustomerAlgorithm": "AES256", "SSECustomerKey": "k" * 32},
     ),
     odd(
         "kms-denied",
-        what="under a KMS key that the distribution may not use",
+        what="encrypted with a KMS key that the distribution may not use",
         ends="SourceEncrypted",
-        mend=f"allow `kms:Decrypt`, {CLEAR}",
+        remedy=f"allow `kms:Decrypt`, {CLEAR}",
         put=KMS,
         s3=_s3_says(403, "AccessDenied", "not authorized to perform: kms:Decrypt on the resource"),
     ),
     odd(
         "kms-disabled",
-        what="under a KMS key that is disabled",
+        what="encrypted with a KMS key that is disabled",
         ends="SourceEncrypted",
-        mend=f"enable the key, {CLEAR}",
+        remedy=f"enable the key, {CLEAR}",
         put=KMS,
         s3=_s3_says(400, "KMS.DisabledException", "arn:aws:kms:::key/key-1 is disabled."),
     ),
@@ -118,14 +119,14 @@ EVERYTHING = (
         what="in an archive class",
         ends=ARCHIVED,
         then=ARCHIVED,
-        mend=f"restore it, {ANEW}",
+        remedy=f"restore it, {AGAIN}",
         put={"StorageClass": "GLACIER"},
     ),
     odd(
         "tiering",
         what="in an archive tier, which a listing does not show",
         ends="SourceArchived",
-        mend=f"restore it, {CLEAR}",
+        remedy=f"restore it, {CLEAR}",
         put={"StorageClass": "INTELLIGENT_TIERING"},
         s3=_s3_says(403, "InvalidObjectState", "The operation is not valid for the object's access tier"),
     ),
@@ -134,7 +135,7 @@ EVERYTHING = (
         keys=(DELETED,),
         ends="SourceForbidden",
         then="SourceForbidden",
-        mend=ANEW,
+        remedy=AGAIN,
         edge=WAIT,
     ),
     Odd(
@@ -142,40 +143,40 @@ EVERYTHING = (
         keys=(REPLACED,),
         ends="SourceChanged",
         then="SourceChanged",
-        mend=ANEW,
+        remedy=AGAIN,
         edge=WAIT,
     ),
     odd(
         "missing-meta",
-        what="with user metadata that no header can carry",
+        what="user metadata that no HTTP header can carry",
         ends="SourceMetadataWithheld",
         then="SourceMetadataWithheld",
-        mend=f"set them again with plain values, {ANEW}",
+        remedy=f"set it again with plain values, {AGAIN}",
         edge={"action": "rewrite", "headers": {"x-amz-missing-meta": "2"}},
     ),
     odd(
         "too-much-metadata",
-        what="with more user metadata than Cloud Storage holds",
+        what="more user metadata than Cloud Storage allows",
         ends="DestinationRefused",
         then="DestinationRefused",
-        mend=f"shorten them at the source, {ANEW}",
+        remedy=f"shorten it in the source, {AGAIN}",
         edge={"action": "rewrite", "headers": {"x-amz-meta-much": "m" * 8200}},
     ),
     odd(
         "mail-charset",
-        what="mail headers in a charset that nobody knows",
+        what="mail headers in an unknown charset",
         put={"Metadata": {"subject": "=?x-unknown?Q?abc?="}},
     ),
     odd(
         "mail-words",
-        what="mail headers that are encoded words already",
+        what="mail headers that are already encoded words",
         put={"Metadata": {"subject": "=?UTF-8?B?w6kgw7w=?="}},
     ),
     odd("type-jpg", what="Content-Type `jpg`, `undefined`", put={"ContentType": "jpg"}),
     odd("type-undefined", what="Content-Type `jpg`, `undefined`", put={"ContentType": "undefined"}),
     odd(
         "language",
-        what="a Content-Language that is none",
+        what="an invalid Content-Language",
         put={"ContentLanguage": "no such language!"},
         stored={"content_language": None, "s3-content-language": "no such language!"},
     ),
@@ -191,7 +192,7 @@ EVERYTHING = (
         put={"ContentEncoding": "aws-chunked,gzip"},
         stored={"content_encoding": "gzip"},
     ),
-    odd("empty", what="empty", body=b""),
+    odd("empty", what="an empty object", body=b""),
     Odd(
         what="hostile names",
         keys=(
@@ -208,17 +209,17 @@ EVERYTHING = (
         ),
     ),
     Odd(
-        what="names that Cloud Storage cannot hold, or that are the records' own",
+        what="names that Cloud Storage does not allow, or that the run's records use",
         keys=("line\nbreak", "cr\r\nX-Header: y", ".", "..", ".well-known/acme-challenge/x", ".edgehaul/r/report.json"),
         ends="InvalidName",
         then="InvalidName",
-        mend=f"rename them at the source, {ANEW}",
+        remedy=f"rename them in the source, {AGAIN}",
     ),
     Odd(
         what="blocked by the distribution's firewall for its name (`*.log`)",
         keys=("!again/app.log",),
         ends="EdgeBlocked",
-        mend=f"let the rule count signed requests, {CLEAR}",
+        remedy=f"let the rule count signed requests, {CLEAR}",
         edge={
             "action": "status",
             "status": 403,
@@ -227,50 +228,50 @@ EVERYTHING = (
         },
     ),
     Odd(
-        what="shown as a custom error page",
+        what="a custom error page in place of the object",
         keys=("!again/page",),
         ends="EdgeErrorPage",
-        mend=f"remove the page, {CLEAR}",
+        remedy=f"remove the page, {CLEAR}",
         edge={"action": "status", "status": 200, "headers": PAGE, "body": "<html>Sorry!</html>"},
     ),
     Odd(
-        what="damaged on its way, each time",
+        what="damaged in transit on every attempt",
         keys=("!again/corrupt",),
         ends="CorruptTransfer",
-        mend=f"mend the way, {CLEAR}",
+        remedy=f"repair the network path, {CLEAR}",
         edge={"action": "corrupt", "at_byte": 1},
     ),
     odd(
         "no-etag",
-        what="without its ETag, and the bytes are proof enough",
+        what="no ETag, but the bytes prove themselves",
         edge={"action": "rewrite", "headers": {"ETag": ""}},
     ),
     odd(
         "unproven",
-        what="without its ETag, and the bytes are no proof (KMS)",
+        what="no ETag, and the bytes prove nothing (KMS)",
         ends="SourceUnproven",
-        mend=f"let ETag pass, {CLEAR}",
+        remedy=f"pass the ETag on, {CLEAR}",
         put=KMS,
         edge={"action": "rewrite", "headers": {"ETag": ""}},
     ),
     odd(
         "stalls",
-        what="passing trouble on either side",
+        what="temporary trouble on either side",
         edge={"action": "stall", "at_byte": 10, "seconds": 2, "times": 1},
     ),
-    odd("breaks", what="passing trouble on either side", edge={"action": "truncate", "at_byte": 10, "times": 1}),
-    odd("slow-down", what="passing trouble on either side", edge={**_s3_says(503, "SlowDown", "Reduce"), "times": 1}),
+    odd("breaks", what="temporary trouble on either side", edge={"action": "truncate", "at_byte": 10, "times": 1}),
+    odd("slow-down", what="temporary trouble on either side", edge={**_s3_says(503, "SlowDown", "Reduce"), "times": 1}),
     odd(
         "throttled",
-        what="passing trouble on either side",
+        what="temporary trouble on either side",
         insert=_inserted(429, "rateLimitExceeded: The object exceeded the rate limit", times=2),
     ),
     *(
         odd(
             name,
-            what=f"over an object of the destination under {what}",
+            what=f"the destination's object is under {what}",
             ends="DestinationHeld",
-            mend=HELD,
+            remedy=HELD,
             before=attributes,
         )
         for name, what, attributes in (
@@ -284,35 +285,35 @@ EVERYTHING = (
         )
     ),
     Odd(
-        what="written by somebody else since it was listed",
+        what="written at the destination by somebody else since it was listed",
         keys=(CONFLICTING,),
         ends="DestinationConflict",
-        mend="clear `reconcile` to copy over it",
+        remedy="clear `reconcile` to copy over it",
         edge=WAIT,
     ),
     odd(
         "iam-denied",
-        what="a name that an IAM condition keeps from the Google connection",
+        what="a name that an IAM condition denies to the Google connection",
         ends="DestinationForbidden",
-        mend=f"change the condition, {CLEAR}",
+        remedy=f"change the condition, {CLEAR}",
         insert=_inserted(403, f"forbidden: no storage.objects.create access.\n\x1b[31m Bearer {SECRET}"),
     ),
     odd(
         "org-policy",
-        what="forbidden by a policy of the organization (412)",
+        what="forbidden by an organization policy (412)",
         ends="DestinationRefused",
-        mend=f"change the policy, {CLEAR}",
+        remedy=f"change the policy, {CLEAR}",
         insert=_inserted(412, "orgPolicyConstraintFailed: constraint constraints/storage.x"),
     ),
     odd(
         "invalid",
         what="refused as invalid (400)",
         ends="DestinationRefused",
-        mend=f"change what the failure quotes, {CLEAR}",
+        remedy=f"correct what the failure quotes, {CLEAR}",
         insert=_inserted(400, "invalid: Invalid argument."),
     ),
     Odd(
-        what="in conflict with something else for a while (409)",
+        what="temporarily in conflict with another change (409)",
         keys=("!again/busy",),
         insert=_inserted(409, "conflict: The object is being changed.", times=3),
     ),
@@ -322,12 +323,12 @@ BY_KEY = {key: one for one in EVERYTHING for key in one.keys}
 
 
 def ending(reason: str, *, then: bool = False) -> set[str]:
-    """The keys that end so, in a first run or once the causes are gone."""
+    """The keys with this outcome, in the first run or once the causes are gone."""
     return {key for key, one in BY_KEY.items() if (one.then if then else one.ends) == reason}
 
 
 def faults(side: str, bucket: str, wanted: Iterable[Odd] = EVERYTHING) -> list[dict[str, Any]]:
-    """The plan of `s3`, `edge` or `insert`."""
+    """The faults of `s3`, `edge` or `insert`, as its server takes them."""
     plan = []
     for one in wanted:
         if (fault := getattr(one, side)) is None:
@@ -339,6 +340,6 @@ def faults(side: str, bucket: str, wanted: Iterable[Odd] = EVERYTHING) -> list[d
 
 
 def table() -> str:
-    """As it stands in docs/operating.md."""
+    """The table in docs/operating.md."""
     rows = dict.fromkeys(one.row for one in EVERYTHING)
     return "\n".join(["| what | the first run | what to do then |", "|---|---|---|", *rows])

@@ -51,7 +51,7 @@ class Pipeline:
         return {blob.name: blob.download_as_bytes(raw_download=True) for blob in blobs}
 
     def open_uploads(self, prefix: str) -> list[str]:
-        """The names of uploads in parts that were begun and not ended (XML API, "List multipart uploads")."""
+        """The names of uploads in parts that were started and not ended (XML API, "List multipart uploads")."""
         url = f"{self.cloud.gcs_url}/{self.cloud.destination_bucket}?uploads&prefix={prefix}"
         with urlopen(url, timeout=10) as answer:
             return [

@@ -1,6 +1,6 @@
-"""The tables of docs/refusals.md, as the engine has them.
+"""Writes the tables of docs/refusals.md from those of the engine.
 
-`PYTHONPATH=plugins .venv/bin/python tests/support/refusals_page.py` writes them.
+Run it with `PYTHONPATH=plugins .venv/bin/python tests/support/refusals_page.py`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TABLES: dict[str, Sequence[AnswerRule]] = {
 
 
 def page_of(text: str) -> str:
-    """The page with every table as the code has it. Raises ValueError for a table that it has no place for."""
+    """The page with every table as the code has it. Raises ValueError when the page has no place for a table."""
     for name, rules in TABLES.items():
         begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
         before, found, rest = text.partition(begin)

@@ -1,4 +1,4 @@
-"""The tables of refusals: the page shows them, and what each rule's error does is what its scope says."""
+"""The tables of refusals: the page shows them, and the error of each rule does what its scope says."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_the_page_shows_the_tables() -> None:
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_what_is_done_is_what_it_is_about(rule: AnswerRule) -> None:
+def test_the_error_of_a_rule_fits_its_scope(rule: AnswerRule) -> None:
     if rule.scope is Scope.PASSING:
         assert issubclass(rule.error, RetryableError)
     elif rule.scope in (Scope.OBJECT, Scope.KEY, Scope.FOLDER):
@@ -33,8 +33,8 @@ def test_what_is_done_is_what_it_is_about(rule: AnswerRule) -> None:
         assert issubclass(rule.error, FatalError) or rule.error is TokenRefused or rule.error.__name__ in REFUSALS
 
 
-def test_a_token_that_stays_refused_is_everybodys() -> None:
-    """Why it may stand in a table among what is of the account."""
+def test_a_token_that_stays_refused_ends_the_task() -> None:
+    """So it may stand in a table as a refusal of the account."""
     assert isinstance(TokenRefused("x", stage="upload").exhausted(5), CredentialsRejected)  # type: ignore[arg-type]
 
 
@@ -42,12 +42,12 @@ def test_a_token_that_stays_refused_is_everybodys() -> None:
 def test_every_rule_has_its_source_and_plain_words(rule: AnswerRule) -> None:
     assert rule.source
     assert not re.search(r"[|\n]|\.$", rule.meaning)
-    # What only a person can change says what to change or what is wrong.
+    # A refusal that only a person can resolve says what is wrong or what to change.
     assert rule.meaning or issubclass(rule.error, RetryableError) or not rule.reason or rule.error is ObjectError
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_no_rule_stands_behind_one_that_takes_its_answers(name: str) -> None:
+def test_no_rule_is_hidden_by_an_earlier_one(name: str) -> None:
     seen: list[AnswerRule] = []
     for rule in TABLES[name]:
         for earlier in seen:

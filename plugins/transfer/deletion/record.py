@@ -41,7 +41,7 @@ class Answer(StrEnum):
 
 
 class DeletionRecord:
-    """The record of one attempt of the task (`attempt`, from 1), in files of its own. Use from one thread."""
+    """The record of one attempt of the task (`attempt`, from 1), in separate files. Use from one thread."""
 
     def __init__(self, state: StateStore, *, attempt: int) -> None:
         base = of_attempt(DELETED_CSV, attempt)

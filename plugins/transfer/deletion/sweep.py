@@ -90,7 +90,7 @@ def sweep(
     """List the objects that the source does not have, and delete them if that is permitted and S3 does not have their keys.
 
     `destination` lists the objects under the destination prefix in byte order. `began_at_s` is a time before the source was
-    listed, by Cloud Storage's clock. Each attempt of the task has lists of its own, so that every deletion stays on record.
+    listed, by Cloud Storage's clock. Each attempt of the task writes separate lists, so that every deletion stays on record.
     Raises DeletionRefused, whatever `transfer.deletion.removal.Removal.run` raises, and whatever the backends raise.
     """
     base = of_attempt(EXTRANEOUS_CSV, run.attempt)

@@ -70,7 +70,7 @@ class Usage:
     s3_read_bytes: Mapping[str, int]
     """Bytes read by the storage class in the source."""
     pubsub_bytes: int
-    """Billed bytes: each message is published once and delivered once, as a request of its own."""
+    """Billed bytes: each message is published once and delivered once, in a separate request."""
     class_a: Mapping[str, int]
     """Class A operations by the storage class in Cloud Storage."""
     class_b: Mapping[str, int]

@@ -167,7 +167,7 @@ class Republisher(Protocol):
     """Publishes objects again (`transfer.listing.batches.Batches`)."""
 
     def add(self, item: ObjectMeta, *, is_alone: bool = False) -> None:
-        """Publish one object, with `is_alone` in a message of its own."""
+        """Publish one object, with `is_alone` in a separate message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

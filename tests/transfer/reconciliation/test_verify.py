@@ -1,4 +1,4 @@
-"""`mode=verify`: both sides compared, and nothing moved."""
+"""`mode=verify`: both sides are compared, and nothing is copied."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def rig(tmp_path, monkeypatch):
         yield made
 
 
-def test_missing_and_differing_are_told_and_nothing_is_moved(rig: EngineRig) -> None:
+def test_missing_and_differing_objects_are_reported_and_nothing_is_copied(rig: EngineRig) -> None:
     for key in ("a-same", "b-shorter", "c-changed", "d-unmarked", "e-missing"):
         rig.put(key, b"as listed")
     rig.worker(rig.list()).run()
@@ -68,10 +68,10 @@ def test_missing_and_differing_are_told_and_nothing_is_moved(rig: EngineRig) -> 
 
     HERE.write(rig.state())
     left = [item.key for item in unfinished_objects(rig.state(), run="run-1", now=HERE)]
-    assert left == [row["key"] for row in rows], "a run with only_failed moves exactly these"
+    assert left == [row["key"] for row in rows], "a run with only_failed copies exactly these"
 
 
-def test_all_there_is_green(rig: EngineRig) -> None:
+def test_a_complete_destination_is_green(rig: EngineRig) -> None:
     for index in range(5):
         rig.put(f"{index}", b"x" * index)
     rig.worker(rig.list()).run()
@@ -81,10 +81,10 @@ def test_all_there_is_green(rig: EngineRig) -> None:
     assert read_report(rig.state()) == report
 
 
-def test_what_is_not_selected_is_neither_missing_nor_extra_nor_planned(rig: EngineRig) -> None:
+def test_objects_that_are_not_selected_are_neither_missing_nor_extra_nor_planned(rig: EngineRig) -> None:
     for key in ("a", "a.tmp", "large", "missing"):
         rig.put(key, b"x" * (9 if key == "large" else 3))
-    rig.storage.bucket(DESTINATION).blob("left.tmp").upload_from_string(b"none of its business")
+    rig.storage.bucket(DESTINATION).blob("left.tmp").upload_from_string(b"excluded")
     rig.storage.bucket(DESTINATION).blob("left").upload_from_string(b"extra")
     rig.selection = selection_of({"exclude": '["*.tmp"]', "max_size": "5"}, now_s=0)
     plan = rig.plan()
@@ -97,7 +97,7 @@ def test_what_is_not_selected_is_neither_missing_nor_extra_nor_planned(rig: Engi
     assert rig.list(listing="3").counts.left_out == 2
 
 
-def test_a_selection_is_of_what_an_earlier_run_left_too(rig: EngineRig) -> None:
+def test_a_selection_also_applies_to_the_objects_that_an_earlier_run_left(rig: EngineRig) -> None:
     for key in ("a", "b", "c"):
         rig.put(key)
     rig.compare()
@@ -120,7 +120,7 @@ mtimes = st.sampled_from(["", "1", "2", "another tool's"])
 
 
 @given(st.integers(0, 2), st.integers(0, 2), etags, etags, etags, mtimes, proofs)
-def test_a_difference_is_named_where_there_is_one(
+def test_every_difference_is_described(
     here: int, there: int, etag: str, source_etag: str, md5: str, mtime: str, proof: str
 ) -> None:
     item = ObjectMeta(key="k", size_bytes=here, etag=etag, last_modified_s=1)
@@ -134,9 +134,9 @@ def test_a_difference_is_named_where_there_is_one(
         crc32c="AAAAAA==",
         proof=proof,
     )
-    said = difference(stored, item)
-    assert said
-    assert ("still there" in said) == holds(stored, item)
+    text = difference(stored, item)
+    assert text
+    assert ("still there" in text) == holds(stored, item)
     if not holds(stored, item):
-        assert (f"{here:,} bytes" in said) == (here != there)
+        assert (f"{here:,} bytes" in text) == (here != there)
     assert difference(None, item) == ""

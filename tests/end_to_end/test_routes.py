@@ -121,7 +121,9 @@ def test_a_backfill_from_the_command_line_copies_each_day_once_over_a_change_of_
     assert copied == [2, 2, 2]
 
 
-def test_a_backfill_over_rest_copies_each_day_once_over_the_end_of_a_month(pipeline: Pipeline, started: Started) -> None:
+def test_a_backfill_over_rest_copies_each_day_once_over_the_end_of_a_month(
+    pipeline: Pipeline, started: Started
+) -> None:
     assert len(started.leap) == len(LEAP_DAYS)
     for run in started.leap:
         assert pipeline.wait(run) == "success", pipeline.logs(run)[-4000:]

@@ -133,7 +133,7 @@ def _list(fields: dict[str, object]) -> int:
 def _work(fields: dict[str, object], messages: int, objects: int, size_bytes: int) -> int:
     engine = Engine(EngineTask(**fields))
     engine._config = replace(engine._config, is_ramped=False)
-    summary = SimpleNamespace(messages=messages, objects=objects, bytes=size_bytes)
+    summary = SimpleNamespace(messages=messages, objects=objects, size_bytes=size_bytes)
     worker = engine._worker(
         summary,
         PubSubQueue(pubsub_v1.SubscriberClient(), SUBSCRIPTION, ack_deadline_s=ACK_DEADLINE_S),

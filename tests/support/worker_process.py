@@ -35,7 +35,7 @@ def start(rig, summary, *, attempt: int, name: str = "w0", ack_deadline_s: int =
         "summary": {
             "messages": summary.counts.messages,
             "objects": summary.counts.objects,
-            "bytes": summary.counts.size_bytes,
+            "size_bytes": summary.counts.size_bytes,
         },
         "attempt": attempt,
         "name": name,

@@ -209,6 +209,7 @@ def _list(rig: _ActorRig, spec: dict[str, Any]) -> dict[str, Any]:
     return {
         **found,
         **summary.counts.to_dict(),
+        "size_bytes": summary.counts.size_bytes,
         "skipped_numbers": summary.skipped_numbers,
         "began_at_s": summary.began_at_s,
     }

@@ -328,7 +328,7 @@ def test_nothing_but_what_no_run_copies_is_no_success(rig: EngineRig) -> None:
         )
         report = rig.compare(listing="2")
         assert (report.skipped, report.is_green) == (4, False)
-        assert "none of the 4 objects listed can be copied" in report.why_red(was_copied=False)
+        assert "none of the 4 listed objects can be copied" in report.why_red(was_copied=False)
         assert replace(report, allows_empty=True).is_green
         rig.put("e")
         assert not rig.list(listing="3").is_empty

@@ -166,7 +166,7 @@ def test_an_outage_neither_stops_nor_slows_the_transfer(
         log.close(0.5)
     assert log.lost == cloud_logging.MAX_QUEUED + 1
     first, last = caplog.messages
-    assert first.startswith("Cloud Logging cannot be written; the transfer goes on without it")
+    assert first.startswith("Cloud Logging cannot be written; the transfer continues without it")
     assert last == f"{cloud_logging.MAX_QUEUED + 1} entries did not reach Cloud Logging"
 
 
@@ -192,5 +192,5 @@ def test_an_event_after_closing_is_counted_as_lost(client: Client) -> None:
 
 @pytest.mark.parametrize("name", ["", "a b", "é", "x" * 512])
 def test_a_bad_log_name(client: Client, name: str) -> None:
-    with pytest.raises(ValueError, match="not a Cloud Logging log name"):
+    with pytest.raises(ValueError, match="not a valid log name of Cloud Logging"):
         event_log(client, name)

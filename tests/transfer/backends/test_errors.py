@@ -290,7 +290,7 @@ DISABLED = ErrorInfo(reason="SERVICE_DISABLED", domain="googleapis.com")
     ("raised", "resource", "kind", "said"),
     [
         (google_exceptions.NotFound("x"), TOPIC, RunClosed, "no such topic"),
-        (google_exceptions.NotFound("x"), SUBSCRIPTION, RunClosed, "deleted its subscription"),
+        (google_exceptions.NotFound("x"), SUBSCRIPTION, RunClosed, "its subscription was deleted"),
         (google_exceptions.PermissionDenied("x"), TOPIC, CredentialsRejected, "roles/pubsub.editor"),
         (google_exceptions.PermissionDenied("x", error_info=DISABLED), TOPIC, QueueRefused, "enable the Pub/Sub API"),
         (google_exceptions.Unauthenticated("x"), TOPIC, TokenRefused, "credentials"),
@@ -303,7 +303,7 @@ DISABLED = ErrorInfo(reason="SERVICE_DISABLED", domain="googleapis.com")
         (google_exceptions.InternalServerError("x"), TOPIC, SinkUnavailable, "x"),
         (google_exceptions.Unknown("x"), TOPIC, SinkUnavailable, "x"),
         (google_exceptions.Aborted("x"), TOPIC, SinkUnavailable, "same moment"),
-        (google_exceptions.Cancelled("x"), TOPIC, SinkUnavailable, "broken off"),
+        (google_exceptions.Cancelled("x"), TOPIC, SinkUnavailable, "cancelled before"),
         (google_exceptions.DeadlineExceeded("x"), TOPIC, SinkUnavailable, "in time"),
         (TimeoutError(), TOPIC, SinkUnavailable, "in time"),
         (google_exceptions.AlreadyExists("x"), TOPIC, SinkUnavailable, "replaces it"),

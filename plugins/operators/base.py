@@ -19,6 +19,7 @@ from transfer.records.layout import STATE_PREFIX
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+    from airflow.sdk.types import RuntimeTaskInstanceProtocol as Task
 
     from hooks.engine import Destination, Messaging
     from transfer.config import TransferConfig
@@ -132,7 +133,7 @@ class CopyOperator(EdgehaulOperator):
             state_prefix=STATE_PREFIX,
         )
 
-    def opened_run(self, task: Any) -> RunIdentity:
+    def opened_run(self, task: Task) -> RunIdentity:
         """The run that the setup has opened last. Raises AirflowFailException when it has opened none."""
         open_task = sibling(task, self.open_task)
         return RunIdentity.of(task.xcom_pull(task_ids=open_task), open_task)

@@ -189,7 +189,7 @@ def code_problems(templates: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 def selection_problems(wanted: Mapping[str, str], *, now_s: float) -> Iterator[tuple[str, str]]:
     """Everything wrong with a selection: each field by itself, and then all together."""
-    problems = []
+    problems: list[tuple[str, str]] = []
     for names in (*([name] for name in (*BOUNDS, *LISTS)), (*BOUNDS, *LISTS)):
         try:
             if problems and len(names) > 1:

@@ -21,6 +21,7 @@ from transfer.records.layout import STATE_PREFIX
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+    from airflow.sdk.types import RuntimeTaskInstanceProtocol as Task
 
     from transfer.reconciliation.passes import Republished
     from transfer.reconciliation.report import ReconciliationReport
@@ -132,7 +133,7 @@ class ReconcileTransferOperator(CopyOperator):
             )
             return summary
 
-    def _listing(self, task: Any) -> ListingResult:
+    def _listing(self, task: Task) -> ListingResult:
         """What the listing handed over. Raises AirflowException where there is nothing to reconcile, or to verify."""
         list_task = sibling(task, self.list_task)
         handed_over = task.xcom_pull(task_ids=list_task, key=SUMMARY_KEY)
@@ -145,7 +146,7 @@ class ReconcileTransferOperator(CopyOperator):
             raise AirflowSkipException("a plan copies nothing: see the log of list, its XCom plan, and plan.json")
         return listing
 
-    def _first_pass_result(self, task: Any) -> FirstPassResult | None:
+    def _first_pass_result(self, task: Task) -> FirstPassResult | None:
         """What the first pass handed over to the final one, if it came to an end."""
         if self.reviews is None:
             return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow.sdk.exceptions import AirflowFailException
 
@@ -15,6 +15,7 @@ from transfer.records.layout import STATE_PREFIX
 
 if TYPE_CHECKING:
     from hooks.engine import Destination
+    from operators.base import CopyOperator
     from transfer.listing.publish import ListingSummary
     from transfer.model import ObjectMeta
     from transfer.records.run_record import RunRecord
@@ -39,7 +40,7 @@ class RunSource:
     gcp_conn_id: str
 
     @classmethod
-    def of(cls, operator: Any) -> RunSource:
+    def of(cls, operator: CopyOperator) -> RunSource:
         """That of an operator whose templates are rendered. Raises AirflowFailException when two things say what to copy."""
         made = cls(**{name: getattr(operator, name) for name in cls.__dataclass_fields__})
         named = [name for name in WHAT_TO_COPY if getattr(made, name)]
@@ -129,7 +130,7 @@ class RunSource:
         them to copy     plan, verify      no: a plan says it, a verification has a verdict of its own
         any other        any               no
         """
-        if not summary.listed:
+        if not summary.counts.listed:
             return not self.earlier
         return summary.is_empty and mode == "transfer"
 
@@ -137,12 +138,12 @@ class RunSource:
         """What to tell a person when nothing is listed, or nothing of it can be copied."""
         from transfer.reconciliation.report import nothing_to_copy
 
-        place = f"s3://{self.source_bucket}/{self.source_prefix}"
-        if summary.listed > summary.left_out:
-            return f"{place}: {nothing_to_copy(summary.listed)}; archived.csv of such a run names what is archived"
-        if summary.listed:
+        place, counts = f"s3://{self.source_bucket}/{self.source_prefix}", summary.counts
+        if counts.listed > counts.left_out:
+            return f"{place}: {nothing_to_copy(counts.listed)}; archived.csv of such a run names what is archived"
+        if counts.listed:
             return (
-                f"of the {summary.listed:,} objects of {place} none is selected: check include, exclude and the bounds, or set"
+                f"of the {counts.listed:,} objects of {place} none is selected: check include, exclude and the bounds, or set"
                 " allow_empty if that is expected"
             )
         nothing = (

@@ -25,7 +25,8 @@ from transfer.limits import KEEP_RUNS
 from transfer.records.layout import STATE_PREFIX
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import Context, XComArg
+    from airflow.sdk.types import RuntimeTaskInstanceProtocol as Task
 
     from hooks.engine import Messaging
     from transfer.records.runs import RunIndex
@@ -149,7 +150,7 @@ class CloseTransferRunOperator(EdgehaulOperator):
     def __init__(
         self,
         *,
-        run: Mapping[str, Any] | None,
+        run: Mapping[str, Any] | XComArg | None,
         keep_runs: int | str = KEEP_RUNS.default,
         open_task: str = OPEN_TASK,
         list_task: str = "list",
@@ -185,7 +186,7 @@ class CloseTransferRunOperator(EdgehaulOperator):
     def on_kill(self) -> None:
         """Go on until Airflow kills it: no other task takes its place. Every step may be cut off; a later run finds the rest."""
 
-    def _judge(self, task: Any, run: RunIdentity) -> None:
+    def _judge(self, task: Task, run: RunIdentity) -> None:
         with self.engine_errors():
             why_not = why_not_green(
                 task,
@@ -198,14 +199,14 @@ class CloseTransferRunOperator(EdgehaulOperator):
         if why_not:
             raise AirflowFailException(why_not)
 
-    def _close(self, task: Any, run: RunIdentity) -> None:
+    def _close(self, task: Task, run: RunIdentity) -> None:
         messaging = self.messaging()
         with self.engine_errors():
             _close_subscriptions(messaging, run.name, run.opening)
         self.log.info("the subscriptions of this run are gone")
         self._clean_up(task, run, messaging)
 
-    def _clean_up(self, task: Any, run: RunIdentity, messaging: Messaging) -> None:
+    def _clean_up(self, task: Task, run: RunIdentity, messaging: Messaging) -> None:
         """What stays because of an error goes with a later run."""
         from transfer.errors import TransferError
         from transfer.plain_text import redact
@@ -244,6 +245,6 @@ def _close_subscriptions(messaging: Messaging, name: str, last_opening: int) -> 
         messaging.close(error_subscription(name, opening))
 
 
-def _is_over(task: Any, run_id: str) -> bool:
+def _is_over(task: Task, run_id: str) -> bool:
     """Whether Airflow has ended a run, or does not know it (any more)."""
     return bool(run_id) and not task.get_dr_count(task.dag_id, run_ids=[run_id], states=["running", "queued"])

@@ -40,7 +40,7 @@ class Route:
     max_active_runs: int
     queue: str | None
     """The URL of the SQS queue whose messages start runs."""
-    queue_conn_id: str | None
+    queue_conn_id: str
 
     @classmethod
     def of(cls, entry: Mapping[str, Any]) -> Route:

@@ -33,7 +33,7 @@ from transfer.sources.files import SourceUri
 from transfer.sources.inventory import inventory_objects
 from transfer.sources.key_manifest import manifest_keys
 from transfer.sources.replay import planned_objects, unfinished_objects
-from transfer.worker.control import copied_by_others, spread
+from transfer.worker.refusal_check import recently_copied, sample_listing
 
 OBJECT = {"key": "k", "size": 7, "etag": "e", "mtime": 1, "class": "STANDARD", "replaces": 5, "version": "v"}
 REQUEST = {"version": 1, "number": 0, "attempt": 1, "objects": [OBJECT]}
@@ -94,14 +94,14 @@ def test_records(body: bytes, note: str) -> None:
         lambda: list(read_manifest(state, "1")),
         lambda: list(ledger_failures(state, "1")),
         lambda: list(read_shards(state, "failures/")),
-        lambda: spread(state, "1.001", ["k"]),
+        lambda: sample_listing(state, "1.001", ["k"]),
     ):
         with suppress(RecordDamaged):
             read()
     with suppress(RecordDamaged), FailureTable() as table:
         load_failures(state, table, ["1"])
         list(table.sorted())
-    list(copied_by_others(state))
+    list(recently_copied(state))
     assert all(number < 100 for number in Ledger(state, listing="1", worker="w").settled(below=100))
 
 

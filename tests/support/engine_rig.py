@@ -20,7 +20,7 @@ from localcloud.gcs import GcsServer
 from localcloud.pubsub import PubSubServer
 from localcloud.s3 import S3Server
 from transfer.accounting.pacing import Pacer
-from transfer.accounting.progress import Progress, TransferStats
+from transfer.accounting.progress import Progress, ProgressReporter, TransferStats
 from transfer.backends.cloudfront.signing import PublicUrls, UrlAuthorizer
 from transfer.backends.cloudfront.source import EdgeSource
 from transfer.backends.gcs.client import GcsClient
@@ -49,7 +49,7 @@ from transfer.deletion.sweep import SweepResult, sweep
 from transfer.errors import SinkUnavailable, SourceUnavailable, Stage
 from transfer.event_log import NoEventLog
 from transfer.listing.cursor import ListingCursor
-from transfer.listing.publish import ListingSummary, list_and_publish
+from transfer.listing.publish import Lister, ListingJob, ListingSummary
 from transfer.listing.selection import Selection
 from transfer.model import DestinationObject, ObjectMeta, TransferOutcome
 from transfer.naming import Naming
@@ -63,6 +63,7 @@ from transfer.reconciliation.run_context import RunContext
 from transfer.reconciliation.verdicts import Pass
 from transfer.records.in_flight import InFlightMessages
 from transfer.records.ledger import Ledger
+from transfer.records.listing_record import ListingCounts
 from transfer.records.manifest import Manifest
 from transfer.records.numbers import parse_ranges
 from transfer.retry import Retrier
@@ -251,29 +252,41 @@ class EngineRig:
         source = list_objects(
             self.client, SOURCE, self.naming.source_prefix, after=after, before=before, stop=self.stop
         )
-        summary = list_and_publish(
+        job = self.listing_job(
+            listing,
+            overwrite,
+            is_planned=planned is not None if is_planned is None else is_planned,
+            began_at_s=began_at_s,
+        )
+        lister = Lister(
+            job,
+            publisher=PubSubRequests(self.publisher, TOPIC, NoEventLog(), stop=self.stop),
+            manifest=Manifest(self.state(), listing, shard_lines=shard_lines, shards=cursor.shards if cursor else 0),
+            cursor=cursor,
+            on_cursor=on_cursor,
+        )
+        summary = lister.run(
             source if planned is None else planned,
             self.destination_listing().objects(
                 self.naming.destination_prefix,
                 leave_out=STATE_PREFIX,
                 after=self.naming.name_of(after) if after else "",
             ),
-            naming=self.naming,
-            overwrite=overwrite,
-            publisher=PubSubRequests(self.publisher, TOPIC, NoEventLog(), stop=self.stop),
-            manifest=Manifest(self.state(), listing, shard_lines=shard_lines, shards=cursor.shards if cursor else 0),
+            reporter=silent_reporter(),
+            stop=self.stop,
+        )
+        self.listed = summary.counts.listed
+        return summary
+
+    def listing_job(self, listing: str, overwrite: Overwrite, **fields: Any) -> ListingJob:
+        return ListingJob(
             run_id=self.run_id,
             listing=listing,
-            progress=Progress(),
-            stop=self.stop,
-            began_at_s=began_at_s,
-            is_planned=planned is not None if is_planned is None else is_planned,
+            naming=self.naming,
+            overwrite=overwrite,
             selection=self.selection,
-            cursor=cursor,
-            on_cursor=on_cursor,
+            **fields,
         )
-        self.listed = summary.listed
-        return summary
 
     def compare(self, *, listing: str = "1") -> ReconciliationReport:
         """What `mode=verify` does: no topic is there to publish to."""
@@ -282,19 +295,13 @@ class EngineRig:
 
     def list_to_compare(self, *, listing: str = "1") -> int:
         """The listing of `mode=verify`; how many objects there are."""
-        self.listed = list_and_publish(
-            list_objects(self.client, SOURCE, self.naming.source_prefix),
-            (),
-            naming=self.naming,
-            overwrite=Overwrite.ALWAYS,
+        lister = Lister(
+            self.listing_job(listing, Overwrite.ALWAYS),
             publisher=PlanTally(self.naming, self.config),
             manifest=Manifest(self.state(), listing),
-            run_id=self.run_id,
-            listing=listing,
-            progress=Progress(),
-            stop=self.stop,
-            selection=self.selection,
-        ).listed
+        )
+        source = list_objects(self.client, SOURCE, self.naming.source_prefix)
+        self.listed = lister.run(source, (), reporter=silent_reporter(), stop=self.stop).counts.listed
         return self.listed
 
     def sweep(
@@ -328,19 +335,17 @@ class EngineRig:
     def plan(self, *, overwrite: Overwrite = Overwrite.CHANGED, listing: str = "1") -> Plan:
         """What `mode=plan` does: no topic is there to publish to."""
         tally = PlanTally(self.naming, self.config, self.name_filter)
-        list_and_publish(
-            list_objects(self.client, SOURCE, self.naming.source_prefix),
-            self.destination_listing().objects(self.naming.destination_prefix, leave_out=STATE_PREFIX),
-            naming=self.naming,
-            overwrite=overwrite,
+        lister = Lister(
+            self.listing_job(listing, overwrite),
             publisher=tally,
             manifest=Manifest(self.state(), listing),
-            run_id=self.run_id,
-            listing=listing,
-            progress=Progress(),
-            stop=self.stop,
-            selection=self.selection,
             on_pair=tally.take,
+        )
+        lister.run(
+            list_objects(self.client, SOURCE, self.naming.source_prefix),
+            self.destination_listing().objects(self.naming.destination_prefix, leave_out=STATE_PREFIX),
+            reporter=silent_reporter(),
+            stop=self.stop,
         )
         return tally.plan(load_prices(), run_id=self.run_id, listing=listing, is_listed_in_s3=True)
 
@@ -353,16 +358,17 @@ class EngineRig:
         listing: str = "1",
         ack_deadline_s: int = 10,
     ) -> Worker:
+        amount = summary.counts if isinstance(summary, ListingSummary) else summary
         return Worker(
             Assignment(
                 run_id=self.run_id,
                 listing=listing,
                 source_bucket=SOURCE,
                 destination_bucket=DESTINATION,
-                messages=summary.messages,
+                messages=amount.messages,
                 skipped_numbers=tuple(parse_ranges(getattr(summary, "skipped_numbers", ""))),
-                objects=summary.objects,
-                bytes=summary.bytes,
+                objects=amount.objects,
+                bytes=amount.size_bytes if isinstance(amount, ListingCounts) else amount.bytes,
             ),
             queue=self.queue(self.subscription, ack_deadline_s=ack_deadline_s),
             failures=PubSubFailures(self.publisher, ERROR_TOPIC, run_id=self.run_id, stop=self.stop),
@@ -417,6 +423,10 @@ class EngineRig:
         self.open()
         stats = self.worker(self.list()).run()
         return stats, self.reconcile()
+
+
+def silent_reporter() -> ProgressReporter:
+    return ProgressReporter(Progress(), lambda stats: None)
 
 
 def fault(match: str, action: str, **fields: object) -> Fault:

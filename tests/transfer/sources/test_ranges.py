@@ -269,7 +269,7 @@ def test_a_listing_that_goes_nowhere_is_refused() -> None:
         def ask(self, *, after: str = "", token: str = "") -> Page[str]:
             return Page(items=[], is_last=False, token="same")
 
-    with pytest.raises(EndpointRejected, match="not where"):
+    with pytest.raises(EndpointRejected, match="names no next page"):
         list(Nowhere([], 1).listing().items())
 
 

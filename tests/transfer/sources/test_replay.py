@@ -58,10 +58,10 @@ def test_a_run_that_was_ended_before_its_reconciliation(rig: EngineRig, overwrit
 def test_a_listing_that_was_broken_off_is_refused() -> None:
     state = MemoryState()
     HERE.write(state)
-    with pytest.raises(RunUnknown, match=r"'r1', of which memory: has neither a report nor a listing"):
+    with pytest.raises(RunUnknown, match=r"'r1', of which memory: has neither a report nor a finished listing"):
         left(state)
     RECORD.write(state)
-    with pytest.raises(RunUnknown, match=r"'r1', whose listing did not come to its end.*leave only_failed empty"):
+    with pytest.raises(RunUnknown, match=r"'r1', whose listing did not finish.*leave only_failed empty"):
         left(state)
     replace(RECORD, is_complete=True, mode=Mode.PLAN).write(state)
     with pytest.raises(RunUnknown, match="which was a plan and copied nothing: name it in plan_run"):
@@ -79,7 +79,7 @@ def test_what_the_source_did_not_have_is_owed_too_and_a_manifest_that_lacks_some
     replace(RECORD, is_complete=True, counts=ListingCounts(listed=3, skipped=2)).write(state)
     assert left(state) == ["a", "c"]
     replace(RECORD, is_complete=True, counts=ListingCounts(listed=4, skipped=2)).write(state)
-    with pytest.raises(RunUnknown, match="listed 4 objects, and its manifest names 3"):
+    with pytest.raises(RunUnknown, match="listed 4 objects, but its manifest names 3"):
         left(state)
 
 

@@ -153,8 +153,8 @@ def test_what_is_archived_is_told(servers, inventory, file_format: str) -> None:
             "cannot be read past row 1",
         ),
         ({"files": [{"key": "gone.csv.gz", "MD5checksum": "0"}]}, "there is no such file"),
-        ({"files": "none"}, "is no manifest.json of an S3 Inventory"),
-        ({"files": [{"key": "x"}]}, "is no manifest.json of an S3 Inventory: it has no 'MD5checksum'"),
+        ({"files": "none"}, "is not a manifest.json of an S3 Inventory"),
+        ({"files": [{"key": "x"}]}, "is not a manifest.json of an S3 Inventory: it has no 'MD5checksum'"),
     ],
 )
 def test_a_bad_inventory_is_one_sentence(servers, inventory, changed, said: str) -> None:
@@ -174,7 +174,7 @@ def test_a_file_that_was_changed_is_not_believed(servers, inventory) -> None:
 
 def test_a_manifest_json_that_is_none_or_not_there(servers) -> None:
     servers.client.put_object(Bucket=INVENTORIES, Key="x/manifest.json", Body=b"<html>")
-    with pytest.raises(SourceListInvalid, match=r"is no manifest\.json"):
+    with pytest.raises(SourceListInvalid, match=r"is not a manifest\.json"):
         read_inventory(servers, f"s3://{INVENTORIES}/x/manifest.json")
     with pytest.raises(SourceListInvalid, match="S3 answered 404: there is no such file; correct source_listing"):
         read_inventory(servers, f"s3://{INVENTORIES}/y/manifest.json")
@@ -317,12 +317,12 @@ HEADERS = [
     ("x.csv", b"key,Key\na,b\n", "'key' and 'Key' both mean the key: keep one"),
     ("x.csv", b"key,\na,\n", "'' is not known"),
     ("x.csv", b"key,is_latest\na,false\n", "'is_latest' is not known"),
-    ("x.csv", b"kye,version_id\na,1\n", "has no column key (did you mean it by 'kye'?)"),
+    ("x.csv", b"kye,version_id\na,1\n", "has no column key (is 'kye' a misspelling?)"),
     ("x.jsonl", b'{"key": "a", "versoin": "1"}\n', "line 1: 'versoin' is not known: did you mean version_id?"),
     ("x.jsonl", b'{"key": "a", "version": "1", "versionId": "2"}\n', "both mean the version_id: keep one"),
     ("x.jsonl", b'{"key": "a", "key": "b"}\n', "both mean the key: keep one"),
-    ("x.jsonl", b'{"kee": "a"}\n', "line 1 is no JSON object with a key"),
-    ("x.jsonl", b'{"Bucket": "another", "key": "a"}\n', "it names the bucket 'another', and source_bucket is"),
+    ("x.jsonl", b'{"kee": "a"}\n', "line 1 is not a JSON object with a key"),
+    ("x.jsonl", b'{"Bucket": "another", "key": "a"}\n', "it names the bucket 'another', but source_bucket is"),
 ]
 
 
@@ -356,25 +356,25 @@ def test_a_right_header_passes(name: str, head: bytes) -> None:
         *HEADERS,
         ("x.csv", b"key\na,b.txt\n", "line 2 has 2 values for 1 columns: put a key with commas in quotes"),
         ("x.csv", b"source-bucket,a,v,more\n", "line 1 names more than a bucket, a key and a version"),
-        ("x.jsonl", b"[" * 100_000, "line 1 is no JSON object with a key"),
+        ("x.jsonl", b"[" * 100_000, "line 1 is not a JSON object with a key"),
         ("x.csv", b"a\nb\n", "has no column key: write key, or key,version_id, on its first line"),
         ("x.csv", b"", "has no column key"),
         ("x.csv", b"key\n\xff\n", "cannot be read at or after line 0: 'utf-8' codec can't decode"),
         ("x.csv", b'key\na\n"b', "cannot be read at or after line 2: unexpected end of data"),
         ("x.csv", b"key,version_id\na,1\n,2\n", "cannot be read at or after line 3: it has no key"),
-        ("x.csv", b"source-bucket,a\nanother,b\n", "line 2 names no key of 'source-bucket', which the first line does"),
+        ("x.csv", b"source-bucket,a\nanother,b\n", "line 2 names no key of 'source-bucket', as the first line does"),
         (
             "x.csv",
             b"key,version_id\na,1\na,2\n",
-            "names 'a' in two versions, '1' and '2', and the destination has one name",
+            "names 'a' in two versions, '1' and '2', but the destination has one name",
         ),
         ("x.csv", b"key,version_id\na,1\na,\n", "names 'a' in two versions, the current one and '1'"),
         ("x.csv.gz", gzip.compress(b"key\na\n")[:-6], "cannot be read at or after line"),
-        ("x.jsonl", b'{"key": "a"}\n{"kee": "b"}\n', "line 2 is no JSON object with a key"),
-        ("x.jsonl", b'{"key": "a"}\n[1]\n', "line 2 is no JSON object with a key"),
-        ("x.jsonl", b'{"key": 7}\n', "a key or version id that is no text"),
+        ("x.jsonl", b'{"key": "a"}\n{"kee": "b"}\n', "line 2 is not a JSON object with a key"),
+        ("x.jsonl", b'{"key": "a"}\n[1]\n', "line 2 is not a JSON object with a key"),
+        ("x.jsonl", b'{"key": 7}\n', "a key or version id that is not a text"),
         ("x.jsonl", b'{"key": ""}\n', "it has no key"),
-        ("x.jsonl", b'{"key": "a", "version_id": 7}\n', "a key or version id that is no text"),
+        ("x.jsonl", b'{"key": "a", "version_id": 7}\n', "a key or version id that is not a text"),
     ],
 )
 def test_a_bad_manifest_is_one_sentence(servers, name: str, body: bytes, said: str) -> None:

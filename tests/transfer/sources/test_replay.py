@@ -35,7 +35,9 @@ def left(state: object) -> list[str]:
 
 
 @pytest.mark.parametrize("overwrite", list(Overwrite))
-def test_a_run_that_was_ended_before_its_reconciliation(rig: EngineRig, overwrite: Overwrite) -> None:
+def test_a_run_that_ended_before_its_reconciliation_left_everything_unfinished(
+    rig: EngineRig, overwrite: Overwrite
+) -> None:
     """All that its listing did not skip is taken, and what has arrived meanwhile is found by the new run itself."""
     rig.open()
     for key in ("a", "b", "c"):
@@ -55,7 +57,7 @@ def test_a_run_that_was_ended_before_its_reconciliation(rig: EngineRig, overwrit
     assert {name: rig.stored(name) for name in rig.names()} == {"a": b"a", "b": b"b", "c": b"c"}
 
 
-def test_a_listing_that_was_broken_off_is_refused() -> None:
+def test_an_unfinished_listing_is_refused() -> None:
     state = MemoryState()
     HERE.write(state)
     with pytest.raises(RunUnknown, match=r"'r1', of which memory: has neither a report nor a finished listing"):
@@ -68,7 +70,7 @@ def test_a_listing_that_was_broken_off_is_refused() -> None:
         left(state)
 
 
-def test_what_the_source_did_not_have_is_owed_too_and_a_manifest_that_lacks_something_is_none() -> None:
+def test_absent_keys_are_unfinished_too_and_an_incomplete_manifest_is_refused() -> None:
     state = MemoryState()
     HERE.write(state)
     manifest = Manifest(state, "1")
@@ -86,7 +88,7 @@ def test_what_the_source_did_not_have_is_owed_too_and_a_manifest_that_lacks_some
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"[]", b"{}", b'{"transfer_id": "run-1", "more": 1}', b"\xff", b"[" * 100_000]
 )
-def test_a_damaged_record_is_none(body: bytes) -> None:
+def test_a_damaged_record_counts_as_absent(body: bytes) -> None:
     state = MemoryState()
     for name in (LISTING_JSON, VERDICT_JSON):
         state.write(name, body, content_type="application/json")
@@ -94,7 +96,7 @@ def test_a_damaged_record_is_none(body: bytes) -> None:
     assert read_verdict(state, "run-1") is None
 
 
-def test_the_verdict_of_another_opening_says_nothing() -> None:
+def test_the_report_of_an_earlier_opening_is_ignored() -> None:
     state = MemoryState()
     verdict = RunVerdict(transfer_id="run-1", is_plan=False, is_green=True, said="well")
     verdict.write(state)

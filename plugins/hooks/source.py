@@ -49,7 +49,7 @@ class SourceList:
                 prefix=self.prefix,
                 read_parquet=parquet_rows,
                 stop=self.stop,
-                tell=tell,
+                report=tell,
             )
         tell(f"reading {uri}, and asking S3 for each object that it names")
         keys = manifest_keys(self._store(uri), uri, source_bucket=self.bucket, prefix=self.prefix, stop=self.stop)

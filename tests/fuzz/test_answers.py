@@ -29,6 +29,12 @@ from transfer.copying.proof import SourceDigest
 from transfer.errors import FatalError, SinkUnavailable, Stage, TransferError
 from transfer.model import Copied, Failed, ObjectMeta, Skipped
 
+CLIENT = GcsClient(
+    CurlClient(unavailable=SinkUnavailable, stage=Stage.UPLOAD, timeouts=Timeouts()),
+    base_url="http://127.0.0.1:1",
+    bucket="b",
+    token=GoogleToken(AnonymousCredentials()),
+)
 ITEM = ObjectMeta(key="k", size_bytes=7, etag="9a0364b9e99bb480dd25e1f0284c8555", last_modified_s=1)
 BODY = b"content"
 
@@ -52,7 +58,7 @@ def parrot() -> Iterator[Parrot]:
 
 
 def outcome_of(rig: EngineRig, item: ObjectMeta) -> None:
-    """UploadResult to some end, or ended by what is everybody's."""
+    """Copy an object: it is copied, skipped or failed, or an error that concerns every object ends the attempt."""
     with suppress(FatalError):
         outcome = rig.move(item)
         assert isinstance(outcome, Copied | Failed | Skipped)
@@ -168,12 +174,6 @@ def test_pages_of_s3(rig: EngineRig, parrot: Parrot, status: int, body: bytes) -
                 break  # each page may refer to a further one without end, in another request
 
 
-CLOUD_STORAGE = GcsClient(
-    CurlClient(unavailable=SinkUnavailable, stage=Stage.UPLOAD, timeouts=Timeouts()),
-    base_url="http://127.0.0.1:9",
-    bucket="b",
-    token=GoogleToken(AnonymousCredentials()),
-)
 """Sends nothing: it only reads answers."""
 
 
@@ -186,7 +186,7 @@ def test_headers_and_refusals(lines: list[tuple[str, str]], status: int, body: b
     for error in (edge_error(answer, ITEM), gcs_error(answer, bucket="b")):
         assert isinstance(error, TransferError) and error.message.isprintable()
     with suppress(TransferError):
-        CLOUD_STORAGE.described(answer, "k")
+        CLIENT.described(answer, "k")
 
 
 @fuzz

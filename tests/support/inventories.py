@@ -16,6 +16,33 @@ from urllib.parse import quote_plus
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+INVENTORIES = "inventory-bucket"
+"""The bucket that has inventories and manifests in the tests of lists."""
+HOSTILE_KEYS = [
+    "with space",
+    "plus+plus",
+    "%2B%20",
+    "a,b",
+    'quo"ted',
+    "x//y",
+    "/lead",
+    "p/../q",
+    "./r",
+    "line\nfeed",
+    "carriage\rreturn",
+    "tab\t",
+    "nul\x00",
+    "\u2028",
+    "\uffee",
+    "\U0001f69a",
+    "ünï-e\u0301",
+    "k" * 1000,
+    "key",
+    "#?&=",
+    "'",
+    "\\",
+]
+"""Keys that are hard to write into a CSV file or a URL."""
 CSV_SCHEMA = (
     "Bucket, Key, VersionId, IsLatest, IsDeleteMarker, Size, LastModifiedDate, ETag, StorageClass, IsMultipartUploaded,"
     " ReplicationStatus, EncryptionStatus, IntelligentTieringAccessTier"

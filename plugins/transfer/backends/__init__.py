@@ -1,1 +1,1 @@
-"""The only rooms that know pycurl, boto3 and google-cloud: each implements protocols of `transfer.ports`."""
+"""The only modules that import pycurl, boto3 and google-cloud; they implement the protocols of `transfer.ports`."""

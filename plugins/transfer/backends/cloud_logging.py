@@ -1,4 +1,4 @@
-"""The event log in Google Cloud Logging, written in batches by one background thread."""
+"""Writes the event log to Google Cloud Logging, in batches and from one background thread."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from transfer.plain_text import redact
 
 MAX_QUEUED = 10_000
 MAX_QUEUED_VERBOSE = MAX_QUEUED // 2
-"""Verbose entries may fill half of the queue only, so that they never crowd out an error."""
+"""Verbose entries may fill only half of the queue, so that they never displace an error."""
 MAX_BATCH = 200
-"""With MAX_TEXT_BYTES this stays below the 10 MB of one write request."""
+"""Entries in one request. With MAX_TEXT_BYTES it stays below the 10 MB that a write request may have."""
 MAX_BATCH_LATENCY_S = 1.0
 MAX_TEXT_BYTES = 32 * 1024
-"""Of one text; six times as much once escaped in JSON is still below the 256 KiB of an entry."""
+"""The longest text of an entry. Escaped in JSON it may be six times as long, which is still below the 256 KiB of an entry."""
 RETRY_FOR_S = 30.0
 
 _LOG_NAME = re.compile(r"[A-Za-z0-9_./-]{1,511}")
@@ -43,24 +43,24 @@ class _Entry:
     severity: str
     timestamp: datetime
     insert_id: str
-    """Cloud Logging drops a second entry of the same id and time, so that a retried batch does no harm."""
+    """Cloud Logging drops a second entry with the same id and time, so that a batch can be retried."""
 
 
 class CloudEventLog:
-    """An `EventLog` in Cloud Logging. Thread-safe; make one inside a task, for its thread does not survive a fork.
+    """An `EventLog` in Cloud Logging. Thread-safe. Create it inside a task: its thread does not survive a fork.
 
-    A call only appends to a bounded queue. When that is full the new entry is dropped and counted: the first errors of
-    an outage tell more than the last ones. When Cloud Logging cannot be written, a batch is retried for 30 s and then
-    given up; the first time one warning is logged, and `close` logs how many entries were lost.
+    A call only appends to a bounded queue. When the queue is full, a new entry is dropped and counted: the first errors of an
+    outage say more than the last ones. When Cloud Logging cannot be written, a batch is retried for RETRY_FOR_S and then dropped;
+    the first time a warning is logged, and `close` logs how many entries were lost.
 
     Args:
-        client: its project and credentials are used; this object does not close it.
-        log_name: letters, digits and "_./-", at most 511.
+        client: the client whose project and credentials are used; it is not closed here.
+        log_name: letters, digits and "_./-", at most 511 characters.
         is_verbose: also write `PUBSUB_MESSAGE_PUBLISHED` and `OBJECT_INITIATED`.
-        labels: put on every entry, such as the DAG run's id.
+        labels: labels of every entry, such as the DAG run's id.
 
     Raises:
-        ValueError: Cloud Logging does not accept such a log name.
+        ValueError: Cloud Logging does not accept the log name.
     """
 
     def __init__(
@@ -72,8 +72,8 @@ class CloudEventLog:
         labels: Mapping[str, str] | None = None,
     ) -> None:
         if not _LOG_NAME.fullmatch(log_name):
-            raise ValueError(f"not a Cloud Logging log name: {log_name!r}; use letters, digits and _ . / -")
-        # A resource that is named: detecting one asks the metadata server, for seconds where there is none.
+            raise ValueError(f"not a valid log name of Cloud Logging: {log_name!r}; use letters, digits and _ . / -")
+        # The resource is given: detecting it asks the metadata server, which takes seconds where there is none.
         resource = Resource(type="global", labels={"project_id": client.project})
         self._logger = client.logger(quote(log_name, safe=""), labels=dict(labels or {}), resource=resource)
         self._is_verbose = is_verbose
@@ -87,34 +87,34 @@ class CloudEventLog:
 
     @property
     def lost(self) -> int:
-        """How many entries were dropped from a full queue or could not be written."""
+        """How many entries were dropped because the queue was full, or could not be written."""
         with self._changed:
             return self._lost
 
     def main_program_error(self, program: str, traceback: str) -> None:
-        """See `EventLog`. Of a very long traceback the end is kept."""
+        """Log that a task failed as a whole; of a very long traceback only the end is kept."""
         self._add(EventName.MAIN_PROGRAM_ERROR, "ERROR", program=program, traceback=_end_of(redact(traceback)))
 
     def message_published(self, topic: str, objects: int, size_bytes: int) -> None:
-        """See `EventLog`."""
+        """Log, if verbose, that a message for this many objects was handed to Pub/Sub."""
         self._add(EventName.PUBSUB_MESSAGE_PUBLISHED, "INFO", topic=topic, objects=objects, size_bytes=size_bytes)
 
     def object_initiated(self, key: str, source_bucket: str, destination_bucket: str) -> None:
-        """See `EventLog`."""
+        """Log, if verbose, that the transfer of an object has started."""
         self._add(EventName.OBJECT_INITIATED, "INFO", **_place(key, source_bucket, destination_bucket))
 
     def failure(self, stage: Stage, key: str, source_bucket: str, destination_bucket: str, error: str) -> None:
-        """See `EventLog`."""
+        """Log that an object failed, or a message (then `key` is empty)."""
         place = _place(key, source_bucket, destination_bucket)
         self._add(failure_name(stage), "ERROR", **place, stage=str(stage), error=_start_of(redact(error)))
 
     def flush(self, timeout_s: float = 5.0) -> None:
-        """Wait until everything logged so far is written or given up, or the time is over."""
+        """Wait until everything logged so far is written or dropped, for at most `timeout_s`."""
         with self._changed:
             self._changed.wait_for(lambda: not self._queue and not self._in_flight, timeout_s)
 
     def close(self, timeout_s: float = 5.0) -> None:
-        """See `EventLog`. May be called twice."""
+        """Write what is left, for at most `timeout_s`, and drop the rest. May be called twice."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -144,19 +144,19 @@ class CloudEventLog:
             lost = 0
             try:
                 self._write(batch)
-            except Exception as error:  # noqa: BLE001  the outermost frame: no error of a log may stop a transfer
+            except Exception as error:  # noqa: BLE001  the thread's outermost frame: an error of a log may not stop a transfer
                 lost = len(batch)
                 if not has_warned:
                     text = redact(_start_of(f"{type(error).__name__}: {error}"))[:1000]
-                    _log.warning("Cloud Logging cannot be written; the transfer goes on without it (%s)", text)
+                    _log.warning("Cloud Logging cannot be written; the transfer continues without it (%s)", text)
                     has_warned = True
             with self._changed:
-                self._lost += min(lost, self._in_flight)  # none is left in flight when `close` gave this batch up
+                self._lost += min(lost, self._in_flight)  # none is left in flight when `close` dropped this batch
                 self._in_flight = 0
                 self._changed.notify_all()
 
     def _take(self) -> list[_Entry]:
-        """The next batch: full, or a second after its first entry. Empty once closed and drained."""
+        """The next batch: when it is full, or MAX_BATCH_LATENCY_S after its first entry. Empty when closed and drained."""
         with self._changed:
             self._changed.wait_for(lambda: self._queue or self._closing)
             due = time.monotonic() + MAX_BATCH_LATENCY_S

@@ -1,4 +1,4 @@
-"""CRC32C (Castagnoli) in Cloud Storage's notation, and that of a whole out of those of its parts."""
+"""Computes CRC32C (Castagnoli) in Cloud Storage's notation, also that of a whole from those of its parts."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ _ONE = 0x80000000
 
 
 class Crc32c:
-    """A running checksum."""
+    """A running CRC32C."""
 
     __slots__ = ("_value", "size_bytes")
 
     def __init__(self) -> None:
         self._value = 0
         self.size_bytes = 0
-        """How many bytes it covers."""
+        """How many bytes the checksum covers."""
 
     def update(self, data: bytes) -> None:
-        """The next bytes."""
+        """Add the next bytes."""
         self._value = google_crc32c.extend(self._value, data)
         self.size_bytes += len(data)
 
     @property
     def text(self) -> str:
-        """Base64 of the big-endian value, as Cloud Storage writes it."""
+        """The checksum as Cloud Storage writes it: base64 of the big-endian value."""
         return _encode(self._value)
 
 
 def crc32c_of(data: bytes) -> str:
-    """The checksum of bytes at hand, as Cloud Storage writes it."""
+    """The CRC32C of bytes in memory, as Cloud Storage writes it: base64 of the big-endian value."""
     return _encode(google_crc32c.value(data))
 
 
 def combined(parts: Iterable[tuple[str, int]]) -> str:
-    """The checksum of parts joined, out of their checksums and sizes in bytes.
+    """The CRC32C of joined parts, from their checksums (base64) and sizes in bytes.
 
     A CRC is a remainder: that of A followed by B is that of A times x^(8·|B|), plus that of B (zlib's `crc32_combine`).
     """

@@ -1,4 +1,4 @@
-"""Include and exclude globs in gitignore's syntax (https://git-scm.com/docs/gitignore), read by pathspec."""
+"""Compiles include and exclude globs in gitignore's syntax (https://git-scm.com/docs/gitignore), which pathspec parses."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from transfer.naming import NameFilter
 
 
 def compile_globs(include: Sequence[str], exclude: Sequence[str]) -> NameFilter | None:
-    """Whether a name matches an include (or there is none) and no exclude; None without any glob.
+    """A filter that keeps names that match an include (or there is none) and no exclude; None without any glob.
 
-    A name is a path as git sees it: a `/` that it begins with is not looked at. Unlike git, which never looks into a folder
-    that is left out, a pattern with `!` takes back names in one. Raises InvalidSelection.
+    A name is a path as in git: a leading `/` is ignored. Unlike git, which never looks into an excluded folder, a pattern with
+    `!` takes back names inside one. Raises InvalidSelection.
     """
     included, excluded = _matcher("include", include), _matcher("exclude", exclude)
     if included is None and excluded is None:
@@ -32,18 +32,20 @@ def compile_globs(include: Sequence[str], exclude: Sequence[str]) -> NameFilter 
 
 
 def _path(name: str) -> str:
-    """As pathspec's expressions take it: they are relative, and their dots match anything but a line feed."""
+    """A name in the form that pathspec's expressions match: relative, and without line feeds, which a dot does not match."""
     if name.startswith(("/", "./")):
         name = name.lstrip("/").removeprefix("./")
     return name.replace("\n", "\r") if "\n" in name else name
 
 
 def _check(field: str, line: str) -> None:
-    """Raises InvalidSelection for a pattern that is broken, or that git takes and matches with nothing."""
+    """Raise InvalidSelection for a pattern that is invalid, or that git accepts but that matches nothing."""
     try:
         patterns = GitIgnoreSpec.from_lines([line]).patterns
     except (GitIgnorePatternError, re.error) as error:
-        raise InvalidSelection(field, f"{field} has {line!r}, which is no pattern of gitignore: {error}") from error
+        raise InvalidSelection(
+            field, f"{field} has {line!r}, which is not a valid gitignore pattern: {error}"
+        ) from error
     if line.strip() and not line.startswith("#") and not any(pattern.regex for pattern in patterns):
         raise InvalidSelection(field, f"{field} has {line!r}, which matches nothing: correct it, or take it out")
 
@@ -68,13 +70,13 @@ def _matcher(field: str, lines: Sequence[str]) -> NameFilter | None:
         return None  # blank lines and comments only
     if field == "include" and not any(chooses for _, chooses in patterns):
         raise InvalidSelection(
-            field, "include has nothing but patterns with !, which take back what others chose: add what they choose"
+            field, "include has only patterns with !, which take names back: add patterns that choose names"
         )
     if not all(chooses for _, chooses in patterns):
-        # The last match decides.
+        # The last pattern that matches decides.
         return GitIgnoreSpec(
             [GitIgnoreSpecPattern(re.compile(pattern), chooses) for pattern, chooses in patterns]
         ).match_file
-    # Without a "!" any match decides: one expression for all takes a tenth of the time.
+    # Without a "!" any match decides; one expression for all patterns takes a tenth of the time.
     joined = re.compile("|".join(pattern.replace("(?P<ps_d>", "(?:") for pattern, _ in patterns))
     return lambda path: joined.match(path) is not None

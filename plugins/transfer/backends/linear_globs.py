@@ -1,9 +1,9 @@
-"""A pattern of gitignore as an expression that takes time in proportion to the name, whatever pattern and name are.
+"""Rewrites gitignore patterns as regular expressions whose time is linear in the length of the name.
 
-pathspec's expressions go back: four `*` take seconds on one hostile key, and nothing can break that off. What they are made of
-is little (below), and of it the leftmost match is always as good as any other: a wildcard between two fixed texts may take
-as little as it can, a folder's name ends at the next slash, and `**` may end at the first folders that fit. So each piece is
-matched once and then left alone (an atomic group).
+pathspec's expressions backtrack: four `*` take seconds on one hostile key, and nothing can interrupt that. They consist of few
+elements (below), for each of which the leftmost match is as good as any other: a wildcard between two fixed texts may match as
+little as possible, a folder's name ends at the next slash, and `**` may end at the first folders that fit. So each piece is
+matched once and is not tried again (an atomic group).
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _Segment = list[str]
 
 
 def linear(expression: str) -> str:
-    """What matches the same names as one of pathspec's expressions, and marks them likewise.
+    """An expression that matches the same names as one of pathspec's, in linear time, and has its group `ps_d`.
 
-    The mark is its group `ps_d`: whether a folder around the name matches, and not the name itself. Raises ValueError for
-    what cannot be said so, with the reason.
+    The group is set where a folder around the name matches, not the name itself. Raises ValueError, with the reason, for an
+    expression that cannot be rewritten.
     """
     if expression == ".":
         return expression
@@ -48,7 +48,7 @@ def linear(expression: str) -> str:
     if not all(block and block[0] for block in blocks[not has_head :]):
         raise ValueError("it has a folder without a name next to **")
     parts = [_SLASH.join(map(_name, block)) for block in blocks]
-    # What `.+/` takes has a character before its slash, and what `/.+` takes has one behind its own.
+    # `.+/` matches at least one character before its slash, and `/.+` at least one after it.
     gaps = [f"{_FOLDERS}(?<!^/)" if has_head else ""]
     gaps += [f"/(?:(?!/){_FOLDERS}|/[^/]*/{_FOLDERS})"] * (len(parts) - 1)
     *before, last = [f"{gap}{part}" for gap, part in zip(gaps, parts, strict=True)]
@@ -57,7 +57,7 @@ def linear(expression: str) -> str:
 
 
 def _blocks(tokens: Sequence[str]) -> list[list[_Segment]]:
-    """Between one `**` and the next: the segments, and of each its tokens."""
+    """The segments between one `**` and the next, each as its tokens."""
     blocks: list[list[_Segment]] = []
     for is_gap, group in groupby(tokens, lambda token: token == _ANY_FOLDERS):
         if is_gap:
@@ -68,16 +68,16 @@ def _blocks(tokens: Sequence[str]) -> list[list[_Segment]]:
                 segments.append([])
             else:
                 segments[-1].append(token)
-        blocks.append(segments[1:] if blocks else segments)  # the slash behind a gap belongs to the gap
+        blocks.append(segments[1:] if blocks else segments)  # the slash after a gap belongs to the gap
     return blocks
 
 
 def _name(tokens: _Segment) -> str:
-    """One folder's or file's name, to its end."""
+    """The expression for the name of one folder or file, to its end."""
     pieces = [""]
     for token in tokens:
         if token != _STAR:
-            # Like git, and unlike pathspec, a class never takes a slash.
+            # Like in git, and unlike in pathspec, a character class never matches a slash.
             pieces[-1] += f"(?!/){token}" if token[0] == "[" and token not in (_ONE, _WHOLE) else token
         elif len(pieces) == 1 or pieces[-1]:
             pieces.append("")

@@ -1,4 +1,4 @@
-"""The rows of an inventory file in Parquet, a batch of rows at a time."""
+"""Reads the rows of an inventory file in Parquet, a batch of rows at a time."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ BATCH_ROWS = 8_192
 MAX_METADATA_BYTES = 16 * 1024**2
 MAX_METADATA_ITEMS = 1_000_000
 MAX_CHUNK_BYTES = 1024**3
-"""Of a column in a row group once it is unpacked: S3 writes row groups of some 100 MB."""
+"""The largest uncompressed size of a column in a row group; S3 writes row groups of some 100 MB."""
 MAX_BATCH_BYTES = 256 * 1024**2
-"""Of a batch of rows: thirty times what the longest keys take."""
+"""The largest size of a batch of rows in memory: thirty times that of rows with the longest keys."""
 
 
 def parquet_rows(path: Path) -> Iterator[Sequence[Any]]:
-    """The values of `transfer.sources.inventory.COLUMNS` in each row; times in seconds. Keys are as they are, not URL-encoded.
+    """The values of `transfer.sources.inventory.COLUMNS` in each row; times in seconds, keys not URL-encoded.
 
-    Raises SourceListInvalid when a column is missing, ValueError for a file that is none.
+    Raises SourceListInvalid when a column is missing, ValueError for an invalid file.
     """
     try:
         yield from _rows(path)
@@ -41,13 +41,13 @@ def _rows(path: Path) -> Iterator[Sequence[Any]]:
         _check_sizes(file, [name for name in wanted if name])
         for batch in file.iter_batches(BATCH_ROWS, columns=[name for name in wanted if name]):
             if batch.nbytes > MAX_BATCH_BYTES:
-                raise ValueError(f"{batch.num_rows:,} rows have {batch.nbytes:,} bytes: no keys do")
+                raise ValueError(f"{batch.num_rows:,} rows have {batch.nbytes:,} bytes, more than any valid keys")
             nothing = [None] * batch.num_rows
             yield from zip(*(_values(batch.column(name)) if name else nothing for name in wanted), strict=True)
 
 
 def _check_sizes(file: pq.ParquetFile, columns: Sequence[str]) -> None:
-    """Raises ValueError for a row group that would not fit into memory."""
+    """Raise ValueError for a row group that would not fit into memory."""
     for group in range(file.metadata.num_row_groups):
         row_group = file.metadata.row_group(group)
         for column in map(row_group.column, range(row_group.num_columns)):
@@ -60,5 +60,5 @@ def _values(column: pa.Array) -> list[Any]:
     if pa.types.is_timestamp(column.type):
         column = column.cast(pa.timestamp("s", column.type.tz), safe=False).cast(pa.int64())
     values: list[Any] = column.to_pylist()
-    # S3 calls its texts `binary (UTF8)`; a writer that leaves that out gives bytes.
+    # S3 declares its texts as `binary (UTF8)`; a writer that omits that gives bytes.
     return [value.decode() if isinstance(value, bytes) else value for value in values]

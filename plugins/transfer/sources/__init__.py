@@ -1,1 +1,1 @@
-"""Which objects there are: S3's listing, an S3 Inventory, a manifest, or an earlier run."""
+"""Finds the objects to copy: from a listing of S3, an S3 Inventory, a manifest of keys, or an earlier run."""

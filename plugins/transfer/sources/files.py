@@ -1,4 +1,4 @@
-"""What may stand in place of a listing of S3, named by its URI: an S3 Inventory, or a manifest that a person wrote."""
+"""Reads the file that replaces a listing of S3: an S3 Inventory or a manifest of keys, named by its URI."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ MEANING = {
     URI: "s3:// or gs://, a bucket, and a name: the manifest.json of an S3 Inventory, or a .csv, .jsonl or .ndjson"
     " (.gz, too) that names keys"
 }
-"""What a URI may look like, in words."""
+"""The description of each pattern for people."""
 
 
 class Kind(StrEnum):
-    """What a URI names, by the end of its name."""
+    """The kind of file that a URI names, by its extension."""
 
     INVENTORY = "inventory"
     CSV = "csv"
@@ -33,7 +33,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceUri:
-    """A URI cut into its parts."""
+    """The parts of a URI that names an inventory or a manifest."""
 
     scheme: str
     bucket: str
@@ -42,7 +42,7 @@ class SourceUri:
 
     @classmethod
     def parse(cls, text: str) -> SourceUri:
-        """Cut one that a person wrote. Raises SourceListInvalid."""
+        """Parse the parameter `source_listing`. Raises SourceListInvalid."""
         found = re.fullmatch(URI, text, re.DOTALL)
         if not found:
             raise SourceListInvalid(f"source_listing is {text!r}: write {MEANING[URI]}", stage=Stage.LIST)
@@ -57,31 +57,31 @@ class SourceUri:
 
 
 class FileStore(Protocol):
-    """Reads whole files of one bucket. Raises TransferError; SourceListInvalid for one that is not there."""
+    """Reads whole files of one bucket. Its methods raise TransferError; SourceListInvalid for a file that does not exist."""
 
     uri: str
-    """Of the bucket, with a slash at its end."""
+    """The URI of the bucket, with a slash at its end."""
 
     def stat(self, name: str) -> int:
-        """Its size in bytes."""
+        """The size of a file in bytes."""
 
     def copy(self, name: str, write: Callable[[bytes], object]) -> None:
-        """Give `write` the bytes as they are stored, in pieces of some megabytes, all of the same version of the file."""
+        """Pass the stored bytes to `write`, in pieces of some megabytes, all of the same version of the file."""
 
 
 MAX_WHOLE_BYTES = 16 * 1024**2
-"""Of a file that is read into memory: the manifest.json of an inventory of some 100,000 files."""
+"""The largest file that is read into memory: the manifest.json of an inventory of some 100,000 files."""
 
 
 def read_whole(store: FileStore, name: str) -> bytes:
-    """A small file. Raises SourceListInvalid for one of more than MAX_WHOLE_BYTES."""
+    """Read a small file into memory. Raises SourceListInvalid for a file of more than MAX_WHOLE_BYTES."""
     body = bytearray()
 
     def write(piece: bytes) -> None:
         body.extend(piece)
         if len(body) > MAX_WHOLE_BYTES:
             raise SourceListInvalid(
-                f"{store.uri}{name} has more than {MAX_WHOLE_BYTES:,} bytes: it is no manifest.json of an S3 Inventory",
+                f"{store.uri}{name} has more than {MAX_WHOLE_BYTES:,} bytes: it is not a manifest.json of an S3 Inventory",
                 stage=Stage.LIST,
             )
 
@@ -91,9 +91,9 @@ def read_whole(store: FileStore, name: str) -> bytes:
 
 @contextmanager
 def on_disk(store: FileStore, name: str, stop: Event, *, md5: str = "") -> Iterator[Path]:
-    """A copy of a file, gone afterwards. `md5` is hexadecimal; empty for any.
+    """A temporary copy of a file on disk, removed at the end. `md5` (hexadecimal; empty for none) is what the file must have.
 
-    Raises SourceListInvalid when it has another MD5, Stopped after a stop request.
+    Raises SourceListInvalid when the file has another MD5, Stopped after a stop request, and the errors of the store.
     """
     digest = hashlib.md5(usedforsecurity=False)
     with tempfile.NamedTemporaryFile(prefix="edgehaul-list-") as file:
@@ -107,8 +107,8 @@ def on_disk(store: FileStore, name: str, stop: Event, *, md5: str = "") -> Itera
         store.copy(name, write)
         if md5 and digest.hexdigest() != md5.lower():
             raise SourceListInvalid(
-                f"{store.uri}{name} has the MD5 {digest.hexdigest()}, and the manifest says {md5}: it was changed, or has not"
-                " come whole; take another inventory",
+                f"{store.uri}{name} has the MD5 {digest.hexdigest()}, and the manifest says {md5}: it was changed, or is"
+                " incomplete; take another inventory",
                 stage=Stage.LIST,
             )
         file.flush()
@@ -116,6 +116,6 @@ def on_disk(store: FileStore, name: str, stop: Event, *, md5: str = "") -> Itera
 
 
 def is_gzip(path: Path) -> bool:
-    """By its first bytes: names lie."""
+    """Whether a file is gzip-compressed, by its first bytes: its name may say otherwise."""
     with path.open("rb") as file:
         return file.read(2) == b"\x1f\x8b"

@@ -1,4 +1,4 @@
-"""What S3's answers to the HEAD of a key that a manifest names mean, as long as S3 tells of others; they have no body."""
+"""Maps S3's refusals of the HEAD of one key to errors, while S3 answers for other keys; such answers have no body."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def _row(status: int, error: type[TransferError], meaning: str) -> AnswerRule:
 HEAD_ANSWERS = (
     _row(404, SourceNotFound, "the source does not have it"),
     _row(405, SourceNotFound, "the source has a delete marker there"),
-    _row(403, SourceForbidden, "S3 refuses to tell of it, though it tells of others"),
+    _row(403, SourceForbidden, "S3 refuses access to it, but not to others"),
     _row(
         400,
         SourceEncrypted,
-        "S3 does not tell of it without more: it is encrypted with a customer's own key (SSE-C), or its version id is none",
+        "S3 refuses the request for it: it is encrypted with a customer-provided key (SSE-C), or its version id is invalid",
     ),
 )
 SKIPPED: dict[type[TransferError], SkipReason] = {
@@ -28,6 +28,6 @@ SKIPPED: dict[type[TransferError], SkipReason] = {
     SourceForbidden: SkipReason.FORBIDDEN,
     SourceEncrypted: SkipReason.ENCRYPTED,
 }
-"""As the manifest of a run has them."""
+"""How the manifest of a run records each of these errors."""
 RULE_OF = {SKIPPED[rule.error]: rule for rule in reversed(HEAD_ANSWERS)}
-"""The rule that stands for each of them when the run is reconciled."""
+"""The rule that explains each of these records when the run is reconciled."""

@@ -1,4 +1,4 @@
-"""S3 Inventory as a source: its manifest.json, its files in CSV or Parquet, and their rows in byte order.
+"""Reads an S3 Inventory: its manifest.json, its files in CSV or Parquet, and the objects in byte order.
 
 Formats: S3 User Guide, "Cataloging and analyzing your data with S3 Inventory" and "Locating your inventory list".
 """
@@ -37,7 +37,7 @@ COLUMNS = (
     "islatest",
     "isdeletemarker",
 )
-"""What is read, by its name in either format without case and underscores."""
+"""The columns that are read, by their names in either format without case and underscores."""
 NEEDED = COLUMNS[:5]
 AS_AWS_WRITES = {
     "lastmodifieddate": "LastModifiedDate",
@@ -48,40 +48,40 @@ AS_AWS_WRITES = {
 }
 _FLAGS: Mapping[Any, bool | None] = {True: True, False: False, "true": True, "false": False, "": None, None: None}
 ARCHIVE_TIERS = frozenset({"ARCHIVE", "ARCHIVE_ACCESS", "DEEP_ARCHIVE", "DEEP_ARCHIVE_ACCESS"})
-"""Of Intelligent-Tiering: unreadable until restored."""
+"""The access tiers of Intelligent-Tiering whose objects cannot be read until they are restored."""
 
 Rows = Iterator[Sequence[Any]]
-"""The values of COLUMNS, None where there is no such column."""
+"""The values of COLUMNS in each row; None where there is no such column."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InventoryFile:
-    """One of its files."""
+    """One file of an inventory."""
 
     name: str
     md5: str
-    """Hexadecimal."""
+    """The file's MD5, hexadecimal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inventory:
-    """What a manifest.json says."""
+    """The contents of an inventory's manifest.json."""
 
     format: str
     columns: tuple[str, ...]
-    """As in the files, in order; of Parquet, whose files name their own, as the manifest has them."""
+    """The names of the columns, for CSV in the order of the files. A Parquet file names its own columns."""
     files: tuple[InventoryFile, ...]
 
 
 def read_inventory(store: FileStore, uri: SourceUri, *, source_bucket: str) -> Inventory:
-    """The manifest.json. Raises SourceListInvalid for what is none, is of another bucket, or lacks what a run needs."""
+    """Read a manifest.json. Raises SourceListInvalid if it is invalid, of another bucket, or lacks a needed column."""
     try:
         document = json.loads(read_whole(store, uri.name))
         of_bucket, file_format, schema = document["sourceBucket"], document["fileFormat"], document["fileSchema"]
         files = tuple(InventoryFile(name=str(file["key"]), md5=str(file["MD5checksum"])) for file in document["files"])
     except UNREADABLE as error:
         lacks = f"it has no {error}" if isinstance(error, KeyError) else why_unreadable(error)
-        raise _invalid(f"{uri} is no manifest.json of an S3 Inventory: {lacks}") from error
+        raise _invalid(f"{uri} is not a manifest.json of an S3 Inventory: {lacks}") from error
     if of_bucket != source_bucket:
         raise _invalid(f"{uri} is an inventory of {of_bucket!r}, and source_bucket is {source_bucket!r}: name its own")
     if file_format not in ("CSV", "Parquet"):
@@ -98,17 +98,17 @@ def _columns(file_format: str, schema: str) -> tuple[str, ...]:
 
 
 def plain(column: str) -> str:
-    """A column's name as COLUMNS has it."""
+    """A column's name as COLUMNS spells it."""
     return column.replace("_", "").lower()
 
 
 def check_columns(columns: Iterable[str], where: str) -> None:
-    """Raises SourceListInvalid unless these have what is NEEDED."""
+    """Raise SourceListInvalid unless all NEEDED columns are among these; `where` is the file for the message."""
     there = {plain(column) for column in columns}
     if lacking := [AS_AWS_WRITES[name] for name in NEEDED if name not in there]:
         raise _invalid(
-            f"{where} has no {' and no '.join(lacking)}: add what is missing to the inventory's additional metadata fields,"
-            " and take the next inventory"
+            f"{where} has no {' and no '.join(lacking)}: add them to the inventory's additional metadata fields, and take the"
+            " next inventory"
         )
 
 
@@ -120,12 +120,12 @@ def inventory_objects(
     prefix: str,
     read_parquet: Callable[[Path], Rows],
     stop: Event,
-    tell: Callable[[str], None] = lambda line: None,
+    report: Callable[[str], None] = lambda line: None,
 ) -> Iterator[ObjectMeta]:
-    """The current objects under a prefix, in byte order, once all files have been read and sorted on disk.
+    """The current objects under a prefix in byte order, after all files have been read and sorted on disk.
 
-    Of versions, the latest that is no delete marker; of rows of the same key, the one modified last. Raises
-    SourceListInvalid, Stopped, or what the store raises.
+    Versions other than the latest, and delete markers, are left out; of several rows of a key, the one modified last counts.
+    `report` gets a line of progress for each file. Raises SourceListInvalid, Stopped, and the errors of the store.
     """
     inventory = read_inventory(store, uri, source_bucket=source_bucket)
 
@@ -135,7 +135,7 @@ def inventory_objects(
 
     def records() -> Iterator[Record]:
         for number, file in enumerate(inventory.files, start=1):
-            tell(f"reading file {number:,} of {len(inventory.files):,} of the inventory: {store.uri}{file.name}")
+            report(f"reading file {number:,} of {len(inventory.files):,} of the inventory: {store.uri}{file.name}")
             with on_disk(store, file.name, stop, md5=file.md5) as path:
                 is_csv = inventory.format == "CSV"
                 rows = csv_rows(path, inventory.columns, check) if is_csv else read_parquet(path)
@@ -151,7 +151,7 @@ def inventory_objects(
 
 
 def csv_rows(path: Path, columns: Sequence[str], check: Callable[[], None] = lambda: None) -> Rows:
-    """Of a gzip-compressed CSV file without a header; its keys are URL-encoded. `check` is called for each line."""
+    """The rows of a gzip-compressed CSV file without a header, their keys URL-decoded. `check` is called for each line."""
     places = {plain(column): place for place, column in enumerate(columns)}
     nowhere = len(columns)
     wanted = itemgetter(*(places.get(name, nowhere) for name in COLUMNS))
@@ -159,7 +159,7 @@ def csv_rows(path: Path, columns: Sequence[str], check: Callable[[], None] = lam
     with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
         for row in rows_of(Lines(file, check=check)):
             if len(row) != nowhere:
-                raise ValueError(f"a row has {len(row)} values, and the manifest names {nowhere} columns")
+                raise ValueError(f"a row has {len(row)} values, but the manifest names {nowhere} columns")
             if "%" in row[key_place] or "+" in row[key_place]:
                 row[key_place] = unquote_plus(row[key_place], errors="strict")
             yield wanted([*row, None])
@@ -196,7 +196,7 @@ def _size(size: Any) -> int:
 
 
 def _seconds(modified: Any) -> int:
-    """From ISO 8601, as CSV has it, or from a number of seconds."""
+    """A time in seconds since the epoch, from ISO 8601 (CSV) or from whole seconds (Parquet)."""
     return modified if isinstance(modified, int) else int(datetime.fromisoformat(modified).timestamp())
 
 

@@ -1,9 +1,9 @@
-"""A manifest that a person gives in place of a listing: CSV or JSON lines with a key and, if wanted, a version id.
+"""Reads a manifest of keys: CSV or JSON lines with a key and, optionally, a version id on each line.
 
-CSV with a header      key,version_id        keys as they are; other columns as `transfer/sources/manifest_columns.py` knows them
-S3 Batch Operations'   bucket,key,version    no header; keys URL-encoded, as S3 wants them there
-JSON lines             {"key": …, "version_id": …}   likewise
-archived.csv           as a run wrote it: the apostrophe in front of what a spreadsheet would run is taken off again
+CSV with a header     key,version_id                 keys as they are; other columns as in `transfer/sources/manifest_columns.py`
+S3 Batch Operations   bucket,key,version             no header; keys URL-encoded, as S3 requires there
+JSON lines            {"key": …, "version_id": …}    keys as they are; other fields as in `transfer/sources/manifest_columns.py`
+archived.csv          key,version_id,bytes,class     as a run wrote it, with apostrophes before cells that a spreadsheet would run
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from transfer.sources.files import FileStore, Kind, SourceUri, is_gzip, on_disk
 from transfer.sources.manifest_columns import meant_key, normal, positions, values_of
 
 HEAD_BYTES = 64 * 1024
-"""Of a manifest, what `check_header` wants to see."""
+"""How many of the first bytes of a manifest `check_header` needs."""
 GZIP = 31
 """zlib's `wbits` for a gzip header and the largest window."""
 GZIP_MAGIC = b"\x1f\x8b"
@@ -41,7 +41,7 @@ KeyVersion = tuple[str, str]
 def manifest_keys(
     store: FileStore, uri: SourceUri, *, source_bucket: str, prefix: str, stop: Event
 ) -> Iterator[KeyVersion]:
-    """What a manifest names, in byte order and each once. Raises SourceListInvalid, which names the line, or Stopped."""
+    """The keys that a manifest names, in byte order and each once. Raises SourceListInvalid, which names the line, or Stopped."""
     with on_disk(store, uri.name, stop) as path:
 
         def records() -> Iterator[list[Any]]:
@@ -59,8 +59,8 @@ def manifest_keys(
                 if last[1] != version_id:
                     first, second = (repr(text) if text else "the current one" for text in (last[1], version_id))
                     raise _invalid(
-                        f"{uri} names {key!r} in two versions, {first} and {second}, and the destination has one name for"
-                        " them: keep one"
+                        f"{uri} names {key!r} in two versions, {first} and {second}, but the destination has one name for"
+                        " both: keep one"
                     )
                 continue
             last = (key, version_id)
@@ -68,7 +68,7 @@ def manifest_keys(
 
 
 def _rows(path: Path, uri: SourceUri, source_bucket: str, stop: Event) -> Iterator[tuple[int, str, str]]:
-    """Line, key and version id of each row. Raises SourceListInvalid, or Stopped."""
+    """The line number, key and version id of each row. Raises SourceListInvalid, or Stopped."""
     read: Callable[..., Iterator[tuple[int, Any, Any]]] = _csv_rows if uri.kind is Kind.CSV else _json_rows
     line = 0
 
@@ -80,7 +80,7 @@ def _rows(path: Path, uri: SourceUri, source_bucket: str, stop: Event) -> Iterat
         with gzip.open(path) if is_gzip(path) else path.open("rb") as file:
             for line, key, version_id in read(file, uri, source_bucket, check):
                 if not isinstance(key, str) or not key or not isinstance(version_id, str):
-                    raise ValueError("it has no key, or a key or version id that is no text")
+                    raise ValueError("it has no key, or a key or version id that is not a text")
                 if len(key) > MAX_TEXT_CHARACTERS or len(version_id) > MAX_TEXT_CHARACTERS:
                     raise ValueError(
                         f"line {line:,} has a key or version id of {max(len(key), len(version_id)):,} characters"
@@ -91,9 +91,9 @@ def _rows(path: Path, uri: SourceUri, source_bucket: str, stop: Event) -> Iterat
 
 
 def check_header(head: bytes, uri: SourceUri, source_bucket: str) -> None:
-    """Look at the first line of a manifest, given its first HEAD_BYTES, packed or not. Raises SourceListInvalid.
+    """Check the first line of a manifest, given its first HEAD_BYTES, compressed or not. Raises SourceListInvalid.
 
-    It is what reading all of it would refuse at once; a line that is longer than this is left to the reading.
+    It finds errors that reading the whole manifest would find at once. A first line longer than HEAD_BYTES is not checked.
     """
     text = zlib.decompressobj(wbits=GZIP).decompress(head, HEAD_BYTES) if head.startswith(GZIP_MAGIC) else head
     line, end, _ = text.partition(b"\n")
@@ -117,14 +117,14 @@ def _csv_rows(
     if is_batch_operations:
         for row in _chain(first, rows):
             if row[0] != source_bucket or len(row) < 2:
-                raise ValueError(f"line {lines.number:,} names no key of {source_bucket!r}, which the first line does")
+                raise ValueError(f"line {lines.number:,} names no key of {source_bucket!r}, as the first line does")
             if len(row) > 3:
                 raise ValueError(f"line {lines.number:,} names more than a bucket, a key and a version")
             yield lines.number, unquote_plus(row[1], errors="strict"), row[2] if len(row) > 2 else ""
         return
     names = tuple(first)
     if "key" not in map(normal, names):
-        meant = f" (did you mean it by {meant_key(names)!r}?)" if meant_key(names) else ""
+        meant = f" (is {meant_key(names)!r} a misspelling?)" if meant_key(names) else ""
         raise _invalid(
             f"{uri} has no column key{meant}: write key, or key,version_id, on its first line (a manifest of S3 Batch"
             f" Operations, without a header, names {source_bucket!r} first on each line)"
@@ -163,9 +163,9 @@ def _json_rows(
                 names = tuple(name for name, _ in pairs)
                 has_key = "key" in map(normal, names)
             except UNREADABLE as error:
-                raise ValueError(f"line {number:,} is no JSON object with a key") from error
+                raise ValueError(f"line {number:,} is not a JSON object with a key") from error
             if not has_key:
-                raise ValueError(f"line {number:,} is no JSON object with a key")
+                raise ValueError(f"line {number:,} is not a JSON object with a key")
             try:
                 key, version_id = values_of(names, [value for _, value in pairs], source_bucket)
             except ValueError as error:

@@ -1,4 +1,4 @@
-"""How far ahead in a bucket the keys of some pages later are, told from the keys listed last."""
+"""Estimates from the keys listed last how the keys some pages further on begin."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from bisect import bisect_right
 from collections.abc import Sequence
 
 MAX_KEY_BYTES = 1024
-"""S3 User Guide, "Naming Amazon S3 objects"."""
+"""The longest key (S3 User Guide, "Naming Amazon S3 objects")."""
 COLUMNS_KEPT = 16
-"""Of what keys begin with alike, how many characters may still count up: enough for a date and its neighbours."""
+"""How many characters of the keys' common beginning may still count up: enough for a date and its neighbours."""
 COLUMNS = 64
+"""How many characters of a key are counted as digits of its number."""
 NO_FOLDER = "!"
-"""Ends a guess: a name of letters and digits alone might be a folder's, which some servers then skip. It sorts below the
-characters that a name goes on with, so that no key of the guess itself is missed."""
+"""The end of a guess. A guess of letters and digits alone might be the name of a folder, which some servers then skip. It sorts
+before the characters that continue a name, so that no key that begins with the guess is missed."""
 _UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _FAMILIES = ("0123456789", "0123456789abcdef", "0123456789ABCDEF", "abcdefghijklmnopqrstuvwxyz")
 
@@ -27,11 +28,12 @@ def key_ahead(
     spans: Sequence[tuple[str, str, int]],
     prefix: str,
 ) -> str | None:
-    """Just before the key that so many pages behind `after` begin with; None when it is `until` or later, or cannot be told.
+    """A key just before the page that is `pages` pages after the key `after`; None when it would be `until` or later, or unknown.
 
-    Each of `spans` says between which keys so many pages were listed; the one with the fewest keys in so much space counts,
-    since a guess too near is wasted, and one too far only makes a range that is split again. `sample` are keys near by.
-    What is returned is more than `after`, less than `until`, and could be a key.
+    Each of `spans` has a first key, a last key, and the number of pages listed between them. The span with the fewest keys in
+    its space counts: a guess that is too near is wasted, and one that is too far only makes a range that is split again.
+    `sample` has keys near `after`, and all keys begin with `prefix`. The result is more than `after`, less than `until`, and a
+    valid key.
     """
     low = min(first for first, _, _ in spans)
     skipped = max(len(prefix), _shared(low, after) - COLUMNS_KEPT)
@@ -45,12 +47,12 @@ def key_ahead(
 
 
 def is_fit(text: str) -> bool:
-    """Whether a key could be called that, and every XML document hold it."""
+    """Whether a text is a valid key that every XML document can contain."""
     return not _UNFIT.search(text) and len(text.encode()) <= MAX_KEY_BYTES
 
 
 class _Ruler:
-    """Takes keys for numbers: each column is a digit, of the characters that the sample has there and of their kind."""
+    """Maps keys to numbers and back: each column is a digit, over the characters that the sample has there and their kind."""
 
     def __init__(self, sample: Sequence[str], skipped: int) -> None:
         width = min(COLUMNS, max(len(key) for key in sample) - skipped)
@@ -59,14 +61,15 @@ class _Ruler:
         self._digits = [_family({key[at] for key in sample if at < len(key)}) for at in columns]
 
     def number(self, key: str) -> int:
+        """The number of a key."""
         number = 0
         for at, digits in enumerate(self._digits, self._skipped):
-            # 0 is for the end of a key.
+            # 0 stands for the end of a key.
             number = number * (len(digits) + 1) + (bisect_right(digits, key[at]) if at < len(key) else 0)
         return number
 
     def key(self, number: int, beginning: str) -> str | None:
-        """None for a number of too many digits."""
+        """The key of a number, which begins with `beginning`; None for a number of too many digits."""
         places = []
         for digits in reversed(self._digits):
             number, place = divmod(number, len(digits) + 1)
@@ -88,7 +91,7 @@ def _family(seen: set[str]) -> str:
 
 
 def _shared(one: str, other: str) -> int:
-    """How many characters they begin with alike."""
+    """The length of the common beginning of two texts."""
     for place, (a, b) in enumerate(zip(one, other, strict=False)):
         if a != b:
             return place

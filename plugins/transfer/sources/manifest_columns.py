@@ -1,6 +1,6 @@
-"""What the columns of a manifest (or the fields of its JSON) mean, by their names; one that is not known is refused.
+"""Interprets the columns of a manifest (or the fields of its JSON) by their names; an unknown name is refused.
 
-A version that is not understood would be the current one, silently, and so would be a misspelt key be no key.
+If unknown names were ignored, a misspelt version id would silently stand for the current version.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from functools import lru_cache
 
 
 class Meaning(StrEnum):
-    """What the product takes from a manifest."""
+    """The values that are taken from a manifest."""
 
     KEY = "key"
     VERSION = "version_id"
     BUCKET = "bucket"
-    """Which must be the run's own, where it is named."""
+    """The bucket of the key, which has to be the run's source bucket."""
 
 
 MEANINGS = {"key": Meaning.KEY, "versionid": Meaning.VERSION, "version": Meaning.VERSION, "bucket": Meaning.BUCKET}
-"""By name in small letters, without spaces, hyphens and underscores: `VersionId` (S3), `version_id`, `Version ID`."""
+"""The meaning of each name in lower case, without spaces, hyphens and underscores, as in `VersionId` (S3) or `Version ID`."""
 INFORMATION = frozenset(
     {
         # archived.csv and failures.csv of a run
         *("bytes", "class", "verdict", "reason", "stage", "httpstatus", "attempts", "message"),
-        # S3's ListObjectsV2, ListObjectVersions and Inventory, where they say nothing of which object is meant
+        # S3's ListObjectsV2, ListObjectVersions and Inventory: fields that do not identify the object
         *(
             "size",
             "etag",
@@ -40,17 +40,17 @@ INFORMATION = frozenset(
         *("restorestatus", "encryptionstatus", "ismultipartuploaded", "intelligenttieringaccesstier"),
     }
 )
-"""Names that are passed over, likewise written. S3 is asked for each object; what a manifest says of one is not believed."""
+"""Names that are ignored, spelled as in MEANINGS. S3 is asked about each object, so its properties in a manifest do not count."""
 
 
 def normal(name: str) -> str:
-    """A name without its spelling."""
+    """A name in lower case, without spaces, hyphens and underscores."""
     return name.strip().lower().replace("_", "").replace("-", "").replace(" ", "")
 
 
 @lru_cache(maxsize=64)
 def positions(names: tuple[str, ...]) -> Mapping[Meaning, int]:
-    """Where each meaning stands among these names. Raises ValueError, which says what to change."""
+    """The position of each meaning among the names. Raises ValueError, which says what to change."""
     found: dict[Meaning, int] = {}
     for position, name in enumerate(names):
         meaning = MEANINGS.get(normal(name))
@@ -65,7 +65,7 @@ def positions(names: tuple[str, ...]) -> Mapping[Meaning, int]:
 
 
 def values_of(names: tuple[str, ...], values: Sequence[object], source_bucket: str) -> tuple[object, object]:
-    """Key and version id of one row; None for one that is not there. Raises ValueError, also for another bucket's row."""
+    """The key and the version id of one row; None for an absent one. Raises ValueError, also for a row of another bucket."""
     where = positions(names)
 
     def value(meaning: Meaning) -> object:
@@ -73,12 +73,12 @@ def values_of(names: tuple[str, ...], values: Sequence[object], source_bucket: s
         return values[position] if position is not None and position < len(values) else None
 
     if (bucket := value(Meaning.BUCKET)) not in (None, "", source_bucket):
-        raise ValueError(f"it names the bucket {bucket!r}, and source_bucket is {source_bucket!r}")
+        raise ValueError(f"it names the bucket {bucket!r}, but source_bucket is {source_bucket!r}")
     return value(Meaning.KEY), value(Meaning.VERSION)
 
 
 def meant_key(names: Sequence[str]) -> str:
-    """Which of these names somebody may have meant for the key; empty for none."""
+    """The name among these that may be a misspelling of `key`; empty for none."""
     close = get_close_matches("key", [normal(name) for name in names], n=1)
     return next((name for name in names if close and normal(name) == close[0]), "")
 

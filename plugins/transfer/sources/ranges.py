@@ -1,17 +1,17 @@
-"""A bucket's listing as one ascending stream, though many ranges of its keys are listed at a time.
+"""Lists a bucket as one ascending stream, while many ranges of its keys are listed at a time.
 
     (after ─── page ─── page ───▶ ]   (S₁ ─── page ───▶ ]   (S₂ ─── page ───▶
-     head: everybody waits for it      asked ahead, a few pages at most
+     head: its pages come next         requested ahead, a few pages at most
 
-A page names where the next one begins, so a range alone is serial. While threads are idle, a range near the head that has more
-than a few pages to go is split: a guess S asks for what comes behind it. A guess whose first key is F becomes a range of its
-own, from F up to where its parent ended, and the parent then ends before F. Where to guess: `transfer/sources/key_space.py`.
+A page names where the next one begins, so a single range is serial. While threads are idle, a range near the head with more than
+a few pages left is split: a guess S requests the keys after S. A guess whose first key is F becomes a range, from F up to the end
+of its parent, and the parent then ends before F. `transfer/sources/key_space.py` chooses S.
 
-StartAfter is asked, and not believed. A server that keeps keys in folders may skip all of `S/…` when S is a folder's name. So
-nothing is cut off at S: the parent lists on up to F by its own tokens, and meets what the guess skipped. Only a key behind F
-would be in neither, and `S/…` comes behind F just when F is below `S/`: such a guess is dropped. A guess that finds nothing
-proves nothing; it only says where not to guess again. A listing that goes on behind a key asks from the key before it, which
-has to bring that key first; otherwise it begins at the beginning and leaves out what it has.
+StartAfter is used, but not trusted. A server that keeps keys in folders may skip all of `S/…` when S is the name of a folder.
+So the parent does not end at S: it continues by its own tokens up to F, and lists the keys that the guess skipped. Only a skipped
+key after F would be in neither range. `S/…` comes after F only when F is less than `S/`, and such a guess is dropped. A guess
+that finds nothing proves nothing; it only shows where not to guess again. A listing that resumes after a key requests the keys
+after the one before it, and that key has to come first; otherwise it starts from the beginning and leaves out the keys it had.
 """
 
 from __future__ import annotations
@@ -31,51 +31,51 @@ from transfer.sources.key_space import key_ahead
 from transfer.stopping import NEVER, POLL_S, Stop
 
 THREADS = 8
-"""Requests at a time; boto3's clients keep 10 connections."""
+"""How many requests are in flight at a time; boto3's clients keep 10 connections."""
 PAGES_AHEAD = 8
 """How many pages of a range may wait, and how many a guess should leave to the range that it splits."""
 MAX_RANGES = 32
 MAX_PAGES = 64
-"""How many may wait in all, but for a page of the head and those asked for: some 30 MiB of pages of 1,000 objects."""
+"""How many pages may wait in all, besides one of the head and those requested: some 30 MiB of pages of 1,000 objects."""
 PAGES_PER_GUESS = 4
-"""A guess may be wasted, and each request costs money: no more than one for so many pages. Fewer pages see none."""
+"""How many pages have to be listed for each guess: a guess may be wasted, and each request costs money."""
 PAGES_MEASURED = 4
-"""Of a range, how many pages tell how close together its keys are."""
+"""How many of the last pages of a range measure how close together its keys are."""
 
 T = TypeVar("T")
 
 
 @dataclass(slots=True, kw_only=True)
 class Page(Generic[T]):
-    """What one request brought."""
+    """One page of a listing."""
 
     items: list[T]
     is_last: bool
     token: str
-    """Stands for the page after this one; empty where the server gives none."""
+    """The token of the next page; empty where the server gives none."""
 
 
 A = TypeVar("A")
 
 
 class Pages(Protocol[A, T]):
-    """Where pages come from. Both methods raise TransferError and nothing else."""
+    """A source of pages. Both methods raise TransferError and nothing else."""
 
     def ask(self, *, after: str = "", token: str = "") -> A:
-        """For what comes behind the key `after`, or what a token stands for. Called from many threads."""
+        """Request the page after the key `after`, or the one that a token stands for. Called from many threads."""
 
     def read(self, answer: A) -> Page[T]:
-        """The page in an answer. Called from one thread: what needs the interpreter only makes threads wait for it."""
+        """Read the page in an answer. Called from one thread, since parsing holds the interpreter's lock."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Range(Generic[T]):
     after: str
-    """The last key listed, or where it begins."""
+    """The last key listed, or the key after which the range begins."""
     until: str | None
-    """The first key that is no longer its own, if it ends before the listing does."""
+    """The first key of the next range; None for the last range."""
     nothing_from: str | None = None
-    """Where a guess found nothing: no proof, but no place for another."""
+    """The key after which a guess found nothing, where no other guess is made."""
     token: str = ""
     pages: deque[list[T]] = field(default_factory=deque)
     firsts: deque[str] = field(default_factory=lambda: deque(maxlen=PAGES_MEASURED))
@@ -86,15 +86,15 @@ class _Range(Generic[T]):
     is_done: bool = False
     has_guess: bool = False
     was_bounded: bool = False
-    """Whether something behind it had been listed already when its last page was asked for."""
+    """Whether a key after this range had been listed already when its last page was requested."""
 
     @property
     def span(self) -> tuple[str, str, int]:
-        """Between which keys so many pages were."""
+        """The first and the last key of the pages listed last, and the number of these pages."""
         return self.firsts[0], self.after, len(self.firsts)
 
     def key_ahead(self, prefix: str) -> str | None:
-        """Where another range could begin."""
+        """A key after which another range could begin; None where there is none."""
         spans = [self.span]
         if self.parents_span is not None and len(self.firsts) < PAGES_MEASURED:
             spans.append(self.parents_span)
@@ -105,10 +105,10 @@ class _Range(Generic[T]):
 
 
 class RangedListing(Generic[A, T]):
-    """Lists everything behind `after` once. Use from one thread; requests are made by others.
+    """Lists every key after `after` once. Not thread-safe; it makes requests from threads that it starts.
 
-    `before` is the key that the listing had just before `after`; without it, pages are asked for from the beginning.
-    Raises ListingOutOfOrder, EndpointRejected, Stopped, and what `pages` raises.
+    `before` is the key that came just before `after` in an earlier listing; without it, pages are requested from the beginning.
+    Iteration raises ListingOutOfOrder, EndpointRejected, Stopped, and the errors of `pages`.
     """
 
     def __init__(
@@ -127,9 +127,9 @@ class RangedListing(Generic[A, T]):
         self._prefix = prefix
         self._skipped_to = after
         """Keys up to this one are left out."""
-        # Keys of a folder `before/` would come behind `after`, where a server that skips them would not be found out.
+        # Keys of a folder `before/` would come after `after`, where it would go unnoticed that a server skips them.
         self._witness = before if after >= f"{before}/" else ""
-        """From where on the server has to give `_skipped_to` first, to show that it skips nothing."""
+        """The key after which the server has to list `_skipped_to` first, to show that it skips nothing."""
         self._ranges = [_Range[T](after=self._witness, until=None)]
         self._asked: dict[Future[A], Callable[[Future[A]], None]] = {}
         self._can_split = True
@@ -137,7 +137,7 @@ class RangedListing(Generic[A, T]):
         self._guesses = 0
 
     def items(self) -> Iterator[T]:
-        """All of them, in order."""
+        """The items in ascending order of their keys."""
         pool = ThreadPoolExecutor(THREADS, thread_name_prefix="list")
         try:
             while self._ranges:
@@ -158,7 +158,7 @@ class RangedListing(Generic[A, T]):
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _unskipped(self, page: list[T]) -> Iterable[T]:
-        """What of a page comes behind the key that the listing goes on from."""
+        """The items of a page after the key where the listing resumes."""
         if not self._skipped_to:
             return page
         unskipped = [item for item in page if self._key_of(item) > self._skipped_to]
@@ -171,7 +171,10 @@ class RangedListing(Generic[A, T]):
             self._asked.pop(future)(future)
 
     def _ask_ahead(self, pool: ThreadPoolExecutor, *, is_waiting: bool) -> None:
-        """Keep the threads busy with what is nearest to the head. While nobody waits, a page ahead and no guess is enough."""
+        """Keep the threads busy with the ranges nearest to the head.
+
+        While the caller does not wait, one page ahead is enough, and nothing is guessed.
+        """
         near = self._ranges[:THREADS]
         for each in near:
             self._ask(each, pool, pages=PAGES_AHEAD if is_waiting else 1)
@@ -190,7 +193,7 @@ class RangedListing(Generic[A, T]):
         self._asked[pool.submit(ask)] = partial(self._take, each)
 
     def _guess(self, parent: _Range[T], pool: ThreadPoolExecutor) -> None:
-        """Ask for what comes some pages behind what is listed of a range."""
+        """Request the keys some pages after those listed of a range."""
         if not parent.firsts or parent.is_done or parent.has_guess or len(self._asked) >= THREADS:
             return
         if not self._can_split or len(self._ranges) >= MAX_RANGES or self._guesses >= self._pages // PAGES_PER_GUESS:
@@ -199,7 +202,7 @@ class RangedListing(Generic[A, T]):
         if point is not None:
             self._guesses += 1
             parent.has_guess = True
-            self._asked[pool.submit(partial(self._source.ask, after=point))] = partial(self._judge, parent, point)
+            self._asked[pool.submit(partial(self._source.ask, after=point))] = partial(self._take_guess, parent, point)
 
     def _take(self, asked: _Range[T], future: Future[A]) -> None:
         asked.is_asked = False
@@ -207,13 +210,13 @@ class RangedListing(Generic[A, T]):
         if self._witness and not self._pages:
             is_seen = bool(page.items) and self._key_of(page.items[0]) == self._skipped_to
             self._witness = ""
-            if not is_seen:  # that key was deleted since, or StartAfter does not do what it should
+            if not is_seen:  # the key was deleted since, or StartAfter does not work as it should
                 asked.after = ""
                 return
         self._add(asked, page)
 
     def _add(self, to: _Range[T], page: Page[T]) -> None:
-        """A page to its range, without what is another range's."""
+        """Add a page to its range, without the items of the next range."""
         self._pages += 1
         keys = list(map(self._key_of, page.items))
         before = [to.after, *keys]
@@ -224,12 +227,12 @@ class RangedListing(Generic[A, T]):
         if to.until is not None and keys and keys[-1] >= to.until:
             items, to.is_done = items[: bisect_left(keys, to.until)], True
         if not to.is_done and (not page.token or (not keys and page.token == to.token)):
-            raise EndpointRejected("the listing goes on, it says, but not where", stage=Stage.LIST)
+            raise EndpointRejected("the listing says that there is more, but names no next page", stage=Stage.LIST)
         if page.is_last and to.was_bounded and to.until is not None and before[-1] < to.until:
             raise EndpointRejected(
-                f"a page of the listing ends at {before[-1]!r} and says that it is the last, and {to.until!r} had been listed"
-                " before: keys are missing between them, or many were deleted just now; run again, and if it comes again,"
-                " look at what stands between this machine and S3",
+                f"a page of the listing ends at {before[-1]!r} and says that it is the last, but {to.until!r} had been listed"
+                " before: keys are missing between them, or many were deleted just now; run again, and if this happens again,"
+                " check for a proxy between this machine and S3",
                 stage=Stage.LIST,
             )
         if items:
@@ -240,13 +243,13 @@ class RangedListing(Generic[A, T]):
             to.after = keys[-1]
         to.token = page.token
 
-    def _judge(self, parent: _Range[T], point: str, future: Future[A]) -> None:
+    def _take_guess(self, parent: _Range[T], point: str, future: Future[A]) -> None:
         """Make a range of a guess that found keys."""
         parent.has_guess = False
         try:
             page = self._source.read(future.result())
         except TransferError:
-            self._can_split = False  # if it is not the guess that is at fault, the ranges will meet it, too
+            self._can_split = False  # an error that is not the guess's fault will be met by the ranges as well
             return
         if not page.items:
             parent.nothing_from = point if page.is_last else parent.nothing_from
@@ -256,7 +259,7 @@ class RangedListing(Generic[A, T]):
             self._can_split = False  # the server does not know StartAfter
             return
         if first < f"{point}/" or parent.is_done or parent.after >= first or (parent.until and first >= parent.until):
-            return  # not to be believed, overtaken, or of the next range
+            return  # the server may have skipped keys, or the parent has listed F by now, or F is of the next range
         found = _Range[T](after=point, until=parent.until, nothing_from=parent.nothing_from, parents_span=parent.span)
         self._add(found, page)
         self._ranges.insert(self._ranges.index(parent) + 1, found)

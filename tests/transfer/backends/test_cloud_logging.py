@@ -140,7 +140,7 @@ def test_many_threads_and_many_entries(client: Client, server: LoggingServer) ->
     assert writes <= 15, "in batches"
 
 
-def test_a_passing_outage_loses_nothing_and_doubles_nothing(client: Client, server: LoggingServer) -> None:
+def test_a_short_outage_neither_loses_nor_duplicates_entries(client: Client, server: LoggingServer) -> None:
     server.faults.replace([Fault(match="write", action="status", status=503, times=2)])
     log = event_log(client)
     fail(log)
@@ -166,7 +166,7 @@ def test_an_outage_neither_stops_nor_slows_the_transfer(
         log.close(0.5)
     assert log.lost == cloud_logging.MAX_QUEUED + 1
     first, last = caplog.messages
-    assert first.startswith("Cloud Logging cannot be written; the transfer goes on without it")
+    assert first.startswith("Cloud Logging cannot be written; the transfer continues without it")
     assert last == f"{cloud_logging.MAX_QUEUED + 1} entries did not reach Cloud Logging"
 
 
@@ -191,6 +191,6 @@ def test_an_event_after_closing_is_counted_as_lost(client: Client) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "a b", "é", "x" * 512])
-def test_a_bad_log_name(client: Client, name: str) -> None:
-    with pytest.raises(ValueError, match="not a Cloud Logging log name"):
+def test_an_invalid_log_name_is_refused(client: Client, name: str) -> None:
+    with pytest.raises(ValueError, match="not a valid log name of Cloud Logging"):
         event_log(client, name)

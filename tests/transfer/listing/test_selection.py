@@ -161,11 +161,11 @@ def test_nothing_given_is_no_selection() -> None:
 @pytest.mark.parametrize(
     ("wanted", "field", "said"),
     [
-        ({"include": '["!"]'}, "include", "no pattern of gitignore"),
-        ({"exclude": '["a[z-a]"]'}, "exclude", "no pattern of gitignore"),
+        ({"include": '["!"]'}, "include", "not a valid gitignore pattern"),
+        ({"exclude": '["a[z-a]"]'}, "exclude", "not a valid gitignore pattern"),
         ({"exclude": '["[a"]'}, "exclude", "matches nothing"),
         ({"include": '["/"]'}, "include", "matches nothing"),
-        ({"include": '["!x"]'}, "include", "nothing but patterns with !"),
+        ({"include": '["!x"]'}, "include", "only patterns with !"),
         ({"min_size": "big"}, "min_size", "a number and B, KiB"),
         ({"max_size": "-1"}, "max_size", "a number and B, KiB"),
         ({"min_size": "2 KiB", "max_size": "2 KB"}, "min_size", "no object is both"),

@@ -211,7 +211,7 @@ def test_a_run_without_a_plan_is_refused(rig: EngineRig) -> None:
         planned_objects(rig.state(), run="mine", now=HERE)
     write_plan(rig.state(), PlanTally(NAMING, SMALL).plan(PRICES, run_id="r", listing="1", is_listed_in_s3=True))
     with pytest.raises(
-        RunUnknown, match=r"was for s3://s/in/ to gs://d/out/, and this run copies s3://s/in/ to gs://d/other/"
+        RunUnknown, match=r"was for s3://s/in/ to gs://d/out/, but this run copies s3://s/in/ to gs://d/other/"
     ):
         planned_objects(rig.state(), run="mine", now=replace(HERE, destination_prefix="other/"))
 

@@ -75,7 +75,7 @@ def test_a_server_that_skips_folders_hides_no_key(keys: list[str], page_keys: in
 
 @settings(max_examples=300, deadline=None)
 @given(key_sets.filter(lambda keys: len(keys) > 2), st.data(), st.floats(0.1, 1000))
-def test_a_guess_is_between_and_could_be_a_key(keys: list[str], data: st.DataObject, pages: float) -> None:
+def test_a_guess_is_between_its_bounds_and_a_valid_key(keys: list[str], data: st.DataObject, pages: float) -> None:
     ordered = sorted(keys)
     low = data.draw(st.integers(1, len(ordered) - 1))
     until = data.draw(st.sampled_from([None, *ordered[low + 1 :]]))
@@ -98,7 +98,9 @@ def test_a_guess_is_between_and_could_be_a_key(keys: list[str], data: st.DataObj
     ],
     ids=["numbers", "dates", "hexadecimal", "no-more-of-these", "not-so-many-left"],
 )
-def test_a_guess_is_so_many_pages_ahead(first: str, after: str, until: str | None, expected: str | None) -> None:
+def test_a_guess_is_the_wanted_number_of_pages_ahead(
+    first: str, after: str, until: str | None, expected: str | None
+) -> None:
     guess = key_ahead(after, until, pages=5, sample=[first, after], spans=[(first, after, 1)], prefix="")
     assert guess is None if expected is None else (guess or "").startswith(expected)
 
@@ -169,7 +171,7 @@ def test_habits_of_servers(habits: dict[str, object], keys: list[str]) -> None:
 @pytest.mark.parametrize("knows_start_after", [True, False])
 @pytest.mark.parametrize("after", ["", "000000", "000444", "000444a", "000899", "z"])
 @pytest.mark.parametrize("before", ["", "000443", "000898", "000444"])
-def test_from_a_key_on(after: str, before: str, knows_start_after: bool) -> None:
+def test_a_listing_resumes_after_a_key(after: str, before: str, knows_start_after: bool) -> None:
     """Whether that key is still there or not, and whatever the one before it was."""
     keys = numbered(900)
     with bucket(keys, page_keys=7, knows_start_after=knows_start_after) as (_, client):
@@ -177,7 +179,7 @@ def test_from_a_key_on(after: str, before: str, knows_start_after: bool) -> None
     assert found == [key for key in keys if key > after]
 
 
-def test_from_a_key_on_nothing_before_it_is_asked_for() -> None:
+def test_a_resumed_listing_requests_nothing_before_its_key() -> None:
     keys = numbered(900)
     with bucket(keys, page_keys=100) as (server, client):
         found = list(list_objects(client, "b", "", after="000799", before="000798"))
@@ -193,7 +195,7 @@ def test_from_a_key_on_nothing_before_it_is_asked_for() -> None:
         (["a", "a-1", "a/1", "a/2", "b"], "a/1", "a-1"),
     ],
 )
-def test_from_a_key_on_a_folder_is_not_skipped(keys: list[str], after: str, before: str) -> None:
+def test_a_resumed_listing_skips_no_folder(keys: list[str], after: str, before: str) -> None:
     with bucket(keys, skips_folders=True) as (_, client):
         found = [item.key for item in list_objects(client, "b", "", after=after, before=before)]
     assert found == [key for key in keys if key > after]
@@ -207,7 +209,7 @@ def test_numbers_in_front_of_an_ending_are_guessed_too() -> None:
     assert server.most_at_once >= THREADS / 2
 
 
-def test_a_page_that_calls_itself_the_last_is_not_where_more_was_listed() -> None:
+def test_a_last_page_is_refused_where_later_keys_were_listed() -> None:
     """A guess has found keys behind it."""
 
     class Ending(Model):
@@ -222,7 +224,7 @@ def test_a_page_that_calls_itself_the_last_is_not_where_more_was_listed() -> Non
 
 
 @pytest.mark.parametrize("count", [0, 1, 999, 1000, 1001, 3000, 3999])
-def test_a_small_bucket_costs_no_request_more_than_it_must(count: int) -> None:
+def test_a_small_bucket_needs_no_additional_request(count: int) -> None:
     with bucket(numbered(count)) as (server, client):
         assert sum(1 for _ in list_objects(client, "b", "")) == count
     assert len(server.requests) == max(1, -(-count // 1000))
@@ -247,7 +249,7 @@ def test_requests_overlap(layout: str) -> None:
     assert len(server.requests) <= len(keys) / 200 * 1.35
 
 
-def test_what_waits_in_memory_is_bounded() -> None:
+def test_waiting_pages_are_bounded() -> None:
     model = Model(numbered(20_000), 10)
     listing = model.listing().items()
     taken = [next(listing) for _ in range(500)]
@@ -264,16 +266,16 @@ def test_a_listing_out_of_order_is_refused() -> None:
         list(list_objects(client, "b", ""))
 
 
-def test_a_listing_that_goes_nowhere_is_refused() -> None:
+def test_a_listing_that_names_no_next_page_is_refused() -> None:
     class Nowhere(Model):
         def ask(self, *, after: str = "", token: str = "") -> Page[str]:
             return Page(items=[], is_last=False, token="same")
 
-    with pytest.raises(EndpointRejected, match="not where"):
+    with pytest.raises(EndpointRejected, match="names no next page"):
         list(Nowhere([], 1).listing().items())
 
 
-def test_an_error_in_mid_listing_is_the_listing_s() -> None:
+def test_an_error_in_the_middle_ends_the_listing() -> None:
     class Breaking(Model):
         def ask(self, *, after: str = "", token: str = "") -> Page[str]:
             if token.startswith("60 "):

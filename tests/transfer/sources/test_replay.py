@@ -35,7 +35,9 @@ def left(state: object) -> list[str]:
 
 
 @pytest.mark.parametrize("overwrite", list(Overwrite))
-def test_a_run_that_was_ended_before_its_reconciliation(rig: EngineRig, overwrite: Overwrite) -> None:
+def test_a_run_that_ended_before_its_reconciliation_left_everything_unfinished(
+    rig: EngineRig, overwrite: Overwrite
+) -> None:
     """All that its listing did not skip is taken, and what has arrived meanwhile is found by the new run itself."""
     rig.open()
     for key in ("a", "b", "c"):
@@ -55,20 +57,20 @@ def test_a_run_that_was_ended_before_its_reconciliation(rig: EngineRig, overwrit
     assert {name: rig.stored(name) for name in rig.names()} == {"a": b"a", "b": b"b", "c": b"c"}
 
 
-def test_a_listing_that_was_broken_off_is_refused() -> None:
+def test_an_unfinished_listing_is_refused() -> None:
     state = MemoryState()
     HERE.write(state)
-    with pytest.raises(RunUnknown, match=r"'r1', of which memory: has neither a report nor a listing"):
+    with pytest.raises(RunUnknown, match=r"'r1', of which memory: has neither a report nor a finished listing"):
         left(state)
     RECORD.write(state)
-    with pytest.raises(RunUnknown, match=r"'r1', whose listing did not come to its end.*leave only_failed empty"):
+    with pytest.raises(RunUnknown, match=r"'r1', whose listing did not finish.*leave only_failed empty"):
         left(state)
     replace(RECORD, is_complete=True, mode=Mode.PLAN).write(state)
     with pytest.raises(RunUnknown, match="which was a plan and copied nothing: name it in plan_run"):
         left(state)
 
 
-def test_what_the_source_did_not_have_is_owed_too_and_a_manifest_that_lacks_something_is_none() -> None:
+def test_absent_keys_are_unfinished_too_and_an_incomplete_manifest_is_refused() -> None:
     state = MemoryState()
     HERE.write(state)
     manifest = Manifest(state, "1")
@@ -79,14 +81,14 @@ def test_what_the_source_did_not_have_is_owed_too_and_a_manifest_that_lacks_some
     replace(RECORD, is_complete=True, counts=ListingCounts(listed=3, skipped=2)).write(state)
     assert left(state) == ["a", "c"]
     replace(RECORD, is_complete=True, counts=ListingCounts(listed=4, skipped=2)).write(state)
-    with pytest.raises(RunUnknown, match="listed 4 objects, and its manifest names 3"):
+    with pytest.raises(RunUnknown, match="listed 4 objects, but its manifest names 3"):
         left(state)
 
 
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"[]", b"{}", b'{"transfer_id": "run-1", "more": 1}', b"\xff", b"[" * 100_000]
 )
-def test_a_damaged_record_is_none(body: bytes) -> None:
+def test_a_damaged_record_counts_as_absent(body: bytes) -> None:
     state = MemoryState()
     for name in (LISTING_JSON, VERDICT_JSON):
         state.write(name, body, content_type="application/json")
@@ -94,7 +96,7 @@ def test_a_damaged_record_is_none(body: bytes) -> None:
     assert read_verdict(state, "run-1") is None
 
 
-def test_the_verdict_of_another_opening_says_nothing() -> None:
+def test_the_report_of_an_earlier_opening_is_ignored() -> None:
     state = MemoryState()
     verdict = RunVerdict(transfer_id="run-1", is_plan=False, is_green=True, said="well")
     verdict.write(state)

@@ -1,4 +1,4 @@
-"""One small request to a CloudFront distribution, to see whether it takes our signature."""
+"""Sends one small request to a CloudFront distribution, to see whether it accepts our signature."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ MAX_BODY_BYTES = 16 * 1024
 
 
 class EdgeUnreachable(Exception):
-    """No HTTP answer: name resolution, connection, TLS or time-out. The message is libcurl's own, without the URL."""
+    """No HTTP answer arrived: name resolution, connection or TLS failed, or time ran out. The message is libcurl's own."""
 
 
 def probe_edge(base_url: str, path: str, query: str) -> EdgeAnswer:
-    """Ask for the first byte of an object, with the certificate verified and no redirect followed.
+    """Request the first byte of an object; the certificate is verified, and redirects are not followed.
 
     Args:
         base_url: scheme and host without a trailing slash.
         path: escaped, without a leading slash.
-        query: what an authorizer returned for a prefix of the path.
+        query: the query string that an authorizer returned for a prefix of the path.
 
     Raises:
         EdgeUnreachable: there was no answer.
@@ -48,7 +48,7 @@ def probe_edge(base_url: str, path: str, query: str) -> EdgeAnswer:
         curl.setopt(pycurl.SSL_VERIFYHOST, 2)
         curl.setopt(pycurl.CONNECTTIMEOUT, CONNECT_TIMEOUT_S)
         curl.setopt(pycurl.TIMEOUT, TIMEOUT_S)
-        curl.setopt(pycurl.NOSIGNAL, 1)  # libcurl's alarm() would hit whatever thread is running
+        curl.setopt(pycurl.NOSIGNAL, 1)  # libcurl's alarm() would interrupt another thread
         curl.setopt(pycurl.WRITEFUNCTION, keep)
         curl.setopt(pycurl.HEADERFUNCTION, headers.write)
         curl.perform()

@@ -1,7 +1,7 @@
-"""CloudFront URL signing: one custom wildcard policy for a whole prefix, so that signing costs nothing per object.
+"""Signs CloudFront URLs: one custom wildcard policy covers a whole prefix, so that no object needs its own signature.
 
-Rules from the CloudFront Developer Guide, "Create a signed URL using a custom policy": one statement without white
-space, signed with RSA-2048 or ECDSA P-256, SHA-1 unless the URL carries `Hash-Algorithm=SHA256`.
+Rules from the CloudFront Developer Guide, "Create a signed URL using a custom policy": one statement without white space, signed
+with RSA-2048 or ECDSA P-256; the hash is SHA-1 unless the URL has `Hash-Algorithm=SHA256`.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ _ESCAPED = re.compile(r"(?:[A-Za-z0-9\-._~/]|%[0-9A-Fa-f]{2})*")
 
 
 class HashAlgorithm(StrEnum):
-    """The hash a policy is signed with."""
+    """The hash algorithm of a policy's signature."""
 
     SHA1 = "SHA1"
-    """CloudFront's default: needs no parameter in the URL."""
+    """CloudFront's default, which needs no parameter in the URL."""
     SHA256 = "SHA256"
 
 
 class InvalidSigningValue(ValueError):
-    """A value given to `UrlSigner` cannot be used. The message never contains any of the key.
+    """A value given to `UrlSigner` is invalid. The message never contains any part of the key.
 
     Attributes:
-        argument: which argument of `UrlSigner` it is.
+        argument: the name of the argument of `UrlSigner`.
     """
 
     def __init__(self, argument: str, problem: str) -> None:
@@ -50,26 +50,26 @@ class InvalidSigningValue(ValueError):
 
 
 class UrlAuthorizer(Protocol):
-    """What makes the edge accept a request for a key under a prefix."""
+    """Authorizes requests for the keys under a prefix. Thread-safe."""
 
     def query(self, escaped_prefix: str) -> str:
         """The query string, without "?", for every URL under the prefix; "" when the edge asks for none."""
         ...
 
     def renew(self, escaped_prefix: str, refused: str) -> bool:
-        """The edge refused this query. Whether there is another to try with."""
+        """Report that the edge refused the query `refused`. Whether `query` now returns another one."""
         ...
 
 
 class PublicUrls:
-    """The authorizer of a distribution that anyone may read: nothing is added to a URL."""
+    """The authorizer for a distribution that anyone may read: it adds nothing to a URL."""
 
     def query(self, escaped_prefix: str) -> str:
-        """Always ""."""
+        """An empty query string."""
         return ""
 
     def renew(self, escaped_prefix: str, refused: str) -> bool:
-        """Never: there is nothing to renew."""
+        """False: there is nothing to renew."""
         return False
 
     def __repr__(self) -> str:
@@ -83,24 +83,24 @@ class _SignedQuery:
 
 
 class UrlSigner:
-    """Signs a distribution's URLs by prefix and renews each signature at half of its lifetime.
+    """Signs a distribution's URLs by prefix, and renews each signature at half of its lifetime. Thread-safe.
 
-    The lifetime is counted by a clock that is never set: by one that was set back, an expired signature would look fresh.
-    A query handed out is therefore good for at least half of `lifetime_s`; CloudFront checks the expiry when a request
-    begins, and a body in flight finishes. Safe to use from any number of threads. One signature is kept per prefix.
+    A query that it returns is valid for at least half of `lifetime_s`. CloudFront checks the expiry when a request begins, and a
+    body in flight finishes. The lifetime is measured by a monotonic clock: if the machine's clock were set back, an expired
+    signature would look fresh. One signature is kept for each prefix.
 
     Args:
         base_url: scheme and host of the distribution, without a trailing slash: `https://d111.cloudfront.net`.
         key_pair_id: the id of the public key in the distribution's trusted key group.
         private_key_pem: PKCS#1, PKCS#8 or SEC1 PEM, unencrypted; RSA of 2048 bits or ECDSA P-256.
         hash_algorithm: `SHA1` or `SHA256`.
-        lifetime_s: how long one signature is good for, a minute to 7 days.
-        on_signed: called with each new query string before anyone gets it, so that logs can mask it.
+        lifetime_s: how long a signature is valid, a minute to 7 days.
+        on_signed: called with each new query string before it is returned, so that logs can mask it.
         clock: Unix time in seconds.
-        steady: seconds by a clock that is never set.
+        steady: a monotonic clock in seconds.
 
     Raises:
-        InvalidSigningValue: one of the values cannot be used.
+        InvalidSigningValue: one of the values is invalid.
     """
 
     def __init__(
@@ -135,13 +135,13 @@ class UrlSigner:
         self._lock = threading.Lock()
 
     def query(self, escaped_prefix: str) -> str:
-        """The query string, without "?", that opens every URL beginning with `<base_url>/<escaped_prefix>`.
+        """The query string, without "?", that authorizes every URL beginning with `<base_url>/<escaped_prefix>`.
 
         Args:
-            escaped_prefix: unreserved characters, "/" and %XX only, so that nothing in it can widen the policy.
+            escaped_prefix: unreserved characters, "/" and %XX only, so that it cannot widen the policy.
 
         Raises:
-            ValueError: the prefix contains anything else.
+            ValueError: the prefix contains other characters.
         """
         if (fresh := self._fresh(escaped_prefix)) is not None:
             return fresh
@@ -151,7 +151,7 @@ class UrlSigner:
             return fresh
 
     def renew(self, escaped_prefix: str, refused: str) -> bool:
-        """Sign anew, unless that was done since the refused query was handed out."""
+        """Sign the prefix again, unless that was done since `refused` was returned. Always True."""
         with self._lock:
             if self._fresh(escaped_prefix) in (refused, None):
                 self._sign(escaped_prefix)
@@ -199,7 +199,7 @@ def _load_private_key(private_key_pem: str) -> object:
         return load_pem_private_key(private_key_pem.encode(), password=None)
     except TypeError:
         raise _invalid_key("is encrypted; store it without a passphrase") from None
-    except (ValueError, UnsupportedAlgorithm):  # `from None`: a parser's own message may quote what it was given
+    except (ValueError, UnsupportedAlgorithm):  # `from None`: a parser's message may quote its input
         raise _invalid_key("is not a PEM private key (PKCS#1, PKCS#8 or SEC1)") from None
 
 

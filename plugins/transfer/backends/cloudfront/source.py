@@ -1,4 +1,4 @@
-"""Objects read through a CloudFront distribution (or any HTTP edge in front of a bucket)."""
+"""Reads objects through a CloudFront distribution (or any HTTP edge in front of a bucket)."""
 
 from __future__ import annotations
 
@@ -35,21 +35,22 @@ from transfer.steps import Pause, Step
 T = TypeVar("T")
 
 MAX_URL_BYTES = 8192
-"""CloudFront, "Quotas": request length."""
+"""The longest URL that CloudFront accepts (CloudFront, "Quotas")."""
 ERROR_CACHE_S = 10.0
-"""For how long the edge repeats a cached 404 or 5xx (CloudFront, "How CloudFront processes HTTP 4xx and 5xx status codes")."""
+"""How long the edge repeats a cached 404 or 5xx (CloudFront, "How CloudFront processes HTTP 4xx and 5xx status codes")."""
 
 READING_PAUSE_S = 0.002
 
 
 class EdgeSource:
-    """An `ObjectSource` over one distribution. One a lane.
+    """An `ObjectSource` over one distribution. Not thread-safe: each lane has its own.
 
     Args:
+        client: sends the requests.
         base_url: scheme and host without a trailing slash.
         prefix: the key prefix that one signature covers.
         authorizer: gives the query string that the edge accepts.
-        wait_for: books bytes about to be read and says how many seconds to rest; None for no limit.
+        wait_for: books bytes about to be read, and returns how many seconds to pause; None for no limit.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class EdgeSource:
         self._authorizer = authorizer
 
     def fetch(self, item: ObjectMeta) -> Step[Fetched]:
-        """The whole object in one GET. Raises TransferError for anything but the listed length and ETag."""
+        """Read a whole object in one GET. Raises TransferError unless it has the listed size and ETag."""
         if self._wait_for is not None and (wait_s := self._wait_for(item.size_bytes)) > 0:
             yield Pause(wait_s)
         return (yield from self._signed(lambda query: self._fetch(item, query)))
@@ -80,7 +81,10 @@ class EdgeSource:
         return _checked(answer, item)
 
     def open(self, item: ObjectMeta, start: int, count: int) -> Step[Download]:
-        """A stream of exactly these bytes, its status, length, range and ETag checked. The caller closes it."""
+        """Open a stream of exactly `count` bytes from byte `start` on. The caller has to close it.
+
+        Raises TransferError unless status, length, range and ETag are those expected.
+        """
         return (yield from self._signed(lambda query: self._open(item, start, count, query)))
 
     def _open(self, item: ObjectMeta, start: int, count: int, query: str) -> Step[Download]:
@@ -95,9 +99,9 @@ class EdgeSource:
         return stream
 
     def checksum(self, item: ObjectMeta, start: int, count: int) -> Step[str]:
-        """The CRC32C (base64) of these bytes, read once more, in as many answers as it takes.
+        """Read `count` bytes from byte `start` on once more, and return their CRC32C (base64).
 
-        Raises SourceUnproven when nothing says of what they are.
+        Raises SourceUnproven when an answer has no ETag, so that its bytes may be those of another object.
         """
         checksum = Crc32c()
         while (done := checksum.size_bytes) < count:
@@ -109,7 +113,7 @@ class EdgeSource:
     def read(
         self, item: ObjectMeta, start: int, count: int, observe: Callable[[bytes], None]
     ) -> Step[Mapping[str, str]]:
-        """Read these bytes for `observe` alone; the headers that they came with."""
+        """Read `count` bytes from byte `start` on and pass them to `observe`. Returns the headers of the answer."""
         stream = yield from self.open(item, start, count)
         left = count
         try:
@@ -126,9 +130,10 @@ class EdgeSource:
             stream.close()
 
     def _signed(self, ask: Callable[[str], Step[T]]) -> Step[T]:
-        """Ask with a signed query; once more with a new one when it is refused. Only a fresh signature's refusal is fatal.
+        """The result of a request with a signed query; a refused one is repeated once with a new signature.
 
-        One that was good may have run out unnoticed: the clock was wrong when it was made, or the machine slept.
+        A signature may have expired unnoticed: the clock was wrong when it was made, or the machine slept. So only the refusal of
+        a fresh one raises SignatureRejected.
         """
         query = self._authorizer.query(self._escaped_prefix)
         try:
@@ -146,7 +151,7 @@ class EdgeSource:
             url = f"{url}?{query}"
         if len(url) > MAX_URL_BYTES:
             raise InvalidName(
-                f"its URL would have {len(url)} bytes, and CloudFront takes {MAX_URL_BYTES} at most",
+                f"its URL would have {len(url)} bytes, and CloudFront accepts {MAX_URL_BYTES} at most",
                 stage=Stage.DOWNLOAD,
             )
         return url
@@ -178,28 +183,28 @@ def _check_stream(stream: Download, item: ObjectMeta, start: int, count: int) ->
     if given != f"bytes {start}-{last}" or total not in ("*", str(item.size_bytes)):
         kind = CorruptTransfer if total == str(item.size_bytes) else SourceChanged
         raise kind(
-            f"bytes {start}-{last}/{item.size_bytes} were asked for, and the edge sent"
+            f"bytes {start}-{last}/{item.size_bytes} were requested, and the edge sent"
             f" {given!r} of {total!r}{_from_where(answer)}",
             stage=Stage.DOWNLOAD,
             http_status=206,
         )
     if length is not None and length != str(count):
         raise CorruptTransfer(
-            f"a range of {count} bytes was announced with {length}{_from_where(answer)}",
+            f"a range of {count} bytes was requested, and the edge announced {length}{_from_where(answer)}",
             stage=Stage.DOWNLOAD,
             http_status=206,
         )
 
 
 def _check_identity(answer: Answer, item: ObjectMeta) -> None:
-    """Raises unless this may be what was listed. An answer without an ETag is left to the proof of its bytes."""
+    """Raise SourceChanged if an answer is not of the listed object. One without an ETag is left to the proof of its bytes."""
     if EdgeAnswer(status=answer.status, headers=answer.headers).is_error_page:
         raise edge_error(answer, item)
     etag = etag_value(answer.headers.get("etag", ""))
     if etag and etag != item.etag:
         raise SourceChanged(
-            f"listed with ETag {item.etag}, but the edge serves {etag}{_from_where(answer)}: replaced since the listing,"
-            " or a stale copy; CachingDisabled on the distribution rules out the latter",
+            f"listed with ETag {item.etag}, but the edge serves {etag}{_from_where(answer)}: it was replaced since the listing,"
+            " or the copy is stale; CachingDisabled on the distribution rules out the latter",
             stage=Stage.DOWNLOAD,
             http_status=answer.status,
         )
@@ -207,8 +212,8 @@ def _check_identity(answer: Answer, item: ObjectMeta) -> None:
     if modified is not None and item.last_modified_s and modified != item.last_modified_s:
         when = datetime.fromtimestamp(item.last_modified_s, UTC)
         raise SourceChanged(
-            f"listed as modified at {when:%Y-%m-%d %H:%M:%S} UTC, but the edge serves one of"
-            f" {answer.headers['last-modified']}{_from_where(answer)}: its metadata are of another time",
+            f"listed as modified at {when:%Y-%m-%d %H:%M:%S} UTC, but the edge serves one modified at"
+            f" {answer.headers['last-modified']}{_from_where(answer)}: its metadata may be different",
             stage=Stage.DOWNLOAD,
             http_status=answer.status,
         )
@@ -223,28 +228,30 @@ def _other_length(answer: Answer, count: int, length: object) -> SourceChanged:
 
 
 def _from_where(answer: Answer) -> str:
-    told = [f"{name}: {answer.headers[name.lower()]}" for name in ("X-Cache", "Age") if name.lower() in answer.headers]
-    return f" ({', '.join(told)})" if told else ""
+    shown = [f"{name}: {answer.headers[name.lower()]}" for name in ("X-Cache", "Age") if name.lower() in answer.headers]
+    return f" ({', '.join(shown)})" if shown else ""
 
 
 def edge_error(answer: Answer, item: ObjectMeta) -> TransferError:
-    """The engine's error for an answer that is not the object asked for."""
-    told = EdgeAnswer(status=answer.status, headers=answer.headers, text=answer.text)
-    rule = told.rule or UNKNOWN
-    code = f" {told.error_code}" if told.error_code else ""
+    """The engine's error for an answer of the edge that is not the requested object."""
+    read = EdgeAnswer(status=answer.status, headers=answer.headers, text=answer.text)
+    rule = read.rule or UNKNOWN
+    code = f" {read.error_code}" if read.error_code else ""
     of = f" of the {item.size_bytes} bytes listed" if rule.error is SourceChanged else ""
     said = f"the edge answered {answer.status}{code}{of}{_from_where(answer)}"
-    is_kept = issubclass(rule.error, RetryableError) and rule.error is not EdgeBlocked  # its own 403s are not cached
+    may_be_cached = (
+        issubclass(rule.error, RetryableError) and rule.error is not EdgeBlocked
+    )  # the edge's own 403s are not
     return rule.error(
-        f"{said}: {told.meaning}" if told.meaning else said,
+        f"{said}: {read.meaning}" if read.meaning else said,
         stage=Stage.DOWNLOAD,
         http_status=answer.status,
-        retry_after_s=_wait_s(answer) if is_kept else None,
+        retry_after_s=_wait_s(answer) if may_be_cached else None,
     )
 
 
 def _wait_s(answer: Answer) -> float | None:
-    """What `Retry-After` asks for, and long enough for an error cached at the edge to run out."""
+    """The seconds that `Retry-After` asks for, and at least until an error cached at the edge expires."""
     wait_s = answer.retry_after_s or 0.0
     if "error from cloudfront" in answer.headers.get("x-cache", "").lower():
         age = answer.headers.get("age", "")

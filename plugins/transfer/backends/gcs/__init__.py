@@ -1,1 +1,1 @@
-"""Cloud Storage: objects written and verified, listings, records of a run."""
+"""Cloud Storage: writes and verifies objects, lists buckets, and stores the records of a run."""

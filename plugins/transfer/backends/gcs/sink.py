@@ -42,7 +42,7 @@ class GcsSink:
         self._client = client
         self._capabilities = capabilities or Capabilities()
         self._refused = RefusedFields()
-        self._boundary = secrets.token_hex(16)  # unguessable, so that nobody can put it into a content
+        self._boundary = secrets.token_hex(16)  # unguessable, so that no content can be made to contain it
         self._content_type = f"Content-Type: multipart/related; boundary={self._boundary}"
 
     @property
@@ -52,12 +52,12 @@ class GcsSink:
 
     @property
     def takes_parts(self) -> bool:
-        """False once it is known that the server has no uploads in parts."""
+        """False once the server turned out to have no multipart uploads."""
         return self._capabilities.takes_parts
 
     @property
     def hashes_md5(self) -> bool:
-        """False once it is known that the server names no MD5 of what it stored."""
+        """False once the server turned out to compute no MD5 of stored objects."""
         return self._capabilities.hashes_md5
 
     def put(

@@ -1,6 +1,6 @@
-"""One warm libcurl handle: requests over a kept connection, answers whole in memory within a bound, or bodies as streams.
+"""Sends HTTP requests over one libcurl handle that keeps its connection; bodies come whole, within a bound, or as streams.
 
-Sources: libcurl's `libcurl-thread` (no handle shared between threads, NOSIGNAL in threads), `CURLOPT_PATH_AS_IS`.
+Sources: libcurl's `libcurl-thread` (no handle is shared between threads, NOSIGNAL in threads), `CURLOPT_PATH_AS_IS`.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from transfer.steps import Pause, Step
 
 USER_AGENT = "edgehaul/1"
 MIN_BYTES_PER_S = 1024
-"""A transfer that stays below this for as long as it may stall is broken off: a drip would never end. What is paused here,
-for want of room or to keep to a limit, does not count, and begins anew when it goes on (libcurl, speedcheck.c)."""
+"""A transfer that stays below this rate for the stall time-out is aborted; otherwise a trickle would never end. While a
+transfer is paused, for lack of room or to keep to a limit, it is not measured, and the time starts again when it continues
+(libcurl, speedcheck.c)."""
 
 
 class _Form(Enum):
-    """How a handle is set up."""
+    """The kind of request that a handle is set up for."""
 
     WHOLE = auto()
     DOWNLOAD = auto()
@@ -33,15 +34,16 @@ class _Form(Enum):
 
 
 class CurlClient:
-    """Requests to one server, one at a time. Not thread-safe: one a lane, for as long as the lane lives.
+    """Requests to one server, one at a time. Not thread-safe: each lane has its own for its whole life.
 
-    What is the same for every request is set once: the options of a request cost as much CPU as its bytes when these are
-    few.
+    Options that are the same for every request are set once: for a small object, setting the options of a request costs as much
+    CPU time as its bytes.
 
     Args:
-        unavailable: the RetryableError for trouble on the way, SourceUnavailable or SinkUnavailable.
-        stage: where its errors say that they happened.
-        book: books one request and says how many seconds to wait before it is sent.
+        unavailable: the class of the RetryableError for connection failures, SourceUnavailable or SinkUnavailable.
+        stage: the stage that its errors name.
+        timeouts: for connecting, and for a transfer that stands still.
+        book: books one request and returns how many seconds to wait before it is sent.
     """
 
     def __init__(
@@ -77,9 +79,9 @@ class CurlClient:
     ) -> Step[Answer]:
         """Send a request and read the whole answer, whatever its status.
 
-        An answer longer than `max_body_bytes` (and than an error document) is broken off and not complete. `stall_s` is
-        how long nothing may move, if not as long as usual. `is_sent_once` is for what must not be done twice unknown to
-        us: libcurl sends a request again, unasked, when a kept connection ends without an answer. Raises the `unavailable`
+        An answer longer than `max_body_bytes` (and than MAX_ERROR_BODY_BYTES) is cut off and not complete. `stall_s` is how long
+        the transfer may stand still, where not as long as usual. `is_sent_once` is for requests that must not be repeated
+        unnoticed: libcurl repeats a request by itself when a kept connection closes without an answer. Raises the `unavailable`
         error or EndpointRejected.
         """
         if (wait_s := self._book()) > 0:
@@ -107,9 +109,10 @@ class CurlClient:
     def open(
         self, url: str, *, headers: Sequence[str] = (), wait_for: Callable[[int], float] | None = None
     ) -> Step[Download]:
-        """Send a GET and return once the answer has begun, whatever its status. The lane has to close it.
+        """Send a GET and return when the body begins, whatever the status. The caller has to close the download.
 
-        `wait_for` is told of bytes as they come and says how many seconds to rest. Raises as `request` does.
+        `wait_for` gets the number of bytes of each piece that arrives, and returns how many seconds to pause. Raises the
+        `unavailable` error or EndpointRejected.
         """
         if (wait_s := self._book()) > 0:
             yield Pause(wait_s)
@@ -138,9 +141,10 @@ class CurlClient:
         head: bytes = b"",
         tail: bytes = b"",
     ) -> Step[Answer]:
-        """Send the next `count` bytes of a download, between head and tail, and read the whole answer, whatever its status.
+        """Send the next `count` bytes of a download between `head` and `tail`, and read the whole answer, whatever its status.
 
-        Raises the download's own error when its body ends too soon, otherwise as `request` does.
+        `observe` gets each piece of the download as it is sent. Raises the download's own error when its body ends too soon, else
+        the `unavailable` error or EndpointRejected.
         """
         if (wait_s := self._book()) > 0:
             yield Pause(wait_s)
@@ -166,16 +170,16 @@ class CurlClient:
         return answer
 
     def _prepare(self, method: str, form: _Form) -> None:
-        """Set the handle up for this kind of request, unless it is already."""
+        """Set the handle up for a kind of request, unless it is set up for it already."""
         if (method, form) == self._form:
             return
         self._form = (method, form)
-        self.curl.reset()  # options only: connection, DNS and TLS caches are kept
+        self.curl.reset()  # resets the options only; connections and the DNS and TLS caches are kept
         for option, value in self._constants(method, form):
             self.curl.setopt(option, value)
 
     def _constants(self, method: str, form: _Form) -> list[tuple[int, Any]]:
-        # An upload waits for a download, whose own stall has to be noticed first.
+        # An upload waits for a download, whose own time-out has to come first.
         stall_s = self._timeouts.stall_s * (2 if form is _Form.UPLOAD else 1)
         options: list[tuple[int, Any]] = [
             (pycurl.PATH_AS_IS, 1),

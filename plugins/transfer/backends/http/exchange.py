@@ -1,4 +1,4 @@
-"""A request on its way over libcurl, its answer, and what libcurl's errors mean to the engine."""
+"""A request in flight over libcurl, its answer, and the engine's errors for libcurl's."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ MAX_ERROR_BODY_BYTES = 64 * 1024
 
 _MISCONFIGURED = {
     pycurl.E_UNSUPPORTED_PROTOCOL: "the address is neither http nor https",
-    pycurl.E_URL_MALFORMAT: "the address is no URL",
+    pycurl.E_URL_MALFORMAT: "the address is not a valid URL",
     pycurl.E_PEER_FAILED_VERIFICATION: "its TLS certificate is not trusted",
     pycurl.E_SSL_CACERT_BADFILE: "the file of trusted certificates cannot be read",
     pycurl.E_SSL_CERTPROBLEM: "the client certificate cannot be used",
-    pycurl.E_SSL_CIPHER: "no TLS cipher in common",
+    pycurl.E_SSL_CIPHER: "it has no TLS cipher in common with this machine",
     pycurl.E_SSL_ISSUER_ERROR: "its TLS certificate has the wrong issuer",
     pycurl.E_SSL_PINNEDPUBKEYNOTMATCH: "its TLS key is not the pinned one",
-    pycurl.E_LOGIN_DENIED: "it denied the login",
-    pycurl.E_NOT_BUILT_IN: "libcurl was built without what this needs",
-    pycurl.E_UNKNOWN_OPTION: "libcurl is older than this needs",
+    pycurl.E_LOGIN_DENIED: "it refused the login",
+    pycurl.E_NOT_BUILT_IN: "libcurl was built without a feature that is needed",
+    pycurl.E_UNKNOWN_OPTION: "libcurl is too old",
     pycurl.E_BAD_FUNCTION_ARGUMENT: "libcurl refused an option",
     pycurl.E_FAILED_INIT: "libcurl could not start",
 }
-"""What no retry mends. Everything else that libcurl reports is trouble on the way, and passes or exhausts the retries."""
+"""Errors of libcurl that no retry cures. All others are connection failures, which are retried."""
 
 
 class Answer:
-    """A complete HTTP answer. Its headers are parsed when first asked for: most answers to uploads never are."""
+    """A complete HTTP answer. Its headers are parsed when they are first read; those of most uploads never are."""
 
     __slots__ = ("_header_lines", "_headers", "body", "is_complete", "status")
 
@@ -44,20 +44,23 @@ class Answer:
         self.status = status
         self.body = body
         self.is_complete = is_complete
-        """False when more came than was allowed for: the body then ends early."""
+        """False when the body was longer than allowed and was cut off."""
         self._header_lines = header_lines
         self._headers: Mapping[str, str] | None = None
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Names in lower case; repeated ones joined by ", "."""
+        """The headers: names in lower case, values of repeated ones joined by ", "."""
         if self._headers is None:
             self._headers = parse_headers(self._header_lines)
         return self._headers
 
     @property
     def retry_after_s(self) -> float | None:
-        """What `Retry-After` asks for: seconds, or a date, which is read by the server's own clock (RFC 9110, 10.2.3)."""
+        """The wait that `Retry-After` asks for, in seconds; None without one (RFC 9110, section 10.2.3).
+
+        A date is compared with the server's own clock, its `Date` header.
+        """
         asked = self.headers.get("retry-after", "")
         if asked.isdecimal():
             return float(asked)
@@ -68,12 +71,12 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """The body as text, for error documents."""
+        """The beginning of the body as text, for error documents."""
         return bytes(self.body[:MAX_ERROR_BODY_BYTES]).decode("utf-8", "replace")
 
 
 class Transfer:
-    """A request on its way: what a step waits for. A driver sends it over its handle and then asks for the answer."""
+    """A request in flight, which a step waits for. A driver sends it over its handle and then calls `answer`."""
 
     __slots__ = ("_stage", "_unavailable", "curl", "header_lines", "received")
 
@@ -85,10 +88,10 @@ class Transfer:
         self._stage = stage
 
     def perform(self, stop: Stop) -> Answer:
-        """Send it and wait here. Raises Stopped when it is time to stop.
+        """Send the request and wait for its answer. Raises Stopped after a stop request.
 
-        libcurl asks once a second at least (CURLOPT_XFERINFOFUNCTION). That also lets Python run signal handlers, which it
-        does not while C code waits.
+        libcurl calls back at least once a second (CURLOPT_XFERINFOFUNCTION). That also lets Python run its signal handlers, which
+        it cannot do while C code waits.
         """
         self.curl.setopt(pycurl.XFERINFOFUNCTION, lambda *_: stop.is_set())
         self.curl.setopt(pycurl.NOPROGRESS, 0)
@@ -103,7 +106,7 @@ class Transfer:
         return self.answer(None)
 
     def answer(self, error: pycurl.error | None) -> Answer:
-        """What came; raises the engine's error for what libcurl reported."""
+        """The answer that arrived. Raises the engine's error for `error`, which libcurl reported, if there is one."""
         is_complete = error is None
         if error is not None and error.args[0] != pycurl.E_FILESIZE_EXCEEDED:
             raise curl_error(error, unavailable=self._unavailable, stage=self._stage) from error
@@ -116,14 +119,14 @@ class Transfer:
 
 
 def parse_headers(lines: Sequence[bytes]) -> dict[str, str]:
-    """The last answer's headers: names in lower case, repeated ones joined by ", "."""
+    """The headers of the last answer among the lines: names in lower case, values of repeated ones joined by ", "."""
     raw = b"".join(lines)
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError:
         text = raw.decode("latin-1")
     headers: dict[str, str] = {}
-    for line in text.split("\n"):  # with or without a CR, which goes with the white space
+    for line in text.split("\n"):  # with or without a CR, which is stripped as white space
         name, colon, value = line.partition(":")
         if not colon:
             if line.startswith("HTTP/"):  # an interim answer's headers are not the answer's
@@ -135,7 +138,7 @@ def parse_headers(lines: Sequence[bytes]) -> dict[str, str]:
 
 
 def at_s(text: str) -> int | None:
-    """An HTTP date in seconds since the epoch; None for what is none."""
+    """An HTTP date in seconds since the epoch; None for an invalid one."""
     date = _date(text) if text else None
     return int(date.timestamp()) if date else None
 
@@ -149,7 +152,7 @@ def _date(text: str) -> datetime | None:
 
 
 def curl_error(error: pycurl.error, *, unavailable: type[RetryableError], stage: Stage) -> TransferError:
-    """The engine's error for one of libcurl's. The message never holds the URL: it may be signed."""
+    """The engine's error for one of libcurl's. Its message never contains the URL, which may be signed."""
     number, text = (*error.args, "")[:2]
     if number in _MISCONFIGURED:
         return EndpointRejected(f"{_MISCONFIGURED[number]} ({text})", stage=stage)

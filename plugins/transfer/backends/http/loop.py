@@ -1,4 +1,4 @@
-"""Two drivers of steps: one step alone, waiting in place, and many lanes over one CurlMulti."""
+"""Drives steps: `complete` runs a single step and blocks; `CurlLoop` runs many lanes over one CurlMulti."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ T = TypeVar("T")
 
 NO_SOCKET_WAIT_S = 0.01
 CONNECTIONS_A_LANE = 4
-"""What stays open; without this, libcurl's limit follows the requests under way and closes what waiting lanes had."""
+"""How many connections stay open. libcurl's default follows the requests in flight, and closes those of waiting lanes."""
 
 
 def complete(step: Step[T], stop: Stop) -> T:
-    """Drive one step to its end in this thread. Raises Stopped when it is time to stop, about a second later at most."""
+    """Drive one step to its result in this thread. Raises Stopped at most about a second after a stop request."""
     try:
         wait = next(step)
         while True:
@@ -35,7 +35,7 @@ def complete(step: Step[T], stop: Stop) -> T:
                 continue
             try:
                 answer = wait.perform(stop)
-            except Exception as error:  # noqa: BLE001 - not handled here: the step gets it where it waited
+            except Exception as error:  # noqa: BLE001 - not handled here: it is raised in the step, where it waits
                 wait = step.throw(error)
             else:
                 wait = step.send(answer)
@@ -45,9 +45,9 @@ def complete(step: Step[T], stop: Stop) -> T:
 
 
 class CurlLoop:
-    """Drives many lanes from one thread: whatever has an answer goes on, and all the rest waits in one poll.
+    """Drives many lanes from one thread: lanes with an answer continue, and the others wait in a single poll.
 
-    Use from one thread. Steps may only wait for requests of `CurlClient` and for pauses.
+    Not thread-safe. Steps may only wait for requests of `CurlClient` and for pauses.
     """
 
     def __init__(self, stop: threading.Event) -> None:
@@ -65,7 +65,7 @@ class CurlLoop:
         self._multi.setopt(pycurl.M_MAXCONNECTS, CONNECTIONS_A_LANE * len(lanes))
         try:
             for lane in lanes:
-                self._go_on(lane, None)
+                self._continue(lane, None)
             while self._in_flight or self._paused or self._downloads:
                 if self._stop.is_set():
                     raise Stopped
@@ -80,27 +80,27 @@ class CurlLoop:
             self._multi.close()
 
     def _advance(self) -> bool:
-        """Let every request that can move do so; whether there may be more to do at once."""
+        """Let libcurl do what it can for every request; whether there may be more to do at once."""
         if not (self._in_flight or self._downloads):
             return False
         requests = len(self._in_flight) + self._running_downloads
-        has_moved: bool = self._multi.perform()[1] < requests
-        if has_moved:
+        has_progressed: bool = self._multi.perform()[1] < requests
+        if has_progressed:
             self._take_answers()
         for download in list(self._downloads.values()):
-            has_moved |= self._tend(download)
-        return has_moved
+            has_progressed |= self._tend(download)
+        return has_progressed
 
     def _tend(self, download: Download) -> bool:
-        """Whatever a download or the upload that takes it waits for, if it has come."""
-        has_moved = False
+        """Continue a download, its lane, or the upload that takes its body, where what they wait for has happened."""
+        has_progressed = False
         if download.is_open and (lane := self._opening.pop(download, None)) is not None:
-            self._go_on(lane, None)
-            has_moved = True
-        has_moved |= download.resume()
+            self._continue(lane, None)
+            has_progressed = True
+        has_progressed |= download.resume()
         if download.relay is not None:
-            has_moved |= download.relay.resume()
-        return has_moved
+            has_progressed |= download.relay.resume()
+        return has_progressed
 
     def _wait(self) -> None:
         wait_s = POLL_S
@@ -112,19 +112,19 @@ class CurlLoop:
         if not (self._in_flight or self._downloads):
             if self._paused:  # otherwise the last lane has ended
                 self._stop.wait(wait_s)
-        # Nothing to wait on yet, as while a name is looked up.
-        elif self._multi.select(self._within_curls_own(wait_s)) < 0:
+        # There is no socket yet, as during a name look-up.
+        elif self._multi.select(self._within_curl_timeout(wait_s)) < 0:
             self._stop.wait(NO_SOCKET_WAIT_S)
 
-    def _within_curls_own(self, wait_s: float) -> float:
-        """No longer than until libcurl has something to do by its own timers."""
+    def _within_curl_timeout(self, wait_s: float) -> float:
+        """`wait_s`, or less where one of libcurl's own timers is due earlier."""
         timeout_ms: int = self._multi.timeout()
         return wait_s if timeout_ms < 0 else min(wait_s, timeout_ms / 1000)
 
     def _resume_paused(self) -> None:
         now = time.monotonic()
         while self._paused and self._paused[0][0] <= now:
-            self._go_on(heapq.heappop(self._paused)[2], None)
+            self._continue(heapq.heappop(self._paused)[2], None)
 
     def _take_answers(self) -> None:
         left = 1
@@ -145,12 +145,12 @@ class CurlLoop:
         self._multi.remove_handle(curl)
         try:
             answer = transfer.answer(error)
-        except Exception as raised:  # noqa: BLE001 - not handled here: the lane gets it where it waited
-            self._go_on(lane, raised)
+        except Exception as raised:  # noqa: BLE001 - not handled here: it is raised in the lane, where it waits
+            self._continue(lane, raised)
         else:
-            self._go_on(lane, answer)
+            self._continue(lane, answer)
 
-    def _go_on(self, lane: Step[None], value: object) -> None:
+    def _continue(self, lane: Step[None], value: object) -> None:
         """Let a lane run until it waits again or ends."""
         wait: Pause | Pending
         try:
@@ -166,13 +166,13 @@ class CurlLoop:
             self._opening[download] = lane
             self._downloads[download.curl] = download
             self._running_downloads += 1
-            download.on_close = lambda: self._let_go(download)
+            download.on_close = lambda: self._release(download)
         else:
             assert isinstance(wait, Transfer), "a lane waits for requests, downloads and pauses only"
             self._in_flight[wait.curl] = (lane, wait)
         self._multi.add_handle(wait.curl)
 
-    def _let_go(self, download: Download) -> None:
+    def _release(self, download: Download) -> None:
         self._opening.pop(download, None)
         if self._downloads.pop(download.curl, None) is not None and not download.is_over:
             self._running_downloads -= 1

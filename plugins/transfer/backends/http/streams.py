@@ -1,7 +1,7 @@
-"""Bodies as streams: a download that waits in a small buffer, and an upload that takes its body from there.
+"""Bodies as streams: a download into a small buffer, and an upload that takes its body from that buffer.
 
-Both hang in one CurlMulti and are paused and resumed against each other, so that an object of any size passes through
-about a megabyte of memory, without a thread or a file (libcurl's `curl_easy_pause`).
+Both run in one CurlMulti and pause and resume each other, so that an object of any size passes through about a megabyte of
+memory, without a thread or a file (libcurl's `curl_easy_pause`).
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from transfer.errors import RetryableError, Stage, TransferError
 from transfer.stopping import Stop
 
 BUFFER_BYTES = 512 * 1024
-"""libcurl's buffer for receiving and for sending. Of 16, 64, 256, 512 and 2,048 KiB, 512 was within a tenth of the fastest
-on loopback and takes a quarter of its memory."""
+"""The size of libcurl's buffers for receiving and for sending. Of 16, 64, 256, 512 and 2,048 KiB, 512 was within a tenth of the
+fastest on loopback, with a quarter of its memory."""
 MAX_WAITING_BYTES = 1024 * 1024
-"""What a download may hold before it is paused."""
-CUT_SHORT = "the body ended before the bytes that were listed, and its length was not announced"
-"""A connection that breaks looks like the end of such a body (RFC 9112, section 8): to be tried again."""
+"""How much of a body a download may hold before it is paused."""
+CUT_SHORT = "the body ended before the listed number of bytes, and its length was not announced"
+"""A broken connection looks like the end of such a body (RFC 9112, section 8), so the request is retried."""
 
 _WITH_BODY = (200, 206)
 _PAUSE_READING: int = pycurl.WRITEFUNC_PAUSE
@@ -32,12 +32,13 @@ _ABORT: int = pycurl.READFUNC_ABORT
 
 
 class Download:
-    """A GET whose body is taken as it comes. Made by `CurlClient.open`, driven by one `CurlLoop`, for one lane.
+    """A GET whose body is taken as it arrives. Made by `CurlClient.open` and driven by one `CurlLoop`, for one lane.
 
     Args:
-        curl: the handle, its request set.
-        unavailable, stage: what trouble on the way is called.
-        wait_for: books bytes that came and says how many seconds to rest before more are read (a bandwidth limit).
+        curl: the handle, with its request set.
+        unavailable: the class of the error for connection failures.
+        stage: the stage that its errors name.
+        wait_for: books bytes that arrived, and returns how many seconds to pause before more are read (a bandwidth limit).
     """
 
     def __init__(
@@ -52,9 +53,9 @@ class Download:
         self.header_lines: list[bytes] = []
         self.is_over = False
         self.relay: Relay | None = None
-        """The upload that takes the body at present."""
+        """The upload that takes the body now, if any."""
         self.on_close: Callable[[], None] = lambda: None
-        """Set by the loop that drives it."""
+        """Called by `close`; set by the loop that drives the download."""
         self._unavailable = unavailable
         self._stage = stage
         self._wait_for = wait_for
@@ -69,26 +70,26 @@ class Download:
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Names in lower case."""
+        """The headers of the answer; names in lower case."""
         return self.answer.headers
 
     @property
     def answer(self) -> Answer:
-        """Status, headers and, of an error, the body."""
+        """The status and headers of the answer, and the body where the status is an error."""
         return Answer(status=self._status, header_lines=self.header_lines, body=memoryview(self._error_body))
 
     @property
     def is_open(self) -> bool:
-        """Whether the body has begun (or the request has ended): what an error says has then come whole."""
+        """Whether the body has begun, or the request has ended. The body of an error is complete then."""
         return self._status in _WITH_BODY or self.is_over
 
     @property
     def waiting_bytes(self) -> int:
-        """How much has come and was not taken yet."""
+        """How many bytes have arrived and were not taken yet."""
         return self._waiting_bytes
 
     def skip(self, count: int) -> None:
-        """Drop the first bytes of the body: a server that ignores ranges sends all of it."""
+        """Drop the first `count` bytes of the body, where a server ignored the range and sends the whole object."""
         self._skip_bytes = count
         while self._skip_bytes and self._pieces:
             piece = self._pieces.popleft()
@@ -99,7 +100,7 @@ class Download:
                 self._pieces.appendleft(piece[skipped:])
 
     def take(self, limit: int) -> bytes:
-        """Up to so many bytes of what has come; none if nothing waits."""
+        """Take up to `limit` of the bytes that have arrived; empty when none are waiting."""
         pieces, taken, size = self._pieces, [], 0
         while pieces and size + len(pieces[0]) <= limit:
             piece = pieces.popleft()
@@ -114,19 +115,19 @@ class Download:
         return taken[0] if len(taken) == 1 else b"".join(taken)
 
     def error(self) -> TransferError:
-        """Why the body ended before its time."""
+        """The error for a body that ended too soon."""
         if self._error is not None:
             return curl_error(self._error, unavailable=self._unavailable, stage=self._stage)
         return self._unavailable(CUT_SHORT, stage=self._stage, http_status=self._status)
 
     def failure_to_open(self) -> TransferError | None:
-        """What kept an answer from coming, if nothing of one came."""
+        """The error where no part of an answer arrived, else None."""
         if self._error is not None and not self._status:
             return self.error()
         return None
 
     def close(self) -> None:
-        """Break it off, or let go of one that has ended. What was not taken is lost."""
+        """Abort the download, or release one that has ended. Bytes that were not taken are lost. Safe to call twice."""
         self._pieces.clear()
         self._waiting_bytes = 0
         self._is_paused = False
@@ -135,7 +136,7 @@ class Download:
     # For the loop
 
     def received(self, data: bytes) -> int | None:
-        """libcurl's WRITEFUNCTION."""
+        """Called by libcurl with each piece of the body (CURLOPT_WRITEFUNCTION)."""
         if not self._status:
             self._status = _status(self.header_lines)
         if self._status not in _WITH_BODY:
@@ -143,7 +144,7 @@ class Download:
             return None
         if self._waiting_bytes >= MAX_WAITING_BYTES or (self._rests_until and time.monotonic() < self._rests_until):
             self._is_paused = True
-            return _PAUSE_READING  # libcurl keeps the data and brings it again
+            return _PAUSE_READING  # libcurl keeps the piece and passes it again
         if self._wait_for is not None:
             wait_s = self._wait_for(len(data))
             self._rests_until = time.monotonic() + wait_s if wait_s > 0 else 0.0
@@ -151,7 +152,7 @@ class Download:
         return None
 
     def ended(self, error: pycurl.error | None) -> None:
-        """The request is over: whatever can come has come."""
+        """Called by the loop when the request is over; `error` is libcurl's, if it failed."""
         self.is_over = True
         self._is_paused = False
         self._error = error
@@ -159,7 +160,7 @@ class Download:
             self._status = _status(self.header_lines)
 
     def resume(self) -> bool:
-        """Read on if there is room for it and the rest is over; whether it did."""
+        """Continue to receive if there is room and no pause is left to keep; whether it did."""
         if not self._is_paused or self._waiting_bytes >= MAX_WAITING_BYTES // 2 or self.rest_s() > 0:
             return False
         self._is_paused = False
@@ -167,12 +168,12 @@ class Download:
         return True
 
     def rest_s(self) -> float:
-        """How long it still rests to keep to a bandwidth limit."""
+        """How many seconds it still pauses to keep to a bandwidth limit."""
         return max(0.0, self._rests_until - time.monotonic()) if self._rests_until else 0.0
 
     def perform(self, stop: Stop) -> None:
-        """Streams need a loop."""
-        raise AssertionError("a download is driven by a CurlLoop, beside the upload that takes it")
+        """Raise AssertionError: only a CurlLoop can drive a download."""
+        raise AssertionError("a download is driven by a CurlLoop, together with the upload that takes its body")
 
     def _keep(self, data: bytes) -> None:
         if self._skip_bytes:
@@ -185,9 +186,9 @@ class Download:
 
 
 class Relay(Transfer):
-    """An upload of exactly `count` bytes out of a download, with something before and after them.
+    """An upload whose body is `head`, the next `count` bytes of a download, and `tail`.
 
-    `observe` sees every piece of the download as it is sent.
+    `observe` gets each piece of the download as it is sent.
     """
 
     __slots__ = ("_download", "_head", "_is_starved", "_left_bytes", "_observe", "_tail")
@@ -214,7 +215,7 @@ class Relay(Transfer):
         download.relay = self
 
     def read(self, limit: int) -> bytes | int:
-        """libcurl's READFUNCTION."""
+        """Called by libcurl for the next bytes to send (CURLOPT_READFUNCTION)."""
         if self._head:
             piece, self._head = self._head[:limit], self._head[limit:]
             return piece
@@ -232,7 +233,7 @@ class Relay(Transfer):
         return data
 
     def resume(self) -> bool:
-        """Send on if there is something to send, or break off if nothing will come; whether it did."""
+        """Continue to send if bytes are waiting, or abort if none will arrive; whether it did either."""
         if not self._is_starved or not (self._download.waiting_bytes or self._download.is_over):
             return False
         self._is_starved = False
@@ -240,7 +241,7 @@ class Relay(Transfer):
         return True
 
     def answer(self, error: pycurl.error | None) -> Answer:
-        """What came; raises the download's error when that is what broke the upload off."""
+        """The answer that arrived. Raises the download's error where that aborted the upload, else as Transfer does."""
         self._download.relay = None
         if error is not None and error.args[0] == pycurl.E_ABORTED_BY_CALLBACK:
             raise self._download.error()
@@ -248,7 +249,7 @@ class Relay(Transfer):
 
 
 def _status(header_lines: Sequence[bytes]) -> int:
-    """The status of the last answer that began; libcurl tells it only when it is over. 0 when none did."""
+    """The status of the last answer among the header lines, 0 without one. libcurl reports it only at the end."""
     for line in reversed(header_lines):
         if line.startswith(b"HTTP/"):
             return int(line.split(None, 2)[1])

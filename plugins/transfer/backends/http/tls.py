@@ -1,4 +1,4 @@
-"""Where the trusted certificate authorities are."""
+"""Finds the bundle of trusted certificate authorities."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import certifi
 
 
 def ca_bundle() -> str:
-    """Path of the CA bundle for libcurl's `CAINFO`: `SSL_CERT_FILE`, else the system's, else certifi's.
+    """The path of the CA bundle for libcurl's `CAINFO`: `SSL_CERT_FILE`, else the system's, else certifi's.
 
-    pycurl's wheels carry the path of the Linux distribution they were built on; where it does not exist, every
+    pycurl's wheels contain the path of the Linux distribution that they were built on. Where that path does not exist, every
     certificate would be refused.
     """
     return ssl.get_default_verify_paths().cafile or certifi.where()

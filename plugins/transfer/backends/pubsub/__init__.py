@@ -1,1 +1,1 @@
-"""Pub/Sub: the two topics, and what its refusals mean."""
+"""Pub/Sub: publishes to and pulls from the two topics, and maps its refusals to the engine's errors."""

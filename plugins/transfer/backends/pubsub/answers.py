@@ -1,7 +1,7 @@
-"""What the refusals of Pub/Sub mean, and the engine's error for each, once the client library's own retries are used up.
+"""The engine's errors for Pub/Sub's refusals, once the client library's own retries are used up.
 
-gRPC names the status. In brackets stands what tells two meanings of one status apart: what the request was about, the
-reason that Google's APIs add to it (google.rpc.ErrorInfo), or what its words say.
+A reason is gRPC's name of the status. The brackets distinguish meanings of one status: by the resource of the request, by the
+reason that Google's APIs add (google.rpc.ErrorInfo), or by words of the message.
 """
 
 from __future__ import annotations
@@ -41,20 +41,20 @@ def _row(
 
 
 RULES = (
-    # What passes.
+    # Passing trouble.
     _row(
         429,
         "RESOURCE_EXHAUSTED",
         Scope.PASSING,
         Throttled,
-        "a quota of the project is used up for now: if it happens often, ask Google for a larger one",
+        "a quota of the project is exhausted for now: if this happens often, ask Google for a larger one",
     ),
     _row(
         None,
         "UNAVAILABLE (no token)",
         Scope.PASSING,
         SinkUnavailable,
-        f"no access token could be had: if this does not pass, {_CREDENTIALS}",
+        f"no access token could be obtained: if this lasts, {_CREDENTIALS}",
         "grpc, AuthMetadataPlugin",
     ),
     _row(503, "UNAVAILABLE", Scope.PASSING, SinkUnavailable),
@@ -65,23 +65,23 @@ RULES = (
         "DEADLINE_EXCEEDED",
         Scope.PASSING,
         SinkUnavailable,
-        "no answer came in time, and what was asked may have been done all the same: it is safe to ask again",
+        "no answer arrived in time; the request may have succeeded all the same, and is safe to repeat",
     ),
-    _row(499, "CANCELLED", Scope.PASSING, SinkUnavailable, "the request was broken off before it was answered"),
-    _row(409, "ABORTED", Scope.PASSING, SinkUnavailable, "something else changed it at the same moment", _GRPC),
+    _row(499, "CANCELLED", Scope.PASSING, SinkUnavailable, "the request was cancelled before it was answered"),
+    _row(409, "ABORTED", Scope.PASSING, SinkUnavailable, "another request changed it at the same moment", _GRPC),
     _row(
         409,
         "ALREADY_EXISTS",
         Scope.PASSING,
         SinkUnavailable,
-        "it is there already, perhaps because the answer to a first request was lost: the next try replaces it",
+        "it exists already, perhaps because the answer to an earlier request was lost: the next attempt replaces it",
     ),
     _row(
         400,
         "INVALID_ARGUMENT (acknowledgement ids)",
         Scope.PASSING,
         SinkUnavailable,
-        "these messages were held for too long and are delivered again",
+        "these messages were held beyond their lease and are delivered again",
         "Pub/Sub, Exactly-once delivery",
     ),
     # A topic or a subscription.
@@ -97,7 +97,7 @@ RULES = (
         "NOT_FOUND (subscription)",
         Scope.QUEUE,
         RunClosed,
-        "the run was closed while this task still worked, or somebody deleted its subscription: start another run",
+        "the run was closed while this task was still working, or its subscription was deleted: start another run",
     ),
     _row(404, "NOT_FOUND", Scope.QUEUE, RunClosed, "it does not exist, or the run was closed"),
     _row(
@@ -105,15 +105,15 @@ RULES = (
         "FAILED_PRECONDITION",
         Scope.QUEUE,
         QueueRefused,
-        "something has to be set right first: billing of the project, the Cloud KMS key of the topic, or its message storage"
-        " policy, which may keep this region out",
+        "correct this first: billing of the project, the Cloud KMS key of the topic, or its message storage policy, which may"
+        " exclude this region",
     ),
     _row(
         400,
         "INVALID_ARGUMENT",
         Scope.QUEUE,
         QueueRefused,
-        "Pub/Sub does not take what its words name: correct topic, error_topic or gcp_project",
+        "Pub/Sub refuses the value that its message names: correct topic, error_topic or gcp_project",
     ),
     # The account.
     _row(
@@ -144,23 +144,23 @@ RULES = (
         "UNAUTHENTICATED",
         Scope.ACCOUNT,
         TokenRefused,
-        f"the access token was not taken, as happens in passing: if it stays so, {_CREDENTIALS}",
+        f"the access token was refused, which can happen temporarily: if this lasts, {_CREDENTIALS}",
     ),
     _row(
         501,
         "UNIMPLEMENTED",
         Scope.ACCOUNT,
         EndpointRejected,
-        "what answers here is not Pub/Sub, or a proxy stands in between",
+        "the server that answers is not Pub/Sub, or there is a proxy in between",
         "gRPC, HTTP to gRPC Status Code Mapping",
     ),
 )
 UNKNOWN = _row(None, "", Scope.PASSING, SinkUnavailable)
-"""Of the queue, the narrowest is one try of one task: Airflow makes another."""
+"""For a refusal that no rule knows. It costs one attempt of one task, and Airflow starts another attempt."""
 
 
 def pubsub_error(error: Exception, resource: str, stage: Stage) -> TransferError:
-    """The engine's error for one of the client library's about a topic or subscription."""
+    """The engine's error for an exception of the client library; `resource` is the topic or subscription of the request."""
     if isinstance(error, google_exceptions.RetryError) and error.cause is not None:
         error = error.cause
     elif isinstance(error, FutureTimeoutError):
@@ -170,16 +170,16 @@ def pubsub_error(error: Exception, resource: str, stage: Stage) -> TransferError
     said = f"Pub/Sub, {resource}: {f'{code.name}: ' if code else ''}{words}"
     if isinstance(error, GoogleAuthError):
         kind = SinkUnavailable if is_passing(error) else CredentialsRejected
-        return kind(f"{said}; no access token could be had: {_CREDENTIALS}", stage=stage)
+        return kind(f"{said}; no access token could be obtained: {_CREDENTIALS}", stage=stage)
     if isinstance(error, publisher_exceptions.MessageTooLargeError):
-        return QueueRefused(f"{said}; a message is larger than Pub/Sub takes", stage=stage)
+        return QueueRefused(f"{said}; a message is larger than Pub/Sub accepts", stage=stage)
     rule = _rule(error, resource)
     said = f"{said}; {rule.meaning}" if rule.meaning else said
     return rule.error(said, stage=stage, http_status=getattr(error, "code", None))
 
 
 def passes(error: Exception) -> bool:
-    """Whether the client library may ask again by itself."""
+    """Whether an exception is passing trouble, so that the client library may repeat the request by itself."""
     return isinstance(error, google_exceptions.GoogleAPICallError) and _rule(error, "").scope is Scope.PASSING
 
 
@@ -192,7 +192,7 @@ def _rule(error: Exception, resource: str) -> AnswerRule:
 
 
 def _reasons(error: Exception, resource: str) -> Iterator[str]:
-    """As the table has them, the most particular first."""
+    """The reasons of an exception as RULES spells them, the most specific first."""
     code = getattr(error, "grpc_status_code", None)
     if code is None:
         return

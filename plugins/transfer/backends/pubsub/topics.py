@@ -1,6 +1,7 @@
-"""The two topics over google-cloud-pubsub: unary pulls with our own leases, publishing with bounded futures.
+"""Publishes to the two topics and pulls from a run's subscription, over google-cloud-pubsub.
 
-Retries of publish, pull and acknowledge are the client library's own.
+Pulls are unary, and leases are our own; publishing keeps a bounded number of futures. The client library retries publishing,
+pulling and acknowledging.
 """
 
 from __future__ import annotations
@@ -34,23 +35,23 @@ PUBLISH_TIMEOUT_S = 120.0
 QUESTION_TIMEOUT_S = 20.0
 MAX_OUTSTANDING = 5_000
 MAX_OUTSTANDING_BYTES = 32 * 1024 * 1024
-"""Less than the client's own flow control lets through: that waits where no stop request is heard."""
+"""Less than the client's own flow control permits: that blocks where no stop request can interrupt it."""
 MAX_PULL = 1_000
-"""Messages in one pull."""
+"""The most messages of one pull."""
 MAX_ACK_IDS = 1_000
-"""In one request: the service takes 512 KiB ("Quotas and limits"), and its ids are some 200 bytes long."""
+"""The most ack ids of one request: the service accepts 512 KiB ("Quotas and limits"), and an id has some 200 bytes."""
 RETENTION_S = 31 * 24 * 3600
-"""The most Pub/Sub takes (pubsub.proto, Subscription.message_retention_duration): a long run finds its messages to the last."""
+"""How long messages are kept: the most that Pub/Sub accepts (pubsub.proto, Subscription.message_retention_duration)."""
 LESSER_RETENTION_S = 7 * 24 * 3600
-"""What every server takes: it was the most before, and still is of Google's emulator."""
+"""The retention that every server accepts: the former maximum, and still that of Google's emulator."""
 EXPIRATION_S = 31 * 24 * 3600
-"""For how long nobody may pull before a subscription is gone. Pub/Sub refuses less than the retention ("Subscription
-properties"), and the error topic's is not pulled before all transfers are over."""
+"""After how long without a pull a subscription is deleted. Pub/Sub refuses less than the retention ("Subscription properties"),
+and the error topic's subscription is not pulled before all transfers have ended."""
 LABELS = {"created-by": "edgehaul"}
 
 
 class PubSubQueue:
-    """A `RequestQueue` over one subscription. Thread-safe, as the client is."""
+    """A `RequestQueue` over one subscription. Thread-safe, as the client is. Its methods raise Stopped after a stop request."""
 
     def __init__(self, client: SubscriberClient, subscription: str, *, ack_deadline_s: int, stop: Stop = NEVER) -> None:
         self.ack_deadline_s = ack_deadline_s
@@ -60,9 +61,9 @@ class PubSubQueue:
         self._end = Grace(stop, QUEUE_S)
 
     def pull(self, max_messages: int, wait_s: float) -> Sequence[Delivery]:
-        """Up to `max_messages` (MAX_PULL at most), or none after about `wait_s`. Raises Stopped after a stop request.
+        """Pull up to `max_messages` (MAX_PULL at most), or none after about `wait_s`.
 
-        It is not left to itself on one: what it got then, nobody would give back.
+        A pull in flight is not abandoned on a stop request: the messages that it got would not be given back.
         """
         if self._stop.is_set():
             raise Stopped
@@ -75,10 +76,10 @@ class PubSubQueue:
                 retry=Retry(predicate=passes, initial=0.1, maximum=1.0, timeout=wait_s),
             )
         except (google_exceptions.DeadlineExceeded, google_exceptions.RetryError):
-            return ()  # nothing for now; the caller asks again, and gives up when it has waited long enough
+            return ()  # no messages now; the caller pulls again until it has waited long enough
         except (google_exceptions.GoogleAPIError, GoogleAuthError) as error:
             raise pubsub_error(error, self._subscription, Stage.MESSAGE) from error
-        if not answer.received_messages:  # it may say so at once, and whoever asks would ask again at once
+        if not answer.received_messages:  # an empty answer may come at once, and the caller would pull again at once
             self._stop.wait(max(0.0, end_s - time.monotonic()))
         return [
             Delivery(ack_id=item.ack_id, body=item.message.data, attributes=dict(item.message.attributes))
@@ -86,11 +87,11 @@ class PubSubQueue:
         ]
 
     def ack(self, ack_ids: Sequence[str]) -> None:
-        """Acknowledge them."""
+        """Acknowledge messages, so that they are not delivered again."""
         self._settle(ack_ids, lambda some: self._client.acknowledge(subscription=self._subscription, ack_ids=some))
 
     def extend(self, ack_ids: Sequence[str], seconds: int) -> None:
-        """Set their ack deadline to so many seconds from now."""
+        """Set the ack deadline of messages to `seconds` from now; 0 gives them back."""
         self._settle(
             ack_ids,
             lambda some: self._client.modify_ack_deadline(
@@ -118,19 +119,19 @@ class _Publisher:
         self._outstanding_bytes = 0
 
     def send(self, body: bytes, attributes: dict[str, str]) -> None:
-        """Hand one message over; waits for the oldest when too many are on their way."""
+        """Hand one message over; waits for the oldest one when too many are in flight."""
         try:
             future = self._client.publish(self._topic, body, **attributes)
         except (google_exceptions.GoogleAPIError, GoogleAuthError, publisher_exceptions.MessageTooLargeError) as error:
             raise pubsub_error(error, self._topic, self._stage) from error
         self._outstanding.append((future, len(body)))
         self._outstanding_bytes += len(body)
-        # A future keeps its batch in memory, so those that are done are not kept.
+        # A future keeps its batch in memory, so finished ones are dropped at once.
         while self._outstanding and (self._is_too_much() or self._outstanding[0][0].done()):
             self._await_oldest()
 
     def flush(self) -> None:
-        """Wait until all are stored."""
+        """Wait until Pub/Sub has stored all messages handed over."""
         while self._outstanding:
             self._await_oldest()
 
@@ -147,7 +148,7 @@ class _Publisher:
 
 
 class PubSubRequests:
-    """A `RequestPublisher` to the topic. Use from one thread."""
+    """A `RequestPublisher` to the request topic. Not thread-safe."""
 
     def __init__(self, client: PublisherClient, topic: str, events: EventLog, *, stop: Stop = NEVER) -> None:
         self._publisher = _Publisher(client, topic, Stage.LIST, stop)
@@ -155,12 +156,12 @@ class PubSubRequests:
         self._events = events
 
     def publish(self, request: TransferRequest) -> None:
-        """Hand one over; it is stored for certain only after `flush`."""
+        """Hand a request over; it is certain to be stored only after `flush`."""
         self._publisher.send(*encode_request(request))
         self._events.message_published(self._topic, len(request.objects), request.size_bytes)
 
     def flush(self) -> None:
-        """Wait until all are stored."""
+        """Wait until Pub/Sub has stored all requests handed over."""
         self._publisher.flush()
 
 
@@ -174,7 +175,7 @@ class PubSubFailures:
         self._run_id = run_id
 
     def publish(self, failures: Iterable[TransferFailure]) -> None:
-        """Return once all are stored."""
+        """Publish failures, and return when Pub/Sub has stored them all."""
         publisher = _Publisher(self._client, self._topic, Stage.SETTLE, self._end)
         for failure in failures:
             publisher.send(*encode_failure(failure, run_id=self._run_id))
@@ -182,19 +183,19 @@ class PubSubFailures:
 
 
 def ensure_topic(client: PublisherClient, topic: str) -> None:
-    """Create the topic unless it is there; a caller without the permission to create needs an existing one."""
+    """Create the topic unless it exists. Without the permission to create topics, nothing is done."""
     try:
         client.create_topic(name=topic)
     except google_exceptions.AlreadyExists:
         return
     except google_exceptions.PermissionDenied:
-        return  # publishing tells whether the topic exists
+        return  # publishing will show whether the topic exists
     except (google_exceptions.GoogleAPIError, GoogleAuthError) as error:
         raise pubsub_error(error, topic, Stage.LIST) from error
 
 
 def granted_permissions(client: PublisherClient, topic: str, permissions: Sequence[str]) -> Sequence[str] | None:
-    """Those of the permissions that we have on the topic; None where the server does not tell, as emulators do not."""
+    """The permissions among these that we have on the topic; None where the server cannot say, as an emulator."""
     try:
         answer = client.test_iam_permissions(
             request={"resource": topic, "permissions": list(permissions)}, timeout=QUESTION_TIMEOUT_S
@@ -209,7 +210,7 @@ def granted_permissions(client: PublisherClient, topic: str, permissions: Sequen
 
 
 def topic_exists(client: PublisherClient, topic: str) -> bool | None:
-    """Whether it does; None when we may not know."""
+    """Whether the topic exists; None when we lack the permission to ask."""
     try:
         client.get_topic(topic=topic, timeout=QUESTION_TIMEOUT_S)
     except google_exceptions.NotFound:
@@ -224,7 +225,7 @@ def topic_exists(client: PublisherClient, topic: str) -> bool | None:
 def create_subscription(
     client: SubscriberClient, subscription: str, *, topic: str, run_id: str, ack_deadline_s: int
 ) -> None:
-    """A subscription that sees one run's messages only, and goes by itself when it was long unused."""
+    """Create a subscription that receives one run's messages only, and expires when it is not used for EXPIRATION_S."""
     request = {
         "name": subscription,
         "topic": topic,
@@ -239,19 +240,19 @@ def create_subscription(
             client.create_subscription(request=request)
         except google_exceptions.InvalidArgument as error:
             lesser = {**request, "message_retention_duration": {"seconds": LESSER_RETENTION_S}}
-            client.create_subscription(request=lesser)  # a request that is wrong otherwise is refused again
-            log.warning("messages are kept for 7 days only, since this Pub/Sub refused more: %s", error.message)
+            client.create_subscription(request=lesser)  # a request that is invalid otherwise is refused again
+            log.warning("messages are kept for only 7 days, since this Pub/Sub refused more: %s", error.message)
     except (google_exceptions.GoogleAPIError, GoogleAuthError) as error:
         raise pubsub_error(error, topic, Stage.LIST) from error
 
 
 def run_filter(run_id: str) -> str:
-    """The filter that lets one run's messages through."""
+    """The filter of a subscription that receives one run's messages only."""
     return f'attributes.{RUN} = "{run_id}"'
 
 
 def delete_subscription(client: SubscriberClient, subscription: str) -> None:
-    """Delete it; one that is gone already is no error."""
+    """Delete a subscription; an absent one is no error."""
     try:
         client.delete_subscription(subscription=subscription)
     except google_exceptions.NotFound:

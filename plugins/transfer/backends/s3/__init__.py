@@ -1,1 +1,1 @@
-"""S3: listings, files and single keys; boto3 signs and retries."""
+"""S3: lists buckets, reads files, and asks about single keys; boto3 signs the requests and retries them."""

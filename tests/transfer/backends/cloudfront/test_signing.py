@@ -97,7 +97,7 @@ def test_every_pem_form_is_read(kind: str, form: PrivateFormat) -> None:
     assert "Signature=" in UrlSigner(BASE, "K2EXAMPLE", pem(KEYS[kind], form)).query("")
 
 
-def test_the_empty_prefix_opens_the_distribution_and_nothing_else() -> None:
+def test_the_empty_prefix_authorizes_this_distribution_only() -> None:
     policy = json.loads(unescape(parameters(signer().query(""))["Policy"]))
     assert policy["Statement"][0]["Resource"] == f"{BASE}/*"
 
@@ -120,7 +120,7 @@ def test_a_query_is_cached_and_renewed_at_half_of_its_lifetime() -> None:
     assert len(signed) == 3
 
 
-def test_a_clock_that_is_set_back_does_not_keep_a_signature_alive() -> None:
+def test_a_clock_that_is_set_back_does_not_prolong_a_signature() -> None:
     clock, steady = Clock(), Clock()
     subject = signer(lifetime_s=600, clock=clock, steady=steady)
     first = subject.query("a/")
@@ -129,7 +129,7 @@ def test_a_clock_that_is_set_back_does_not_keep_a_signature_alive() -> None:
     assert subject.query("a/") != first
 
 
-def test_a_refused_signature_is_made_anew_once_for_all_who_met_it() -> None:
+def test_a_refused_signature_is_renewed_once_for_all_threads() -> None:
     clock = Clock()
     signed: list[str] = []
     subject = signer(clock=clock, steady=lambda: 0.0, on_signed=signed.append)
@@ -175,7 +175,7 @@ BAD_KEYS = {
 
 
 @pytest.mark.parametrize("case", BAD_KEYS)
-def test_a_bad_key_is_named_but_not_shown(case: str) -> None:
+def test_an_invalid_key_is_named_but_not_shown(case: str) -> None:
     text, message = BAD_KEYS[case]
     with pytest.raises(InvalidSigningValue, match=message) as caught:
         UrlSigner(BASE, "K2EXAMPLE", text)
@@ -195,7 +195,7 @@ def test_a_bad_key_is_named_but_not_shown(case: str) -> None:
         ({"lifetime_s": 604_801}, "lifetime_s"),
     ],
 )
-def test_a_bad_value_is_named(change: dict, argument: str) -> None:
+def test_an_invalid_value_is_named(change: dict, argument: str) -> None:
     values = {"base_url": BASE, "key_pair_id": "K2EXAMPLE", "private_key_pem": pem(KEYS["rsa"])}
     with pytest.raises(InvalidSigningValue) as caught:
         UrlSigner(**values | change)
@@ -206,5 +206,5 @@ def test_repr_hides_the_key() -> None:
     assert repr(signer()) == "UrlSigner('https://d111.cloudfront.net', key_pair_id='K2EXAMPLE', hash_algorithm=SHA1)"
 
 
-def test_public_urls_carry_nothing() -> None:
+def test_public_urls_have_no_query() -> None:
     assert PublicUrls().query("a/") == ""

@@ -58,7 +58,7 @@ def test_pages_without_items_may_follow_each_other() -> None:
         {"": (["a"], "1"), "1": ([], "2"), "2": ([], "1")},
     ],
 )
-def test_a_listing_that_goes_round_in_a_circle(pages: dict[str, Answer]) -> None:
+def test_a_listing_whose_pages_repeat_is_refused(pages: dict[str, Answer]) -> None:
     with pytest.raises(EndpointRejected, match="gs://b: it says that there is more, but repeats a page"):
         listed(pages)
 
@@ -72,7 +72,7 @@ def test_a_listing_out_of_order(pages: dict[str, Answer]) -> None:
         listed(pages)
 
 
-def test_names_of_another_prefix() -> None:
+def test_names_outside_the_prefix_are_refused() -> None:
     with pytest.raises(EndpointRejected, match="'b/1', which is not under the prefix 'a/'"):
         listed({"": (["a/1", "b/1"], "")}, prefix="a/")
 
@@ -93,6 +93,6 @@ def created_at_s(**fields: object) -> float:
     return found
 
 
-def test_when_a_record_was_stored_is_the_servers_word() -> None:
+def test_a_record_has_the_time_that_the_server_names() -> None:
     assert created_at_s(timeCreated="2026-01-31T00:00:00.250Z") == 1769817600.25
     assert created_at_s() == 0.0, "then nothing counts as older, and nothing is deleted"

@@ -43,7 +43,7 @@ class FakeIssuer(Credentials):
         self.expiry = datetime.fromtimestamp(self.clock() + self.life_s, UTC).replace(tzinfo=None)
 
 
-def test_anonymous_is_none() -> None:
+def test_anonymous_access_has_no_token() -> None:
     assert GoogleToken(AnonymousCredentials())() is None
 
 
@@ -81,7 +81,7 @@ def test_short_lived_tokens_are_not_renewed_for_every_request() -> None:
     assert token() == "2"
 
 
-def test_an_outage_is_no_error_while_the_token_is_good() -> None:
+def test_an_outage_is_not_an_error_while_the_token_is_valid() -> None:
     clock = Clock()
     issuer = FakeIssuer(clock)
     token = GoogleToken(issuer, clock=clock, wall_clock=clock)
@@ -124,3 +124,15 @@ def test_a_token_server_that_is_not_reached_is_passing_trouble() -> None:
     assert is_passing(TransportError("reset"))
     assert is_passing(RefreshError("busy", retryable=True))
     assert not is_passing(RefreshError("invalid_grant"))
+
+
+def test_a_wall_clock_that_jumps_neither_discards_a_valid_token_nor_keeps_an_expired_one() -> None:
+    wall, steady = Clock(), Clock()
+    token = GoogleToken(FakeIssuer(wall), clock=steady, wall_clock=wall)
+    assert token() == "1"
+    for step_s in (-86400.0, 172800.0):
+        wall.now_s += step_s
+        assert token() == "1"
+    wall.now_s = NOW_S
+    steady.now_s += 3500
+    assert token() == "2"

@@ -57,7 +57,7 @@ def client() -> CurlClient:
 
 
 @pytest.mark.parametrize("is_stream", [False, True])
-def test_a_drip_is_broken_off(is_stream: bool) -> None:
+def test_a_trickle_is_aborted(is_stream: bool) -> None:
     curl = client()
     caught: list[SourceUnavailable] = []
 
@@ -82,7 +82,7 @@ def test_a_drip_is_broken_off(is_stream: bool) -> None:
     assert time.monotonic() - began < 20
 
 
-def test_a_stream_that_waits_for_us_is_no_drip() -> None:
+def test_a_paused_stream_is_not_aborted_as_a_trickle() -> None:
     """Three times as long as a transfer may stall, with more to come than there is room for."""
     curl, taken = client(), 0
     body = b"x" * (8 * MIB)
@@ -104,7 +104,7 @@ def test_a_stream_that_waits_for_us_is_no_drip() -> None:
     assert taken == len(body)
 
 
-def test_what_is_skipped_leaves_the_rest_in_order() -> None:
+def test_skipping_leaves_the_rest_in_order() -> None:
     """Several pieces may have arrived when it turns out that the server ignored the range."""
     download = Download(None, unavailable=SourceUnavailable, stage=Stage.DOWNLOAD)
     download.header_lines.append(b"HTTP/1.1 200 OK\r\n")

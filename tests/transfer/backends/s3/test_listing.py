@@ -98,7 +98,7 @@ def test_every_object_of_every_page_in_byte_order(client) -> None:
     assert all(abs(item.last_modified_s - time.time()) < 600 for item in found)
 
 
-def test_a_prefix(client) -> None:
+def test_a_listing_of_a_prefix(client) -> None:
     assert [item.key for item in list_objects(client, "listed", "a ")] == ["a space & more+"]
     assert list(list_objects(client, "listed", "nothing")) == []
 
@@ -108,7 +108,7 @@ def test_a_missing_bucket(client) -> None:
         list(list_objects(client, "not-there", ""))
 
 
-def test_nobody_there() -> None:
+def test_a_server_that_does_not_answer_is_unavailable() -> None:
     nobody = boto3.client(
         "s3",
         endpoint_url="http://127.0.0.1:1",

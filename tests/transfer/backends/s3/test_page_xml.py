@@ -72,13 +72,13 @@ def test_prefixed_names() -> None:
     assert page.items == [EXPECTED]
 
 
-def test_no_storage_class_and_no_etag() -> None:
+def test_an_entry_without_storage_class_and_etag() -> None:
     page = read_page(document(KEY + DATE + SIZE + "<StorageClass/><ETag></ETag>"))
     assert (page.items[0].storage_class, page.items[0].etag) == ("STANDARD", "")
 
 
 @pytest.mark.parametrize("wanted", ["Key", "LastModified", "Size"])
-def test_what_every_object_has_is_missed_by_name(wanted: str) -> None:
+def test_a_missing_element_is_named(wanted: str) -> None:
     entry = "".join(part for part in (KEY, DATE, ETAG, SIZE) if not part.startswith(f"<{wanted}>"))
     with pytest.raises(EntryIncomplete, match=wanted):
         read_page(document(entry))
@@ -98,7 +98,7 @@ def test_a_restored_archive(restore: str, is_restored: bool) -> None:
     assert page.items[0].is_restored is is_restored
 
 
-def test_the_top_of_a_page_wherever_it_stands() -> None:
+def test_the_fields_of_a_page_may_stand_anywhere() -> None:
     top = "<NextContinuationToken>a&amp;b</NextContinuationToken><EncodingType>url</EncodingType><IsTruncated>true</IsTruncated>"
     entry = "<Key>a+b%2B%0A%C3%BC</Key>" + DATE + ETAG + SIZE
     page = read_page(document(entry, top=top))
@@ -125,7 +125,7 @@ TRUE, FALSE = "<IsTruncated>true</IsTruncated>", "<IsTruncated>false</IsTruncate
         (FALSE + FALSE, True),
     ],
 )
-def test_what_a_page_says_of_itself(top: str, is_last: bool) -> None:
+def test_the_fields_of_a_page_decide_whether_it_is_the_last(top: str, is_last: bool) -> None:
     page = read_page(document(KEY + DATE + ETAG + SIZE, top=top))
     assert (page.is_last, bool(page.token)) == (is_last, not is_last)
 
@@ -170,7 +170,7 @@ def test_keys_of_another_prefix_are_refused(keys: list[str]) -> None:
         pages.read(pages.ask())
 
 
-def test_what_is_a_whole_listing() -> None:
+def test_a_listing_is_complete_with_its_closing_tag() -> None:
     body = document(KEY + DATE + ETAG + SIZE)
     assert is_whole(body) and is_whole(body + b"\n<!-- -->") and is_whole(body[:-1] + b"\n>")
     assert not any(is_whole(body[:end]) for end in range(len(body)))
@@ -189,7 +189,9 @@ entries = st.lists(
 
 @settings(max_examples=100, deadline=None)
 @given(entries, st.permutations(range(5)), st.booleans())
-def test_both_ways_read_the_same(these: list[tuple[str, datetime]], order: list[int], has_comment: bool) -> None:
+def test_both_readers_read_the_same_page_alike(
+    these: list[tuple[str, datetime]], order: list[int], has_comment: bool
+) -> None:
     from xml.sax.saxutils import escape
 
     written = []
@@ -254,7 +256,7 @@ GOOD = document(KEY + DATE + ETAG + SIZE + CLASS)
     ],
     ids=["slow-down", "an-error-with-200", "half-an-answer"],
 )
-def test_botocore_goes_on_retrying(monkeypatch, trouble: tuple[int, bytes]) -> None:
+def test_botocore_still_retries(monkeypatch, trouble: tuple[int, bytes]) -> None:
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
     with Answers(trouble, trouble, (200, GOOD)) as server:
         assert listed(server) == [EXPECTED]
@@ -274,7 +276,7 @@ def test_botocore_goes_on_retrying(monkeypatch, trouble: tuple[int, bytes]) -> N
     ],
     ids=["no-bucket", "a-web-server", "no-entry", "no-xml", "nothing"],
 )
-def test_what_is_not_a_listing_is_refused(answer: tuple[int, bytes], error: type[Exception]) -> None:
+def test_an_answer_without_a_listing_is_refused(answer: tuple[int, bytes], error: type[Exception]) -> None:
     with Answers(answer) as server, pytest.raises(error, match="s3://b"):
         listed(server)
 
@@ -291,7 +293,7 @@ def test_botocore_has_nothing_left_to_parse() -> None:
     assert bodies == [b""]
 
 
-def test_the_client_lists_for_others_as_ever() -> None:
+def test_other_uses_of_the_client_are_unchanged() -> None:
     with Answers((200, GOOD)) as server:
         listed(server)
         assert server.client.list_objects_v2(Bucket="b")["Contents"][0]["Key"] == EXPECTED.key

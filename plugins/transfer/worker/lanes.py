@@ -80,6 +80,6 @@ class Lanes:
 
 
 def lanes_per_thread(lanes: int, *, objects: int, size_bytes: int) -> list[int]:
-    """How many lanes each thread drives, for so many objects of this total size: as evenly as possible over one or two."""
+    """How many of the lanes each thread drives, as evenly as possible: two threads for large objects on average, else one."""
     threads = min(lanes, 2 if size_bytes >= objects * LARGE_AVERAGE_BYTES else 1)
     return [lanes // threads + (index < lanes % threads) for index in range(threads)]

@@ -16,7 +16,7 @@ STREAK = 10
 """Different objects that have to be refused in a row, with no success between, before a worker checks; twice as many after
 each check that found single objects locked."""
 MAX_STREAK = 1_000
-"""The most that STREAK grows to: so many objects at most are recorded as refused when a permission has been lost meanwhile."""
+"""The most that STREAK grows to. When a permission is lost meanwhile, up to this many objects are recorded as refused."""
 
 
 class Side(StrEnum):
@@ -78,7 +78,10 @@ class Refusals:
     @property
     def suspected_side(self) -> Side | None:
         """The side that has refused so many objects in a row that it has to be checked; None when neither has."""
-        return next((side for side, refused in self._refused.items() if len(refused) >= self._allowed[side]), None)
+        for side, refused in self._refused.items():  # asked before each object, so without a generator
+            if len(refused) >= self._allowed[side]:
+                return side
+        return None
 
     def of(self, side: Side) -> dict[str, TransferFailure]:
         """The refusals in a row on one side, by key."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseHook
 
@@ -11,16 +11,7 @@ if TYPE_CHECKING:
     from airflow.providers.google.cloud.hooks.gcs import GCSHook
     from google.cloud.storage import Client
 
-    from transfer.backends.gcs.token import GoogleToken
-
-
-class GcsEndpoint(NamedTuple):
-    """Where and as whom to talk to Cloud Storage over HTTP."""
-
-    base_url: str
-    """Scheme and host without a trailing slash: `https://storage.googleapis.com`."""
-    token: GoogleToken
-    """Call it for each request: the bearer token, or None for anonymous access."""
+    from hooks.assembly import GcsEndpoint
 
 
 class GCSSinkHook(BaseHook):
@@ -63,6 +54,11 @@ class GCSSinkHook(BaseHook):
 
     def get_endpoint(self) -> GcsEndpoint:
         """The endpoint that google-cloud-storage's client would use, and a token; raises what `get_conn` raises."""
+        from hooks.assembly import GcsEndpoint
         from transfer.backends.gcs.token import GoogleToken
 
-        return GcsEndpoint(self.get_conn().api_endpoint.rstrip("/"), GoogleToken(self._hook.get_credentials()))
+        return GcsEndpoint(
+            base_url=self.get_conn().api_endpoint.rstrip("/"),
+            token=GoogleToken(self._hook.get_credentials()),
+            user_project=self.user_project,
+        )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from hooks.cloudfront import CloudfrontHook
-from hooks.engine import Destination, Messaging, source_keys
+from hooks.engine import Messaging, destination, source_keys
 from hooks.pubsub import PubSubQueueHook
 from hooks.s3 import S3SourceHook
 from hooks.source import SourceList
@@ -113,7 +113,7 @@ class GcsProbe:
         from transfer.errors import Stage
 
         with connection_errors(self.conn_id, Stage.UPLOAD):
-            return Destination.of_records(self.conn_id, self.bucket, "").client()
+            return destination(self.conn_id, self.bucket).client()
 
     def list(self) -> str:
         """List one object; the server's `Date`."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from threading import Event
 from typing import TYPE_CHECKING
 
-from hooks.engine import Destination
+from hooks.engine import destination
 from hooks.s3 import S3SourceHook
 
 if TYPE_CHECKING:
@@ -74,12 +74,11 @@ class SourceList:
     def _store(self, uri: SourceUri) -> FileStore:
         from transfer.backends.gcs.files import GcsFiles
         from transfer.backends.s3.files import S3Files
-        from transfer.retry import Retrier
 
         if uri.scheme == "s3":
             return S3Files(S3SourceHook(self.aws_conn_id).get_conn(), uri.bucket, stop=self.stop)
-        destination = Destination.of_records(self.gcp_conn_id, uri.bucket, "")
-        return GcsFiles(destination.client(), Retrier(destination.config.retry), self.stop)
+        bucket = destination(self.gcp_conn_id, uri.bucket)
+        return GcsFiles(bucket.client(), bucket.retrier(), self.stop)
 
 
 def _head(store: FileStore, name: str, size_bytes: int) -> bytes:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
     from airflow.sdk.types import RuntimeTaskInstanceProtocol as Task
 
-    from hooks.engine import Destination, Messaging
+    from hooks.assembly import Destination
+    from hooks.engine import Messaging
     from transfer.config import TransferConfig
     from transfer.ports import StateStore
 
@@ -58,15 +59,10 @@ class EdgehaulOperator(StopsOnKill, BaseOperator):
 
     def destination(self, run: RunIdentity, config: TransferConfig | None = None) -> Destination:
         """The destination bucket, and the bucket with the records of the run. `config` is for a task that copies."""
-        from hooks.engine import Destination
-        from transfer.config import TransferConfig
+        from hooks.engine import destination
 
-        return Destination(
-            gcp_conn_id=self.gcp_conn_id,
-            bucket=self.destination_bucket,
-            state_bucket=run.state_bucket,
-            config=config or TransferConfig(),
-            stop=self.stop,
+        return destination(
+            self.gcp_conn_id, self.destination_bucket, state_bucket=run.state_bucket, config=config, stop=self.stop
         )
 
     def state(self, run: RunIdentity) -> StateStore:

@@ -114,10 +114,9 @@ class CloudfrontToGcsWorker(CopyOperator):
         return stats.to_dict()
 
     def _worker(self, context: Context, slot: WorkerSlot, events: EventLog) -> Worker:
-        from transfer.records.in_flight import InFlightMessages
-        from transfer.records.ledger import Ledger
+        from hooks.engine import edge
         from transfer.records.numbers import parse_ranges
-        from transfer.worker.drain import Assignment, Worker
+        from transfer.worker.drain import Assignment
 
         run = slot.run
         config = transfer_config(
@@ -136,10 +135,8 @@ class CloudfrontToGcsWorker(CopyOperator):
             },
         )
         destination, messaging = self.destination(run, config), self.messaging()
-        state = destination.state(run.state_prefix)
         task = context["ti"]
-        name = f"{self.task_id}-{task.map_index}"
-        return Worker(
+        return destination.worker(
             Assignment(
                 run_id=run.transfer_id,
                 listing=slot.listing,
@@ -150,16 +147,14 @@ class CloudfrontToGcsWorker(CopyOperator):
                 objects=slot.objects,
                 bytes=slot.bytes,
             ),
+            edge(self.cloudfront_conn_id),
+            naming=self.naming,
+            state_prefix=run.state_prefix,
+            opening=run.transfer_id,
+            slot=f"{self.task_id}-{task.map_index}",
+            attempt=task.try_number,
             queue=messaging.queue(run.subscription, ack_deadline_s=ACK_DEADLINE_S),
             failures=messaging.failures(self.error_topic, run_id=run.transfer_id),
-            ledger=Ledger(state, listing=slot.listing, worker=f"{name}-{task.try_number}"),
-            begun=InFlightMessages(state, listing=slot.listing, slot=name, attempt=task.try_number),
-            new_mover=destination.mover_factory(
-                self.cloudfront_conn_id, naming=self.naming, state_prefix=run.state_prefix, opening=run.transfer_id
-            ),
-            new_loop=destination.loop,
-            config=config,
             events=events,
-            stop=self.stop,
             on_report=LiveProgress(context).show,
         )

@@ -131,7 +131,7 @@ class PreflightOperator(CopyOperator):
 
     def _earlier_run(self, context: Context) -> Iterator[Finding]:
         """Whether the run that says what to copy can say it."""
-        from hooks.engine import Destination
+        from hooks.engine import destination
         from hooks.probes import connection_errors
         from transfer.errors import RetryableError, Stage, TransferError
         from transfer.preflight.checks import Finding, Mark
@@ -147,7 +147,7 @@ class PreflightOperator(CopyOperator):
                 source.earlier_objects(
                     task.dag_id,
                     open_task,
-                    Destination.of_records(self.gcp_conn_id, self.destination_bucket, self.state_bucket),
+                    destination(self.gcp_conn_id, self.destination_bucket, state_bucket=self.state_bucket),
                     run=run_name(task.dag_id, task.run_id, open_task),
                     now=source.record_of(task.run_id),
                 )

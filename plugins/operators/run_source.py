@@ -14,7 +14,7 @@ from operators.run_identity import RunIdentity, copy_name, run_name
 from transfer.records.layout import STATE_PREFIX
 
 if TYPE_CHECKING:
-    from hooks.engine import Destination
+    from hooks.assembly import Destination
     from operators.base import CopyOperator
     from transfer.listing.publish import ListingSummary
     from transfer.model import ObjectMeta

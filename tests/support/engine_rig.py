@@ -1,4 +1,4 @@
-"""The engine on the local cloud, without Airflow: what one worker task holds, made by hand."""
+"""The engine on the local cloud, without Airflow, assembled as the hooks assemble it."""
 
 from __future__ import annotations
 
@@ -6,30 +6,20 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-import boto3
 from google.auth.credentials import AnonymousCredentials
-from google.cloud import pubsub_v1, storage
 
-from localcloud.edge import EdgeServer
-from localcloud.faults import Fault
-from localcloud.gcs import GcsServer
-from localcloud.pubsub import PubSubServer
-from localcloud.s3 import S3Server
+from hooks.assembly import Destination, Edge, GcsEndpoint
+from rig_servers import DESTINATION, PROJECT, SOURCE, RigServers, running_servers
+from rig_servers import fault as fault
 from transfer.accounting.pacing import Pacer
 from transfer.accounting.progress import Progress, TransferStats
 from transfer.backends.cloudfront.signing import PublicUrls, UrlAuthorizer
-from transfer.backends.cloudfront.source import EdgeSource
 from transfer.backends.gcs.client import GcsClient
-from transfer.backends.gcs.sink import GcsSink
 from transfer.backends.gcs.state import GcsListing, GcsState
 from transfer.backends.gcs.token import GoogleToken
 from transfer.backends.gcs.verification import Capabilities
-from transfer.backends.http.client import CurlClient
-from transfer.backends.http.loop import CurlLoop
 from transfer.backends.pubsub.topics import (
     PubSubFailures,
     PubSubQueue,
@@ -41,12 +31,10 @@ from transfer.backends.s3.keys import S3Keys
 from transfer.backends.s3.listing import list_objects
 from transfer.config import Overwrite, RetryPolicy, Timeouts, TransferConfig
 from transfer.copying.parts import PartsBoard
-from transfer.copying.uploads import UploadRecords
 from transfer.copying.whole import ObjectCopier, WorkerContext
 from transfer.deletion.extraneous import DeletionLimits, Permission
 from transfer.deletion.removal import Deleters
 from transfer.deletion.sweep import SweepResult, sweep
-from transfer.errors import SinkUnavailable, SourceUnavailable, Stage
 from transfer.event_log import NoEventLog
 from transfer.listing.cursor import ListingCursor
 from transfer.listing.publish import ListingSummary, list_and_publish
@@ -61,30 +49,22 @@ from transfer.reconciliation.reconcile import PassSettings
 from transfer.reconciliation.report import ReconciliationReport
 from transfer.reconciliation.run_context import RunContext
 from transfer.reconciliation.verdicts import Pass
-from transfer.records.in_flight import InFlightMessages
-from transfer.records.ledger import Ledger
+from transfer.records.layout import STATE_PREFIX
 from transfer.records.manifest import Manifest
 from transfer.records.numbers import parse_ranges
 from transfer.retry import Retrier
 from transfer.steps import Pause, Step
-from transfer.stopping import RECORDS_S, Grace, StopRequest
+from transfer.stopping import StopRequest
 from transfer.worker.drain import Assignment, Worker
 
-SOURCE, DESTINATION, PROJECT = "source-bucket", "destination-bucket", "test-project"
 TOPIC = f"projects/{PROJECT}/topics/requests"
 ERROR_TOPIC = f"projects/{PROJECT}/topics/failures"
-STATE_PREFIX = ".edgehaul/"
 
 
 @dataclass
-class EngineRig:
-    """One run's worth of engine on running servers."""
+class EngineRig(RigServers):
+    """One run's worth of engine on running servers, assembled as the hooks assemble it."""
 
-    s3: S3Server
-    edge: EdgeServer
-    gcs: GcsServer
-    pubsub: PubSubServer | None = None
-    """None where it is in another process, or not needed."""
     run_id: str = "run-1"
     opening: str = ""
     """Which opening of the run its workers belong to; none for a run that nobody closes."""
@@ -109,32 +89,6 @@ class EngineRig:
     token: GoogleToken = field(default_factory=lambda: GoogleToken(AnonymousCredentials()))
     progress: Progress = field(default_factory=Progress)
     """Of the last `move`."""
-
-    # Each client is made when it is first used: a process that needs one of them does not pay for all.
-
-    @cached_property
-    def client(self) -> Any:
-        return boto3.client(
-            "s3",
-            endpoint_url=self.s3.url,
-            aws_access_key_id=self.s3.access_key_id,
-            aws_secret_access_key=self.s3.secret_access_key,
-            region_name=self.s3.region,
-        )
-
-    @cached_property
-    def storage(self) -> storage.Client:
-        return storage.Client(
-            project=PROJECT, credentials=AnonymousCredentials(), client_options={"api_endpoint": self.gcs.url}
-        )
-
-    @cached_property
-    def publisher(self) -> pubsub_v1.PublisherClient:
-        return pubsub_v1.PublisherClient()
-
-    @cached_property
-    def subscriber(self) -> pubsub_v1.SubscriberClient:
-        return pubsub_v1.SubscriberClient()
 
     @property
     def subscription(self) -> str:
@@ -161,60 +115,39 @@ class EngineRig:
                 self.subscriber, subscription, topic=topic, run_id=self.run_id, ack_deadline_s=ack_deadline_s
             )
 
-    def put(self, key: str, body: bytes = b"content", **arguments: object) -> None:
-        self.client.put_object(Bucket=SOURCE, Key=key, Body=body, **arguments)
-
-    def stored(self, name: str) -> bytes:
-        return self.storage.bucket(DESTINATION).blob(name).download_as_bytes(raw_download=True)
-
-    def names(self) -> list[str]:
-        """What is at the destination, without the run's own records."""
-        blobs = self.storage.list_blobs(DESTINATION)
-        return [blob.name for blob in blobs if not blob.name.startswith(STATE_PREFIX)]
+    @property
+    def destination(self) -> Destination:
+        """The destination bucket, as the rig is set now."""
+        return Destination(
+            endpoint=GcsEndpoint(base_url=self.gcs.url, token=self.token, user_project=self.user_project),
+            bucket=DESTINATION,
+            config=self.config,
+            stop=self.stop,
+            capabilities=self.capabilities,
+        )
 
     def gcs_client(self) -> GcsClient:
-        curl = CurlClient(unavailable=SinkUnavailable, stage=Stage.UPLOAD, timeouts=self.config.timeouts)
-        return GcsClient(
-            curl, base_url=self.gcs.url, bucket=DESTINATION, token=self.token, user_project=self.user_project
-        )
+        return self.destination.client()
 
     def queue(self, subscription: str, *, ack_deadline_s: int = 10) -> PubSubQueue:
         return PubSubQueue(self.subscriber, subscription, ack_deadline_s=ack_deadline_s, stop=self.stop)
 
     def retrier(self) -> Retrier:
-        return Retrier(self.config.retry)
+        return self.destination.retrier()
 
     def state(self) -> GcsState:
-        return GcsState(self.gcs_client(), self.retrier(), Grace(self.stop, RECORDS_S), prefix=self.state_prefix)
+        return self.destination.state(self.state_prefix)
 
     def destination_listing(self) -> GcsListing:
-        return GcsListing(self.gcs_client(), self.retrier(), self.stop)
+        return self.destination.listing()
+
+    @property
+    def _edge(self) -> Edge:
+        return Edge(base_url=self.edge.url, authorizer=self.authorizer)
 
     def mover(self, share: WorkerContext) -> ObjectCopier:
-        pacer = share.pacer
-        curl = CurlClient(
-            unavailable=SourceUnavailable,
-            stage=Stage.DOWNLOAD,
-            timeouts=self.config.timeouts,
-            book=pacer.request_wait_s,
-        )
-        source = EdgeSource(
-            curl,
-            base_url=self.edge.url,
-            prefix=self.naming.source_prefix,
-            authorizer=self.authorizer,
-            wait_for=pacer.bytes_wait_s if pacer.has_bandwidth_limit else None,
-        )
-        sink = GcsSink(self.gcs_client(), self.capabilities)
-        retrier = Retrier(self.config.retry, on_slow=pacer.slowed, others_pass=pacer.others_pass)
-        return ObjectCopier(
-            source,
-            sink,
-            naming=self.naming,
-            retrier=retrier,
-            config=self.config,
-            records=UploadRecords(sink, self.state_prefix, retrier, opening=self.opening),
-            share=share,
+        return self.destination.copier(
+            self._edge, share, naming=self.naming, state_prefix=self.state_prefix, opening=self.opening
         )
 
     def move(self, item: ObjectMeta, *, lanes: int = 1) -> TransferOutcome:
@@ -232,7 +165,7 @@ class EngineRig:
                 if not (yield from mover.help()):
                     yield Pause(0.01)
 
-        CurlLoop(self.stop).run([move(), *(help_out() for _ in range(lanes - 1))])
+        self.destination.loop().run([move(), *(help_out() for _ in range(lanes - 1))])
         return outcomes[0]
 
     def list(
@@ -318,8 +251,8 @@ class EngineRig:
             destination=listed_there if destination is None else destination,
             source=source or S3Keys(self.client, SOURCE, stop=self.stop),
             deleters=Deleters(
-                lanes=[(GcsSink(self.gcs_client()), self.retrier()) for _ in range(3)],
-                new_loop=lambda: CurlLoop(self.stop),
+                lanes=self.destination.sinks(3),
+                new_loop=self.destination.loop,
             ),
             limits=DeletionLimits(max_percent=max_percent, max_objects=max_objects),
             began_at_s=began_at_s,
@@ -353,7 +286,7 @@ class EngineRig:
         listing: str = "1",
         ack_deadline_s: int = 10,
     ) -> Worker:
-        return Worker(
+        return self.destination.worker(
             Assignment(
                 run_id=self.run_id,
                 listing=listing,
@@ -364,15 +297,15 @@ class EngineRig:
                 objects=summary.objects,
                 bytes=summary.bytes,
             ),
+            self._edge,
+            naming=self.naming,
+            state_prefix=self.state_prefix,
+            opening=self.opening,
+            slot=name,
+            attempt=attempt,
             queue=self.queue(self.subscription, ack_deadline_s=ack_deadline_s),
             failures=PubSubFailures(self.publisher, ERROR_TOPIC, run_id=self.run_id, stop=self.stop),
-            ledger=Ledger(self.state(), listing=listing, worker=f"{name}-{attempt}"),
-            begun=InFlightMessages(self.state(), listing=listing, slot=name, attempt=attempt),
-            new_mover=self.mover,
-            new_loop=lambda: CurlLoop(self.stop),
-            config=self.config,
             events=NoEventLog(),
-            stop=self.stop,
         )
 
     def reconcile(
@@ -408,10 +341,6 @@ class EngineRig:
     def report(self) -> ReconciliationReport:
         return ReconciliationReport.decode(self.state().read("report.json"))
 
-    def s3_lists(self) -> int:
-        """Listing requests that S3 has answered."""
-        return sum(count for name, count in self.s3.requests().items() if name.startswith("GET bucket"))
-
     def copy_all(self) -> tuple[TransferStats, ReconciliationReport]:
         """Open, list, drain with one worker, reconcile."""
         self.open()
@@ -419,30 +348,8 @@ class EngineRig:
         return stats, self.reconcile()
 
 
-def fault(match: str, action: str, **fields: object) -> Fault:
-    return Fault(match=match, action=action, **fields)  # type: ignore[arg-type]
-
-
 @contextmanager
 def engine_rig(folder: Path, set_variable: Callable[[str, str], None], **fields: object) -> Iterator[EngineRig]:
     """A rig on fresh servers; `set_variable` is monkeypatch.setenv."""
-    s3 = S3Server(buckets=[SOURCE])
-    s3.start()
-    gcs = GcsServer(folder / "gcs", buckets=[DESTINATION])
-    gcs.start()
-    pubsub = PubSubServer(None)
-    pubsub.start()
-    edge = EdgeServer(
-        s3.url,
-        SOURCE,
-        access_key_id=s3.access_key_id,
-        secret_access_key=s3.secret_access_key,
-        restrict=False,
-    )
-    edge.start()
-    set_variable("PUBSUB_EMULATOR_HOST", pubsub.url)
-    try:
-        yield EngineRig(s3=s3, edge=edge, gcs=gcs, pubsub=pubsub, **fields)  # type: ignore[arg-type]
-    finally:
-        for server in (edge, pubsub, gcs, s3):
-            server.stop()
+    with running_servers(folder, set_variable) as servers:
+        yield EngineRig(**vars(servers), **fields)  # type: ignore[arg-type]

@@ -24,7 +24,7 @@ from benchmarks.measure import Meter, PeerFailed
 from benchmarks.workloads import BUCKET, DESTINATION
 from hooks.assembly import Destination, Edge, GcsEndpoint
 from transfer.accounting.pacing import Pacer
-from transfer.accounting.progress import Progress
+from transfer.accounting.progress import Progress, ProgressReporter
 from transfer.backends.gcs.token import GoogleToken
 from transfer.backends.pubsub.topics import (
     PubSubFailures,
@@ -39,13 +39,14 @@ from transfer.config import Overwrite, TransferConfig
 from transfer.copying.parts import PartsBoard
 from transfer.copying.whole import ObjectCopier, WorkerContext
 from transfer.event_log import NoEventLog
-from transfer.listing.publish import ListingSummary, list_and_publish
+from transfer.listing.publish import Lister, ListingJob, ListingSummary
 from transfer.model import Copied, ObjectMeta, TransferOutcome
 from transfer.naming import Naming
 from transfer.records.layout import STATE_PREFIX
 from transfer.records.manifest import Manifest
 from transfer.steps import Pause, Step
-from transfer.worker.drain import IDLE_S, LARGE_AVERAGE_BYTES, Assignment, Worker, shares
+from transfer.worker.drain import Assignment, Worker
+from transfer.worker.lanes import IDLE_S, lanes_per_thread
 
 PROJECT = "bench"
 ACK_DEADLINE_S = 60
@@ -155,12 +156,12 @@ class Engine:
         stats = worker.run()
         usage = meter.stop()
         delete_subscription(subscriber, subscription)
-        if stats.copied != summary.objects:
-            raise PeerFailed(f"{stats.copied} of {summary.objects} objects were copied: {stats}")
+        if stats.copied != summary.counts.objects:
+            raise PeerFailed(f"{stats.copied} of {summary.counts.objects} objects were copied: {stats}")
         return {
             **usage.to_json(),
-            "objects": summary.objects,
-            "bytes": summary.bytes,
+            "objects": summary.counts.objects,
+            "bytes": summary.counts.size_bytes,
             "list_wall_s": listing.wall_s,
             "list_cpu_s": listing.cpu_s,
             "moved_s": self._destination.done_at_s[0] - begun_s,
@@ -188,34 +189,29 @@ class Engine:
                 with lock:
                     copied += isinstance(outcome, Copied)
 
-        loops = 2 if sum(item.size_bytes for item in items) >= len(items) * LARGE_AVERAGE_BYTES else 1
+        size_bytes = sum(item.size_bytes for item in items)
+        counts = lanes_per_thread(self._task.threads, objects=len(items), size_bytes=size_bytes)
         meter = Meter()
-        with ThreadPoolExecutor(loops) as pool:
-            jobs = [
-                pool.submit(self._destination.loop().run, [lane() for _ in range(lanes)])
-                for lanes in shares(self._task.threads, loops)
-            ]
+        loop = self._destination.loop
+        with ThreadPoolExecutor(len(counts)) as pool:
+            jobs = [pool.submit(loop().run, [lane() for _ in range(count)]) for count in counts]
             for job in jobs:
                 job.result()
         usage = meter.stop()
         if copied != len(items):
             raise PeerFailed(f"{copied} of {len(items)} objects were copied")
-        return {**usage.to_json(), "objects": len(items), "bytes": sum(item.size_bytes for item in items)}
+        return {**usage.to_json(), "objects": len(items), "bytes": size_bytes}
 
     def _source(self) -> Iterable[ObjectMeta]:
         return list_objects(self._s3, self._task.source_bucket, f"{self._task.folder}/")
 
     def _list(self, publisher: PubSubRequests) -> ListingSummary:
-        return list_and_publish(
+        job = ListingJob(run_id=self._task.run_id, listing="1", naming=self._naming, overwrite=Overwrite.CHANGED)
+        manifest = Manifest(self._destination.state(self._state_prefix), "1")
+        return Lister(job, publisher=publisher, manifest=manifest).run(
             self._source(),
             self._destination.listing().objects(self._naming.destination_prefix, leave_out=STATE_PREFIX),
-            naming=self._naming,
-            overwrite=Overwrite.CHANGED,
-            publisher=publisher,
-            manifest=Manifest(self._destination.state(self._state_prefix), "1"),
-            run_id=self._task.run_id,
-            listing="1",
-            progress=Progress(),
+            reporter=ProgressReporter(Progress(), lambda stats: None),
             stop=self._destination.stop,
         )
 
@@ -225,9 +221,9 @@ class Engine:
             listing="1",
             source_bucket=self._task.source_bucket,
             destination_bucket=self._task.destination_bucket,
-            messages=summary.messages,
-            objects=summary.objects,
-            bytes=summary.bytes,
+            messages=summary.counts.messages,
+            objects=summary.counts.objects,
+            bytes=summary.counts.size_bytes,
         )
         return self._destination.worker(
             assignment,

@@ -19,7 +19,8 @@ from pathlib import Path
 
 import google_crc32c
 
-from benchmarks.sink_objects import Answer, Content, Request, SinkObjects
+from benchmarks.sink_messages import Answer, Content, Request
+from benchmarks.sink_objects import SinkObjects
 from localcloud.lifecycle import serve_until_stopped
 
 RECEIVE_BYTES = 256 * 1024

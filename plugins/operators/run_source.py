@@ -130,7 +130,7 @@ class RunSource:
         them to copy     plan, verify      no: a plan says it, a verification has a verdict of its own
         any other        any               no
         """
-        if not summary.listed:
+        if not summary.counts.listed:
             return not self.earlier
         return summary.is_empty and mode == "transfer"
 
@@ -138,12 +138,12 @@ class RunSource:
         """What to tell a person when nothing is listed, or nothing of it can be copied."""
         from transfer.reconciliation.report import nothing_to_copy
 
-        place = f"s3://{self.source_bucket}/{self.source_prefix}"
-        if summary.listed > summary.left_out:
-            return f"{place}: {nothing_to_copy(summary.listed)}; archived.csv of such a run names what is archived"
-        if summary.listed:
+        place, counts = f"s3://{self.source_bucket}/{self.source_prefix}", summary.counts
+        if counts.listed > counts.left_out:
+            return f"{place}: {nothing_to_copy(counts.listed)}; archived.csv of such a run names what is archived"
+        if counts.listed:
             return (
-                f"of the {summary.listed:,} objects of {place} none is selected: check include, exclude and the bounds, or set"
+                f"of the {counts.listed:,} objects of {place} none is selected: check include, exclude and the bounds, or set"
                 " allow_empty if that is expected"
             )
         nothing = (

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -160,7 +161,9 @@ class S3ListToPubSubOperator(CopyOperator):
         cursor = stored.load() if is_resumable else None
         listing = cursor.listing if cursor else run.listing_name(task.try_number)
         if cursor:
-            self.log.info("an earlier try listed and published %s objects: going on behind them", f"{cursor.listed:,}")
+            self.log.info(
+                "an earlier try listed and published %s objects: going on behind them", f"{cursor.counts.listed:,}"
+            )
         ListingRecord(transfer_id=run.transfer_id, mode=self.mode, listing=listing).write(state)
         with _forgetting(stored):
             summary, plan = self._list(
@@ -175,24 +178,21 @@ class S3ListToPubSubOperator(CopyOperator):
             )
         if source.is_nothing(summary, self.mode) and not as_bool(self.allow_empty):
             raise AirflowFailException(source.why_nothing(summary))
+        counts = summary.counts if self.mode == "transfer" else replace(summary.counts, messages=0)
         found = ListingRecord(
             transfer_id=run.transfer_id,
             mode=self.mode,
             listing=listing,
             is_complete=True,
-            messages=summary.messages if self.mode == "transfer" else 0,
-            objects=summary.objects,
-            bytes=summary.bytes,
+            counts=counts,
             skipped_numbers=summary.skipped_numbers,
-            listed=summary.listed,
-            skipped=summary.skipped,
             began_at_s=summary.began_at_s,
         )
         self.log.info(
             "%s objects listed (%s bytes): %s to %s, in %s messages, %s skipped",
-            *(f"{count:,}" for count in (summary.listed, summary.listed_bytes, summary.objects)),
+            *(f"{count:,}" for count in (counts.listed, counts.listed_bytes, counts.objects)),
             "compare" if self.mode == "verify" else "copy",
-            *(f"{count:,}" for count in (found.messages, summary.skipped)),
+            *(f"{count:,}" for count in (counts.messages, counts.skipped)),
         )
         if plan is not None:
             self._tell(plan, run, state)
@@ -214,13 +214,13 @@ class S3ListToPubSubOperator(CopyOperator):
         result = ListingResult(
             run=run,
             listing=found.listing,
-            messages=found.messages,
+            messages=found.counts.messages,
             skipped_numbers=found.skipped_numbers,
-            objects=found.objects,
-            bytes=found.bytes,
+            objects=found.counts.objects,
+            bytes=found.counts.size_bytes,
             mode=self.mode,
-            listed=found.listed,
-            skipped=found.skipped,
+            listed=found.counts.listed,
+            skipped=found.counts.skipped,
             began_at_s=found.began_at_s,
             is_whole_source=source.is_listed_in_s3,
             allow_empty=as_bool(self.allow_empty),
@@ -232,7 +232,7 @@ class S3ListToPubSubOperator(CopyOperator):
         if self.mode != "transfer":
             return []
         # One even for nothing: skipping would spread downstream.
-        return result.slots(max(1, min(workers, found.messages)))
+        return result.slots(max(1, min(workers, found.counts.messages)))
 
     def _list(
         self,
@@ -246,9 +246,9 @@ class S3ListToPubSubOperator(CopyOperator):
         cursor: ListingCursor | None,
         on_cursor: Callable[[ListingCursor], None] | None,
     ) -> tuple[ListingSummary, Plan | None]:
-        from transfer.accounting.progress import Progress
+        from transfer.accounting.progress import Progress, ProgressReporter
         from transfer.config import Mode, Overwrite, TransferConfig
-        from transfer.listing.publish import list_and_publish
+        from transfer.listing.publish import Lister, ListingJob
         from transfer.planning.plan import PlanTally
         from transfer.planning.prices import LIST_PRICES, load_prices
         from transfer.records.manifest import Manifest
@@ -262,9 +262,25 @@ class S3ListToPubSubOperator(CopyOperator):
         tally = PlanTally(naming, config, selection.name_filter if selection else None)
         after, before = (cursor.after, cursor.before) if cursor else ("", "")
         began_at_s = source.begin(run, destination)
-        summary = list_and_publish(
-            source.objects(run, dag_id, destination, after=after, before=before),
-            # A verification compares everything, and only once: the reconciliation does it.
+        job = ListingJob(
+            run_id=run.transfer_id,
+            listing=listing,
+            naming=naming,
+            overwrite=Overwrite.ALWAYS if mode is Mode.VERIFY else Overwrite(choice("overwrite", self.overwrite)),
+            selection=selection,
+            is_planned=bool(self.plan_run) and mode is not Mode.VERIFY,  # which asks for no new generation
+            began_at_s=began_at_s,
+        )
+        lister = Lister(
+            job,
+            publisher=self.messaging().requests(self.topic, events) if mode is Mode.TRANSFER else tally,
+            manifest=Manifest(destination.state(run.state_prefix), listing, shards=cursor.shards if cursor else 0),
+            cursor=cursor,
+            on_cursor=on_cursor,
+            on_pair=tally.take if mode is Mode.PLAN else None,
+        )
+        # A verification compares everything, and only once: the reconciliation does it.
+        at_destination = (
             ()
             if mode is Mode.VERIFY
             else destination.listing().objects(
@@ -272,22 +288,13 @@ class S3ListToPubSubOperator(CopyOperator):
                 leave_out=STATE_PREFIX,
                 is_dated=False,
                 after=naming.name_of(after) if cursor else "",
-            ),
-            naming=naming,
-            overwrite=Overwrite.ALWAYS if mode is Mode.VERIFY else Overwrite(choice("overwrite", self.overwrite)),
-            publisher=self.messaging().requests(self.topic, events) if mode is Mode.TRANSFER else tally,
-            manifest=Manifest(destination.state(run.state_prefix), listing, shards=cursor.shards if cursor else 0),
-            run_id=run.transfer_id,
-            listing=listing,
-            progress=Progress(),
+            )
+        )
+        summary = lister.run(
+            source.objects(run, dag_id, destination, after=after, before=before),
+            at_destination,
+            reporter=ProgressReporter(Progress(), live.show),
             stop=self.stop,
-            began_at_s=began_at_s,
-            is_planned=bool(self.plan_run) and mode is not Mode.VERIFY,  # which asks for no new generation
-            selection=selection,
-            cursor=cursor,
-            on_cursor=on_cursor,
-            on_report=live.show,
-            on_pair=tally.take if mode is Mode.PLAN else lambda *pair: None,
         )
         if prices is None:
             return summary, None

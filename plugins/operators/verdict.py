@@ -1,7 +1,7 @@
 """What a run's colour rests on: the record of a verdict of this very opening, whatever Airflow's states say.
 
 Two tasks ask for it, since Airflow judges a run by its last tasks, and each of the two covers what the other cannot see
-(docs/decisions/0063-two-judges.md).
+(docs/decisions/0033-the-colour-of-a-run-is-its-verdict.md).
 """
 
 from __future__ import annotations

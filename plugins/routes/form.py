@@ -36,7 +36,7 @@ MEANING = {
 
 
 def text(pattern: str, *, is_required: bool = False) -> dict[str, Any]:
-    """The rules of a text field: a refusal says in words what was expected (docs/decisions/0052-the-form.md).
+    """The rules of a text field: a refusal says in words what was expected (docs/decisions/0022-the-form.md).
 
     The form accepts any field when it is empty, because it would mark a required one red before anybody has typed.
     An empty required field is refused when the run is triggered.

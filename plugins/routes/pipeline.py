@@ -98,7 +98,8 @@ def _tasks(arrived: Asset | AssetAlias, max_open_runs: int | None) -> None:
         aws_conn_id=param("aws_conn_id"),
     )
     # Airflow judges a run by the tasks that nothing follows: these two. Both fail without a green verdict of this opening, so
-    # where a person marks one of them, or what it depends on, the other still judges (docs/decisions/0063-two-judges.md).
+    # where a person marks one of them, or what it depends on, the other still judges
+    # (docs/decisions/0033-the-colour-of-a-run-is-its-verdict.md).
     judges = [_delete_extraneous(), _close_run(open_run)]
 
     preflight >> open_run >> list_objects >> transfer >> reconcile >> retry >> verify >> judges

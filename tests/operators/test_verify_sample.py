@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,7 +11,6 @@ from engine_rig import DESTINATION, PROJECT, SOURCE, engine_rig, fault
 from operators.hand_over import ListingResult
 from operators.reconcile_transfer import ReconcileTransferOperator
 from operators.run_identity import RunIdentity
-from task_stub import TaskStub
 
 
 class Store(dict):
@@ -46,11 +46,19 @@ def test_a_sample_is_read_through_the_runs_connections(rig) -> None:
     )
     run = RunIdentity(run_id="r", transfer_id="run-1-1-abc", subscription="s", error_subscription="e", opened_at_s=0)
     listing = ListingResult(
-        run=run, listing="1", messages=1, objects=5, bytes=10, mode="transfer", listed=5, skipped=0, is_whole_source=True,
+        run=run,
+        listing=report.listing,
+        messages=5,
+        objects=5,
+        bytes=10,
+        mode="transfer",
+        listed=5,
+        skipped=0,
+        is_whole_source=True,
         workers=1,
-    )  # fmt: skip
+    )
     store = Store()
-    context = {"task_state_store": store, "ti": TaskStub("verify")}
+    context = {"task_state_store": store, "ti": SimpleNamespace(try_number=1)}
     sampled = operator._sampled(context, run, listing, report)
     assert sampled.is_green
     assert (sampled.sample.chosen, sampled.sample.equal) == (5, 5)

@@ -5,42 +5,27 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from google.auth.credentials import AnonymousCredentials
-
-from hooks.assembly import Destination, Edge, GcsEndpoint
-from rig_servers import DESTINATION, PROJECT, SOURCE, RigServers, running_servers
-from rig_servers import fault as fault
-from transfer.accounting.pacing import Pacer
-from transfer.accounting.progress import Progress, TransferStats
-from transfer.backends.cloudfront.signing import PublicUrls, UrlAuthorizer
-from transfer.backends.gcs.client import GcsClient
-from transfer.backends.gcs.state import GcsListing, GcsState
-from transfer.backends.gcs.token import GoogleToken
-from transfer.backends.gcs.verification import Capabilities
+from rig_parts import ERROR_TOPIC, TOPIC, RigParts
+from rig_servers import DESTINATION, PROJECT, SOURCE, fault, running_servers
+from transfer.accounting.progress import Progress, ProgressReporter, TransferStats
 from transfer.backends.pubsub.topics import (
     PubSubFailures,
-    PubSubQueue,
     PubSubRequests,
-    create_subscription,
-    ensure_topic,
 )
 from transfer.backends.s3.keys import S3Keys
 from transfer.backends.s3.listing import list_objects
-from transfer.config import Overwrite, RetryPolicy, Timeouts, TransferConfig
-from transfer.copying.parts import PartsBoard
-from transfer.copying.whole import ObjectCopier, WorkerContext
+from transfer.config import Overwrite
 from transfer.deletion.extraneous import DeletionLimits, Permission
 from transfer.deletion.removal import Deleters
 from transfer.deletion.sweep import SweepResult, sweep
 from transfer.event_log import NoEventLog
 from transfer.listing.cursor import ListingCursor
-from transfer.listing.publish import ListingSummary, list_and_publish
-from transfer.listing.selection import Selection
-from transfer.model import DestinationObject, ObjectMeta, TransferOutcome
-from transfer.naming import Naming
+from transfer.listing.publish import Lister, ListingJob, ListingSummary
+from transfer.model import DestinationObject, ObjectMeta
 from transfer.planning.plan import Plan, PlanTally
 from transfer.planning.prices import load_prices
 from transfer.ports import SourceKeys
@@ -50,123 +35,28 @@ from transfer.reconciliation.report import ReconciliationReport
 from transfer.reconciliation.run_context import RunContext
 from transfer.reconciliation.verdicts import Pass
 from transfer.records.layout import STATE_PREFIX
+from transfer.records.listing_record import ListingCounts
 from transfer.records.manifest import Manifest
 from transfer.records.numbers import parse_ranges
-from transfer.retry import Retrier
-from transfer.steps import Pause, Step
-from transfer.stopping import StopRequest
 from transfer.worker.drain import Assignment, Worker
 
-TOPIC = f"projects/{PROJECT}/topics/requests"
-ERROR_TOPIC = f"projects/{PROJECT}/topics/failures"
+__all__ = [
+    "DESTINATION",
+    "ERROR_TOPIC",
+    "PROJECT",
+    "SOURCE",
+    "STATE_PREFIX",
+    "TOPIC",
+    "EngineRig",
+    "engine_rig",
+    "fault",
+    "silent_reporter",
+]
 
 
 @dataclass
-class EngineRig(RigServers):
-    """One run's worth of engine on running servers, assembled as the hooks assemble it."""
-
-    run_id: str = "run-1"
-    opening: str = ""
-    """Which opening of the run its workers belong to; none for a run that nobody closes."""
-    authorizer: UrlAuthorizer = field(default_factory=PublicUrls)
-    config: TransferConfig = field(
-        default_factory=lambda: TransferConfig(
-            threads=4,
-            part_size_bytes=6 * 1024 * 1024,
-            timeouts=Timeouts(connect_s=2, stall_s=2),
-            retry=RetryPolicy(attempts=5, base_s=0.01, cap_s=0.1, total_s=20),
-        )
-    )
-    naming: Naming = field(
-        default_factory=lambda: Naming(source_prefix="", destination_prefix="", state_prefix=STATE_PREFIX)
-    )
-    stop: StopRequest = field(default_factory=StopRequest)
-    capabilities: Capabilities = field(default_factory=Capabilities)
-    selection: Selection | None = None
-    listed: int = 0
-    """How many objects the last listing found."""
-    user_project: str = ""
-    token: GoogleToken = field(default_factory=lambda: GoogleToken(AnonymousCredentials()))
-    progress: Progress = field(default_factory=Progress)
-    """Of the last `move`."""
-
-    @property
-    def subscription(self) -> str:
-        return f"projects/{PROJECT}/subscriptions/{self.run_id}"
-
-    @property
-    def error_subscription(self) -> str:
-        return f"{self.subscription}-errors"
-
-    @property
-    def state_prefix(self) -> str:
-        """Where this run's records are."""
-        return f"{STATE_PREFIX}{self.run_id}/"
-
-    @property
-    def name_filter(self) -> Callable[[str], bool] | None:
-        return self.selection.name_filter if self.selection else None
-
-    def open(self, *, ack_deadline_s: int = 10) -> None:
-        """Topics and this run's subscriptions."""
-        for topic, subscription in ((TOPIC, self.subscription), (ERROR_TOPIC, self.error_subscription)):
-            ensure_topic(self.publisher, topic)
-            create_subscription(
-                self.subscriber, subscription, topic=topic, run_id=self.run_id, ack_deadline_s=ack_deadline_s
-            )
-
-    @property
-    def destination(self) -> Destination:
-        """The destination bucket, as the rig is set now."""
-        return Destination(
-            endpoint=GcsEndpoint(base_url=self.gcs.url, token=self.token, user_project=self.user_project),
-            bucket=DESTINATION,
-            config=self.config,
-            stop=self.stop,
-            capabilities=self.capabilities,
-        )
-
-    def gcs_client(self) -> GcsClient:
-        return self.destination.client()
-
-    def queue(self, subscription: str, *, ack_deadline_s: int = 10) -> PubSubQueue:
-        return PubSubQueue(self.subscriber, subscription, ack_deadline_s=ack_deadline_s, stop=self.stop)
-
-    def retrier(self) -> Retrier:
-        return self.destination.retrier()
-
-    def state(self) -> GcsState:
-        return self.destination.state(self.state_prefix)
-
-    def destination_listing(self) -> GcsListing:
-        return self.destination.listing()
-
-    @property
-    def _edge(self) -> Edge:
-        return Edge(base_url=self.edge.url, authorizer=self.authorizer)
-
-    def mover(self, share: WorkerContext) -> ObjectCopier:
-        return self.destination.copier(
-            self._edge, share, naming=self.naming, state_prefix=self.state_prefix, opening=self.opening
-        )
-
-    def move(self, item: ObjectMeta, *, lanes: int = 1) -> TransferOutcome:
-        """One object, alone; further lanes lend a hand."""
-        self.progress = Progress()
-        share = WorkerContext(progress=self.progress, pacer=Pacer(self.config), board=PartsBoard())
-        outcomes: list[TransferOutcome] = []
-
-        def move() -> Step[None]:
-            outcomes.append((yield from self.mover(share).move(item)))
-
-        def help_out() -> Step[None]:
-            mover = self.mover(share)
-            while not outcomes:
-                if not (yield from mover.help()):
-                    yield Pause(0.01)
-
-        self.destination.loop().run([move(), *(help_out() for _ in range(lanes - 1))])
-        return outcomes[0]
+class EngineRig(RigParts):
+    """One run, with what each of its tasks does."""
 
     def list(
         self,
@@ -184,29 +74,41 @@ class EngineRig(RigServers):
         source = list_objects(
             self.client, SOURCE, self.naming.source_prefix, after=after, before=before, stop=self.stop
         )
-        summary = list_and_publish(
+        job = self.listing_job(
+            listing,
+            overwrite,
+            is_planned=planned is not None if is_planned is None else is_planned,
+            began_at_s=began_at_s,
+        )
+        lister = Lister(
+            job,
+            publisher=PubSubRequests(self.publisher, TOPIC, NoEventLog(), stop=self.stop),
+            manifest=Manifest(self.state(), listing, shard_lines=shard_lines, shards=cursor.shards if cursor else 0),
+            cursor=cursor,
+            on_cursor=on_cursor,
+        )
+        summary = lister.run(
             source if planned is None else planned,
             self.destination_listing().objects(
                 self.naming.destination_prefix,
                 leave_out=STATE_PREFIX,
                 after=self.naming.name_of(after) if after else "",
             ),
-            naming=self.naming,
-            overwrite=overwrite,
-            publisher=PubSubRequests(self.publisher, TOPIC, NoEventLog(), stop=self.stop),
-            manifest=Manifest(self.state(), listing, shard_lines=shard_lines, shards=cursor.shards if cursor else 0),
+            reporter=silent_reporter(),
+            stop=self.stop,
+        )
+        self.listed = summary.counts.listed
+        return summary
+
+    def listing_job(self, listing: str, overwrite: Overwrite, **fields: Any) -> ListingJob:
+        return ListingJob(
             run_id=self.run_id,
             listing=listing,
-            progress=Progress(),
-            stop=self.stop,
-            began_at_s=began_at_s,
-            is_planned=planned is not None if is_planned is None else is_planned,
+            naming=self.naming,
+            overwrite=overwrite,
             selection=self.selection,
-            cursor=cursor,
-            on_cursor=on_cursor,
+            **fields,
         )
-        self.listed = summary.listed
-        return summary
 
     def compare(self, *, listing: str = "1") -> ReconciliationReport:
         """What `mode=verify` does: no topic is there to publish to."""
@@ -215,19 +117,13 @@ class EngineRig(RigServers):
 
     def list_to_compare(self, *, listing: str = "1") -> int:
         """The listing of `mode=verify`; how many objects there are."""
-        self.listed = list_and_publish(
-            list_objects(self.client, SOURCE, self.naming.source_prefix),
-            (),
-            naming=self.naming,
-            overwrite=Overwrite.ALWAYS,
+        lister = Lister(
+            self.listing_job(listing, Overwrite.ALWAYS),
             publisher=PlanTally(self.naming, self.config),
             manifest=Manifest(self.state(), listing),
-            run_id=self.run_id,
-            listing=listing,
-            progress=Progress(),
-            stop=self.stop,
-            selection=self.selection,
-        ).listed
+        )
+        source = list_objects(self.client, SOURCE, self.naming.source_prefix)
+        self.listed = lister.run(source, (), reporter=silent_reporter(), stop=self.stop).counts.listed
         return self.listed
 
     def sweep(
@@ -261,19 +157,17 @@ class EngineRig(RigServers):
     def plan(self, *, overwrite: Overwrite = Overwrite.CHANGED, listing: str = "1") -> Plan:
         """What `mode=plan` does: no topic is there to publish to."""
         tally = PlanTally(self.naming, self.config, self.name_filter)
-        list_and_publish(
-            list_objects(self.client, SOURCE, self.naming.source_prefix),
-            self.destination_listing().objects(self.naming.destination_prefix, leave_out=STATE_PREFIX),
-            naming=self.naming,
-            overwrite=overwrite,
+        lister = Lister(
+            self.listing_job(listing, overwrite),
             publisher=tally,
             manifest=Manifest(self.state(), listing),
-            run_id=self.run_id,
-            listing=listing,
-            progress=Progress(),
-            stop=self.stop,
-            selection=self.selection,
             on_pair=tally.take,
+        )
+        lister.run(
+            list_objects(self.client, SOURCE, self.naming.source_prefix),
+            self.destination_listing().objects(self.naming.destination_prefix, leave_out=STATE_PREFIX),
+            reporter=silent_reporter(),
+            stop=self.stop,
         )
         return tally.plan(load_prices(), run_id=self.run_id, listing=listing, is_listed_in_s3=True)
 
@@ -286,16 +180,17 @@ class EngineRig(RigServers):
         listing: str = "1",
         ack_deadline_s: int = 10,
     ) -> Worker:
+        amount = summary.counts if isinstance(summary, ListingSummary) else summary
         return self.destination.worker(
             Assignment(
                 run_id=self.run_id,
                 listing=listing,
                 source_bucket=SOURCE,
                 destination_bucket=DESTINATION,
-                messages=summary.messages,
+                messages=amount.messages,
                 skipped_numbers=tuple(parse_ranges(getattr(summary, "skipped_numbers", ""))),
-                objects=summary.objects,
-                bytes=summary.bytes,
+                objects=amount.objects,
+                bytes=amount.size_bytes if isinstance(amount, ListingCounts) else amount.bytes,
             ),
             self._edge,
             naming=self.naming,
@@ -346,6 +241,10 @@ class EngineRig(RigServers):
         self.open()
         stats = self.worker(self.list()).run()
         return stats, self.reconcile()
+
+
+def silent_reporter() -> ProgressReporter:
+    return ProgressReporter(Progress(), lambda stats: None)
 
 
 @contextmanager

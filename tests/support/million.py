@@ -11,9 +11,10 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from counting_publisher import CountingPublisher
 from memory_state import DirectoryState
 from transfer.errors import Stage
-from transfer.model import DestinationObject, Failed, ObjectMeta, SkipReason, TransferFailure, TransferRequest
+from transfer.model import DestinationObject, Failed, ObjectMeta, SkipReason, TransferFailure
 from transfer.naming import Naming
 from transfer.ports import Delivery
 from transfer.reconciliation.passes import run_pass
@@ -63,38 +64,31 @@ def destination(count: int) -> Iterator[DestinationObject]:
 
 
 class ErrorTopic:
-    """Delivers every failure, out of order, a thousand a pull."""
+    """A `RequestQueue` that delivers every failure out of order; messages that are given back come again."""
 
     ack_deadline_s = 30
 
     def __init__(self, count: int) -> None:
         self._indexes = filter(is_failed, reversed(range(count)))
+        self._given_back: list[int] = []
         self.acked = 0
 
     def pull(self, max_messages: int, wait_s: float) -> Sequence[Delivery]:
         batch = []
-        for index in self._indexes:
+        while len(batch) < max_messages:
+            index = self._given_back.pop() if self._given_back else next(self._indexes, None)
+            if index is None:
+                break
             body, attributes = encode_failure(failure(index, "message " * 13), run_id=RUN)
             batch.append(Delivery(ack_id=str(index), body=body, attributes=attributes))
-            if len(batch) >= max_messages:
-                break
         return batch
 
     def ack(self, ack_ids: Sequence[str]) -> None:
         self.acked += len(ack_ids)
 
     def extend(self, ack_ids: Sequence[str], seconds: int) -> None:
-        raise AssertionError("no message is held for so long")
-
-
-class Publisher:
-    objects = 0
-
-    def publish(self, request: TransferRequest) -> None:
-        self.objects += len(request.objects)
-
-    def flush(self) -> None:
-        pass
+        if not seconds:
+            self._given_back += map(int, ack_ids)
 
 
 def peak_mib() -> float:
@@ -118,7 +112,7 @@ def main() -> None:
     ledger.write(lines, [])
     manifest.flush()
     del manifest, lines
-    errors, publisher = ErrorTopic(count), Publisher()
+    errors, publisher = ErrorTopic(count), CountingPublisher()
     started = time.monotonic()
     report, published = run_pass(
         RunContext(

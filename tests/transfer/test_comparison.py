@@ -88,7 +88,7 @@ def test_bytes_replaced_under_a_kept_label_are_neither_unchanged_nor_matched(rig
     assert (report.matched, report.differing) == (0, 1)
     assert "CRC32C" in report.reasons[0].message or "MD5" in report.reasons[0].message
     summary = rig.list(listing="3")
-    assert (summary.objects, summary.skipped) == (1, 0)
+    assert (summary.counts.objects, summary.counts.skipped) == (1, 0)
     rig.worker(summary, listing="3").run()
     assert rig.stored("k") == body
     assert rig.reconcile(listing="3").is_green
@@ -260,7 +260,7 @@ def test_copies_that_were_there_before_are_not_this_runs(rig: EngineRig) -> None
     report, published = rig.one_pass(Pass.FIRST, listing="2")
     assert (report.matched, report.copied, report.differing, report.is_green) == (0, 0, 5, False)
     assert "still there" in report.reasons[0].message
-    assert (summary.objects, published.objects) == (5, 5)
+    assert (summary.counts.objects, published.objects) == (5, 5)
     rig.gcs.faults.replace([])
     rig.worker(published, name="r0", listing=round_name("2", 1, Pass.FIRST)).run()
     final = rig.reconcile(listing="2")
@@ -320,7 +320,12 @@ def test_nothing_but_what_no_run_copies_is_no_success(rig: EngineRig) -> None:
     rig.selection = selection_of({"exclude": '["*.tmp"]'}, now_s=0)
     try:
         summary = rig.list()
-        assert (summary.listed, summary.left_out, summary.passed_over, summary.is_empty) == (4, 1, 4, True)
+        assert (summary.counts.listed, summary.counts.left_out, summary.counts.passed_over, summary.is_empty) == (
+            4,
+            1,
+            4,
+            True,
+        )
         report = rig.compare(listing="2")
         assert (report.skipped, report.is_green) == (4, False)
         assert "none of the 4 objects listed can be copied" in report.why_red(was_copied=False)

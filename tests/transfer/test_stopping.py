@@ -200,7 +200,7 @@ def test_a_deletion_whose_source_stalls_hears_a_stop(rig: EngineRig) -> None:
     rig.worker(rig.list()).run()
     for number in range(1, KEYS):
         rig.client.delete_object(Bucket=SOURCE, Key=f"k{number}")
-    listed = rig.list(listing="2").listed
+    listed = rig.list(listing="2").counts.listed
     rig.reconcile(listing="2")
     reached = stall(rig, "s3", "HEAD")
     may = rigs.Permission(action=DeleteExtraneous.DELETE)

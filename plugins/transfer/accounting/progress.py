@@ -109,7 +109,7 @@ class ProgressReporter:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._progress = progress
+        self.progress = progress
         self._on_report = on_report
         self._clock = clock
         self._reported_at = self._logged_at = clock()
@@ -120,7 +120,7 @@ class ProgressReporter:
         now = self._clock()
         if not force and now - self._reported_at < REPORT_INTERVAL_S:
             return
-        stats = self._progress.stats()
+        stats = self.progress.stats()
         self._reported_at = now
         try:
             self._on_report(stats)

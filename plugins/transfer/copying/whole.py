@@ -50,7 +50,7 @@ _PROOF_OF_EVIDENCE = {evidence: proof or Proof.CRC32C for proof, evidence in EVI
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerContext:
-    """What the lanes of one worker share. Thread-safe."""
+    """What all lanes of one worker have in common. Thread-safe."""
 
     progress: Progress
     pacer: Pacer

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from transfer.listing.cursor import ListingCursor
 from transfer.model import ObjectMeta, TransferRequest
 from transfer.ports import RequestPublisher
+from transfer.records.listing_record import ListingCounts
 
 MAX_BATCH_OBJECTS = 64
 MAX_BATCH_BYTES = 16 * 1024 * 1024
-"""A message is the unit of lease and retry: this keeps one to seconds of work."""
+"""A message is the unit of lease and retry: this limit keeps one message to a few seconds of work."""
 ALONE_BYTES = 8 * 1024 * 1024
-"""Larger objects travel alone: their message is theirs to lose."""
+"""Larger objects travel alone, so that a failed lease costs no other object another attempt."""
 MESSAGES_PER_STEP = 8
-"""The first messages hold one object, the next eight two, and so on: small runs spread over all threads at once."""
+"""The first eight messages hold one object each, the next eight two, and so on: small runs spread over all threads at once."""
 
 
 class Batches:
-    """Groups objects into requests and hands these to the publisher. Use from one thread."""
+    """Groups objects into requests and hands these to the publisher. Use from one thread.
+
+    Args:
+        attempt: which pass of the run publishes them, from 1.
+        counts: where messages and objects are counted; the first messages among them are small.
+        next_number: the number of the next message.
+    """
 
     def __init__(
         self,
@@ -25,68 +31,34 @@ class Batches:
         run_id: str,
         listing: str,
         attempt: int = 1,
-        start: ListingCursor | None = None,
+        counts: ListingCounts | None = None,
+        next_number: int = 0,
     ) -> None:
-        start = start or ListingCursor(listing=listing)
+        self.counts = ListingCounts() if counts is None else counts
+        self.next_number = next_number
         self._publisher = publisher
         self._run_id = run_id
         self._listing = listing
         self._attempt = attempt
         self._pending: list[ObjectMeta] = []
         self._pending_bytes = 0
-        self.next_number = start.next_number
-        self.skipped_numbers = start.skipped_numbers
-        self.messages = start.messages
-        self.objects = start.objects
-        self.bytes = start.bytes
-
-    def cursor(
-        self,
-        *,
-        after: str,
-        before: str,
-        began_at_s: float,
-        shards: int,
-        listed: int,
-        listed_bytes: int,
-        skipped: int,
-        left_out: int,
-        passed_over: int,
-    ) -> ListingCursor:
-        """Of a listing that has come so far, once everything handed over is stored."""
-        return ListingCursor(
-            listing=self._listing,
-            after=after,
-            before=before,
-            began_at_s=began_at_s,
-            shards=shards,
-            next_number=self.next_number,
-            skipped_numbers=self.skipped_numbers,
-            messages=self.messages,
-            objects=self.objects,
-            bytes=self.bytes,
-            listed=listed,
-            listed_bytes=listed_bytes,
-            skipped=skipped,
-            left_out=left_out,
-            passed_over=passed_over,
-        )
 
     def add(self, item: ObjectMeta, *, is_alone: bool = False) -> None:
-        """Publish it with others of its size, or in a message of its own."""
-        self.objects += 1
-        self.bytes += item.size_bytes
-        if is_alone or item.size_bytes > ALONE_BYTES:
+        """Publish an object together with others, or in a message of its own when it is large or `is_alone`."""
+        counts, size_bytes = self.counts, item.size_bytes
+        counts.objects += 1
+        counts.size_bytes += size_bytes
+        if is_alone or size_bytes > ALONE_BYTES:
             self._publish((item,))
             return
         self._pending.append(item)
-        self._pending_bytes += item.size_bytes
-        limit = min(MAX_BATCH_OBJECTS, 1 + self.messages // MESSAGES_PER_STEP)
+        self._pending_bytes += size_bytes
+        limit = min(MAX_BATCH_OBJECTS, 1 + counts.messages // MESSAGES_PER_STEP)
         if len(self._pending) >= limit or self._pending_bytes >= MAX_BATCH_BYTES:
             self.flush()
 
     def flush(self) -> None:
-        """Hand over what is still being grouped."""
+        """Hand over the objects that are still being grouped."""
         if self._pending:
             self._publish(tuple(self._pending))
             self._pending = []
@@ -103,4 +75,4 @@ class Batches:
             )
         )
         self.next_number += 1
-        self.messages += 1
+        self.counts.messages += 1

@@ -1,14 +1,19 @@
-"""How far a listing has come for certain, so that the next try of a lister that was killed goes on from there.
+"""How far a listing has certainly come, so that the next attempt of a lister that was killed resumes there.
 
-A cursor is taken only when all it counts is stored: a whole manifest shard, and every message of its objects. What was
-published behind it is published again under other numbers, and workers drop what has one of those skipped.
+A cursor is taken only when everything that it counts is stored: a whole manifest shard, and every message of its objects.
+Objects published after it are published again under other numbers, and workers ignore messages with the skipped numbers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 from urllib.parse import quote, unquote
+
+from transfer.records.listing_record import ListingCounts
+
+_KEYS = ("after", "before")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,45 +21,38 @@ class ListingCursor:
     """One place in a listing."""
 
     listing: str
-    """Its name, which every further try keeps."""
+    """The name of the listing, which every later attempt keeps."""
     after: str = ""
-    """The last key that counts."""
+    """The last key that is counted: the listing resumes after it."""
     before: str = ""
-    """The key listed before that one: behind it, a server has to give that one first."""
+    """The key listed just before `after`. Listed from there, the server has to return `after` first."""
     began_at_s: float = 0.0
-    """Before the first page of the first try, by Cloud Storage's clock; 0 where that is not known."""
+    """Before the first page of the first attempt, by Cloud Storage's clock; 0 where that is not known."""
     shards: int = 0
-    """Of the manifest."""
+    """How many shards of the manifest are stored."""
     next_number: int = 0
-    """No message of any try so far has this number or a higher one."""
+    """No message of any attempt so far has this number or a higher one."""
     skipped_numbers: str = ""
-    """Numbers that no message has which counts, as ranges: `1234-51233`."""
-    messages: int = 0
-    objects: int = 0
-    """Published."""
-    bytes: int = 0
-    listed: int = 0
-    listed_bytes: int = 0
-    skipped: int = 0
-    left_out: int = 0
-    passed_over: int = 0
+    """Numbers of messages that workers must ignore, as ranges: `1234-51233`."""
+    counts: ListingCounts = field(default_factory=ListingCounts)
 
     def skipping(self, numbers: int) -> ListingCursor:
-        """The same place for another try, when the one before may have used up to so many numbers since."""
+        """The same place for the next attempt, when the one before may have used up to `numbers` message numbers since."""
         next_number = self.next_number + numbers
         skipped_numbers = [*filter(None, [self.skipped_numbers]), f"{self.next_number}-{next_number - 1}"]
         return replace(self, next_number=next_number, skipped_numbers=",".join(skipped_numbers))
 
     def to_dict(self) -> dict[str, str | float]:
-        """As JSON that any store takes: keys in ASCII."""
-        return asdict(self) | {key: quote(getattr(self, key), errors="surrogatepass") for key in _KEYS}
+        """The cursor as flat JSON that any store accepts: object keys are percent-encoded to ASCII."""
+        fields: dict[str, Any] = asdict(self)
+        fields |= {key: quote(fields[key], errors="surrogatepass") for key in _KEYS} | self.counts.to_dict()
+        del fields["counts"]
+        return fields
 
     @classmethod
     def of(cls, stored: Mapping[str, object]) -> ListingCursor:
-        """What `to_dict` made. Raises TypeError for anything else."""
-        fields: dict[str, object] = dict(stored)
-        keys = {key: unquote(str(fields.get(key, "")), errors="surrogatepass") for key in _KEYS}
-        return cls(**fields | keys)  # type: ignore[arg-type]
-
-
-_KEYS = ("after", "before")
+        """The cursor that `to_dict` encoded. Raises TypeError for anything else."""
+        fields: dict[str, Any] = dict(stored)
+        fields |= {key: unquote(str(fields.get(key, "")), errors="surrogatepass") for key in _KEYS}
+        counts = ListingCounts.taken_from(fields)
+        return cls(**fields, counts=counts)

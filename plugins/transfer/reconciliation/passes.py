@@ -100,7 +100,8 @@ def run_pass(
     batches.flush()
     publisher.flush()
     write_report(run.state, report)
-    return report, Republished(messages=batches.messages, objects=batches.objects, bytes=batches.bytes)
+    counts = batches.counts
+    return report, Republished(messages=counts.messages, objects=counts.objects, bytes=counts.size_bytes)
 
 
 def sample_pass(

@@ -101,9 +101,9 @@ def _listed_to_copy(state: StateStore, listing: ListingRecord, names_run: str) -
         named += 1
         if skipped is None or skipped in UNRESOLVED:
             yield _as_left(item)
-    if named != listing.listed:
+    if named != listing.counts.listed:
         raise RunUnknown(
-            f"{names_run}, which listed {listing.listed:,} objects, and its manifest names {named:,}: its records were"
+            f"{names_run}, which listed {listing.counts.listed:,} objects, and its manifest names {named:,}: its records were"
             " removed or changed; leave only_failed empty",
             stage=Stage.LIST,
         )

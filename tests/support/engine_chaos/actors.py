@@ -1,6 +1,6 @@
 """The tasks of a run as processes, on the engine alone: the only file of the chaos suite that knows the engine.
 
-`act` is one try of one task. It does what the operator of that name does, reads what earlier tasks returned from its
+`act` is one attempt of one task. It does what the operator of that name does, reads what earlier tasks returned from its
 specification, and leaves its own result as a file, as XCom would hold it. It may be killed at any time.
 """
 
@@ -28,12 +28,9 @@ from botocore.config import Config
 
 from engine_chaos.scale import CLOCK_SPEED, LARGE_BYTES, LEASE_S, PART_BYTES, SHARD_LINES, WHOLE_BYTES, shrink_engine
 from engine_rig import DESTINATION, SOURCE, STATE_PREFIX, EngineRig
-from transfer.backends.gcs.sink import GcsSink
 from transfer.backends.gcs.state import GcsState
-from transfer.backends.http.loop import complete
 from transfer.backends.pubsub.topics import PubSubQueue, delete_subscription
 from transfer.config import Mode, Overwrite, RetryPolicy, Timeouts, TransferConfig
-from transfer.copying.abandoned_uploads import abort_abandoned_uploads, close_uploads
 from transfer.deletion.extraneous import DeleteExtraneous, permission
 from transfer.deletion.sweep import record_refusal
 from transfer.errors import FatalError, Stopped, TransferError
@@ -45,7 +42,7 @@ from transfer.reconciliation.report import ReconciliationReport
 from transfer.reconciliation.verdicts import Pass
 from transfer.records.layout import RUN_JSON
 from transfer.records.run_record import RunRecord
-from transfer.records.runs import RunIndex, open_runs
+from transfer.records.runs import RunIndex
 from transfer.sources.replay import planned_objects, unfinished_objects
 
 DAG = "chaos"
@@ -85,7 +82,7 @@ class _ActorRig(EngineRig):
         return _QuickQueue(self.subscriber, subscription, ack_deadline_s=ack_deadline_s)
 
     def whole_state(self) -> GcsState:
-        return GcsState(self.gcs_client(), self.retrier(), threading.Event(), prefix=STATE_PREFIX)
+        return self.destination.state(STATE_PREFIX)
 
 
 def warm_up() -> None:
@@ -97,7 +94,7 @@ def warm_up() -> None:
 
 
 def act(spec: dict[str, Any]) -> None:
-    """One try of a task, to its end; the process ends with it."""
+    """Run one attempt of a task to its end; the process ends with it."""
     out = Path(spec["out"])
     log = os.open(out.with_suffix(".log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
@@ -193,7 +190,7 @@ def _list(rig: _ActorRig, spec: dict[str, Any]) -> dict[str, Any]:
     objects_of = {"plan_run": planned_objects, "only_failed": unfinished_objects}.get(spec["earlier_kind"])
     planned = None
     if objects_of is not None:
-        state = GcsState(rig.gcs_client(), rig.retrier(), threading.Event(), prefix=f"{STATE_PREFIX}{earlier}/")
+        state = rig.destination.state(f"{STATE_PREFIX}{earlier}/")
         planned = objects_of(state, run=earlier, now=record)
     summary = rig.list(
         overwrite=overwrite,
@@ -206,7 +203,12 @@ def _list(rig: _ActorRig, spec: dict[str, Any]) -> dict[str, Any]:
         began_at_s=began_at_s,
     )
     path.unlink(missing_ok=True)
-    return {**found, **asdict(summary)}
+    return {
+        **found,
+        **summary.counts.to_dict(),
+        "skipped_numbers": summary.skipped_numbers,
+        "began_at_s": summary.began_at_s,
+    }
 
 
 def _work(rig: _ActorRig, spec: dict[str, Any]) -> dict[str, Any]:
@@ -267,15 +269,12 @@ def _close(rig: _ActorRig, spec: dict[str, Any]) -> dict[str, Any]:
         name = f"projects/{rig.subscription.split('/')[1]}/subscriptions/{spec['run']}-{opening}"
         delete_subscription(rig.subscriber, name)
         delete_subscription(rig.subscriber, f"{name}-errors")
-    state, sink, retrier = rig.whole_state(), GcsSink(rig.gcs_client(), rig.capabilities), rig.retrier()
     said = ""
     with contextlib.suppress(FatalError):
         try:
-            close_uploads(state, spec["run"], rig.opening)
-            others = open_runs(state) - {spec["run"]}
-            abort_abandoned_uploads(state, sink, lambda step: complete(retrier.call(step), rig.stop), open_runs=others)
-            RunIndex(state, DAG).close(spec["run"], spec["opened_at_s"])
-        except TransferError as error:  # as the operator does: what stays goes with a later run
+            rig.destination.end_uploads(STATE_PREFIX, spec["run"], rig.opening)
+            RunIndex(rig.whole_state(), DAG).close(spec["run"], spec["opened_at_s"])
+        except TransferError as error:  # as the operator does: a later run aborts what is left
             said = f"{error.code}: {error.message}"
     return {"not_cleaned": said}
 

@@ -17,18 +17,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lister_process
-from engine_rig import DESTINATION, TOPIC, EngineRig, engine_rig
+from engine_rig import DESTINATION, TOPIC, EngineRig, engine_rig, silent_reporter
 from localcloud.gcs import GcsServer
 from localcloud.pubsub import PubSubServer
 from memory_state import MemoryState
 from operators.stored_cursor import CURSOR_KEY, StoredCursor
 from page_server import PageServer
-from transfer.accounting.progress import Progress
 from transfer.backends.pubsub.topics import PubSubQueue, PubSubRequests, create_subscription, ensure_topic
 from transfer.config import Overwrite
 from transfer.event_log import NoEventLog
 from transfer.listing.cursor import ListingCursor
-from transfer.listing.publish import ListingSummary, list_and_publish
+from transfer.listing.publish import Lister, ListingJob, ListingSummary
 from transfer.model import DestinationObject, ObjectMeta, TransferRequest
 from transfer.naming import Naming
 from transfer.records.manifest import Manifest, read_manifest
@@ -89,20 +88,25 @@ class World:
         after, listing = (cursor.after, cursor.listing) if cursor else ("", f"try-{attempt}")
         self.seen = [key for key in self.seen if key <= after] + [key for key in self.keys if key > after]
         store = SimpleNamespace(write=self.write, delete=self.state.delete)
-        return list_and_publish(
-            [item(key) for key in self.keys if key > after],
-            [DestinationObject(name=key, size_bytes=0, generation=7) for key in self.there if key > after],
-            naming=Naming(source_prefix="", destination_prefix="", state_prefix=".edgehaul/"),
-            overwrite=Overwrite.NEVER,
-            publisher=self,
-            manifest=Manifest(store, listing, shard_lines=shard_lines, shards=cursor.shards if cursor else 0),  # type: ignore[arg-type]
+        job = ListingJob(
             run_id="run",
             listing=listing,
-            progress=Progress(),
-            stop=threading.Event(),
+            naming=Naming(source_prefix="", destination_prefix="", state_prefix=".edgehaul/"),
+            overwrite=Overwrite.NEVER,
             began_at_s=float(attempt),
+        )
+        lister = Lister(
+            job,
+            publisher=self,
+            manifest=Manifest(store, listing, shard_lines=shard_lines, shards=cursor.shards if cursor else 0),  # type: ignore[arg-type]
             cursor=cursor,
             on_cursor=self.save,
+        )
+        return lister.run(
+            [item(key) for key in self.keys if key > after],
+            [DestinationObject(name=key, size_bytes=0, generation=7) for key in self.there if key > after],
+            reporter=silent_reporter(),
+            stop=threading.Event(),
         )
 
 
@@ -125,7 +129,7 @@ def test_any_crash(
     listing = world.cursor.listing if world.cursor else f"try-{attempt}"
     manifest = list(read_manifest(world.state, listing))
     assert [entry.key for entry, _ in manifest] == world.seen
-    assert (summary.listed, summary.skipped) == (len(world.seen), len(set(world.seen) & set(there)))
+    assert (summary.counts.listed, summary.counts.skipped) == (len(world.seen), len(set(world.seen) & set(there)))
     assert listing == f"try-{summary.began_at_s:.0f}", "what counts as older is so for the first page, too"
     if world.cursor and world.cursor.after:
         place = world.seen.index(world.cursor.after)
@@ -134,10 +138,10 @@ def test_any_crash(
     assert len({request.number for request in of_listing}) == len(of_listing), "a number stands for one message"
     skipped_numbers = set(parse_numbers(summary.skipped_numbers))
     counted = [request for request in of_listing if request.number not in skipped_numbers]
-    assert len(counted) == summary.messages
+    assert len(counted) == summary.counts.messages
     moved = [each.key for request in counted for each in request.objects]
     assert moved == [entry.key for entry, skipped in manifest if skipped is None]
-    assert summary.objects == len(moved)
+    assert summary.counts.objects == len(moved)
 
 
 def test_a_lister_that_is_killed(tmp_path, monkeypatch) -> None:
@@ -211,7 +215,7 @@ def test_a_worker_drops_what_does_not_count(rig: EngineRig) -> None:
     for key in ("stray", "counts"):
         rig.put(key)
     summary = rig.list()
-    assert (summary.messages, summary.skipped_numbers) == (2, "")
+    assert (summary.counts.messages, summary.skipped_numbers) == (2, "")
     requests = PubSubRequests(rig.publisher, TOPIC, NoEventLog())
     requests.publish(TransferRequest(run_id=rig.run_id, listing="1", number=40, objects=(item("never-listed"),)))
     requests.flush()

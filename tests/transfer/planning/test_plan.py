@@ -270,7 +270,7 @@ def test_a_run_moves_exactly_what_was_planned(rig: EngineRig) -> None:
         bucket.blob(name).upload_from_string(b"somebody else's")
     planned = planned_objects(rig.state(), run="run-1", now=HERE)
     summary = rig.list(listing="3", planned=planned)
-    assert (summary.listed, summary.objects) == (6, 6)
+    assert (summary.counts.listed, summary.counts.objects) == (6, 6)
     rig.worker(summary, listing="3").run()
     report = rig.reconcile(listing="3")
 
@@ -286,7 +286,7 @@ def test_a_run_moves_exactly_what_was_planned(rig: EngineRig) -> None:
     assert reasons == {"DestinationConflict": ("in/changed-there", "in/there"), "SourceNotFound": ("in/gone",)}
 
     again = rig.list(listing="4", planned=planned_objects(rig.state(), run="run-1", now=HERE))
-    assert (again.listed, again.objects, again.skipped) == (6, 3, 3)
+    assert (again.counts.listed, again.counts.objects, again.counts.skipped) == (6, 3, 3)
 
 
 def test_a_restored_archive_that_was_planned_moves(rig: EngineRig) -> None:

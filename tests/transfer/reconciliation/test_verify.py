@@ -95,7 +95,7 @@ def test_what_is_not_selected_is_neither_missing_nor_extra_nor_planned(rig: Engi
     report = rig.compare(listing="2")
     assert (report.listed, report.missing, report.differing, report.skipped) == (4, 2, 0, 2)
     assert (report.extra, report.protected) == (1, 1)
-    assert rig.list(listing="3").left_out == 2
+    assert rig.list(listing="3").counts.left_out == 2
 
 
 def test_a_selection_is_of_what_an_earlier_run_left_too(rig: EngineRig) -> None:
@@ -106,7 +106,7 @@ def test_a_selection_is_of_what_an_earlier_run_left_too(rig: EngineRig) -> None:
     left = list(unfinished_objects(rig.state(), run="run-1", now=HERE))
     rig.selection = selection_of({"include": '["b"]'}, now_s=0)
     summary = rig.list(listing="2", planned=left)
-    assert (summary.listed, summary.objects, summary.left_out) == (3, 1, 2)
+    assert (summary.counts.listed, summary.counts.objects, summary.counts.left_out) == (3, 1, 2)
 
 
 def test_a_comparison_publishes_nothing() -> None:

@@ -127,7 +127,11 @@ def test_a_message_that_kills_its_workers_is_given_up_and_nothing_else_is(rig: E
     rig.put(f"296-{DEADLY}")
     rig.open(ack_deadline_s=10)
     summary = rig.list()
-    assert [work(rig, "1", summary.messages, attempt) for attempt in (1, 2, 3)] == [-signal.SIGKILL, -signal.SIGKILL, 0]
+    assert [work(rig, "1", summary.counts.messages, attempt) for attempt in (1, 2, 3)] == [
+        -signal.SIGKILL,
+        -signal.SIGKILL,
+        0,
+    ]
 
     report, published = rig.one_pass(Pass.FIRST)
     assert report.matched + report.failed == report.listed == 301

@@ -12,7 +12,7 @@ from transfer.config import Mode, Overwrite
 from transfer.errors import RunUnknown
 from transfer.model import ObjectMeta, SkipReason
 from transfer.records.layout import LISTING_JSON, VERDICT_JSON
-from transfer.records.listing_record import ListingRecord, read_listing
+from transfer.records.listing_record import ListingCounts, ListingRecord, read_listing
 from transfer.records.manifest import Manifest
 from transfer.records.run_record import RunRecord
 from transfer.records.verdict import RunVerdict, read_verdict
@@ -43,14 +43,14 @@ def test_a_run_that_was_ended_before_its_reconciliation(rig: EngineRig, overwrit
     rig.edge.faults.replace([fault("/b", "status", status=404)])
     summary = rig.list()
     HERE.write(rig.state())
-    replace(RECORD, is_complete=True, listed=summary.listed, skipped=summary.skipped).write(rig.state())
+    replace(RECORD, is_complete=True, counts=summary.counts).write(rig.state())
     rig.worker(summary).run()
     assert rig.names() == ["a", "c"]
     rig.edge.faults.replace([])
 
     planned = unfinished_objects(rig.state(), run="r1", now=HERE)
     again = rig.list(listing="2", planned=planned, is_planned=False, overwrite=overwrite)
-    assert (again.listed, again.objects) == (3, 3 if overwrite is Overwrite.ALWAYS else 1)
+    assert (again.counts.listed, again.counts.objects) == (3, 3 if overwrite is Overwrite.ALWAYS else 1)
     rig.worker(again, listing="2").run()
     assert {name: rig.stored(name) for name in rig.names()} == {"a": b"a", "b": b"b", "c": b"c"}
 
@@ -76,9 +76,9 @@ def test_what_the_source_did_not_have_is_owed_too_and_a_manifest_that_lacks_some
     manifest.add(replace(OBJECT, key="b"), SkipReason.UNCHANGED)
     manifest.add(replace(OBJECT, key="c", etag=SkipReason.ABSENT), SkipReason.ABSENT)
     manifest.flush()
-    replace(RECORD, is_complete=True, listed=3, skipped=2).write(state)
+    replace(RECORD, is_complete=True, counts=ListingCounts(listed=3, skipped=2)).write(state)
     assert left(state) == ["a", "c"]
-    replace(RECORD, is_complete=True, listed=4, skipped=2).write(state)
+    replace(RECORD, is_complete=True, counts=ListingCounts(listed=4, skipped=2)).write(state)
     with pytest.raises(RunUnknown, match="listed 4 objects, and its manifest names 3"):
         left(state)
 

@@ -1,6 +1,6 @@
-"""Engine objects made from Airflow connections: what an operator hands to `transfer`.
+"""Objects of the engine made from Airflow connections, for operators to use.
 
-Each function makes what one task needs; nothing here may be kept across a fork, and each lane gets handles of its own.
+Each function makes objects for one task. They must not be kept across a fork.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ from transfer.stopping import NEVER, Stop, StopRequest
 def source_listing(
     aws_conn_id: str, bucket: str, prefix: str, *, after: str = "", before: str = "", stop: Stop = NEVER
 ) -> Iterator[ObjectMeta]:
-    """The source bucket's objects under a prefix, behind the key `after` if there is one, in byte order.
+    """The source bucket's objects under a prefix in byte order, after the key `after` if it is given.
 
-    `before` is the key that a listing had just before that one.
+    `before` is the key that the listing had right before that one.
     """
     client = S3SourceHook(aws_conn_id).get_conn()
     return list_objects(client, bucket, prefix, after=after, before=before, stop=stop)
 
 
 def source_keys(aws_conn_id: str, bucket: str, *, stop: Stop = NEVER) -> S3Keys:
-    """Asks the source bucket for single keys."""
+    """A client that asks the source bucket for single keys."""
     return S3Keys(S3SourceHook(aws_conn_id).get_conn(connections=S3_LANES), bucket, stop=stop)
 
 
 def sample_reader(aws_conn_id: str, source_bucket: str, gcp_conn_id: str, destination_bucket: str) -> SampleReaders:
-    """Reads both sides for a sample, by other means than those that copy."""
+    """A reader of both sides for a sample, by other libraries than those that copy."""
     s3, google = S3SourceHook(aws_conn_id).get_conn(connections=SAMPLE_LANES), GCSSinkHook(gcp_conn_id)
     return SampleReaders(
         s3,
@@ -96,17 +96,17 @@ class Messaging:
     stop: Stop = NEVER
 
     def requests(self, topic: str, events: EventLog) -> PubSubRequests:
-        """Publishes transfer requests."""
+        """A publisher of transfer requests."""
         hook = PubSubQueueHook(self.gcp_conn_id)
         return PubSubRequests(hook.get_publisher(), self.topic_path(topic), events, stop=self.stop)
 
     def failures(self, topic: str, *, run_id: str) -> PubSubFailures:
-        """Publishes failure records."""
+        """A publisher of failure records."""
         hook = PubSubQueueHook(self.gcp_conn_id)
         return PubSubFailures(hook.get_publisher(), self.topic_path(topic), run_id=run_id, stop=self.stop)
 
     def queue(self, subscription: str, *, ack_deadline_s: int) -> PubSubQueue:
-        """Pulls from a subscription."""
+        """A queue that pulls from a subscription."""
         hook = PubSubQueueHook(self.gcp_conn_id)
         return PubSubQueue(
             hook.get_subscriber(),
@@ -116,7 +116,7 @@ class Messaging:
         )
 
     def open(self, subscription: str, *, topic: str, run_id: str, ack_deadline_s: int) -> None:
-        """Create the topic if need be, and a new subscription for one run; one left over of that name is replaced."""
+        """Create the topic if it is missing, and a new subscription for one run, in place of an old one of that name."""
         hook = PubSubQueueHook(self.gcp_conn_id)
         ensure_topic(hook.get_publisher(), self.topic_path(topic))
         self.close(subscription)
@@ -129,12 +129,12 @@ class Messaging:
         )
 
     def close(self, subscription: str) -> None:
-        """Delete a subscription; one that is gone already is no error."""
+        """Delete a subscription, if it exists."""
         subscriber = PubSubQueueHook(self.gcp_conn_id).get_subscriber()
         delete_subscription(subscriber, self.subscription_path(subscription))
 
     def topic_path(self, topic: str) -> str:
-        """The topic's full name; one that is full already stays as it is."""
+        """The topic's full name; a full name is returned unchanged."""
         return topic if topic.startswith("projects/") else f"projects/{self._project()}/topics/{topic}"
 
     def subscription_path(self, subscription: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hooks.assembly import Destination
     from hooks.engine import Messaging
     from transfer.config import TransferConfig
+    from transfer.model import DestinationObject
     from transfer.ports import StateStore
 
 ACK_DEADLINE_S = 30
@@ -128,6 +129,10 @@ class CopyOperator(EdgehaulOperator):
             destination_prefix=self.destination_prefix or self.source_prefix,
             state_prefix=STATE_PREFIX,
         )
+
+    def destination_objects(self, run: RunIdentity) -> Iterator[DestinationObject]:
+        """All objects under the destination prefix, in order of their names."""
+        return self.destination(run).listing().objects(self.naming.destination_prefix, leave_out=STATE_PREFIX)
 
     def opened_run(self, task: Task) -> RunIdentity:
         """The run that the setup has opened last. Raises AirflowFailException when it has opened none."""

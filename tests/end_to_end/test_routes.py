@@ -213,7 +213,7 @@ def test_whoever_starts_a_route_may_choose_how_fast_and_not_where(pipeline: Pipe
     assert pipeline.wait(run) == "failed"
     first = pipeline.airflow.task_instance(run, "preflight")
     assert (first.state, first.try_number) == ("failed", 1)
-    assert "'%Q', which is no date code here: use %Y" in pipeline.airflow.task_log(run, "preflight")
+    assert "'%Q', which is not a date code: use %Y" in pipeline.airflow.task_log(run, "preflight")
 
 
 def until(done: Callable[[], bool], timeout_s: float = 300) -> None:

@@ -104,7 +104,7 @@ def test_a_route_with_a_queue_alone_has_a_time_zone_for_the_dates_of_its_destina
     entry = SOUND + f"    schedule: {{sqs: {QUEUE!r}, timezone: "
     assert read(f"{entry}Europe/Berlin}}\n").routes[0].timezone == "Europe/Berlin"
     (problem,) = read(f"{entry}CEST}}\n").problems
-    assert "schedule.timezone: 'CEST' is no time zone" in problem
+    assert "schedule.timezone: 'CEST' is not a time zone" in problem
 
 
 def test_a_queue_that_cannot_be_read_here_is_a_sentence(read, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,45 +119,45 @@ WRONG = [
         "name: photos",
         "name: My Photos",
         2,
-        "name: 'My Photos' does not fit here: choose a route's name: 1 to 100 lower",
+        "name: 'My Photos' is not valid here: choose a route's name: 1 to 100 lower",
     ),
-    ("name: photos", "name: 7", 2, "name: 7 does not fit here: choose a text, in quotes"),
-    ("owner: media", "owner: ''", 4, "owner: it is empty: give it a value, or take the field out"),
+    ("name: photos", "name: 7", 2, "name: 7 is not valid here: choose a text, in quotes"),
+    ("owner: media", "owner: ''", 4, "owner: it is empty: give it a value, or remove the field"),
     ("owner: media", "owners: media", 4, "owners: there is no such field; did you mean owner?"),
     ("owner: media", "zzz: media", 4, "zzz: there is no such field; use name, description, owner, tags, source, edge,"),
-    ("[media, daily]", "media", 5, "tags: 'media' does not fit here: choose a list"),
-    ("[media, daily]", "[media, media]", 5, "tags: it names something twice: name it once"),
-    ("[media, daily]", "[media, 3]", 5, "tags[1]: 3 does not fit here: choose a text, in quotes"),
+    ("[media, daily]", "media", 5, "tags: 'media' is not valid here: choose a list"),
+    ("[media, daily]", "[media, media]", 5, "tags: it contains the same value twice: remove one"),
+    ("[media, daily]", "[media, 3]", 5, "tags[1]: 3 is not valid here: choose a text, in quotes"),
     (
         "bucket: my-photos",
         "bucket: My_Photos",
         7,
-        "source.bucket: 'My_Photos' does not fit here: choose the name of an S3",
+        "source.bucket: 'My_Photos' is not valid here: choose the name of an S3",
     ),
     ("bucket: my-photos", "region: x", 6, "source.bucket: it is missing: add it"),
     (
         "connection: cloudfront_media",
         "connection:",
         11,
-        "edge.connection: an empty value does not fit here: choose a text",
+        "edge.connection: an empty value is not valid here: choose a text",
     ),
     (
         "connection: aws_media",
         "connection: ''",
         9,
-        "source.connection: '' does not fit here: choose the id of a connection",
+        "source.connection: '' is not valid here: choose the id of a connection",
     ),
     (
         "prefix: uploads/%Y/%m/%d/",
         "prefix: uploads/%Q/",
         8,
-        "source.prefix: 'uploads/%Q/' has '%Q', which is no date code",
+        "source.prefix: 'uploads/%Q/' has '%Q', which is not a date code",
     ),
     (
         "prefix: photos/dt=%Y-%m-%d/",
         "prefix: '{ds}/'",
         14,
-        "destination.prefix: '{ds}/' has '{ds}', which is no placeholder",
+        "destination.prefix: '{ds}/' has '{ds}', which is not a placeholder",
     ),
     (
         "prefix: photos/dt=%Y-%m-%d/",
@@ -169,37 +169,42 @@ WRONG = [
         "prefix: photos/dt=%Y-%m-%d/",
         "prefix: photos/",
         22,
-        "max_active_runs: runs that go on at the same time would all write",
+        "max_active_runs: runs at the same time would all write",
     ),
     (
         "bucket: my-archive",
         "bucket: -a",
         13,
-        "destination.bucket: '-a' does not fit here: choose the name of a Cloud Storage",
+        "destination.bucket: '-a' is not valid here: choose the name of a Cloud Storage",
     ),
-    ('cron: "@daily"', "cron: daily", 18, "schedule.cron: 'daily' is no schedule: write the five fields of cron"),
-    ('cron: "@daily"', "cron: 0 0 * * * *", 18, "schedule.cron: '0 0 * * * *' is no schedule"),
+    ('cron: "@daily"', "cron: daily", 18, "schedule.cron: 'daily' is not a schedule: write the five fields of cron"),
+    ('cron: "@daily"', "cron: 0 0 * * * *", 18, "schedule.cron: '0 0 * * * *' is not a schedule"),
     ('cron: "@daily"', "crom: x", 18, "schedule.crom: there is no such field; did you mean cron?"),
-    ('cron: "@daily"', "crom: x", 17, "schedule: it does not say when: add cron, sqs or both"),
-    ('cron: "@daily"', "sqs: photos", 18, "schedule.sqs: 'photos' does not fit here: choose the URL of a standard SQS"),
+    ('cron: "@daily"', "crom: x", 17, "schedule: it has neither cron nor sqs: add one or both"),
+    ('cron: "@daily"', "sqs: photos", 18, "schedule.sqs: 'photos' is not valid here: choose the URL of a standard SQS"),
     ('cron: "@daily"', f"sqs: {QUEUE}.fifo", 18, "schedule.sqs: 'https://sqs."),
-    ('cron: "@daily"', f"sqs: {QUEUE}", 8, "source.prefix: what arrives at the end of a day would be looked for under"),
-    ('cron: "@daily"', f"sqs: {QUEUE}", 20, "schedule.start: it is for intervals of time: add schedule.cron"),
-    ("start: 2026-01-01", "connection: aws_queue", 20, "schedule.connection: only a queue is read with one"),
-    ("timezone: Europe/Berlin", "timezone: CEST", 19, "schedule.timezone: 'CEST' is no time zone: write an IANA name"),
-    ("timezone: Europe/Berlin", "timezone: ../UTC", 19, "schedule.timezone: '../UTC' is no time zone"),
-    ("start: 2026-01-01", "start: 2026-02-30", 20, "schedule.start: '2026-02-30' is no day of the calendar"),
-    ("start: 2026-01-01", "start: 1.1.2026", 20, "schedule.start: '1.1.2026' does not fit here: choose a date, as in"),
-    ("      start: 2026-01-01\n", "", 20, "schedule.catchup: without a start there is nothing to catch up from"),
-    ("catchup: true", "catchup: sure", 21, "schedule.catchup: 'sure' does not fit here: choose true or false"),
+    ('cron: "@daily"', f"sqs: {QUEUE}", 8, "source.prefix: objects that arrive at the end of a day would be looked for under"),
+    ('cron: "@daily"', f"sqs: {QUEUE}", 20, "schedule.start: it applies to a schedule in time only: add schedule.cron"),
+    ("start: 2026-01-01", "connection: aws_queue", 20, "schedule.connection: it is used for a queue only"),
+    (
+        "timezone: Europe/Berlin",
+        "timezone: CEST",
+        19,
+        "schedule.timezone: 'CEST' is not a time zone: write an IANA name",
+    ),
+    ("timezone: Europe/Berlin", "timezone: ../UTC", 19, "schedule.timezone: '../UTC' is not a time zone"),
+    ("start: 2026-01-01", "start: 2026-02-30", 20, "schedule.start: '2026-02-30' is not a date"),
+    ("start: 2026-01-01", "start: 1.1.2026", 20, "schedule.start: '1.1.2026' is not valid here: choose a date, as in"),
+    ("      start: 2026-01-01\n", "", 20, "schedule.catchup: catching up needs a start"),
+    ("catchup: true", "catchup: sure", 21, "schedule.catchup: 'sure' is not valid here: choose true or false"),
     ("max_active_runs: 2", "max_active_runs: 0", 22, "max_active_runs: 0 is out of range: choose 1 to 1,000"),
-    ("workers: 8", "workers: many", 24, "parameters.workers: 'many' does not fit here: choose a whole number"),
+    ("workers: 8", "workers: many", 24, "parameters.workers: 'many' is not valid here: choose a whole number"),
     ("workers: 8", "workers: 65", 24, "parameters.workers: 65 is out of range: choose 1 to 64"),
     (
         "prefix: uploads/%Y/%m/%d/",
         "listing: s3://lists/keys.txt",
         8,
-        "source.listing: 's3://lists/keys.txt' does not fit here: choose s3:// or gs://, a bucket, and a name",
+        "source.listing: 's3://lists/keys.txt' is not valid here: choose s3:// or gs://, a bucket, and a name",
     ),
     ("prefix: uploads/%Y/%m/%d/", "listing: 's3://lists/%Q.csv'", 8, "source.listing: 's3://lists/%Q.csv' has '%Q'"),
     (
@@ -215,20 +220,25 @@ WRONG = [
         "destination.prefix: destination_prefix '/photos/%Y",
     ),
     ("workers: 8", "max_delete_objects: -1", 24, "parameters.max_delete_objects: -1 is out of range: choose 0 or more"),
-    ("workers: 8", "delete_extraneous: sure", 24, "parameters.delete_extraneous: 'sure' is none of the choices"),
-    ("workers: 8", "exclude: tmp/", 24, "parameters.exclude: 'tmp/' does not fit here: choose nothing or a list"),
+    ("workers: 8", "delete_extraneous: sure", 24, "parameters.delete_extraneous: 'sure' is not one of the choices"),
+    (
+        "workers: 8",
+        "exclude: tmp/",
+        24,
+        "parameters.exclude: 'tmp/' is not valid here: choose an empty value or a list",
+    ),
     ("workers: 8", "exclude: ['[a']", 24, "parameters.exclude: exclude has '[a', which matches nothing"),
     (
         "workers: 8",
         "min_size: 10",
         24,
-        "parameters.min_size: 10 does not fit here: choose nothing or a text, in quotes",
+        "parameters.min_size: 10 is not valid here: choose an empty value or a text, in quotes",
     ),
     (
         "workers: 8",
         "min_size: huge",
         24,
-        "parameters.min_size: 'huge' does not fit here: choose a size: a number and B",
+        "parameters.min_size: 'huge' is not valid here: choose a size: a number and B",
     ),
     (
         "workers: 8",
@@ -240,7 +250,7 @@ WRONG = [
         "workers: 8",
         "storage_classes: [COLD]",
         24,
-        "storage_classes[0]: 'COLD' is none of the choices: choose STANDARD,",
+        "storage_classes[0]: 'COLD' is not one of the choices: choose STANDARD,",
     ),
     ("workers: 8", "only_failed: last", 24, "parameters.only_failed: there is no such field"),
     ("workers: 8", "source_bucket: x", 24, "parameters.source_bucket: there is no such field"),
@@ -249,16 +259,16 @@ WRONG = [
         "bandwidth_limit_mib_s: 12.5",
         "bandwidth_limit_mib_s: .inf",
         25,
-        "parameters.bandwidth_limit_mib_s: inf is no number",
+        "parameters.bandwidth_limit_mib_s: inf is not a finite number",
     ),
     (
         "overwrite: never",
         "overwrite: no",
         26,
-        "parameters.overwrite: False does not fit here: choose a text, in quotes",
+        "parameters.overwrite: False is not valid here: choose a text, in quotes",
     ),
-    ("overwrite: never", "overwrite: nope", 26, "'nope' is none of the choices: choose changed, never or always"),
-    ("topic: media-requests", "topic: 1x", 27, "parameters.topic: '1x' does not fit here: choose a Pub/Sub topic"),
+    ("overwrite: never", "overwrite: nope", 26, "'nope' is not one of the choices: choose changed, never or always"),
+    ("topic: media-requests", "topic: 1x", 27, "parameters.topic: '1x' is not valid here: choose a Pub/Sub topic"),
     ("workers: 8", "topic: other", 27, "parameters.topic: it is given twice: keep one"),
     (
         "owner: media",
@@ -266,7 +276,7 @@ WRONG = [
         4,
         "could not determine a constructor for the tag '!env': write plain values only",
     ),
-    ("owner: media", "owner: &me [*me]", 4, "an alias stands inside of its own anchor: write plain values only"),
+    ("owner: media", "owner: &me [*me]", 4, "an alias stands inside its own anchor: write plain values only"),
 ]
 
 
@@ -297,7 +307,7 @@ def test_every_mistake_is_told_in_the_order_of_lines(read) -> None:
         ("routes:\nroute: []\n", "line 2, route: there is no such field: put routes under routes"),
         ("routes:\n  - name: a\n    source: {bucket: %Y}\n", "line 3: this is not YAML, so no route can be read"),
         ("routes:\n - cron: @daily\n", "put values with : or # in them, or with % @ * & or ! in front, in quotes"),
-        ("routes:\n  - 7\n", "line 2, routes[0]: 7 does not fit here: choose a mapping (field: value)"),
+        ("routes:\n  - 7\n", "line 2, routes[0]: 7 is not valid here: choose a mapping (field: value)"),
         ("routes:\n  - {}\n", "line 2, routes[0], name: it is missing: add it"),
     ],
 )
@@ -317,7 +327,7 @@ def test_a_name_that_is_used_twice_is_no_ones(read) -> None:
     found = read(SOUND + SOUND.removeprefix("routes:\n"))
     assert found.routes == []
     assert [problem.split(", ", 1)[1] for problem in found.problems] == [
-        f"line {line}, route sound, name: another route has this name: give each one of its own" for line in (2, 6)
+        f"line {line}, route sound, name: another route has this name: give each route its own name" for line in (2, 6)
     ]
 
 
@@ -334,7 +344,7 @@ def test_a_missing_file_is_no_error_unless_it_was_asked_for(tmp_path: Path, monk
     monkeypatch.setenv(SETTING, str(tmp_path / "gone.yaml"))
     (problem,) = read_routes(tmp_path / "none.yaml").problems
     assert problem == (
-        f"{tmp_path}/gone.yaml: there is no such file; change {SETTING}, which names it, or take it out of the environment"
+        f"{tmp_path}/gone.yaml: there is no such file; change {SETTING}, which names it, or remove it from the environment"
     )
 
 
@@ -343,7 +353,7 @@ def test_a_file_that_is_no_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     file.write_bytes(b"\xff\xfe\x00")
     monkeypatch.setenv(SETTING, str(file))
     (problem,) = read_routes(file).problems
-    assert problem.startswith(f"{file}: it cannot be read as a UTF-8 text")
+    assert problem.startswith(f"{file}: it cannot be read as UTF-8 text")
 
 
 def test_the_examples_that_come_along_are_sound(read) -> None:

@@ -67,7 +67,7 @@ class Destination:
     config: TransferConfig = field(default_factory=TransferConfig)
     stop: threading.Event = field(default_factory=StopRequest)
     capabilities: Capabilities = field(default_factory=Capabilities)
-    """What the service is found to support; shared by all lanes."""
+    """The features that the service is found to support; shared by all lanes."""
 
     def client(self, book: Callable[[], float] = lambda: 0.0) -> GcsClient:
         """A client for the bucket. `book` returns how many seconds a request has to wait for its turn."""
@@ -116,7 +116,7 @@ class Destination:
     def copier(
         self, edge: Edge, share: WorkerContext, *, naming: Naming, state_prefix: str, opening: str
     ) -> ObjectCopier:
-        """Copies objects on one lane, with connections of its own to both sides.
+        """Copies objects on one lane, with separate connections to both sides.
 
         `opening` names the opening of the run that the uploads belong to; closing it aborts them.
         """

@@ -93,8 +93,8 @@ class CloudfrontProbe:
         try:
             return probe_edge(base_url, path, query)
         except EdgeUnreachable as error:
-            said = f"no answer from {base_url} ({error}); check host, schema and port of connection {self.conn_id!r}"
-            raise SourceUnavailable(said, stage=Stage.DOWNLOAD) from error
+            message = f"no answer from {base_url} ({error}); check host, schema and port of connection {self.conn_id!r}"
+            raise SourceUnavailable(message, stage=Stage.DOWNLOAD) from error
 
     def signature_life_s(self) -> float:
         """Half of the lifetime of a signature, in seconds: it is renewed then. Infinite without signatures."""
@@ -230,7 +230,7 @@ def connection_errors(conn_id: str, stage: Stage) -> Iterator[None]:
     except InvalidConnection as error:
         raise CredentialsRejected(str(error), stage=stage) from error
     except AirflowNotFoundException as error:
-        said = f"there is no connection {conn_id!r}: create it under Admin, Connections, or correct its id"
-        raise CredentialsRejected(said, stage=stage) from error
+        message = f"there is no connection {conn_id!r}: create it under Admin, Connections, or correct its id"
+        raise CredentialsRejected(message, stage=stage) from error
     except (AirflowException, GoogleAuthError) as error:
         raise CredentialsRejected(f"connection {conn_id!r}: {error}", stage=stage) from error

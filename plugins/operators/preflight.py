@@ -125,8 +125,8 @@ class PreflightOperator(CopyOperator):
                 problems.append(f"{name} is empty: give the bucket's name")
         own = {name: getattr(self, name) for name in OWN if getattr(self, name)}
         values = {**own, **self.settings}
-        problems += [said for _, said in code_problems(self.settings)]
-        problems += [said for _, said in value_problems(values, self.selection, now_s=time.time())]
+        problems += [problem for _, problem in code_problems(self.settings)]
+        problems += [problem for _, problem in value_problems(values, self.selection, now_s=time.time())]
         if problems:
             count = "one parameter is" if len(problems) == 1 else f"{len(problems)} parameters are"
             raise AirflowFailException("\n".join([f"{count} wrong; nothing was copied", *problems]))

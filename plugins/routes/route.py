@@ -122,8 +122,8 @@ def route_problems(entry: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, 
 def _selection_problems(parameters: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
     wanted = {name: json.dumps(parameters[name]) for name in LISTS if parameters.get(name)}
     wanted |= {name: parameters[name] for name in BOUNDS if parameters.get(name)}
-    for name, said in selection_problems(wanted, now_s=time.time()):
-        yield ("parameters", name), said
+    for name, problem in selection_problems(wanted, now_s=time.time()):
+        yield ("parameters", name), problem
 
 
 def _has_run_in_it(prefix: str | None) -> bool:

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import boto3
@@ -22,16 +22,10 @@ from google.cloud import pubsub_v1
 
 from benchmarks.measure import Meter, PeerFailed
 from benchmarks.workloads import BUCKET, DESTINATION
+from hooks.assembly import Destination, Edge, GcsEndpoint
 from transfer.accounting.pacing import Pacer
 from transfer.accounting.progress import Progress, ProgressReporter
-from transfer.backends.cloudfront.source import EdgeSource
-from transfer.backends.gcs.client import GcsClient
-from transfer.backends.gcs.sink import GcsSink
-from transfer.backends.gcs.state import GcsListing, GcsState
 from transfer.backends.gcs.token import GoogleToken
-from transfer.backends.gcs.verification import Capabilities
-from transfer.backends.http.client import CurlClient
-from transfer.backends.http.loop import CurlLoop
 from transfer.backends.pubsub.topics import (
     PubSubFailures,
     PubSubQueue,
@@ -43,22 +37,18 @@ from transfer.backends.pubsub.topics import (
 from transfer.backends.s3.listing import list_objects
 from transfer.config import Overwrite, TransferConfig
 from transfer.copying.parts import PartsBoard
-from transfer.copying.uploads import UploadRecords
 from transfer.copying.whole import ObjectCopier, WorkerContext
-from transfer.errors import SinkUnavailable, SourceUnavailable, Stage
 from transfer.event_log import NoEventLog
 from transfer.listing.publish import Lister, ListingJob, ListingSummary
 from transfer.model import Copied, ObjectMeta, TransferOutcome
 from transfer.naming import Naming
-from transfer.records.ledger import Ledger
+from transfer.records.layout import STATE_PREFIX
 from transfer.records.manifest import Manifest
-from transfer.retry import Retrier
 from transfer.steps import Pause, Step
 from transfer.worker.drain import Assignment, Worker
 from transfer.worker.lanes import IDLE_S, lanes_per_thread
 
 PROJECT = "bench"
-STATE_PREFIX = ".edgehaul/"
 ACK_DEADLINE_S = 60
 
 
@@ -80,20 +70,33 @@ class EngineTask:
     destination_bucket: str = DESTINATION
 
 
-class _TimedMover:
-    """A mover that tells when the last object was done: what is left of the wall time is settling."""
+class _TimedCopier:
+    """A copier that notes when the last object was done: the rest of the wall time is settling."""
 
-    def __init__(self, mover: ObjectCopier, done_at_s: list[float]) -> None:
-        self._mover = mover
+    def __init__(self, copier: ObjectCopier, done_at_s: list[float]) -> None:
+        self._copier = copier
         self._done_at_s = done_at_s
 
     def move(self, item: ObjectMeta) -> Step[TransferOutcome]:
-        outcome = yield from self._mover.move(item)
+        outcome = yield from self._copier.move(item)
         self._done_at_s[0] = time.perf_counter()
         return outcome
 
-    def help(self) -> Step[bool]:
-        return self._mover.help()
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._copier, name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _TimedDestination(Destination):
+    """The pipeline's own assembly, with copiers that note the time."""
+
+    done_at_s: list[float] = field(default_factory=lambda: [0.0])
+
+    def copier(
+        self, edge: Edge, share: WorkerContext, *, naming: Naming, state_prefix: str, opening: str
+    ) -> ObjectCopier:
+        copier = super().copier(edge, share, naming=naming, state_prefix=state_prefix, opening=opening)
+        return _TimedCopier(copier, self.done_at_s)  # type: ignore[return-value]  # the same but for the clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,15 +113,19 @@ class _GivenQuery:
 
 
 class Engine:
-    """Makes the parts of a run as `tests/support/engine_rig.py` and the hooks do."""
+    """A run's listing and worker, by the assembly that the hooks use."""
 
     def __init__(self, task: EngineTask) -> None:
         self._task = task
-        self._stop = threading.Event()
-        self._capabilities = Capabilities()
-        self._config = TransferConfig(threads=task.threads, part_size_bytes=task.part_size_bytes)
+        self._state_prefix = f"{STATE_PREFIX}{task.run_id}/"
         self._naming = Naming(
             source_prefix=f"{task.folder}/", destination_prefix=f"{task.run_id}/", state_prefix=STATE_PREFIX
+        )
+        self._edge = Edge(base_url=task.edge_url, authorizer=_GivenQuery(task.edge_query))
+        self._destination = _TimedDestination(
+            endpoint=GcsEndpoint(base_url=task.gcs_url, token=GoogleToken(AnonymousCredentials())),
+            bucket=task.destination_bucket,
+            config=TransferConfig(threads=task.threads, part_size_bytes=task.part_size_bytes),
         )
         self._s3 = boto3.client(
             "s3",
@@ -127,7 +134,6 @@ class Engine:
             aws_secret_access_key=os.environ.get("AWS_SECRET_ACCESS_KEY", "bench"),
             region_name=os.environ.get("AWS_DEFAULT_REGION", "us-east-1"),
         )
-        self.done_at_s = [0.0]
 
     def worker_run(self) -> dict[str, float]:
         """List and publish, then drain with one worker; the numbers of both."""
@@ -158,36 +164,37 @@ class Engine:
             "bytes": summary.counts.size_bytes,
             "list_wall_s": listing.wall_s,
             "list_cpu_s": listing.cpu_s,
-            "moved_s": self.done_at_s[0] - begun_s,
+            "moved_s": self._destination.done_at_s[0] - begun_s,
         }
 
     def bare_run(self) -> dict[str, float]:
-        """Movers on lanes over a list in memory: no queue, no ledger."""
+        """Copiers on lanes over a list in memory: no queue, no ledger."""
         items = list(self._source())
         position = iter(items)
         lock = threading.Lock()
-        share = WorkerContext(progress=Progress(), pacer=Pacer(self._config), board=PartsBoard())
+        share = WorkerContext(progress=Progress(), pacer=Pacer(self._destination.config), board=PartsBoard())
         copied = 0
 
         def lane() -> Step[None]:
             nonlocal copied
-            mover = self._mover(share)
+            copier = self._copier(share)
             while copied < len(items):
                 with lock:
                     item = next(position, None)
                 if item is None:
-                    if not (yield from mover.help()):
+                    if not (yield from copier.help()):
                         yield Pause(IDLE_S)
                     continue
-                outcome = yield from mover.move(item)
+                outcome = yield from copier.move(item)
                 with lock:
                     copied += isinstance(outcome, Copied)
 
         size_bytes = sum(item.size_bytes for item in items)
         counts = lanes_per_thread(self._task.threads, objects=len(items), size_bytes=size_bytes)
         meter = Meter()
+        loop = self._destination.loop
         with ThreadPoolExecutor(len(counts)) as pool:
-            jobs = [pool.submit(CurlLoop(self._stop).run, [lane() for _ in range(count)]) for count in counts]
+            jobs = [pool.submit(loop().run, [lane() for _ in range(count)]) for count in counts]
             for job in jobs:
                 job.result()
         usage = meter.stop()
@@ -199,13 +206,13 @@ class Engine:
         return list_objects(self._s3, self._task.source_bucket, f"{self._task.folder}/")
 
     def _list(self, publisher: PubSubRequests) -> ListingSummary:
-        listing = GcsListing(self._gcs_client(), self._retrier(), self._stop)
         job = ListingJob(run_id=self._task.run_id, listing="1", naming=self._naming, overwrite=Overwrite.CHANGED)
-        return Lister(job, publisher=publisher, manifest=Manifest(self._state(), "1")).run(
+        manifest = Manifest(self._destination.state(self._state_prefix), "1")
+        return Lister(job, publisher=publisher, manifest=manifest).run(
             self._source(),
-            listing.objects(self._naming.destination_prefix, leave_out=STATE_PREFIX),
+            self._destination.listing().objects(self._naming.destination_prefix, leave_out=STATE_PREFIX),
             reporter=ProgressReporter(Progress(), lambda stats: None),
-            stop=self._stop,
+            stop=self._destination.stop,
         )
 
     def _worker(self, summary: ListingSummary, queue: PubSubQueue, failures: PubSubFailures) -> Worker:
@@ -218,47 +225,23 @@ class Engine:
             objects=summary.counts.objects,
             bytes=summary.counts.size_bytes,
         )
-        return Worker(
+        return self._destination.worker(
             assignment,
+            self._edge,
+            naming=self._naming,
+            state_prefix=self._state_prefix,
+            opening=self._task.run_id,
+            slot="w0",
+            attempt=1,
             queue=queue,
             failures=failures,
-            ledger=Ledger(self._state(), listing="1", worker="w0"),
-            new_mover=lambda share: _TimedMover(self._mover(share), self.done_at_s),  # type: ignore[arg-type,return-value]
-            new_loop=lambda: CurlLoop(self._stop),
-            config=self._config,
             events=NoEventLog(),
-            stop=self._stop,
         )
 
-    def _mover(self, share: WorkerContext) -> ObjectCopier:
-        curl = CurlClient(unavailable=SourceUnavailable, stage=Stage.DOWNLOAD, timeouts=self._config.timeouts)
-        sink, retrier = GcsSink(self._gcs_client(), self._capabilities), self._retrier()
-        return ObjectCopier(
-            EdgeSource(
-                curl,
-                base_url=self._task.edge_url,
-                prefix=self._naming.source_prefix,
-                authorizer=_GivenQuery(self._task.edge_query),
-            ),
-            sink,
-            naming=self._naming,
-            retrier=retrier,
-            config=self._config,
-            records=UploadRecords(sink, f"{STATE_PREFIX}{self._task.run_id}/", retrier),
-            share=share,
+    def _copier(self, share: WorkerContext) -> ObjectCopier:
+        return self._destination.copier(
+            self._edge, share, naming=self._naming, state_prefix=self._state_prefix, opening=self._task.run_id
         )
-
-    def _gcs_client(self) -> GcsClient:
-        curl = CurlClient(unavailable=SinkUnavailable, stage=Stage.UPLOAD, timeouts=self._config.timeouts)
-        token = GoogleToken(AnonymousCredentials())
-        bucket = self._task.destination_bucket
-        return GcsClient(curl, base_url=self._task.gcs_url, bucket=bucket, token=token)
-
-    def _retrier(self) -> Retrier:
-        return Retrier(self._config.retry)
-
-    def _state(self) -> GcsState:
-        return GcsState(self._gcs_client(), self._retrier(), self._stop, prefix=f"{STATE_PREFIX}{self._task.run_id}/")
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
-"""Imported by every Airflow process at its start (AIRFLOW_HOME/config is on sys.path, or PYTHONPATH names this folder).
+"""Every Airflow process imports this when it starts (AIRFLOW_HOME/config is on sys.path, or PYTHONPATH names this folder).
 
-The scheduler forks a process for every task. What it has imported, each task has for nothing; otherwise the provider
-packages cost about 2.7 s of CPU a task. Imports only: gRPC channels and other clients do not survive a fork.
+The scheduler forks a process for every task, which then has these packages already imported; each task would otherwise spend
+about 2.7 s of CPU on them. Only imports belong here: gRPC channels and other clients do not survive a fork.
 """
 
 import sys

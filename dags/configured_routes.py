@@ -1,4 +1,4 @@
-"""A DAG for each route of config/routes.yaml, for Airflow to find. What is wrong there, configured_routes_errors.py says."""
+"""A DAG for each valid route of config/routes.yaml. configured_routes_errors.py reports the problems of the others."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""No DAG: the import error of the routes that are broken. Airflow drops every DAG of a file that raises, so they have one of
-their own.
-"""
+"""No DAG, but the import error for broken routes. Airflow drops every DAG of a file that raises, so it is separate."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""One S3 bucket to one Cloud Storage bucket, through a CloudFront distribution.
+"""Copies one S3 bucket to one Cloud Storage bucket through a CloudFront distribution.
 
-Trigger it with the buckets; the form explains the rest. Keys never pass through Airflow: tasks hand each other counts,
-names and the run's identity.
+Trigger it with the buckets; the form explains the other parameters. Object keys never pass through Airflow: tasks hand each
+other counts, names, and the identity of the run.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""WHO: an Airflow connection becomes a configured client."""
+"""Hooks: an Airflow connection becomes a configured client, and the parts of the engine are put together."""

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from transfer.event_log import EventLog
 
 ENDPOINT_VARIABLE = "CLOUDSDK_API_ENDPOINT_OVERRIDES_LOGGING"
-"""gcloud's own: where the Logging API is, when it is not at Google's address. It is spoken to over HTTP."""
+"""gcloud's environment variable for another address of the Logging API, which is then used over HTTP."""
 
 
 class CloudLoggingHook(BaseHook):
-    """Entries in Cloud Logging.
+    """Writes entries to Cloud Logging.
 
     Args:
         gcp_conn_id: the Google Cloud connection.
@@ -48,7 +48,7 @@ class CloudLoggingHook(BaseHook):
         raise InvalidConnection(self.gcp_conn_id, "project", problem)
 
     def get_conn(self) -> Client:
-        """A new google-cloud-logging client. Not to be carried across a fork.
+        """A new google-cloud-logging client, which must not be carried across a fork.
 
         Raises:
             AirflowNotFoundException: there is no such connection.
@@ -70,7 +70,7 @@ class CloudLoggingHook(BaseHook):
         is_verbose: bool = False,
         labels: Mapping[str, str] | None = None,
     ) -> EventLog:
-        """The event log of this name, or one that does nothing when there is no name. The caller closes it.
+        """The event log of this name; without a name, one that drops everything. The caller closes it.
 
         Raises:
             ValueError: Cloud Logging does not accept such a log name.

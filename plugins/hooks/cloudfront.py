@@ -1,4 +1,4 @@
-"""A CloudFront connection becomes a base URL and what authorizes requests under it."""
+"""A CloudFront connection becomes a base URL, and a signer for requests under it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from transfer.backends.cloudfront.signing import UrlAuthorizer
 
 MIN_MASKED_CHARACTERS = 5
-"""Airflow's masker refuses shorter secrets with a warning: they would mask ordinary words."""
+"""Airflow's masker refuses shorter secrets with a warning, because they would mask ordinary words."""
 DEFAULT_PORTS = {"https": 443, "http": 80}
 
 _DOMAIN = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\]")
@@ -40,7 +40,7 @@ class CloudfrontHook(BaseHook):
 
     Connection fields: host = domain name of the distribution; schema = `https` (default) or `http`; port optional;
     login = key pair id; password = private key as PEM; in extra: `signing` = `signed` (default) or `public`,
-    `hash_algorithm` = `SHA1` (default) or `SHA256`, `url_lifetime_s` = seconds a signature is good for (3600).
+    `hash_algorithm` = `SHA1` (default) or `SHA256`, `url_lifetime_s` = seconds that a signature is valid (3600).
 
     The private key and every signature are masked in Airflow's logs.
 
@@ -63,7 +63,7 @@ class CloudfrontHook(BaseHook):
 
     @cached_property
     def base_url(self) -> str:
-        """Scheme and host, with the port if it is not the scheme's own, without a trailing slash.
+        """Scheme and host, with the port unless it is the scheme's default, without a trailing slash.
 
         Raises:
             AirflowNotFoundException: there is no such connection.
@@ -77,7 +77,7 @@ class CloudfrontHook(BaseHook):
             pasted_port = pasted.port
             is_plain = pasted.path in ("", "/") and not (pasted.query or pasted.fragment or pasted.username)
         except ValueError:
-            self._refuse("host", f"{host!r} has a port that is no port number; put the port into its own field")
+            self._refuse("host", f"{host!r} has an invalid port; put the port into its own field")
         name = f"[{pasted.hostname}]" if ":" in (pasted.hostname or "") else pasted.hostname or ""
         if not is_plain or not _DOMAIN.fullmatch(name):
             self._refuse("host", "must be the distribution's domain name alone, without a path or query")
@@ -91,14 +91,14 @@ class CloudfrontHook(BaseHook):
 
     @property
     def is_signed(self) -> bool:
-        """Whether the distribution wants signed URLs. Raises InvalidConnection."""
+        """Whether the distribution requires signed URLs. Raises InvalidConnection."""
         signing = self._extra.get("signing") or "signed"
         if signing not in ("signed", "public"):
             self._refuse("signing", f"must be 'signed' or 'public', not {signing!r}")
         return signing == "signed"
 
     def get_signer(self) -> UrlAuthorizer:
-        """What authorizes requests: a new `UrlSigner`, or `PublicUrls` when the distribution needs no signature.
+        """A new `UrlSigner`, or `PublicUrls` when the distribution needs no signature.
 
         Raises:
             AirflowNotFoundException: there is no such connection.
@@ -126,8 +126,8 @@ class CloudfrontHook(BaseHook):
     def test_connection(self) -> tuple[bool, str]:
         """Check every field, then ask the edge for one byte of an object that does not exist.
 
-        Success means that the edge accepted the request: S3 answered, be it with 404, or with the 403 it gives for a
-        missing key to a reader who may not list.
+        Success means that the edge accepted the request and S3 answered: with 404, or with 403 where the distribution
+        may not list the bucket.
         """
         from transfer.backends.cloudfront.probe import EdgeUnreachable, probe_edge
         from transfer.preflight.edge_answers import edge_problem
@@ -153,7 +153,7 @@ class CloudfrontHook(BaseHook):
         return extra
 
     def get_url_lifetime_s(self) -> int:
-        """How long one signature is good for. Raises InvalidConnection."""
+        """How long one signature is valid, in seconds. Raises InvalidConnection."""
         value = self._extra.get("url_lifetime_s")
         if value is None or value == "":
             return URL_LIFETIME_S.default
@@ -162,7 +162,7 @@ class CloudfrontHook(BaseHook):
         return int(str(value))
 
     def _private_key_pem(self) -> str:
-        """The key, with the line breaks that a one-line form field, JSON or an environment variable took from it."""
+        """The key, with the line breaks restored that a one-line form field, JSON or an environment variable removed."""
         stored = self._connection.password or ""
         if not stored.strip():
             self._refuse(_FIELDS["private_key_pem"], "is empty; set it, or set signing to 'public'")
@@ -174,7 +174,7 @@ class CloudfrontHook(BaseHook):
                 "must be an unencrypted PEM key, from -----BEGIN to the end of the -----END line",
             )
         lines = textwrap.wrap("".join(found[2].split()), 64)
-        # Line by line as well: a traceback or a JSON log line holds the key with other line breaks than ours.
+        # Line by line as well: a traceback or a JSON log line may hold the key with other line breaks.
         for secret in ("".join(lines), *lines):
             if len(secret) >= MIN_MASKED_CHARACTERS:
                 mask_secret(secret)

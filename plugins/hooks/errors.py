@@ -1,4 +1,4 @@
-"""What a hook raises when its connection cannot be used."""
+"""The error that a hook raises when its connection cannot be used."""
 
 from __future__ import annotations
 

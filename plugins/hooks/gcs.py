@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseHook
 
@@ -11,20 +11,11 @@ if TYPE_CHECKING:
     from airflow.providers.google.cloud.hooks.gcs import GCSHook
     from google.cloud.storage import Client
 
-    from transfer.backends.gcs.token import GoogleToken
-
-
-class GcsEndpoint(NamedTuple):
-    """Where and as whom to talk to Cloud Storage over HTTP."""
-
-    base_url: str
-    """Scheme and host without a trailing slash: `https://storage.googleapis.com`."""
-    token: GoogleToken
-    """Call it for each request: the bearer token, or None for anonymous access."""
+    from hooks.assembly import GcsEndpoint
 
 
 class GCSSinkHook(BaseHook):
-    """The bucket that is written.
+    """Access to Cloud Storage, where objects are written.
 
     The endpoint is `STORAGE_EMULATOR_HOST` when set, else Google's own. A connection that `is_anonymous` has no token.
 
@@ -48,7 +39,7 @@ class GCSSinkHook(BaseHook):
         return self._hook.project_id or None
 
     def get_conn(self) -> Client:
-        """google-cloud-storage's own client, for what is not the data path.
+        """google-cloud-storage's client, for requests outside the data path.
 
         Raises:
             AirflowNotFoundException: there is no such connection.
@@ -58,11 +49,16 @@ class GCSSinkHook(BaseHook):
 
     @property
     def user_project(self) -> str:
-        """The project that pays where a bucket's requester does: the connection's "Quota Project ID"; empty for none."""
+        """The project that is billed when a bucket's requester pays: the connection's "Quota Project ID"; empty for none."""
         return getattr(self._hook.get_credentials(), "quota_project_id", None) or ""
 
     def get_endpoint(self) -> GcsEndpoint:
-        """The endpoint that google-cloud-storage's client would use, and a token; raises what `get_conn` raises."""
+        """The endpoint that google-cloud-storage's client would use, and a token. Raises the same errors as `get_conn`."""
+        from hooks.assembly import GcsEndpoint
         from transfer.backends.gcs.token import GoogleToken
 
-        return GcsEndpoint(self.get_conn().api_endpoint.rstrip("/"), GoogleToken(self._hook.get_credentials()))
+        return GcsEndpoint(
+            base_url=self.get_conn().api_endpoint.rstrip("/"),
+            token=GoogleToken(self._hook.get_credentials()),
+            user_project=self.user_project,
+        )

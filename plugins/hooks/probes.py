@@ -1,4 +1,4 @@
-"""What `transfer.preflight.checks` tries, over Airflow connections: every trouble with one is an engine error like any other."""
+"""The probes of `transfer.preflight.checks` over Airflow connections. Problems with a connection become engine errors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from hooks.cloudfront import CloudfrontHook
-from hooks.engine import Destination, Messaging, source_keys
+from hooks.engine import Messaging, destination, source_keys
 from hooks.pubsub import PubSubQueueHook
 from hooks.s3 import S3SourceHook
 from hooks.source import SourceList
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class S3Probe:
-    """A `SourceProbe`."""
+    """A `SourceProbe` of an S3 bucket."""
 
     def __init__(self, conn_id: str, bucket: str, prefix: str) -> None:
         self.conn_id, self.bucket, self.prefix = conn_id, bucket, prefix
@@ -40,7 +40,7 @@ class S3Probe:
             return one_page(S3SourceHook(self.conn_id).get_conn(), self.bucket, self.prefix, after=after)
 
     def ask(self, keys: Sequence[str]) -> Sequence[SourceKey]:
-        """Of each key, whether the bucket has it."""
+        """Whether the bucket has each of the keys."""
         from transfer.errors import Stage
 
         with connection_errors(self.conn_id, Stage.LIST):
@@ -63,7 +63,7 @@ class SourceListProbe:
         self._source_list = source_list
 
     def check(self) -> None:
-        """Read what says what it is."""
+        """Read the beginning of the list, which shows its format."""
         from transfer.errors import Stage
 
         of_google = self.uri.startswith("gs://")
@@ -74,7 +74,7 @@ class SourceListProbe:
 
 
 class CloudfrontProbe:
-    """An `EdgeProbe` that signs for a whole prefix, as workers do."""
+    """An `EdgeProbe` of a distribution. It signs for the whole prefix, as workers do."""
 
     def __init__(self, conn_id: str, prefix: str) -> None:
         self.conn_id = conn_id
@@ -82,7 +82,7 @@ class CloudfrontProbe:
         self._hook = CloudfrontHook(conn_id)
 
     def ask(self, key: str) -> EdgeAnswer:
-        """The first byte of an object. A key outside the prefix is asked for as if it were under it."""
+        """Ask for the first byte of an object. A key outside the prefix is requested as if it were under the prefix."""
         from transfer.backends.cloudfront.probe import EdgeUnreachable, probe_edge
         from transfer.errors import SourceUnavailable, Stage
         from transfer.naming import escape_key
@@ -93,16 +93,16 @@ class CloudfrontProbe:
         try:
             return probe_edge(base_url, path, query)
         except EdgeUnreachable as error:
-            said = f"no answer from {base_url} ({error}); check host, schema and port of connection {self.conn_id!r}"
-            raise SourceUnavailable(said, stage=Stage.DOWNLOAD) from error
+            message = f"no answer from {base_url} ({error}); check host, schema and port of connection {self.conn_id!r}"
+            raise SourceUnavailable(message, stage=Stage.DOWNLOAD) from error
 
     def signature_life_s(self) -> float:
-        """Half of its lifetime: then it is renewed."""
+        """Half of the lifetime of a signature, in seconds: it is renewed then. Infinite without signatures."""
         return self._hook.get_url_lifetime_s() / 2 if self._hook.is_signed else float("inf")
 
 
 class GcsProbe:
-    """A `BucketProbe`."""
+    """A `BucketProbe` of a Cloud Storage bucket."""
 
     def __init__(self, conn_id: str, bucket: str) -> None:
         self.conn_id, self.bucket = conn_id, bucket
@@ -113,17 +113,17 @@ class GcsProbe:
         from transfer.errors import Stage
 
         with connection_errors(self.conn_id, Stage.UPLOAD):
-            return Destination.of_records(self.conn_id, self.bucket, "").client()
+            return destination(self.conn_id, self.bucket).client()
 
     def list(self) -> str:
-        """List one object; the server's `Date`."""
+        """List one object; returns the `Date` header of the answer."""
         from transfer.backends.http.loop import complete
 
         url = f"{self._client.objects_url}?{urlencode({'maxResults': '1', 'fields': 'items(name)'})}"
         return complete(self._client.send("GET", url), self._stop).headers.get("date", "")
 
     def kept_by(self) -> str:
-        """A retention policy or a hold by default: of the bucket, or where we may not look at it, as an object shows it."""
+        """A retention policy or default hold of the bucket, in words; where the bucket may not be read, as an object shows it."""
         import json
 
         from transfer.backends.http.loop import complete
@@ -160,7 +160,7 @@ class GcsProbe:
         complete(GcsSink(self._client).put(name, b"", {"contentType": "text/plain"}, None), self._stop)
 
     def label(self, name: str) -> None:
-        """Change its metadata, as a copy gets the proof of its bytes."""
+        """Change the metadata of an object, as when a copy gets its proof."""
         from transfer.backends.gcs.sink import GcsSink
         from transfer.backends.http.loop import complete
 
@@ -170,14 +170,14 @@ class GcsProbe:
             complete(sink.set_proof(stored, "preflight"), self._stop)
 
     def delete(self, name: str) -> None:
-        """Remove it."""
+        """Delete an object."""
         from transfer.backends.gcs.sink import GcsSink
         from transfer.backends.http.loop import complete
 
         complete(GcsSink(self._client).delete(name), self._stop)
 
     def begin_parts(self, name: str) -> bool:
-        """Begin and abort an upload in parts; False where the server has none."""
+        """Start and abort an upload in parts; False where the server does not support it."""
         from transfer.backends.gcs.multipart import NO_SUCH_THING, GcsPartsUpload, begin_parts
         from transfer.backends.gcs.verification import Capabilities
         from transfer.backends.http.loop import complete
@@ -190,7 +190,7 @@ class GcsProbe:
 
 
 class PubSubProbe:
-    """A `TopicProbe`."""
+    """A `TopicProbe` of a Pub/Sub topic."""
 
     def __init__(self, conn_id: str, topic: str, project: str | None) -> None:
         self.conn_id, self.topic = conn_id, topic
@@ -201,7 +201,7 @@ class PubSubProbe:
         return PubSubQueueHook(self.conn_id).get_publisher()
 
     def granted(self, permissions: Sequence[str]) -> Sequence[str] | None:
-        """Those of the permissions that we have; None where the server does not tell."""
+        """The permissions among these that the connection has; None where the server does not answer that question."""
         from transfer.backends.pubsub.topics import granted_permissions
         from transfer.errors import Stage
 
@@ -210,7 +210,7 @@ class PubSubProbe:
             return granted_permissions(self._publisher, self.topic, permissions)
 
     def exists(self) -> bool | None:
-        """None when we may not know."""
+        """Whether the topic exists; None without the permission to ask."""
         from transfer.backends.pubsub.topics import topic_exists
 
         return topic_exists(self._publisher, self.topic)
@@ -218,7 +218,7 @@ class PubSubProbe:
 
 @contextmanager
 def connection_errors(conn_id: str, stage: Stage) -> Iterator[None]:
-    """A connection that is missing or wrong, and credentials that are none, as CredentialsRejected."""
+    """Raises CredentialsRejected for a missing or invalid connection, and for unusable credentials."""
     from airflow.sdk.exceptions import AirflowException, AirflowNotFoundException
     from google.auth.exceptions import GoogleAuthError
 
@@ -230,7 +230,7 @@ def connection_errors(conn_id: str, stage: Stage) -> Iterator[None]:
     except InvalidConnection as error:
         raise CredentialsRejected(str(error), stage=stage) from error
     except AirflowNotFoundException as error:
-        said = f"there is no connection {conn_id!r}: create it under Admin, Connections, or correct its id"
-        raise CredentialsRejected(said, stage=stage) from error
+        message = f"there is no connection {conn_id!r}: create it under Admin, Connections, or correct its id"
+        raise CredentialsRejected(message, stage=stage) from error
     except (AirflowException, GoogleAuthError) as error:
         raise CredentialsRejected(f"connection {conn_id!r}: {error}", stage=stage) from error

@@ -1,6 +1,6 @@
-"""What tells Airflow of the connection type `cloudfront`: Airflow 3.3's connection form reads provider info only.
+"""Registers the connection type `cloudfront` with Airflow, whose connection form (3.3) reads provider info only.
 
-Found through the entry point in `plugins/edgehaul.dist-info`: PYTHONPATH=plugins is all the installation needed.
+Airflow finds it through the entry point in `plugins/edgehaul.dist-info`; PYTHONPATH=plugins is the whole installation.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "edgehaul",
         "name": "Edgehaul",
-        "description": "Moves S3 buckets to Google Cloud Storage through a CloudFront distribution.",
+        "description": "Copies S3 buckets to Google Cloud Storage through a CloudFront distribution.",
         "connection-types": [
             {
                 "connection-type": "cloudfront",
@@ -46,12 +46,12 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "hash_algorithm": {
                         "label": "Hash algorithm",
-                        "description": "What the policy is signed with. CloudFront accepts both.",
+                        "description": "The hash algorithm of the signature. CloudFront accepts both.",
                         "schema": {"type": "string", "enum": ["SHA1", "SHA256"], "default": "SHA1"},
                     },
                     "url_lifetime_s": {
                         "label": "URL lifetime (seconds)",
-                        "description": "How long one signature is good for. It is renewed at half of this, so it need "
+                        "description": "How long one signature is valid. It is renewed at half of this, so it need "
                         "not cover a run; it must exceed the longest wait before a retry.",
                         "schema": {
                             "type": "integer",

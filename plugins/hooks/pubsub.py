@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 MAX_BATCH_MESSAGES = 1000
 MAX_BATCH_BYTES = 9_000_000
-"""Pub/Sub refuses a publish request past 10 MB or 1,000 messages; the difference is room for the envelope."""
+"""Pub/Sub refuses a publish request of more than 10 MB or 1,000 messages; the difference leaves room for the envelope."""
 MAX_BATCH_LATENCY_S = 0.05
 MAX_OUTSTANDING_MESSAGES = 10 * MAX_BATCH_MESSAGES
 MAX_OUTSTANDING_BYTES = 64 * 1024 * 1024
 
 
 class PubSubQueueHook(BaseHook):
-    """The queue between listing and transfer. `PUBSUB_EMULATOR_HOST` is honoured, as Google's clients do.
+    """The queue between listing and workers. `PUBSUB_EMULATOR_HOST` names another address, as for Google's clients.
 
-    Clients are safe to share between threads, but not across a fork: get them inside a task.
+    Clients may be shared between threads, but not across a fork: get them inside a task.
 
     Args:
         gcp_conn_id: the Google Cloud connection.
@@ -54,7 +54,7 @@ class PubSubQueueHook(BaseHook):
         )
 
     def get_publisher(self) -> PublisherClient:
-        """A new publisher that fills whole requests, and blocks `publish()` while too much is unsent."""
+        """A new publisher that sends full requests. Its `publish()` blocks while too many messages are unsent."""
         from google.cloud.pubsub_v1 import PublisherClient
         from google.cloud.pubsub_v1.types import (
             BatchSettings,

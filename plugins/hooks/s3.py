@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 class S3SourceHook(BaseHook):
-    """The bucket that is read: lists it and reads single objects; the data path is CloudFront's.
+    """Access to the source bucket: lists it and reads single objects. The data path goes through CloudFront.
 
     The endpoint is the connection's `endpoint_url`, else `AWS_ENDPOINT_URL_S3`, else AWS's own.
 
     Args:
-        aws_conn_id: the AWS connection; None for boto3's own search for credentials (environment, instance role, …).
+        aws_conn_id: the AWS connection; None for boto3's default search for credentials (environment, instance role, …).
     """
 
     def __init__(self, aws_conn_id: str | None = "aws_default") -> None:
@@ -26,9 +26,9 @@ class S3SourceHook(BaseHook):
     def get_conn(self, *, connections: int = 10) -> BaseClient:
         """A new client that retries throttling and server errors (botocore's `standard` mode, 5 attempts).
 
-        It keeps up to so many connections open, one for each thread that uses it.
+        It keeps up to `connections` connections open: give one for each thread that uses it.
 
-        The connection's own `config_kwargs` win. Clients are safe to share between threads, but not across a fork.
+        The connection's own `config_kwargs` take precedence. Clients may be shared between threads, but not across a fork.
 
         Raises:
             AirflowNotFoundException: there is no such connection.
@@ -37,7 +37,7 @@ class S3SourceHook(BaseHook):
         from botocore.config import Config
 
         if self.aws_conn_id is not None:
-            # The provider takes a missing connection for None: a typing error would use whatever credentials are about.
+            # The provider takes a missing connection for None, so that a misspelt id would use any credentials it finds.
             self.get_connection(self.aws_conn_id)
         hook = S3Hook(aws_conn_id=self.aws_conn_id)
         defaults = Config(

@@ -1,4 +1,4 @@
-"""What a person wrote to select objects, as a task's parameters hold it, becomes a selection."""
+"""A selection of objects from a task's parameters."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 BOUNDS = ("min_size", "max_size", "modified_since", "modified_before")
 LISTS = ("include", "exclude", "storage_classes")
-"""As JSON: a template renders everything to text."""
+"""These hold JSON, because a template renders everything to text."""
 
 
 def selection_of(wanted: Mapping[str, str], *, now_s: float) -> Selection | None:
     """The selection of these fields (BOUNDS and LISTS); None when they are all empty. Raises InvalidSelection.
 
-    `now_s` is what a relative time counts back from.
+    `now_s` is the time that a relative one counts back from.
     """
     from transfer.listing.selection import read_selection
 

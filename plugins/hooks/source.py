@@ -1,4 +1,4 @@
-"""What may stand in place of a listing, read with Airflow connections: s3:// with the AWS one, gs:// with Google's."""
+"""Inventories and manifests that take the place of a listing, read over Airflow's AWS or Google Cloud connection."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from threading import Event
 from typing import TYPE_CHECKING
 
-from hooks.engine import Destination
+from hooks.engine import destination
 from hooks.s3 import S3SourceHook
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class _Enough(Exception):
-    """Breaks off the copy of a file."""
+    """Raised to stop the copy of a file early."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ class SourceList:
     stop: Event
 
     def objects(self, tell: Callable[[str], None]) -> Iterator[ObjectMeta]:
-        """What it names, in byte order; `tell` gets lines for the log. Raises TransferError, Stopped."""
+        """The objects that it names, in byte order; `tell` gets lines for the log. Raises TransferError, Stopped."""
         from transfer.backends.parquet import parquet_rows
         from transfer.backends.s3.files import LANES, head_all
         from transfer.sources.files import Kind, SourceUri
@@ -56,7 +56,7 @@ class SourceList:
         return head_all(S3SourceHook(self.aws_conn_id).get_conn(connections=LANES), self.bucket, keys, stop=self.stop)
 
     def check(self) -> None:
-        """Read a manifest.json, or a manifest's first line, and see whether its keys can be asked for. Raises TransferError."""
+        """Read a manifest.json, or a manifest's first line, and check that keys can be looked up. Raises TransferError."""
         from transfer.backends.s3.files import head_all
         from transfer.sources.files import Kind, SourceUri
         from transfer.sources.inventory import read_inventory
@@ -67,19 +67,18 @@ class SourceList:
             read_inventory(self._store(uri), uri, source_bucket=self.bucket)
         else:
             check_header(_head(self._store(uri), uri.name, HEAD_BYTES), uri, self.bucket)
-            # Of a key that is not there: 404 who may ask, 403 who may not.
+            # The key does not exist: S3 answers 404 with the permission to ask, and 403 without it.
             asked = [(f"{self.prefix}.edgehaul-preflight", "")]
             list(head_all(S3SourceHook(self.aws_conn_id).get_conn(), self.bucket, asked, lanes=1, stop=self.stop))
 
     def _store(self, uri: SourceUri) -> FileStore:
         from transfer.backends.gcs.files import GcsFiles
         from transfer.backends.s3.files import S3Files
-        from transfer.retry import Retrier
 
         if uri.scheme == "s3":
             return S3Files(S3SourceHook(self.aws_conn_id).get_conn(), uri.bucket, stop=self.stop)
-        destination = Destination.of_records(self.gcp_conn_id, uri.bucket, "")
-        return GcsFiles(destination.client(), Retrier(destination.config.retry), self.stop)
+        bucket = destination(self.gcp_conn_id, uri.bucket)
+        return GcsFiles(bucket.client(), bucket.retrier(), self.stop)
 
 
 def _head(store: FileStore, name: str, size_bytes: int) -> bytes:

@@ -1,1 +1,1 @@
-"""Airflow operators: parameters in, the engine called, a small summary out."""
+"""Airflow operators: they take parameters, call the engine, and return a small summary."""

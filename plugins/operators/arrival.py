@@ -1,4 +1,4 @@
-"""What tells other DAGs that objects have arrived: an event on the asset `gs://bucket/prefix`."""
+"""The event that starts other DAGs once objects have arrived, on the asset `gs://bucket/prefix`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from urllib.parse import quote
 from airflow.sdk import Asset, AssetAlias
 
 MAX_URI_CHARACTERS = 1500
-"""Airflow's own limit."""
+"""The limit of Airflow's database column."""
 
 
 def arrival_asset(bucket: str, prefix: str) -> Asset:
-    """The asset of a destination. Its name is its URI, so that all who write there or wait for it mean the same one."""
+    """The asset of a destination. Its name is its URI, so that DAGs that write there and DAGs that wait for it share it."""
     uri = f"gs://{bucket}/{quote(prefix, safe='/=:@,+')}"[:MAX_URI_CHARACTERS]
     return Asset(Asset(uri).uri)  # without the last slash, as Airflow has it
 
@@ -23,7 +23,7 @@ def announce(
 ) -> None:
     """Put the run's counts and report into the events that Airflow stores when the task succeeds.
 
-    `events` is the context's `outlet_events`. An alias gets the asset of this very destination.
+    `events` is the context's `outlet_events`. An alias gets the asset of this destination.
     """
     extra = {"destination": f"gs://{bucket}/{prefix}", "dag_id": dag_id, **summary}
     for outlet in outlets:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
     from airflow.sdk.types import RuntimeTaskInstanceProtocol as Task
 
-    from hooks.engine import Destination, Messaging
+    from hooks.assembly import Destination
+    from hooks.engine import Messaging
     from operators.hand_over import ListingResult
     from transfer.config import TransferConfig
+    from transfer.model import DestinationObject
     from transfer.ports import StateStore
     from transfer.reconciliation.run_context import RunContext
 
@@ -60,15 +62,10 @@ class EdgehaulOperator(StopsOnKill, BaseOperator):
 
     def destination(self, run: RunIdentity, config: TransferConfig | None = None) -> Destination:
         """The destination bucket, and the bucket with the records of the run. `config` is for a task that copies."""
-        from hooks.engine import Destination
-        from transfer.config import TransferConfig
+        from hooks.engine import destination
 
-        return Destination(
-            gcp_conn_id=self.gcp_conn_id,
-            bucket=self.destination_bucket,
-            state_bucket=run.state_bucket,
-            config=config or TransferConfig(),
-            stop=self.stop,
+        return destination(
+            self.gcp_conn_id, self.destination_bucket, state_bucket=run.state_bucket, config=config, stop=self.stop
         )
 
     def state(self, run: RunIdentity) -> StateStore:
@@ -134,6 +131,10 @@ class CopyOperator(EdgehaulOperator):
             destination_prefix=self.destination_prefix or self.source_prefix,
             state_prefix=STATE_PREFIX,
         )
+
+    def destination_objects(self, run: RunIdentity) -> Iterator[DestinationObject]:
+        """All objects under the destination prefix, in order of their names."""
+        return self.destination(run).listing().objects(self.naming.destination_prefix, leave_out=STATE_PREFIX)
 
     def opened_run(self, task: Task) -> RunIdentity:
         """The run that the setup has opened last. Raises AirflowFailException when it has opened none."""

@@ -1,4 +1,4 @@
-"""Drain the queue: objects through the edge into Cloud Storage."""
+"""Drain the queue: copy objects through the edge into Cloud Storage."""
 
 from __future__ import annotations
 
@@ -26,30 +26,30 @@ if TYPE_CHECKING:
 
 
 class CloudfrontToGcsWorker(CopyOperator):
-    """One worker of a run: pulls transfer requests, moves their objects many at a time, settles them.
+    """One worker of a run: pulls transfer requests, copies their objects, many at a time, and acknowledges the requests.
 
-    Map it over what `S3ListToPubSubOperator` returned. Workers share the run's queue: any of them may be killed at any
-    time, and the others, or its own retry, move what it held. Returns its counts:
+    Map it over the result of `S3ListToPubSubOperator`. Workers share the run's queue: any of them may be killed at any time,
+    and the others, or its own retry, copy the objects that it held. Returns its counts:
     `copied, skipped, failed, bytes_copied, objects_total, bytes_total, seconds, lanes, threads`.
 
-    Takes the parameters of `CopyOperator` too; the source bucket is for logs and events, and the edge connection decides
-    what is read.
+    Takes the parameters of `operators.base.CopyOperator`, and these. The source bucket is for logs and events only: objects
+    are read from the bucket behind the distribution.
 
-    :param slot: one dict of those that the listing returned.
+    :param slot: one of the dicts that the listing returned.
     :param close_task: the task id of `CloseTransferRunOperator`.
     :param error_topic: the topic that failure records go to.
-    :param threads: how many objects are moved at a time, 1 to 256, and fewer for a while after an answer that says slow down.
-        Each takes about 3 MiB of memory.
-    :param part_size_mib: how much of a large object one request fetches, 5 to 1,024 MiB.
+    :param threads: how many objects are copied at a time, 1 to 256; temporarily fewer while a server throttles. Each takes
+        about 3 MiB of memory.
+    :param part_size_mib: the part of a large object that one request fetches, 5 to 1,024 MiB.
     :param bandwidth_limit_mib_s: the most MiB a second that this worker reads; empty or 0 for no limit.
     :param max_requests_per_s: the most requests a second that this worker sends, to both sides together; empty or 0 for no limit.
     :param ramp_up: whether writes keep to Cloud Storage's ramp-up guideline: about 1,000 a second for all workers of the run,
-        doubled every 20 minutes. Not needed for a bucket that has taken more of late.
+        doubled every 20 minutes. A bucket that has recently taken more does not need it.
     :param cloudfront_conn_id: the CloudFront connection.
     :param log_name: the Cloud Logging log for events; empty for none.
-    :param is_verbose: whether each object begun is an event.
-    :raises AirflowFailException: a signature, a credential or a bucket that no object gets past, or a parameter out of its
-        limits; nothing is retried.
+    :param is_verbose: whether each object that is started is an event.
+    :raises AirflowFailException: a signature, a credential or a bucket that stops every object, or a parameter outside its
+        limits; the task is not retried.
     """
 
     template_fields: Sequence[str] = (
@@ -106,7 +106,7 @@ class CloudfrontToGcsWorker(CopyOperator):
         opened = task.xcom_pull(task_ids=open_task)
         if opened and RunIdentity.of(opened, open_task).transfer_id != slot.run.transfer_id:
             raise AirflowSkipException(
-                "the run was opened anew since this was listed: the reconciliation has all that is unfinished copied"
+                "the run was reopened after this was listed: the reconciliation publishes everything unfinished again"
             )
         events = self.event_log(self.log_name, slot.run, is_verbose=as_bool(self.is_verbose))
         with self.engine_errors(events):
@@ -114,10 +114,9 @@ class CloudfrontToGcsWorker(CopyOperator):
         return stats.to_dict()
 
     def _worker(self, context: Context, slot: WorkerSlot, events: EventLog) -> Worker:
-        from transfer.records.in_flight import InFlightMessages
-        from transfer.records.ledger import Ledger
+        from hooks.engine import edge
         from transfer.records.numbers import parse_ranges
-        from transfer.worker.drain import Assignment, Worker
+        from transfer.worker.drain import Assignment
 
         run = slot.run
         config = transfer_config(
@@ -136,10 +135,8 @@ class CloudfrontToGcsWorker(CopyOperator):
             },
         )
         destination, messaging = self.destination(run, config), self.messaging()
-        state = destination.state(run.state_prefix)
         task = context["ti"]
-        name = f"{self.task_id}-{task.map_index}"
-        return Worker(
+        return destination.worker(
             Assignment(
                 run_id=run.transfer_id,
                 listing=slot.listing,
@@ -150,16 +147,14 @@ class CloudfrontToGcsWorker(CopyOperator):
                 objects=slot.objects,
                 bytes=slot.bytes,
             ),
+            edge(self.cloudfront_conn_id),
+            naming=self.naming,
+            state_prefix=run.state_prefix,
+            opening=run.transfer_id,
+            slot=f"{self.task_id}-{task.map_index}",
+            attempt=task.try_number,
             queue=messaging.queue(run.subscription, ack_deadline_s=ACK_DEADLINE_S),
             failures=messaging.failures(self.error_topic, run_id=run.transfer_id),
-            ledger=Ledger(state, listing=slot.listing, worker=f"{name}-{task.try_number}"),
-            begun=InFlightMessages(state, listing=slot.listing, slot=name, attempt=task.try_number),
-            new_mover=destination.mover_factory(
-                self.cloudfront_conn_id, naming=self.naming, state_prefix=run.state_prefix, opening=run.transfer_id
-            ),
-            new_loop=destination.loop,
-            config=config,
             events=events,
-            stop=self.stop,
             on_report=LiveProgress(context).show,
         )

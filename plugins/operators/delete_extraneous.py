@@ -1,4 +1,4 @@
-"""What the destination has and the source does not: listed or deleted, after a green verdict."""
+"""List or delete the objects that the destination has and the source does not, after a green verdict."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from operators.run_identity import RunIdentity
 from operators.siblings import sibling
 from operators.verdict import why_not_green
 from transfer.limits import MAX_DELETE_OBJECTS, MAX_DELETE_PERCENT
-from transfer.records.layout import STATE_PREFIX
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -23,24 +22,27 @@ if TYPE_CHECKING:
 
 
 class DeleteExtraneousOperator(CopyOperator):
-    """Marches manifest and destination listing once more, lists what is extraneous, and deletes it by its generation.
+    """Compares manifest and destination listing again, lists extraneous objects, and deletes them by their generation.
 
-    S3 is asked for each key again right before its copy goes. Returns `extraneous, extraneous_bytes, percent, new, protected,
-    deleted, gone, changed, still_in_source, list_uri, why_not_deleted`; report.json gets `deleted` and `deletion`, or
-    `why_not_deleted`, and deleted.csv each object with its answer. Skips itself when nothing is wanted, or nothing may be
-    done: see `transfer.deletion.extraneous.permission`. Whatever is wanted, it fails first of all when this opening of the run
-    has no green verdict on record: as the last task besides the teardown it keeps a run from ending well without one.
+    S3 is asked for each key again right before its copy is deleted. Returns `extraneous, extraneous_bytes, percent, new,
+    protected, deleted, gone, changed, still_in_source, list_uri, why_not_deleted`; report.json gets `deleted` and `deletion`,
+    or `why_not_deleted`, and deleted.csv each object with its outcome. The task is skipped when `wish` is `off`, or when
+    nothing may be done: see `transfer.deletion.extraneous.permission`. Whatever the wish, it fails when this opening of the
+    run has no green verdict: as the last task besides the teardown, it keeps a run from succeeding without one.
+
+    Takes the parameters of `operators.base.CopyOperator`, and these:
 
     :param wish: `off`, `list` or `delete`.
-    :param max_delete_percent: of the objects under the destination prefix; if more would go, nothing is deleted.
-    :param max_delete_objects: likewise, in objects.
-    :param selection: as the listing had it: what its globs leave out at the destination stays.
+    :param max_delete_percent: if more than this percentage of the objects under the destination prefix would be deleted,
+        nothing is deleted.
+    :param max_delete_objects: if more than this number of objects would be deleted, nothing is deleted.
+    :param selection: the same as for the listing: objects at the destination that its globs leave out are kept.
     :param list_task: the task id of `S3ListToPubSubOperator`.
     :param reconcile_task: the task id of the first pass of `ReconcileTransferOperator`.
-    :param verify_task: that of its final pass.
+    :param verify_task: the task id of its final pass.
     :param aws_conn_id: the AWS connection, which may read the source's objects.
-    :raises AirflowFailException: no green verdict, a limit would be passed, the manifest is not complete, a prefix is no folder,
-        or something could not be deleted.
+    :raises AirflowFailException: no green verdict, a limit would be exceeded, the manifest is not complete, a prefix is not a
+        folder, or an object could not be deleted.
     """
 
     template_fields: Sequence[str] = (
@@ -117,7 +119,7 @@ class DeleteExtraneousOperator(CopyOperator):
         from transfer.reconciliation.report import read_report
 
         destination = self.destination(run)
-        state, naming = destination.state(run.state_prefix), self.naming
+        state = destination.state(run.state_prefix)
         may = permission(
             wish,
             mode=Mode(listing.mode),
@@ -132,7 +134,7 @@ class DeleteExtraneousOperator(CopyOperator):
         swept = sweep(
             may,
             self.run_context(run, listing, attempt=attempt, selection=self.selection),
-            destination=destination.listing().objects(naming.destination_prefix, leave_out=STATE_PREFIX),
+            destination=self.destination_objects(run),
             source=source_keys(self.aws_conn_id, self.source_bucket, stop=self.stop),
             deleters=Deleters(lanes=destination.sinks(LANES), new_loop=destination.loop),
             limits=DeletionLimits(max_percent=float(self.max_delete_percent), max_objects=int(self.max_delete_objects)),

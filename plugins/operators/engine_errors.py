@@ -1,4 +1,4 @@
-"""The engine's errors in Airflow's terms: what to retry, what to fail for good, and which connection to look at."""
+"""The engine's errors as Airflow's exceptions: retried or not, with the connection to look at."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from transfer.plain_text import block, one_line
 
 EVENTS_S = 5.0
 STOPPED_EVENTS_S = 0.5
-"""For how long the last events may take: a task that was told to stop has no more time than that."""
+"""How long the last events may take to send after a stop request, which leaves a task little time."""
 
 log = logging.getLogger(__name__)
 
@@ -36,10 +36,10 @@ def connections(*, aws: str = "", gcp: str = "", cloudfront: str = "") -> Mappin
 
 @contextmanager
 def engine_errors(program: str, connection_of: Mapping[Stage, str], events: EventLog) -> Iterator[None]:
-    """Raises AirflowFailException (no retry) for what a person has to change, AirflowException (retry) for the rest.
+    """Raises AirflowFailException (not retried) for errors that a person has to correct, AirflowException (retried) for others.
 
     Every error also goes to the event log, under the program's name; the event log is closed at the end. The traceback is
-    logged here, redacted and line by line, and not chained: Airflow would print what libraries and servers said as it came.
+    logged here, redacted and line by line, and not chained: Airflow would print messages of libraries and servers unfiltered.
     """
     close_s = EVENTS_S
     try:
@@ -47,9 +47,11 @@ def engine_errors(program: str, connection_of: Mapping[Stage, str], events: Even
             yield
     except Stopped as error:
         close_s = STOPPED_EVENTS_S
-        raise AirflowException("stopped before the work was done; what was not settled was given back") from error
+        raise AirflowException(
+            "stopped before the work was done; unfinished messages were returned to the queue"
+        ) from error
     except TransferError as error:
-        _tell(program, events)
+        _log_traceback(program, events)
         connection = connection_of.get(error.stage, "")
         where = f" [Airflow connection {connection!r}]" if connection else ""
         kind = AirflowFailException if isinstance(error, FatalError) else AirflowException
@@ -58,18 +60,18 @@ def engine_errors(program: str, connection_of: Mapping[Stage, str], events: Even
         raise AirflowFailException(str(error)) from None
     except AirflowSkipException:  # no error
         raise
-    except AirflowException:  # Airflow's own, for what it means to say
-        _tell(program, events)
+    except AirflowException:  # Airflow's own, with their meaning
+        _log_traceback(program, events)
         raise
-    except Exception as error:  # noqa: BLE001 - the task's outermost frame: it fails, and is tried again
-        _tell(program, events)
+    except Exception as error:  # noqa: BLE001 - the task's outermost frame: it fails, and is retried
+        _log_traceback(program, events)
         raise AirflowException(f"unexpected: {type(error).__name__}: {one_line(str(error))}") from None
     finally:
         events.close(close_s)
 
 
-def _tell(program: str, events: EventLog) -> None:
-    """Put the traceback of what is being handled into both logs."""
+def _log_traceback(program: str, events: EventLog) -> None:
+    """Write the traceback of the current exception to both logs."""
     text = traceback.format_exc()
     events.main_program_error(program, text)
     log.error("%s ended with an error\n%s", program, block(text))

@@ -1,4 +1,4 @@
-"""What the tasks of a run hand to each other through XCom, besides the run's identity (`operators.run_identity`)."""
+"""The results that the tasks of a run hand to each other through XCom, besides the run's identity."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Work(XComRecord):
     """Published messages for workers to drain."""
 
     run: RunIdentity
-    """The opening of the run whose subscription has them."""
+    """The opening of the run whose subscription has the messages."""
     listing: str
-    """Names the listing, or the later round of it, that published them."""
+    """The name of the listing, or of the later round of it, that published the messages."""
     messages: int
     objects: int
     bytes: int
@@ -47,13 +47,13 @@ class WorkerSlot(Work):
 
 @dataclass(frozen=True, kw_only=True)
 class ListingResult(Work):
-    """What the listing found and published."""
+    """The result of the listing."""
 
     mode: str
     listed: int
     skipped: int
     is_whole_source: bool
-    """Whether S3 was listed, so that whatever else the destination has is not in the source."""
+    """Whether S3 itself was listed, so that the listing names all that the source has."""
     workers: int
     """The most workers that the run may have."""
     began_at_s: float = 0.0
@@ -82,13 +82,13 @@ class PassResult(XComRecord):
 
 @dataclass(frozen=True, kw_only=True)
 class FirstPassResult(PassResult):
-    """The counts of the first reconciliation, and what it published again."""
+    """The counts of the first reconciliation, and of the objects that it published again."""
 
     republished: int
-    """In objects."""
+    """How many objects were published again."""
     run: RunIdentity
 
     @classmethod
     def after(cls, result: PassResult, *, republished: int, run: RunIdentity) -> FirstPassResult:
-        """The result of a pass, with what it published again."""
+        """The result of a pass that published objects again."""
         return cls(**asdict(result), republished=republished, run=run)

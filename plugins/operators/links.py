@@ -1,7 +1,7 @@
-"""Links on task instances: the destination, the report, the run's log entries, the distribution. Nothing secret is in them.
+"""Links on task instances: the destination, the report, the run's log entries, the distribution. They contain no secrets.
 
-An operator shows its links as soon as it begins, so that they are there during a transfer of days; Airflow stores them
-once more when the task ends.
+An operator shows its links as soon as it starts, so that they are there while a long transfer runs; Airflow stores them
+again when the task ends.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ CONSOLE = "https://console.cloud.google.com"
 
 
 class ShownLink(BaseOperatorLink):
-    """A link whose address the operator has found by itself."""
+    """A link to an address that the operator has found while it ran."""
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """The address, or nothing where there is none."""
+        """The address; empty where there is none."""
         return str(getattr(operator, "link_urls", {}).get(self.name, ""))
 
 
@@ -43,19 +43,19 @@ class ReportLink(ShownLink):
 
 
 class LogsLink(ShownLink):
-    """The run's entries in the Logs Explorer, where it writes any."""
+    """The run's entries in the Logs Explorer, if it writes any."""
 
     name = "Cloud Logging"
 
 
 class DistributionLink(ShownLink):
-    """The distribution's own address; its page in the console is named by an id that no connection has."""
+    """The distribution's own address. Its page in the console has an id that no connection knows."""
 
     name = "Distribution"
 
 
 def show_links(operator: EdgehaulOperator, context: Context, urls: Mapping[type[ShownLink], str]) -> None:
-    """Show these from now on."""
+    """Show these links from now on."""
     operator.link_urls = {str(link.name): url for link, url in urls.items()}
     for link in operator.operator_extra_links:
         if url := operator.link_urls.get(link.name):
@@ -63,19 +63,19 @@ def show_links(operator: EdgehaulOperator, context: Context, urls: Mapping[type[
 
 
 def destination_url(bucket: str, prefix: str) -> str:
-    """The folder of a prefix, and what the prefix says beyond it as the browser's filter."""
+    """The page of the prefix's folder; the rest of the prefix is the browser's filter."""
     folder, slash, rest = prefix.rpartition("/")
     url = f"{CONSOLE}/storage/browser/{quote(bucket + '/' + folder + slash)}"
     return f"{url.rstrip('/')};tab=objects{f'?prefix={quote(rest)}' if rest else ''}"
 
 
 def object_url(uri: str) -> str:
-    """The page of an object, `gs://bucket/name`."""
+    """The page of an object by its URI, `gs://bucket/name`."""
     return f"{CONSOLE}/storage/browser/_details/{quote(uri.removeprefix('gs://'))};tab=live_object"
 
 
 def logs_url(gcp_conn_id: str, project: str | None, log_name: str | None, transfer_id: str) -> str:
-    """The entries of a run; nothing when it writes none."""
+    """The page with the log entries of a run; empty when it writes none."""
     if not log_name:
         return ""
     from hooks.cloud_logging import CloudLoggingHook
@@ -86,11 +86,11 @@ def logs_url(gcp_conn_id: str, project: str | None, log_name: str | None, transf
 
 
 def distribution_url(cloudfront_conn_id: str) -> str:
-    """Scheme and host; nothing where the connection has none."""
+    """Scheme and host of the distribution; empty where the connection has none."""
     from hooks.cloudfront import CloudfrontHook
     from hooks.errors import InvalidConnection
 
     try:
         return f"{CloudfrontHook(cloudfront_conn_id).base_url}/"
     except (InvalidConnection, AirflowNotFoundException):
-        return ""  # for the work itself to complain about
+        return ""  # the work itself reports it

@@ -1,4 +1,4 @@
-"""A task's progress where people and programs can see it while it runs: Airflow's task state store."""
+"""A task's progress while it runs, in Airflow's task state store, for people and programs to see."""
 
 from __future__ import annotations
 
@@ -21,6 +21,6 @@ class LiveProgress:
         self._store = context.get("task_state_store")
 
     def show(self, stats: TransferStats | SampleReport) -> None:
-        """Write the counts; about 9 ms."""
+        """Write the counts; takes about 9 ms."""
         if self._store is not None:
             self._store.set(PROGRESS_KEY, cast("JsonValue", stats.to_dict()))  # numbers, and examples of a sample

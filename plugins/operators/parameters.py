@@ -1,5 +1,5 @@
-"""What a run's parameters may be: each rule once, for the form, for preflight, which says all that is wrong at once, and for
-the tasks that go by them. Pure: nothing is asked of anybody.
+"""The rules for a run's parameters, each written once: for the form, for preflight, which reports all problems at once, and
+for the tasks that use them. Nothing here sends a request.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from transfer.limits import (
 
 
 class InvalidParameter(ValueError):
-    """A value that no task could go by. The message names the parameter and the value, and says what to choose."""
+    """A value that no task can use. The message names the parameter and the value, and says what to choose."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,15 +87,15 @@ STORAGE_CLASSES = (
     "DEEP_ARCHIVE",
     "REDUCED_REDUNDANCY",
 )
-"""Of S3 (API reference, `Object`), but for those of directory buckets and devices, which have no distribution."""
+"""Storage classes of S3 (API reference, `Object`), without those of directory buckets and devices, which have no distribution."""
 FLAGS = ("ramp_up", "allow_empty", "verbose")
 TRUE, FALSE = frozenset({"true", "1", "yes"}), frozenset({"false", "0", "no", "none", ""})
 PREFIXES = ("source_prefix", "destination_prefix", "source_listing")
-"""Those with date codes and placeholders, which every task fills in for itself."""
+"""Parameters with date codes and placeholders, which every task fills in for itself."""
 WHAT_TO_COPY = ("only_failed", "plan_run", "source_listing")
-"""Each says what to copy, in place of a listing of S3."""
+"""Parameters that name the objects to copy, in place of a listing of S3."""
 CHECKED = (*NUMBERS, *CHOICES, *FLAGS, *PREFIXES, "only_failed", "plan_run")
-"""What `value_problems` looks at, beside the selection."""
+"""The parameters that `value_problems` checks, besides the selection."""
 
 
 def number(name: str, value: float | str | None) -> float | None:
@@ -130,16 +130,16 @@ def choice(name: str, value: str) -> str:
 
 
 def as_bool(value: bool | str) -> bool:
-    """A flag as a template renders it: `True`, `true`, `False`, ``. What is neither is false, and preflight refuses it."""
+    """A flag as a template renders it: `True`, `true`, `False`, ``. Any other text is false, and preflight refuses it."""
     return value if isinstance(value, bool) else value.strip().lower() in TRUE
 
 
 def value_problems(
     values: Mapping[str, Any], selection: Mapping[str, str], *, now_s: float
 ) -> Iterator[tuple[str, str]]:
-    """Everything wrong with the values that are given: the parameter to change, and a sentence.
+    """All problems with the values that are given: the parameter to change, and a sentence.
 
-    `selection` has what `hooks.selection` reads. A value that is missing is none of its business.
+    `selection` has the fields that `hooks.selection` reads. A value that is missing is not checked.
     """
     for name, value in values.items():
         try:
@@ -149,13 +149,13 @@ def value_problems(
     yield from selection_problems(selection, now_s=now_s)
     named = [name for name in WHAT_TO_COPY if values.get(name)]
     if len(named) > 1:
-        yield named[0], f"{' and '.join(named)} each name what to copy: give one of them"
+        yield named[0], f"{' and '.join(named)} each name the objects to copy: set only one of them"
     wish = values.get("delete_extraneous") or DeleteExtraneous.OFF
     if values.get("source_listing") and wish != DeleteExtraneous.OFF:
         yield (
             "delete_extraneous",
             f"delete_extraneous is {wish!r} and source_listing {values['source_listing']!r}: an inventory or a manifest may"
-            " not name all that the source has, so choose off, or leave source_listing empty",
+            " not name every object of the source, so choose off, or leave source_listing empty",
         )
     if problem := prefix_problem(
         values.get("source_prefix") or "", values.get("destination_prefix") or "", deletes=wish != DeleteExtraneous.OFF
@@ -179,7 +179,7 @@ def _check(name: str, value: Any) -> None:
 
 
 def code_problems(templates: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Everything wrong with the date codes and placeholders of prefixes as they were written."""
+    """All problems with the date codes and placeholders in the prefixes as a person wrote them."""
     for name in PREFIXES:
         try:
             DatedPrefix.parse(templates.get(name) or "")
@@ -188,7 +188,7 @@ def code_problems(templates: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 
 def selection_problems(wanted: Mapping[str, str], *, now_s: float) -> Iterator[tuple[str, str]]:
-    """Everything wrong with a selection: each field by itself, and then all together."""
+    """All problems with a selection: each field by itself, then all fields together."""
     problems: list[tuple[str, str]] = []
     for names in (*([name] for name in (*BOUNDS, *LISTS)), (*BOUNDS, *LISTS)):
         try:
@@ -211,9 +211,9 @@ def _class_problems(classes: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def name_problems(conf: Mapping[str, Any] | None, known: Collection[str]) -> Iterator[str]:
-    """A sentence for each name in a run's conf that no parameter has. Airflow itself passes over them.
+    """A sentence for each name in a run's conf that is not a parameter. Airflow itself ignores such names.
 
-    A DAG that declares no parameters may read its conf as it likes.
+    A DAG that declares no parameters may use its conf in its own way.
     """
     for name in conf or ():
         if known and name not in known:
@@ -221,9 +221,9 @@ def name_problems(conf: Mapping[str, Any] | None, known: Collection[str]) -> Ite
 
 
 def did_you_mean(name: str, known: Sequence[str]) -> str:
-    """What to do about a name that is none: the one that was meant, or which there are."""
+    """Advice on an unknown name: the name that was probably meant, or all known names."""
     close = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {close[0]}?" if close else f"use {_either(known)}, or take it out"
+    return f"did you mean {close[0]}?" if close else f"use {_either(known)}, or remove it"
 
 
 def _either(choices: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Prefixes with a date or a name in them: a closed set of codes and placeholders, and nothing else is ever evaluated.
+"""Prefixes with date codes and placeholders, of which there is a fixed set; no other expression is ever evaluated.
 
 >>> DatedPrefix.parse("logs/%Y/%m/%d/").resolve(datetime(2026, 1, 31), {})
 'logs/2026/01/31/'
@@ -28,7 +28,7 @@ DATE_CODES: Mapping[str, Callable[[datetime], str]] = {
     "%V": lambda moment: f"{moment.isocalendar().week:02d}",
     "%u": lambda moment: str(moment.isocalendar().weekday),
 }
-"""Those of strftime whose text is the same in every locale and on every platform, and some without leading zeros."""
+"""The codes of strftime whose text is the same in every locale and on every platform, and some without leading zeros."""
 
 RUN, ROUTE = "{dag_run_id}", "{route}"
 PLACEHOLDERS = (RUN, ROUTE)
@@ -38,19 +38,19 @@ _SPECIAL = re.compile(r"%-?.?|\{\{|\}\}|\{[^{}]*\}?|\}", re.DOTALL)
 
 
 class InvalidPrefix(ValueError):
-    """A prefix with something in it that is neither text, nor a date code, nor a placeholder. The message is for people."""
+    """A prefix with an unknown date code or placeholder. The message is for people."""
 
 
 @dataclass(frozen=True, slots=True)
 class DatedPrefix:
-    """A prefix cut into its texts and its codes, in order."""
+    """A prefix, split into its texts and its codes, in order."""
 
     pieces: tuple[tuple[str, bool], ...]
-    """Each with whether it is a code."""
+    """Each piece, and whether it is a code."""
 
     @classmethod
     def parse(cls, template: str) -> DatedPrefix:
-        """Cut a prefix as people write it. Raises InvalidPrefix, naming what is wrong in it and what to write instead."""
+        """Split a prefix as people write it. Raises InvalidPrefix, which names the problem and what to write instead."""
         pieces, end = [], 0
         for match in _SPECIAL.finditer(template):
             pieces.append((template[end : match.start()], False))
@@ -60,7 +60,7 @@ class DatedPrefix:
         return cls(tuple((text, is_code) for text, is_code in pieces if text))
 
     def resolve(self, moment: datetime, names: Mapping[str, str]) -> str:
-        """The prefix of a moment, whose date and time are read as they stand. `names` has a text for every placeholder."""
+        """The prefix for a moment in its own time zone. `names` has a text for every placeholder."""
         return "".join(
             text if not is_code else DATE_CODES[text](moment) if text in DATE_CODES else names[text]
             for text, is_code in self.pieces
@@ -68,7 +68,7 @@ class DatedPrefix:
 
     @property
     def folder(self) -> str:
-        """The whole prefix when it has no codes; what stands before the first one, up to its last slash, when it has."""
+        """The folder that all runs share: the whole prefix without codes, else the text before the first code up to a slash."""
         texts = [text for text, _ in takewhile(lambda piece: not piece[1], self.pieces)]
         before = "".join(texts)
         return before if len(texts) == len(self.pieces) else before[: before.rfind("/") + 1]
@@ -80,11 +80,11 @@ class DatedPrefix:
 
 
 def prefix_problem(source: str, destination: str, *, deletes: bool) -> str:
-    """What is wrong with a pair of prefixes, in a sentence that says what to change; empty when nothing is.
+    """The problem with a pair of prefixes, in a sentence that says what to change; empty when there is none.
 
-    A prefix is the beginning of a name and not a folder: `team` is that of `team-b/precious` as well. `destination` is as it
-    was given: empty keeps the source's. `deletes` is whether what the source does not have is to be deleted, or listed as what
-    would be. Prefixes with codes in them may be given as they are written: no code ends in a slash.
+    A prefix is the beginning of a name, not a folder: `team` also matches `team-b/precious`. An empty `destination` keeps the
+    source's prefix. `deletes` is whether extraneous objects are to be deleted, or listed for deletion. Prefixes with codes may
+    be given as they are written, because no code ends in a slash.
 
     source           destination              deletes  problem
     any              empty                    no       none: names stay as they are
@@ -112,13 +112,13 @@ def prefix_problem(source: str, destination: str, *, deletes: bool) -> str:
     if deletes and not _is_folder(written):
         return (
             f"delete_extraneous needs a folder, and {name} {written!r} is only the beginning of names: it takes in"
-            f" {written + '-b/'!r} and whatever else begins like that; end it in /, or set delete_extraneous to off"
+            f" {written + '-b/'!r} and everything else that begins with it; end it in /, or set delete_extraneous to off"
         )
     return ""
 
 
 def _is_folder(prefix: str) -> bool:
-    """The whole bucket is one, too."""
+    """Whether it is a folder, or empty, which stands for the whole bucket."""
     return not prefix or prefix.endswith("/")
 
 
@@ -129,11 +129,11 @@ def _piece(found: str, template: str) -> tuple[str, bool]:
         return found, True
     if found.startswith("%"):
         raise InvalidPrefix(
-            f"{template!r} has {found!r}, which is no date code here: use {' '.join(DATE_CODES)}, or %% for a percent sign"
+            f"{template!r} has {found!r}, which is not a date code: use {' '.join(DATE_CODES)}, or %% for a percent sign"
         )
     if len(found) > 1 and found.endswith("}"):
         raise InvalidPrefix(
-            f"{template!r} has {found!r}, which is no placeholder: use {' or '.join(PLACEHOLDERS)},"
+            f"{template!r} has {found!r}, which is not a placeholder: use {' or '.join(PLACEHOLDERS)},"
             " or {{ and }} for braces"
         )
     raise InvalidPrefix(f"{template!r} has a single {found[0]}: write {found[0] * 2} for a brace")

@@ -1,4 +1,4 @@
-"""The first task of a run: is everything there that the others need?"""
+"""The first task of a run checks everything that the others need."""
 
 from __future__ import annotations
 
@@ -26,26 +26,28 @@ if TYPE_CHECKING:
 
 
 OWN = ("delete_extraneous", "source_prefix", "destination_prefix", *WHAT_TO_COPY)
-"""What it has itself of the values to check."""
+"""The parameters to check that the operator has as its own attributes."""
 
 
 class PreflightOperator(CopyOperator):
-    """Tries every permission, connection and clock that a run needs, and says all that has to change, before anything moves.
+    """Checks every permission, connection and clock that a run needs, and reports all problems before anything is copied.
 
-    Returns `checks` and `warnings`, the lines of those that passed with a warning.
+    Returns `checks`, their number, and `warnings`, the lines of those that passed with a warning.
 
-    :param source_listing: an inventory or a manifest in place of a listing of S3: whether it can be read is tried, too.
-    :param delete_extraneous: must be `off` together with `source_listing`, which may not name all of the source, and where
-        the destination prefix is no folder. With `delete`, whether S3 tells of single keys is tried, too.
+    Takes the parameters of `operators.base.CopyOperator`, and these:
+
+    :param source_listing: an inventory or a manifest in place of a listing of S3; checks that it can be read.
+    :param delete_extraneous: must be `off` together with `source_listing`, which may not name every object of the source, and
+        where the destination prefix is not a folder. With `delete`, checks that S3 answers questions about single keys.
     :param state_bucket: the bucket for the run's records; the destination bucket when empty.
     :param topic: the topic that transfer requests go to.
     :param error_topic: the topic that failure records go to.
-    :param selection: checked only: see `S3ListToPubSubOperator`.
-    :param settings: checked only: parameters of the later tasks, by the names in `operators.parameters.CHECKED`.
-    :param only_failed: S3 is not listed when it is set; whether that run's records are there and of this way is tried.
-    :param plan_run: likewise.
-    :raises AirflowFailException: some check failed; nothing is retried.
-    :raises AirflowException: some check failed for a reason that may pass.
+    :param selection: only checked; see `S3ListToPubSubOperator`.
+    :param settings: only checked: parameters of later tasks, by the names in `operators.parameters.CHECKED`.
+    :param only_failed: an earlier run; checks that its records exist and have this source and destination. S3 is not listed.
+    :param plan_run: an earlier run with `mode=plan`; checks the same.
+    :raises AirflowFailException: some check failed; the task is not retried.
+    :raises AirflowException: some check failed for a temporary reason.
     """
 
     template_fields: Sequence[str] = (
@@ -95,7 +97,7 @@ class PreflightOperator(CopyOperator):
         self.cloudfront_conn_id = cloudfront_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Make all checks, show them as a table, and fail if one did."""
+        """Run all checks, log each, and fail if one failed."""
         from transfer.plain_text import redact
         from transfer.preflight.checks import Mark, table
 
@@ -115,7 +117,7 @@ class PreflightOperator(CopyOperator):
         return {"checks": len(findings), "warnings": warnings}
 
     def _check_parameters(self, context: Context) -> None:
-        """Whatever a later task would refuse for its form, and names that are none, all at once."""
+        """Report all invalid values and unknown names at once."""
         dag, dag_run = context.get("dag"), context.get("dag_run")
         problems = list(name_problems(dag_run.conf if dag_run else None, dag.params if dag else ()))
         for name in ("source_bucket", "destination_bucket"):
@@ -123,15 +125,15 @@ class PreflightOperator(CopyOperator):
                 problems.append(f"{name} is empty: give the bucket's name")
         own = {name: getattr(self, name) for name in OWN if getattr(self, name)}
         values = {**own, **self.settings}
-        problems += [said for _, said in code_problems(self.settings)]
-        problems += [said for _, said in value_problems(values, self.selection, now_s=time.time())]
+        problems += [problem for _, problem in code_problems(self.settings)]
+        problems += [problem for _, problem in value_problems(values, self.selection, now_s=time.time())]
         if problems:
             count = "one parameter is" if len(problems) == 1 else f"{len(problems)} parameters are"
             raise AirflowFailException("\n".join([f"{count} wrong; nothing was copied", *problems]))
 
     def _earlier_run(self, context: Context) -> Iterator[Finding]:
-        """Whether the run that says what to copy can say it."""
-        from hooks.engine import Destination
+        """Whether the records of the earlier run can be read."""
+        from hooks.engine import destination
         from hooks.probes import connection_errors
         from transfer.errors import RetryableError, Stage, TransferError
         from transfer.preflight.checks import Finding, Mark
@@ -147,7 +149,7 @@ class PreflightOperator(CopyOperator):
                 source.earlier_objects(
                     task.dag_id,
                     open_task,
-                    Destination.of_records(self.gcp_conn_id, self.destination_bucket, self.state_bucket),
+                    destination(self.gcp_conn_id, self.destination_bucket, state_bucket=self.state_bucket),
                     run=run_name(task.dag_id, task.run_id, open_task),
                     now=source.record_of(task.run_id),
                 )

@@ -1,5 +1,5 @@
-"""Which date a run is for, and the prefixes it gives: a pure function of the DAG run, so every task of it, and every
-later clearing, sees the same.
+"""The date that a run is for, and the prefixes that follow from it: they depend on the DAG run alone, so that they are the
+same in every task, also after it is cleared.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ ROUTE_DAG_PREFIX = "route_"
 
 @dataclass(frozen=True, slots=True)
 class RunDates:
-    """What a DAG's templates may ask of a run; `timezone` (an IANA name) is where its days begin and end."""
+    """Macros for a DAG's templates. Days begin and end in `timezone`, an IANA name."""
 
     timezone: str
 
     def macros(self) -> Mapping[str, Any]:
-        """For `DAG(user_defined_macros=…)`."""
+        """The macros by name, for `DAG(user_defined_macros=…)`."""
         return {"dated": self.dated, "dated_if_sound": self.dated_if_sound, "date_of": self.date_of}
 
     def dated(self, prefix: str | None, dag_run: DagRunProtocol) -> str:
         """The prefix with its date codes and placeholders filled in; empty for none.
 
-        Raises AirflowFailException (no retry) for a prefix with anything else in it.
+        Raises AirflowFailException (no retry) for a prefix with an unknown code.
         """
         try:
             template = DatedPrefix.parse(prefix or "")
@@ -43,14 +43,14 @@ class RunDates:
         return template.resolve(self._moment(dag_run)[0], names)
 
     def dated_if_sound(self, prefix: str | None, dag_run: DagRunProtocol) -> str:
-        """The same for preflight, which refuses an unsound prefix itself, together with all else that is wrong: as it is."""
+        """As `dated`, but an invalid prefix is returned unchanged: preflight reports it together with all other problems."""
         try:
             return self.dated(prefix, dag_run)
         except AirflowFailException:
             return prefix or ""
 
     def date_of(self, dag_run: DagRunProtocol) -> str:
-        """The date, and what it is, for the log."""
+        """The date and where it comes from, for the log."""
         moment, origin = self._moment(dag_run)
         return f"{moment.isoformat(timespec='seconds')} ({self.timezone}), {origin}"
 

@@ -1,4 +1,4 @@
-"""What one run is called in Pub/Sub and under the state prefix."""
+"""The names of a run in Pub/Sub and among the records."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from operators.xcom_record import XComRecord
 from transfer.records.layout import STATE_PREFIX
 
 OPEN_TASK = "open_run"
-"""The task that opens a run, where nobody says otherwise."""
+"""The default id of the task that opens a run."""
 MAX_SLUG_CHARACTERS = 60
 
 
@@ -23,18 +23,18 @@ MAX_SLUG_CHARACTERS = 60
 class RunIdentity(XComRecord):
     """One opening of one copy of a DAG run.
 
-    A DAG may hold several copies, in task groups: the id of the task that opens belongs to every name.
+    A DAG may hold several copies, in task groups, so the id of the task that opens the run is part of every name.
     """
 
     run_id: str
     """Airflow's."""
     transfer_id: str
-    """Unique, also when the run is cleared and opened again: messages and records of an earlier opening never count."""
+    """Unique, also after the run is cleared and opened again: messages and records of an earlier opening never count."""
     subscription: str
     error_subscription: str
     opened_at_s: float
     state_bucket: str = ""
-    """Where its records are; empty for the destination bucket."""
+    """The bucket with its records; empty for the destination bucket."""
     open_task: str = OPEN_TASK
 
     @classmethod
@@ -71,41 +71,41 @@ class RunIdentity(XComRecord):
 
     @property
     def opening(self) -> int:
-        """Which opening it is, from 1."""
+        """The number of the opening, from 1."""
         return int(self.transfer_id.rsplit("-", 2)[1])
 
     @property
     def name(self) -> str:
-        """The same for all openings of a DAG run: the folder of its records."""
+        """The name of the folder with its records, the same for all openings of a DAG run."""
         return self.transfer_id.rsplit("-", 2)[0]
 
     @property
     def state_prefix(self) -> str:
-        """The run's own records."""
+        """The prefix of the run's own records."""
         return f"{STATE_PREFIX}{self.name}/"
 
     def listing_name(self, attempt: int) -> str:
-        """What the listing of an attempt (Airflow's try number) is called; no other listing of any opening is."""
+        """The name of the listing of an attempt (Airflow's try number), which no other listing of any opening has."""
         return f"{self.transfer_id.removeprefix(self.name + '-')}-{attempt}"
 
 
 def copy_name(dag_id: str, open_task: str = OPEN_TASK) -> str:
-    """A name for a copy of a DAG, the same in all its runs, that no other has."""
+    """A unique name for a copy of a DAG, the same in all its runs."""
     return f"{_slug(dag_id)}-{_digest(dag_id, open_task)}"
 
 
 def run_name(dag_id: str, run_id: str, open_task: str = OPEN_TASK) -> str:
-    """A name that Pub/Sub and Cloud Storage take, and that no other copy of any DAG run has: at most 130 characters."""
+    """A unique name for a copy of a DAG run, valid in Pub/Sub and Cloud Storage: at most 130 characters."""
     return f"{_slug(dag_id)}-{_slug(run_id)}-{_digest(dag_id, open_task, run_id)}"
 
 
 def work_subscription(base: str, opening: int) -> str:
-    """The subscription that the workers of an opening drain."""
+    """The name of the subscription that the workers of an opening drain."""
     return f"edgehaul-{base}-{opening}"
 
 
 def error_subscription(base: str, opening: int) -> str:
-    """The subscription that the reconciliation of an opening drains."""
+    """The name of the subscription that the reconciliation of an opening drains."""
     return f"edgehaul-{base}-{opening}-errors"
 
 

@@ -1,4 +1,4 @@
-"""The selection of a run, from a task's parameters; what is wrong with it is one sentence, and no retry."""
+"""The selection of a run, from a task's parameters. An invalid one fails the task without a retry."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ if TYPE_CHECKING:
 
 
 def run_selection(wanted: Mapping[str, str], *, now_s: float) -> Selection | None:
-    """What the run is to move of what it lists; None for all of it. Raises AirflowFailException.
+    """Which of the listed objects to copy; None for all. Raises AirflowFailException.
 
-    `wanted` has what `hooks.selection` reads. `now_s` is the opening of the run: every try of a task sees the same bounds.
+    `wanted` has the fields that `hooks.selection` reads. `now_s` is when the run was opened, so that every attempt of a task
+    sees the same bounds.
     """
     from hooks.selection import selection_of
     from transfer.errors import InvalidSelection
@@ -26,7 +27,7 @@ def run_selection(wanted: Mapping[str, str], *, now_s: float) -> Selection | Non
 
 
 def run_globs(wanted: Mapping[str, str]) -> Callable[[str], bool] | None:
-    """The globs alone: what they leave out at the destination is none of the run's business. Raises AirflowFailException."""
+    """The globs alone: objects at the destination that they leave out do not belong to the run. Raises AirflowFailException."""
     from hooks.selection import name_filter_of
     from transfer.errors import InvalidSelection
 

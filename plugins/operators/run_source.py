@@ -1,4 +1,4 @@
-"""Where a run's objects come from: S3's listing, what stands in place of one, or an earlier run's records."""
+"""Where a run's objects come from: S3's listing, an inventory or a manifest, or an earlier run's records."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from operators.run_identity import RunIdentity, copy_name, run_name
 from transfer.records.layout import STATE_PREFIX
 
 if TYPE_CHECKING:
-    from hooks.engine import Destination
+    from hooks.assembly import Destination
     from operators.base import CopyOperator
     from transfer.listing.publish import ListingSummary
     from transfer.model import ObjectMeta
@@ -41,25 +41,25 @@ class RunSource:
 
     @classmethod
     def of(cls, operator: CopyOperator) -> RunSource:
-        """That of an operator whose templates are rendered. Raises AirflowFailException when two things say what to copy."""
+        """The source of an operator whose templates are rendered. Raises AirflowFailException when it has more than one."""
         made = cls(**{name: getattr(operator, name) for name in cls.__dataclass_fields__})
         named = [name for name in WHAT_TO_COPY if getattr(made, name)]
         if len(named) > 1:
-            raise AirflowFailException(f"{' and '.join(named)} each name what to copy: give one of them")
+            raise AirflowFailException(f"{' and '.join(named)} each name the objects to copy: set only one of them")
         return made
 
     @property
     def earlier(self) -> str:
-        """The run whose records take the place of a listing; empty if none do."""
+        """The run whose records take the place of a listing; empty for none."""
         return self.only_failed or self.plan_run
 
     @property
     def is_listed_in_s3(self) -> bool:
-        """Whether it is S3's own listing. Only then is what else the destination has no part of the source."""
+        """Whether it is S3's own listing: only then is every other object at the destination not in the source."""
         return not (self.earlier or self.source_listing)
 
     def begin(self, run: RunIdentity, destination: Destination) -> float:
-        """Put on record from where to where, before anything is listed; when that was, by Cloud Storage's own clock."""
+        """Record source and destination before anything is listed; when that was, by Cloud Storage's own clock."""
         from transfer.records.layout import RUN_JSON
 
         state = destination.state(run.state_prefix)
@@ -67,7 +67,7 @@ class RunSource:
         return state.created_at_s(RUN_JSON)
 
     def record_of(self, run_id: str) -> RunRecord:
-        """From where to where a run with this source copies."""
+        """The record of source and destination of a run with this source."""
         from transfer.records.run_record import RunRecord
 
         return RunRecord(
@@ -81,7 +81,7 @@ class RunSource:
     def earlier_objects(
         self, dag_id: str, open_task: str, destination: Destination, *, run: str, now: RunRecord
     ) -> Iterator[ObjectMeta]:
-        """What the earlier run left unfinished, or planned. `run` is the name of this one. Raises RunUnknown."""
+        """Objects that the earlier run left unfinished, or planned. `run` is the name of this run. Raises RunUnknown."""
         from transfer.records.runs import RunIndex
         from transfer.sources.replay import planned_objects, unfinished_objects
 
@@ -94,7 +94,7 @@ class RunSource:
     def objects(
         self, run: RunIdentity, dag_id: str, destination: Destination, *, after: str = "", before: str = ""
     ) -> Iterator[ObjectMeta]:
-        """In byte order; of S3's own listing those behind the key `after`, which came behind `before`."""
+        """All objects, in byte order. S3's own listing continues after the key `after`, which follows the key `before`."""
         from hooks.engine import source_listing
         from hooks.source import SourceList
 
@@ -118,16 +118,16 @@ class RunSource:
                 stop=destination.stop,
             )
         done = "planned" if self.plan_run else "left unfinished"
-        log.info("not listing S3: taking what the run %s %s", self.earlier, done)
+        log.info("not listing S3: using the objects that the run %s %s", self.earlier, done)
         return self.earlier_objects(dag_id, run.open_task, destination, run=run.name, now=self.record_of(run.run_id))
 
     def is_nothing(self, summary: ListingSummary, mode: str) -> bool:
         """Whether this source has nothing to copy, which is more likely a mistake than a success.
 
         listed           mode              nothing
-        none             any               yes, unless an earlier run simply left nothing
+        none             any               yes, unless an earlier run left nothing unfinished
         some, none of    transfer          yes
-        them to copy     plan, verify      no: a plan says it, a verification has a verdict of its own
+        them to copy     plan, verify      no: a plan reports it, a verification has its own verdict
         any other        any               no
         """
         if not summary.counts.listed:
@@ -135,7 +135,7 @@ class RunSource:
         return summary.is_empty and mode == "transfer"
 
     def why_nothing(self, summary: ListingSummary) -> str:
-        """What to tell a person when nothing is listed, or nothing of it can be copied."""
+        """The message for people when no objects are listed, or none of them can be copied."""
         from transfer.reconciliation.report import nothing_to_copy
 
         place, counts = f"s3://{self.source_bucket}/{self.source_prefix}", summary.counts
@@ -143,7 +143,7 @@ class RunSource:
             return f"{place}: {nothing_to_copy(counts.listed)}; archived.csv of such a run names what is archived"
         if counts.listed:
             return (
-                f"of the {counts.listed:,} objects of {place} none is selected: check include, exclude and the bounds, or set"
+                f"of the {counts.listed:,} objects of {place}, none is selected: check include, exclude and the bounds, or set"
                 " allow_empty if that is expected"
             )
         nothing = (

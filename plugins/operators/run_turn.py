@@ -1,7 +1,7 @@
-"""A run's turn: at most so many runs of a DAG are open at a time, whatever started them.
+"""A run's turn: a limit on how many runs of a DAG are open at a time, however they were started.
 
-Airflow's own `max_active_runs` counts scheduled and manual runs only: a backfill brings a limit of its own,
-and neither counts the other's runs.
+Airflow's own `max_active_runs` counts scheduled and manual runs only: a backfill has its own limit, and
+neither counts the other's runs.
 """
 
 from __future__ import annotations
@@ -16,20 +16,21 @@ if TYPE_CHECKING:
     from airflow.sdk.types import RuntimeTaskInstanceProtocol as Task
 
 WAIT_S = 5
-"""How often one of the waiting runs asks. The more of them wait, the more seldom each does."""
+"""The interval between two questions of all waiting runs together: the more runs wait, the less often each asks."""
 MAX_WAIT_S = 300
 
-# Of `open_run` in a run that is running. It has no state in one that is queued.
+# States of `open_run` in a running run. It has none in a queued run.
 NOT_OPEN_YET = ["scheduled", "queued", "running", "up_for_reschedule", "up_for_retry", "restarting", "deferred"]
 
 log = logging.getLogger(__name__)
 
 
 def wait_for_turn(task: Task, max_open_runs: int) -> None:
-    """Returns when fewer than `max_open_runs` other runs are open. Frees the slot and comes again later otherwise.
+    """Returns when fewer than `max_open_runs` other runs are open; otherwise frees the slot and asks again later.
 
     Only one task instance of a DAG may ask at a time. The answer comes from states of runs and tasks alone, so nothing
-    is ever held by a run that was killed, failed or deleted. Raises AirflowRescheduleException, which is no try.
+    is ever held by a run that was killed, failed or deleted. Raises AirflowRescheduleException, which does not count as an
+    attempt.
     """
     running = task.get_dr_count(task.dag_id, states=["running"])
     waiting = task.get_ti_count(task.dag_id, task_ids=[task.task_id], states=NOT_OPEN_YET)
@@ -38,7 +39,7 @@ def wait_for_turn(task: Task, max_open_runs: int) -> None:
         return
     wait_s = min(WAIT_S * waiting, MAX_WAIT_S)
     log.info(
-        "%s of %s runs of this route are open, and %s wait: asking again in %s s",
+        "%s of %s runs of this route are open and %s are waiting; asking again in %s s",
         is_open,
         max_open_runs,
         waiting,

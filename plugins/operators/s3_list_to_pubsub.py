@@ -1,13 +1,10 @@
-"""List an S3 bucket and publish what has to move."""
+"""List an S3 bucket and publish the objects to copy."""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException
@@ -17,6 +14,7 @@ from operators.hand_over import PLAN_KEY, SUMMARY_KEY, ListingResult
 from operators.links import DestinationLink, LogsLink, logs_url
 from operators.live_progress import LiveProgress
 from operators.parameters import as_bool, choice, whole
+from operators.plan_record import prices_of_task, record_plan
 from operators.run_identity import RunIdentity
 from operators.run_selection import run_selection
 from operators.run_source import RunSource
@@ -28,48 +26,49 @@ from transfer.records.layout import STATE_PREFIX
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
 
+    from hooks.assembly import Destination
+    from transfer.config import Mode
     from transfer.event_log import EventLog
     from transfer.listing.cursor import ListingCursor
-    from transfer.listing.publish import ListingSummary
+    from transfer.listing.publish import ListingJob, ListingSummary
+    from transfer.model import DestinationObject
     from transfer.planning.plan import Plan
-    from transfer.ports import StateStore
     from transfer.records.listing_record import ListingRecord
-
-PRICES_VARIABLE = "EDGEHAUL_PRICES"
-"""Names a price file of your own, on the machine of the task, in place of the list prices."""
 
 
 class S3ListToPubSubOperator(CopyOperator):
-    """Marches the source listing against the destination's, publishes what has to move, and writes the manifest.
+    """Lists source and destination side by side, publishes the objects to copy, and writes the manifest.
 
-    Returns one dict for each worker slot, for `CloudfrontToGcsWorker.expand(slot=…)`: one for each message to share, at
-    least one and at most `workers`. The XCom `summary` holds the identity of the listing and its counts, for the reconciliation.
+    Returns one dict for each worker slot, for `CloudfrontToGcsWorker.expand(slot=…)`: one for each message, at least one and
+    at most `workers`. The XCom `summary` (`operators.hand_over.ListingResult`) has the listing's name and counts.
 
-    With `mode=plan` nothing is published and no slot is returned: the XCom `plan`, plan.json among the run's records and a
-    table in the log say what a transfer would do and cost. With `mode=verify` nothing is published either: the manifest has
+    With `mode=plan` nothing is published and no slot is returned: the XCom `plan`, plan.json among the run's records, and a
+    table in the log report what a copy would do and cost. With `mode=verify` nothing is published either: the manifest has
     all objects as the source lists them, for the reconciliation to compare.
 
-    A listing that came to its end stands until the run is opened anew: cleared alone, the task returns the same again.
+    A complete listing stands until the run is reopened: cleared alone, the task returns the same result again.
 
-    :param run: what `OpenTransferRunOperator` returned.
+    Takes the parameters of `operators.base.CopyOperator`, and these:
+
+    :param run: the result of `OpenTransferRunOperator`.
     :param close_task: the task id of `CloseTransferRunOperator`.
     :param mode: `transfer`, `plan` or `verify`.
-    :param source_listing: the URI of an S3 Inventory or a manifest that takes the place of a listing; empty for a listing.
+    :param source_listing: the URI of an S3 Inventory or a manifest that takes the place of a listing; empty to list S3.
     :param topic: the topic to publish to.
     :param workers: the most worker slots, 1 to 64.
-    :param overwrite: what to do with an object that is there: `changed`, `never` or `always`.
-    :param selection: which objects are to move, by the fields of `hooks.selection`; it applies to what an earlier run left, too.
-    :param only_failed: the run id of an earlier run of this DAG, or `last`: what that run left unfinished is published,
-        as it was listed then, and S3 is not listed. Empty for a listing.
-    :param plan_run: the run id of an earlier run with `mode=plan`, or `last`: what it planned to move is published, and S3
-        is not listed. What somebody else wrote to the destination since is not overwritten. Empty for a listing.
-    :param part_size_mib: as the workers have it; a plan counts requests by it.
-    :param allow_empty: whether it is a success that there are no objects, or none that can be copied (not selected, archived);
-        it is an error otherwise.
+    :param overwrite: how to treat an object that already exists: `changed`, `never` or `always`.
+    :param selection: which objects to copy, by the fields of `hooks.selection`; it applies to those of an earlier run, too.
+    :param only_failed: the run id of an earlier run of this DAG, or `last`: publishes the objects that it left unfinished, as
+        it listed them, without listing S3. Empty to list S3.
+    :param plan_run: the run id of an earlier run with `mode=plan`, or `last`: publishes the objects that it planned to copy,
+        without listing S3. Objects that were written to the destination since then are not overwritten. Empty to list S3.
+    :param part_size_mib: the same value as for the workers; a plan counts requests by it.
+    :param allow_empty: whether the task succeeds without objects, or with none that can be copied (not selected, or archived).
+    :param aws_conn_id: the AWS connection that may list the bucket.
     :param log_name: the Cloud Logging log for events; empty for none.
     :param is_verbose: whether each published message is an event.
-    :raises AirflowFailException: nothing listed, a missing bucket, credentials refused, a listing out of order, an earlier
-        run without records.
+    :raises AirflowFailException: no objects, a missing bucket, refused credentials, a listing out of order, or an earlier run
+        without records.
     """
 
     template_fields: Sequence[str] = (
@@ -138,48 +137,48 @@ class S3ListToPubSubOperator(CopyOperator):
         )
         with self.engine_errors(events):
             workers = whole("workers", self.workers)
-            found, plan = self._found(context, source, run, events)
-        return self._told(context, source, run, found, plan, workers=workers)
+            record, plan = self._listed(context, source, run, events)
+        return self._hand_over(context, source, run, record, plan, workers=workers)
 
-    def _found(
+    def _listed(
         self, context: Context, source: RunSource, run: RunIdentity, events: EventLog
     ) -> tuple[ListingRecord, dict[str, Any] | None]:
-        """What this opening has listed already, or what is listed now; on record either way."""
+        """The complete listing of this opening: the one on record, or a new one; with the plan, if one was made."""
         from transfer.records.layout import PLAN_JSON
-        from transfer.records.listing_record import ListingRecord, read_listing
+        from transfer.records.listing_record import read_listing
 
-        task = context["ti"]
         state = self.state(run)
         earlier = read_listing(state)
         if earlier is not None and earlier.is_complete and earlier.transfer_id == run.transfer_id:
-            self.log.info("this run was listed already since it was opened, so that listing stands")
+            self.log.info("this run has already been listed since it was opened; keeping that listing")
             return earlier, json.loads(state.read(PLAN_JSON)) if self.mode == "plan" else None
-        refuse_when_closed(task, self.close_task)
-        stored = StoredCursor(context, self)
-        # A plan's tally is in memory alone, a list is to be sorted anew, and a run's records are read again as quickly.
+        refuse_when_closed(context["ti"], self.close_task)
+        return self._list(context, source, run, events)
+
+    def _list(
+        self, context: Context, source: RunSource, run: RunIdentity, events: EventLog
+    ) -> tuple[ListingRecord, dict[str, Any] | None]:
+        """List, publish, and put both on record."""
+        from transfer.records.listing_record import ListingRecord
+
+        state, stored = self.state(run), StoredCursor(context, self)
+        # The tally of a plan is in memory only, a list has to be sorted again, and a run's records are read again as quickly.
         is_resumable = self.mode == "transfer" and source.is_listed_in_s3
         cursor = stored.load() if is_resumable else None
-        listing = cursor.listing if cursor else run.listing_name(task.try_number)
+        listing = cursor.listing if cursor else run.listing_name(context["ti"].try_number)
         if cursor:
             self.log.info(
-                "an earlier try listed and published %s objects: going on behind them", f"{cursor.counts.listed:,}"
+                "an earlier attempt listed and published %s objects; continuing after them", f"{cursor.counts.listed:,}"
             )
         ListingRecord(transfer_id=run.transfer_id, mode=self.mode, listing=listing).write(state)
-        with _forgetting(stored):
-            summary, plan = self._list(
-                source,
-                run,
-                task.dag_id,
-                listing,
-                events=events,
-                live=LiveProgress(context),
-                cursor=cursor,
-                on_cursor=stored.save if is_resumable else None,
+        with stored.forgotten_when_refused():
+            summary, plan = self._publish(
+                context, source, run, listing, events, cursor=cursor, on_cursor=stored.save if is_resumable else None
             )
         if source.is_nothing(summary, self.mode) and not as_bool(self.allow_empty):
             raise AirflowFailException(source.why_nothing(summary))
         counts = summary.counts if self.mode == "transfer" else replace(summary.counts, messages=0)
-        found = ListingRecord(
+        record = ListingRecord(
             transfer_id=run.transfer_id,
             mode=self.mode,
             listing=listing,
@@ -195,33 +194,102 @@ class S3ListToPubSubOperator(CopyOperator):
             *(f"{count:,}" for count in (counts.messages, counts.skipped)),
         )
         if plan is not None:
-            self._tell(plan, run, state)
-        found.write(state)
+            self.log.info("%s", record_plan(plan, run, state))
+        record.write(state)
         stored.forget()
-        return found, None if plan is None else plan.to_dict()
+        return record, None if plan is None else plan.to_dict()
 
-    def _told(
+    def _publish(
         self,
         context: Context,
         source: RunSource,
         run: RunIdentity,
-        found: ListingRecord,
+        listing: str,
+        events: EventLog,
+        *,
+        cursor: ListingCursor | None,
+        on_cursor: Callable[[ListingCursor], None] | None,
+    ) -> tuple[ListingSummary, Plan | None]:
+        """List both sides and publish, or count for a plan, from the cursor on."""
+        from transfer.accounting.progress import Progress, ProgressReporter
+        from transfer.config import Mode, TransferConfig
+        from transfer.listing.publish import Lister
+        from transfer.planning.plan import PlanTally
+        from transfer.records.manifest import Manifest
+
+        mode = Mode(choice("mode", self.mode))
+        prices = prices_of_task() if mode is Mode.PLAN else None
+        config = TransferConfig(part_size_bytes=whole("part_size_mib", self.part_size_mib) * MIB)
+        destination = self.destination(run, config)
+        job = self._job(mode, run, listing)
+        job = replace(job, began_at_s=source.begin(run, destination))
+        # It also takes the place of the topic where nothing is copied.
+        tally = PlanTally(self.naming, config, job.selection.name_filter if job.selection else None)
+        lister = Lister(
+            job,
+            publisher=self.messaging().requests(self.topic, events) if mode is Mode.TRANSFER else tally,
+            manifest=Manifest(destination.state(run.state_prefix), listing, shards=cursor.shards if cursor else 0),
+            cursor=cursor,
+            on_cursor=on_cursor,
+            on_pair=tally.take if mode is Mode.PLAN else None,
+        )
+        after, before = (cursor.after, cursor.before) if cursor else ("", "")
+        summary = lister.run(
+            source.objects(run, context["ti"].dag_id, destination, after=after, before=before),
+            # With mode=verify the reconciliation lists the destination, once, and compares everything.
+            () if mode is Mode.VERIFY else self._destination_objects(destination, after),
+            reporter=ProgressReporter(Progress(), LiveProgress(context).show),
+            stop=self.stop,
+        )
+        if prices is None:
+            return summary, None
+        return summary, tally.plan(prices, run_id=run.run_id, listing=listing, is_listed_in_s3=source.is_listed_in_s3)
+
+    def _job(self, mode: Mode, run: RunIdentity, listing: str) -> ListingJob:
+        from transfer.config import Mode, Overwrite
+        from transfer.listing.publish import ListingJob
+
+        return ListingJob(
+            run_id=run.transfer_id,
+            listing=listing,
+            naming=self.naming,
+            overwrite=Overwrite.ALWAYS if mode is Mode.VERIFY else Overwrite(choice("overwrite", self.overwrite)),
+            selection=run_selection(self.selection, now_s=run.opened_at_s),
+            is_planned=bool(self.plan_run) and mode is not Mode.VERIFY,  # a verification asks for no new generation
+        )
+
+    def _destination_objects(self, destination: Destination, after: str) -> Iterator[DestinationObject]:
+        """Objects at the destination behind the name of the key `after`."""
+        naming = self.naming
+        return destination.listing().objects(
+            naming.destination_prefix,
+            leave_out=STATE_PREFIX,
+            is_dated=False,
+            after=naming.name_of(after) if after else "",
+        )
+
+    def _hand_over(
+        self,
+        context: Context,
+        source: RunSource,
+        run: RunIdentity,
+        record: ListingRecord,
         plan: dict[str, Any] | None,
         *,
         workers: int,
     ) -> list[dict[str, Any]]:
-        """The XComs, and one slot for each worker."""
+        """Push the XComs; one slot for each worker."""
         result = ListingResult(
             run=run,
-            listing=found.listing,
-            messages=found.counts.messages,
-            skipped_numbers=found.skipped_numbers,
-            objects=found.counts.objects,
-            bytes=found.counts.size_bytes,
+            listing=record.listing,
+            messages=record.counts.messages,
+            skipped_numbers=record.skipped_numbers,
+            objects=record.counts.objects,
+            bytes=record.counts.size_bytes,
             mode=self.mode,
-            listed=found.counts.listed,
-            skipped=found.counts.skipped,
-            began_at_s=found.began_at_s,
+            listed=record.counts.listed,
+            skipped=record.counts.skipped,
+            began_at_s=record.began_at_s,
             is_whole_source=source.is_listed_in_s3,
             allow_empty=as_bool(self.allow_empty),
             workers=workers,
@@ -231,96 +299,5 @@ class S3ListToPubSubOperator(CopyOperator):
             context["ti"].xcom_push(key=PLAN_KEY, value=plan)
         if self.mode != "transfer":
             return []
-        # One even for nothing: skipping would spread downstream.
-        return result.slots(max(1, min(workers, found.counts.messages)))
-
-    def _list(
-        self,
-        source: RunSource,
-        run: RunIdentity,
-        dag_id: str,
-        listing: str,
-        *,
-        events: EventLog,
-        live: LiveProgress,
-        cursor: ListingCursor | None,
-        on_cursor: Callable[[ListingCursor], None] | None,
-    ) -> tuple[ListingSummary, Plan | None]:
-        from transfer.accounting.progress import Progress, ProgressReporter
-        from transfer.config import Mode, Overwrite, TransferConfig
-        from transfer.listing.publish import Lister, ListingJob
-        from transfer.planning.plan import PlanTally
-        from transfer.planning.prices import LIST_PRICES, load_prices
-        from transfer.records.manifest import Manifest
-
-        mode = Mode(choice("mode", self.mode))
-        prices = load_prices(Path(os.environ.get(PRICES_VARIABLE) or LIST_PRICES)) if mode is Mode.PLAN else None
-        config = TransferConfig(part_size_bytes=whole("part_size_mib", self.part_size_mib) * MIB)
-        naming, destination = self.naming, self.destination(run, config)
-        selection = run_selection(self.selection, now_s=run.opened_at_s)
-        # Also in the place of the topic, where nothing is to move.
-        tally = PlanTally(naming, config, selection.name_filter if selection else None)
-        after, before = (cursor.after, cursor.before) if cursor else ("", "")
-        began_at_s = source.begin(run, destination)
-        job = ListingJob(
-            run_id=run.transfer_id,
-            listing=listing,
-            naming=naming,
-            overwrite=Overwrite.ALWAYS if mode is Mode.VERIFY else Overwrite(choice("overwrite", self.overwrite)),
-            selection=selection,
-            is_planned=bool(self.plan_run) and mode is not Mode.VERIFY,  # which asks for no new generation
-            began_at_s=began_at_s,
-        )
-        lister = Lister(
-            job,
-            publisher=self.messaging().requests(self.topic, events) if mode is Mode.TRANSFER else tally,
-            manifest=Manifest(destination.state(run.state_prefix), listing, shards=cursor.shards if cursor else 0),
-            cursor=cursor,
-            on_cursor=on_cursor,
-            on_pair=tally.take if mode is Mode.PLAN else None,
-        )
-        # A verification compares everything, and only once: the reconciliation does it.
-        at_destination = (
-            ()
-            if mode is Mode.VERIFY
-            else destination.listing().objects(
-                naming.destination_prefix,
-                leave_out=STATE_PREFIX,
-                is_dated=False,
-                after=naming.name_of(after) if cursor else "",
-            )
-        )
-        summary = lister.run(
-            source.objects(run, dag_id, destination, after=after, before=before),
-            at_destination,
-            reporter=ProgressReporter(Progress(), live.show),
-            stop=self.stop,
-        )
-        if prices is None:
-            return summary, None
-        return summary, tally.plan(prices, run_id=run.run_id, listing=listing, is_listed_in_s3=source.is_listed_in_s3)
-
-    def _tell(self, plan: Plan, run: RunIdentity, state: StateStore) -> None:
-        """The plan among the run's records, where it is the run's verdict, and in the log."""
-        from transfer.planning.plan import write_plan
-        from transfer.planning.table import plan_table
-        from transfer.records.layout import PLAN_JSON
-        from transfer.records.verdict import RunVerdict
-
-        write_plan(state, plan)
-        RunVerdict(
-            transfer_id=run.transfer_id, is_plan=True, is_green=True, said="a plan: nothing was to be copied"
-        ).write(state)
-        self.log.info("the plan, also at %s%s:\n%s", state.uri, PLAN_JSON, plan_table(plan))
-
-
-@contextmanager
-def _forgetting(stored: StoredCursor) -> Iterator[None]:
-    """What was listed before a refusal is as doubtful as what came then: the next try begins anew."""
-    from transfer.errors import EndpointRejected, ListingOutOfOrder
-
-    try:
-        yield
-    except (EndpointRejected, ListingOutOfOrder):
-        stored.forget()
-        raise
+        # One even without messages: a skipped worker would skip the tasks that follow.
+        return result.slots(max(1, min(workers, result.messages)))

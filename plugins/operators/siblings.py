@@ -1,4 +1,4 @@
-"""The other tasks of the same copy: their ids, and whether its teardown has ended."""
+"""The other tasks of the same copy in a DAG: their ids and states."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"}
 
 
 def sibling(task: Task, name: str) -> str:
-    """The id of a task of the same copy: in a task group it has the group's prefix. One with a dot is an id already."""
+    """The id of a task of the same copy: in a task group it has the group's prefix. A name with a dot already is an id."""
     group, dot, _ = str(task.task_id).rpartition(".")
     return name if "." in name else f"{group}{dot}{name}"
 
@@ -27,17 +27,17 @@ def state_of(task: Task, name: str) -> str | None:
 
 
 def has_ended(task: Task, name: str) -> bool:
-    """Whether a task of this run has come to its end, whatever that was, and was not cleared since."""
+    """Whether a task of this run has ended in any state, and was not cleared since."""
     return state_of(task, name) in ENDED
 
 
 def refuse_when_closed(task: Task, close_task: str) -> None:
     """Raises AirflowSkipException when the run was closed and this task was cleared alone.
 
-    Its subscriptions are gone, and nobody would hear of what it found, verify it or close after it.
+    The subscriptions are gone, and no other task would use its results, verify them, or close the run.
     """
     if has_ended(task, close_task):
         raise AirflowSkipException(
-            f"{sibling(task, close_task)} has closed this run, so this task alone changes nothing: clear"
-            f" {task.task_id} with what is downstream of it, which opens the run anew"
+            f"{sibling(task, close_task)} has closed this run, so clearing this task alone has no effect: clear"
+            f" {task.task_id} with what is downstream of it, which reopens the run"
         )

@@ -1,4 +1,4 @@
-"""How an operator hears SIGTERM: Airflow calls `on_kill` in the main thread, and 5 s later SIGKILL ends the process."""
+"""How an operator stops: on SIGTERM Airflow calls `on_kill` in the main thread, and 5 s later sends SIGKILL."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from transfer.errors import Stopped
 from transfer.stopping import StopRequest
 
 BREAK_OFF_S = 4.0
-"""After SIGTERM: by then whatever looks at the stop request has ended in order."""
+"""Seconds after SIGTERM when the task is interrupted; code that looks at the stop request has ended in order by then."""
 AGAIN_S = 0.3
-"""One that is caught on its way ends one wait only, so it comes again."""
+"""Seconds between interruptions: one that is caught ends a single wait only, so it is repeated."""
 
 _is_working = False
 
 
 class StopsOnKill:
-    """Mixed into an operator whose work is safe to break off anywhere, as every task's has to be: SIGKILL does so, too."""
+    """Mixin for an operator whose work may be interrupted anywhere, as any task must expect, since SIGKILL does so too."""
 
     @property
     def stop(self) -> StopRequest:
@@ -29,8 +29,8 @@ class StopsOnKill:
         return found
 
     def on_kill(self) -> None:
-        """End in order what hears of it; what does not, is broken off before Airflow kills it."""
-        # By another thread: the one that this interrupts may hold the event's lock.
+        """Ask the work to end in order; interrupt it before Airflow kills the process."""
+        # In another thread: the one that this interrupts may hold the event's lock.
         threading.Thread(target=self.stop.set, daemon=True).start()
         if _is_working and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGALRM, _break_off)
@@ -39,7 +39,7 @@ class StopsOnKill:
 
 @contextmanager
 def may_be_broken_off() -> Iterator[None]:
-    """While this is open, `on_kill` raises Stopped in the main thread when BREAK_OFF_S are over."""
+    """Inside this context, `on_kill` raises Stopped in the main thread after BREAK_OFF_S."""
     global _is_working
     _is_working = True
     try:

@@ -1,8 +1,10 @@
-"""A lister's cursor between the tries of its task: in Airflow's task state store."""
+"""A lister's cursor between the attempts of its task, in Airflow's task state store."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,7 +16,7 @@ CURSOR_KEY = "cursor"
 
 
 class StoredCursor:
-    """The cursor of one task instance. It is of use only to the same opening of a run, with the same settings.
+    """The cursor of one task instance, usable only in the same opening of a run with the same settings.
 
     Use from one thread.
     """
@@ -25,7 +27,7 @@ class StoredCursor:
         self._settings = hashlib.sha256(settings.encode("utf-8", "surrogatepass")).hexdigest()
 
     def load(self) -> ListingCursor | None:
-        """That of an earlier try that was broken off, if there is one to go on from."""
+        """The cursor of an earlier attempt that was interrupted; None if there is none to continue from."""
         from transfer.listing.cursor import ListingCursor
 
         stored = self._store.get(CURSOR_KEY) if self._store is not None else None
@@ -36,15 +38,26 @@ class StoredCursor:
             return None
         try:
             return ListingCursor.of(fields)
-        except TypeError:  # another version's
+        except TypeError:  # written by another version
             return None
 
     def save(self, cursor: ListingCursor) -> None:
-        """In place of the one before; about 9 ms."""
+        """Store it in place of the previous one; takes about 9 ms."""
         if self._store is not None:
             self._store.set(CURSOR_KEY, {"settings": self._settings, "cursor": {**cursor.to_dict()}})
 
     def forget(self) -> None:
-        """The listing is whole, and who runs the task again wants another; or it was refused, and nothing of it counts."""
+        """Drop it: the listing is complete, so that another run of the task lists again, or it was refused and does not count."""
         if self._store is not None:
             self._store.delete(CURSOR_KEY)
+
+    @contextmanager
+    def forgotten_when_refused(self) -> Iterator[None]:
+        """After a refusal the listing so far is as doubtful as its end: the next attempt starts from the beginning."""
+        from transfer.errors import EndpointRejected, ListingOutOfOrder
+
+        try:
+            yield
+        except (EndpointRejected, ListingOutOfOrder):
+            self.forget()
+            raise

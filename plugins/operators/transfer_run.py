@@ -1,4 +1,4 @@
-"""The setup and teardown of a run: its own subscriptions, and at the end whether it may end well."""
+"""The setup and teardown of a run: its subscriptions, and at the end whether it may succeed."""
 
 from __future__ import annotations
 
@@ -33,20 +33,22 @@ if TYPE_CHECKING:
 
 
 class OpenTransferRunOperator(EdgehaulOperator):
-    """Creates this run's two subscriptions, filtered on the run, and the topics where they are missing, when it is its turn.
+    """Waits for its turn, then creates this run's two subscriptions, filtered by the run, and missing topics.
 
     Returns the run's identity: `run_id`, `transfer_id`, `subscription`, `error_subscription`, `opened_at_s`,
-    `state_bucket`, `open_task`. Cleared alone, it opens nothing, since nobody would close it.
+    `state_bucket`, `open_task`. Cleared alone, it opens nothing, because no task would close the run.
+
+    Takes the parameters of `operators.base.EdgehaulOperator`, and these:
 
     :param close_task: the task id of `CloseTransferRunOperator`.
     :param state_bucket: the bucket for the run's records; the destination bucket when empty.
-    :param way: from where to where this run copies, for the log.
+    :param way: source and destination of this run, for the log.
     :param date: the date that the run is for, for the log.
     :param max_open_runs: how many runs of the DAG may be open at a time; None for no limit. With a limit, only one
         instance of this task may run at a time (`max_active_tis_per_dag=1`).
-    :param topic: the topic that transfer requests go to; its short name, or the full one.
+    :param topic: the topic that transfer requests go to, by its short or full name.
     :param error_topic: the topic that failure records go to.
-    :raises AirflowFailException: missing permission, or a name that Pub/Sub does not take.
+    :raises AirflowFailException: a missing permission, or a name that Pub/Sub does not accept.
     """
 
     template_fields: Sequence[str] = (
@@ -101,7 +103,7 @@ class OpenTransferRunOperator(EdgehaulOperator):
             state_bucket=self.state_bucket,
             open_task=task.task_id,
         )
-        # First on record, then made: what a task that is killed has begun, its teardown finds, or a later run's.
+        # Recorded first, created second: the teardown, or a later run, finds whatever a killed task has created.
         task.xcom_push(key="return_value", value=run.to_dict())
         messaging = self.messaging()
         with self.engine_errors():
@@ -109,11 +111,11 @@ class OpenTransferRunOperator(EdgehaulOperator):
             index.open(run.name, run.opened_at_s, run_id=run.run_id, opening=run.opening)
             try:
                 self._open(messaging, run)
-            except TransferError:  # a teardown follows a setup that succeeded, and no other
+            except TransferError:  # Airflow runs the teardown only after a setup that succeeded
                 with suppress(TransferError):
                     _close_subscriptions(messaging, run.name, run.opening)
                 raise
-            if state_of(task, task.task_id) == "failed":  # by hand, so the teardown does not run
+            if state_of(task, task.task_id) == "failed":  # marked manually, so the teardown does not run
                 _close_subscriptions(messaging, run.name, run.opening)
                 raise AirflowFailException(
                     "this task was marked as failed while it opened the run, and has closed it again"
@@ -127,20 +129,22 @@ class OpenTransferRunOperator(EdgehaulOperator):
 
 
 class CloseTransferRunOperator(EdgehaulOperator):
-    """Cleans up after a run, and then fails unless the run was verified since it was opened last.
+    """Cleans up after a run, and fails unless the run was verified since it was last opened.
 
     It deletes the subscriptions of every opening of this run, ends its unfinished uploads, does the same for earlier runs
-    that were never closed, and deletes the records of old ones. Safe to repeat.
+    that were never closed, and deletes the records of old runs. Safe to repeat.
 
     As `.as_teardown(setups=…, on_failure_fail_dagrun=True)` it also runs in a run that a person marks as failed or
-    successful, and keeps that run from ending well without a verdict.
+    successful, and keeps that run from succeeding without a verdict.
 
-    :param run: what the opening returned.
-    :param keep_runs: of how many runs of this DAG the records stay, 1 or more; the others' go, once those runs are closed.
+    Takes the parameters of `operators.base.EdgehaulOperator`, and these:
+
+    :param run: the result of `OpenTransferRunOperator`.
+    :param keep_runs: how many runs of this DAG keep their records, 1 or more; records of older, closed runs are deleted.
     :param open_task: the task id of `OpenTransferRunOperator`.
     :param list_task: the task id of `S3ListToPubSubOperator`.
     :param reconcile_task: the task id of the first pass of `ReconcileTransferOperator`.
-    :param verify_task: that of its final pass.
+    :param verify_task: the task id of its final pass.
     :raises AirflowFailException: the run is not verified, or not everything arrived; its message says what to do.
     """
 
@@ -171,14 +175,14 @@ class CloseTransferRunOperator(EdgehaulOperator):
         task = context["ti"]
         run = RunIdentity.of(self.run, sibling(task, self.open_task))
         problems = []
-        # The verdict is read first, since the run's own records may be the oldest; it is told last.
+        # The verdict is read first, because the run's own records may be the oldest; it is reported last.
         for step in (self._judge, self._close):
             try:
                 step(task, run)
             except AirflowException as problem:
                 problems.append(problem)
         if problems:
-            # What may pass is tried again: the verdict is on record, and is read again.
+            # A temporary problem is retried: the verdict is on record, and is read again.
             is_final = all(isinstance(problem, AirflowFailException) for problem in problems)
             kind = AirflowFailException if is_final else AirflowException
             raise kind("\n".join(map(str, problems))) from problems[0]
@@ -203,11 +207,11 @@ class CloseTransferRunOperator(EdgehaulOperator):
         messaging = self.messaging()
         with self.engine_errors():
             _close_subscriptions(messaging, run.name, run.opening)
-        self.log.info("the subscriptions of this run are gone")
+        self.log.info("the subscriptions of this run are deleted")
         self._clean_up(task, run, messaging)
 
     def _clean_up(self, task: Task, run: RunIdentity, messaging: Messaging) -> None:
-        """What stays because of an error goes with a later run."""
+        """Close what is left of this run and of earlier ones; after an error, a later run does the rest."""
         from transfer.errors import TransferError
         from transfer.plain_text import redact
 
@@ -217,18 +221,18 @@ class CloseTransferRunOperator(EdgehaulOperator):
                 if not entry.is_closed and entry.run != run.name and _is_over(task, entry.run_id):
                     _close_subscriptions(messaging, entry.run, entry.opening)
                     index.close(entry.run, entry.opened_at_s)
-                    self.log.info("the run %s, which nobody had closed, is closed", entry.run)
+                    self.log.info("the run %s, which was never closed, is closed now", entry.run)
             if ended := self.destination(run).end_uploads(STATE_PREFIX, run.name, run.transfer_id):
-                self.log.info("%d unfinished uploads, of this run and of earlier ones, were ended", ended)
+                self.log.info("%d unfinished uploads of this run and earlier ones were aborted", ended)
             index.close(run.name, run.opened_at_s)
             for name in index.old(whole("keep_runs", self.keep_runs)):
                 if name == run.name:
                     continue
                 index.remove(name)
-                self.log.info("the records of the run %s are gone", name)
+                self.log.info("the records of the run %s are deleted", name)
         except TransferError as error:
             self.log.warning(
-                "not everything was cleaned up, a later run will: %s: %s", error.code, redact(error.message)
+                "not everything was cleaned up; a later run will do it: %s: %s", error.code, redact(error.message)
             )
 
 
@@ -239,12 +243,12 @@ def _index_of(operator: EdgehaulOperator, run: RunIdentity, dag_id: str) -> RunI
 
 
 def _close_subscriptions(messaging: Messaging, name: str, last_opening: int) -> None:
-    """Those of every opening up to one."""
+    """Delete the subscriptions of every opening up to `last_opening`."""
     for opening in range(1, last_opening + 1):
         messaging.close(work_subscription(name, opening))
         messaging.close(error_subscription(name, opening))
 
 
 def _is_over(task: Task, run_id: str) -> bool:
-    """Whether Airflow has ended a run, or does not know it (any more)."""
+    """Whether Airflow has ended a run, or does not know it, or no longer does."""
     return bool(run_id) and not task.get_dr_count(task.dag_id, run_ids=[run_id], states=["running", "queued"])

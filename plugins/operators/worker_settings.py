@@ -1,4 +1,4 @@
-"""A worker's settings from its parameters, as templates render them: texts into numbers, or one sentence on what to choose."""
+"""A worker's settings from its parameters, which templates render as texts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def transfer_config(
     is_ramped: bool,
     workers: int,
 ) -> TransferConfig:
-    """The engine's settings. Raises AirflowFailException, naming the parameter, its value and what to choose."""
+    """The engine's settings. Raises AirflowFailException, which names the parameter, its value and what to choose."""
     try:
         bandwidth_mib_s = number("bandwidth_limit_mib_s", bandwidth_limit_mib_s)
         return TransferConfig(

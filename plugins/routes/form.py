@@ -171,7 +171,7 @@ SECTIONS: Mapping[str, Mapping[str, Param]] = {
             "A plan and a verification copy nothing, and write nothing but their own records.",
         ),
         "verify_sample": number(
-            "verify_sample", "Percentage of the matched objects to read back from both sides and compare byte by byte."
+            "verify_sample", "Percentage of the matched objects to read back from both sides and compare byte for byte."
         ),
         "plan_run": field(
             None,

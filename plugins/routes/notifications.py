@@ -1,4 +1,4 @@
-"""What starts a route when S3 says that something has changed: an SQS queue, watched by Airflow's triggerer."""
+"""Starts a route when S3 reports a change to an SQS queue, which Airflow's triggerer watches."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ QUEUE = r"^https://sqs\.[a-z0-9\-]+\.amazonaws\.com(\.cn)?/[0-9]{12}/[A-Za-z0-9_
 QUEUE_MEANING = "the URL of a standard SQS queue, as in https://sqs.eu-west-1.amazonaws.com/111122223333/name"
 
 POLL_S = 15
-"""How often an empty queue is asked."""
+"""Seconds between two polls of an empty queue."""
 BATCHES = 5
-"""How often it is asked each time; with 10 messages at most an answer (SQS API reference, ReceiveMessage)."""
+"""Requests in each poll, which get 10 messages each at most (SQS API reference, ReceiveMessage)."""
 
 
 def can_watch() -> bool:
-    """Whether the library that the triggerer reads queues with is installed."""
+    """Whether the library is installed with which the triggerer reads queues."""
     return find_spec("aiobotocore") is not None
 
 
 def queue_asset(url: str, aws_conn_id: str) -> Asset:
-    """The asset that gets an event whenever the queue had messages, which are then gone from it.
+    """The asset that gets an event whenever the queue has messages, which are then deleted from it.
 
-    Nothing of a message is ever used: who can write to the queue can start the route, and no more. Routes that name the
-    same queue are all started.
+    The content of a message is never used: write access to the queue allows starting the route, and no more. All routes
+    that name the same queue are started.
     """
-    # Here, since it brings boto3 along: only DAGs with a queue need it.
+    # Imported here because it imports boto3, which only DAGs with a queue need.
     from airflow.providers.amazon.aws.triggers.sqs import SqsSensorTrigger
     from airflow.sdk import AssetWatcher
 

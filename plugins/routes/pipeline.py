@@ -1,4 +1,4 @@
-"""The tasks of a copy, chained: one pipeline, which the DAG with the form and every route share."""
+"""The tasks of a copy in their order: one pipeline for the DAG with the form and for every route."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 
 def param(name: str) -> str:
-    """A template for a run's parameter; where its field was emptied, for its default, and null is an empty text."""
+    """A template for a run's parameter: its default when the field was emptied, and an empty text for null."""
     return f"{{{{ params.{name} if params.{name} is not none else dag.params['{name}'] or '' }}}}"
 
 
 def listed(name: str) -> str:
-    """A template for a parameter that is a list, as JSON; where its field was emptied, for its default."""
+    """A template for a parameter that is a list, as JSON: its default when the field was emptied."""
     return f"{{{{ (params.{name} if params.{name} is not none else dag.params['{name}'] or []) | tojson }}}}"
 
 
@@ -51,11 +51,11 @@ def pipeline(
 ) -> DAG:
     """A DAG of these tasks.
 
-    :param params: those of `routes.form`; buckets, prefixes, connections and limits all come from here.
-    :param arrived: what a verified run emits an event on; of an alias, on the asset of the run's own destination.
+    :param params: the parameters of `routes.form`, which hold buckets, prefixes, connections and limits.
+    :param arrived: the asset that a verified run emits an event on; for an alias, on the asset of its own destination.
     :param timezone: where the days of date prefixes begin and end, as an IANA name.
-    :param max_open_runs: how many runs may be past `open_run` at a time, whatever started them; None for no limit.
-    :param dag_arguments: the rest of what `DAG` takes.
+    :param max_open_runs: how many runs may be past `open_run` at a time, however they were started; None for no limit.
+    :param dag_arguments: further arguments of `DAG`.
     """
     with DAG(
         dag_id=dag_id,
@@ -84,11 +84,11 @@ def _tasks(arrived: Asset | AssetAlias, max_open_runs: int | None) -> None:
     preflight, open_run = _preflight(), _open_run(max_open_runs)
     list_objects = _list(open_run)
     transfer = _workers("transfer", list_objects)
-    # What the workers left is judged whatever became of them, also where none was needed (mode=verify): the rules that ask
-    # for a success skip the task when its upstream was skipped. Without a listing it skips itself.
+    # It runs whatever became of the workers, also where none was needed (mode=verify): trigger rules that require a success
+    # skip a task when its upstream was skipped. Without a listing it skips itself.
     reconcile = _reconcile("reconcile")
     retry = _workers("retry", reconcile)
-    # Also after retries that were skipped, since there was nothing to retry. Fails when there was no first pass.
+    # It also runs when the retries were skipped because there was nothing to retry. It fails without a listing.
     verify = _reconcile(
         "verify",
         reviews="reconcile",
@@ -137,7 +137,7 @@ def _open_run(max_open_runs: int | None) -> OpenTransferRunOperator:
         f"gs://{param('destination_bucket')}/{prefix('destination_prefix')}",
         date="{{ date_of(dag_run) }}",
         max_open_runs=max_open_runs,
-        # One at a time asks whether it is its turn, so that two never take the same one.
+        # Only one run at a time asks for its turn, so that two never take the same turn.
         max_active_tis_per_dag=None if max_open_runs is None else 1,
         **GOOGLE,
     )

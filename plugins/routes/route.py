@@ -1,4 +1,4 @@
-"""One route: what is fixed, how fast, and when; and what a schema cannot say about it."""
+"""One route: its fixed values, its speed and its schedule; and the checks that a schema cannot express."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DEFAULT_TIMEZONE = "UTC"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """One entry of the routes file, checked."""
+    """One valid entry of the routes file."""
 
     name: str
     description: str
@@ -70,13 +70,13 @@ class Route:
 
     @property
     def destination(self) -> tuple[str, str]:
-        """The bucket, and the folder in it that all runs write under."""
+        """The bucket, and the folder in it that contains the objects of all runs."""
         written = self.values.get("destination_prefix") or self.values.get("source_prefix") or ""
         return self.values["destination_bucket"], DatedPrefix.parse(written).folder
 
 
 def route_problems(entry: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """What is wrong with an entry that its schema is content with: where, and a sentence on what to change."""
+    """Problems with an entry that matches its schema: where, and a sentence on what to change."""
     prefixes_are_sound = True
     for group, field in (("source", "prefix"), ("source", "listing"), ("destination", "prefix")):
         try:
@@ -87,7 +87,7 @@ def route_problems(entry: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, 
     if entry["source"].get("listing") and entry.get("parameters", {}).get("delete_extraneous", "off") != "off":
         yield (
             ("parameters", "delete_extraneous"),
-            "an inventory or a manifest (source.listing) may not name all that the source has, so nothing can be deleted:"
+            "an inventory or a manifest (source.listing) may not name every object of the source, so nothing can be deleted:"
             " choose off",
         )
     written = entry["destination"].get("prefix") or ""
@@ -98,7 +98,7 @@ def route_problems(entry: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, 
         if isinstance(value, float) and not math.isfinite(value):
             yield (
                 ("parameters", name),
-                f"{value!r} is no number to count with: choose a finite one, or take the field out",
+                f"{value!r} is not a finite number: choose one, or remove the field",
             )
     yield from _selection_problems(entry.get("parameters", {}))
     schedule = entry.get("schedule") or {}
@@ -106,7 +106,7 @@ def route_problems(entry: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, 
     if prefixes_are_sound and schedule.get("sqs") and _has_run_in_it(entry["source"].get("prefix")):
         yield (
             ("source", "prefix"),
-            "what arrives at the end of a day would be looked for under the next: take the date codes out, or"
+            "objects that arrive at the end of a day would be looked for under the next day: remove the date codes, or"
             " schedule.sqs",
         )
     if prefixes_are_sound and entry.get("max_active_runs", MAX_ACTIVE_RUNS.default) > 1:
@@ -114,7 +114,7 @@ def route_problems(entry: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, 
         if not _has_run_in_it(written):
             yield (
                 ("max_active_runs",),
-                f"runs that go on at the same time would all write to {written or 'the same names'!r}: choose 1, or put"
+                f"runs at the same time would all write to {written or 'the same names'!r}: choose 1, or put"
                 " date codes or {dag_run_id} into destination.prefix",
             )
 
@@ -122,8 +122,8 @@ def route_problems(entry: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, 
 def _selection_problems(parameters: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
     wanted = {name: json.dumps(parameters[name]) for name in LISTS if parameters.get(name)}
     wanted |= {name: parameters[name] for name in BOUNDS if parameters.get(name)}
-    for name, said in selection_problems(wanted, now_s=time.time()):
-        yield ("parameters", name), said
+    for name, problem in selection_problems(wanted, now_s=time.time()):
+        yield ("parameters", name), problem
 
 
 def _has_run_in_it(prefix: str | None) -> bool:
@@ -134,34 +134,34 @@ def _schedule_problems(schedule: Mapping[str, Any]) -> Iterator[tuple[tuple[str 
     if not _is_timezone(schedule.get("timezone", DEFAULT_TIMEZONE)):
         yield (
             ("schedule", "timezone"),
-            f"{schedule['timezone']!r} is no time zone: write an IANA name, as in Europe/Berlin or UTC",
+            f"{schedule['timezone']!r} is not a time zone: write an IANA name, as in Europe/Berlin or UTC",
         )
     if "sqs" in schedule and not can_watch():
         yield ("schedule", "sqs"), "queues are read with aiobotocore, which is not installed: pip install aiobotocore"
     if "sqs" not in schedule and "connection" in schedule:
-        yield ("schedule", "connection"), "only a queue is read with one: add schedule.sqs, or take it out"
+        yield ("schedule", "connection"), "it is used for a queue only: add schedule.sqs, or remove it"
     if "cron" in schedule:
         yield from _cron_problems(schedule)
         return
     for name in ("start", "catchup"):
         if name in schedule:
-            yield ("schedule", name), "it is for intervals of time: add schedule.cron, or take it out"
+            yield ("schedule", name), "it applies to a schedule in time only: add schedule.cron, or remove it"
 
 
 def _cron_problems(schedule: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
     if not _is_cron(schedule["cron"]):
         yield (
             ("schedule", "cron"),
-            f"{schedule['cron']!r} is no schedule: write the five fields of cron (minute hour day month weekday),"
+            f"{schedule['cron']!r} is not a schedule: write the five fields of cron (minute hour day month weekday),"
             " @hourly, @daily, @weekly, @monthly, @quarterly or @yearly",
         )
     start = schedule.get("start")
     if start and not _is_date(start):
-        yield ("schedule", "start"), f"{start!r} is no day of the calendar: choose a date, as in 2026-01-31"
+        yield ("schedule", "start"), f"{start!r} is not a date: choose one, as in 2026-01-31"
     if schedule.get("catchup") and not start:
         yield (
             ("schedule", "catchup"),
-            "without a start there is nothing to catch up from: add schedule.start, or choose false",
+            "catching up needs a start: add schedule.start, or choose false",
         )
 
 

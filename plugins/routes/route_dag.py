@@ -1,4 +1,4 @@
-"""The DAG of a route: the pipeline with the route's values in place of the form's."""
+"""The DAG of a route: the pipeline with the route's values as its parameters."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from routes.route import Route
 from routes.schema import PARAM_OF
 
 FIXED = frozenset({*PARAM_OF.values(), "topic", "error_topic", "state_bucket", "log_name"})
-"""Where from and where to: whoever starts a run of a route may choose how fast it goes and how much of it moves."""
+"""Source, destination and topics. A person who starts a run of a route can choose other parameters only."""
 
 
 def route_dag(route: Route) -> DAG:
@@ -42,12 +42,12 @@ def route_dag(route: Route) -> DAG:
 
 
 def route_params(values: Mapping[str, Any]) -> dict[str, Param]:
-    """The form's parameters with the route's values: those that say what is touched take no other, the rest do."""
+    """The form's parameters with the route's values as defaults. The values of FIXED parameters cannot be changed."""
     params = {}
     for name, param in PARAMS.items():
         value = values.get(name, param.value)
         if name in FIXED:
-            # A list of one choice: the form shows it and has no other, and the API refuses any.
+            # With a single choice, the form shows the value and offers no other, and the API refuses any other.
             schema = {"type": param.schema["type"], "enum": [value], "section": "Fixed by the route"}
             schema |= {"values_display": {"null": "none"}} if value is None else {}
         else:
@@ -57,7 +57,7 @@ def route_params(values: Mapping[str, Any]) -> dict[str, Param]:
 
 
 def _schedule(route: Route) -> Any:
-    """What `DAG(schedule=…)` takes."""
+    """The value for `DAG(schedule=…)`."""
     times = CronDataIntervalTimetable(route.cron, timezone=route.timezone) if route.cron else None
     if route.queue is None:
         return times
@@ -74,10 +74,10 @@ def _way(route: Route) -> str:
 
 
 def _documentation(route: Route, asset: str) -> str:
-    missed = "made up for" if route.catchup else "left out"
+    missed = "caught up" if route.catchup else "skipped"
     cron = f"`{route.cron}` ({route.timezone}); intervals missed while it was paused or busy are {missed}"
     queue = f"when `{route.queue}` has messages, read with the connection `{route.queue_conn_id}`"
-    when = "; ".join([cron] * bool(route.cron) + [queue] * bool(route.queue)) or "by hand"
+    when = "; ".join([cron] * bool(route.cron) + [queue] * bool(route.queue)) or "manually"
     at_once = "one run at a time" if route.max_active_runs == 1 else f"{route.max_active_runs} runs at a time"
     return f"""{route.description}
 
@@ -86,7 +86,7 @@ def _documentation(route: Route, asset: str) -> str:
 | Copies | `{_way(route)}` |
 | through | the connection `{route.values["cloudfront_conn_id"]}` |
 | When | {when} |
-| Overlap | {at_once}, whatever started them; later ones wait |
-| Date | the start of the data interval in {route.timezone}; without one, when the run was triggered |
-| Event | on the asset `{asset}` when every object is accounted for |
+| Overlap | {at_once}, however they were started; later ones wait |
+| Date | the start of the data interval in {route.timezone}; without one, the time when the run was triggered |
+| Event | on the asset `{asset}` when every object is verified |
 """

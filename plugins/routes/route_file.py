@@ -1,4 +1,4 @@
-"""The routes of a YAML file: each a checked `Route`, or sentences that name file, line and field of what is wrong with it."""
+"""The routes of a YAML file: valid ones as `Route`, and sentences that name file, line and field of every problem."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ import yaml
 
 from routes.route import Route, route_problems
 from routes.schema import schema_problems
-from routes.yaml_lines import Loader, doubled_fields, line_of, what_is_too_much
+from routes.yaml_lines import Loader, doubled_fields, line_of, size_problem
 from routes.yaml_lines import field as field_name
 
 MAX_CHARACTERS = 1024**2
-"""Of a file: some thousand routes."""
+"""The most characters of a file, enough for some thousand routes."""
 SETTING = "EDGEHAUL_ROUTES"
 """The environment variable that names another file than the default."""
 
 
 class BrokenRoutes(Exception):
-    """What is wrong with a routes file, a sentence a line. The message is for people."""
+    """The problems of a routes file, one sentence per line. The message is for people."""
 
 
 @dataclass(slots=True, kw_only=True)
 class RoutesFile:
-    """What a file holds: the sound routes, and a sentence for each thing that is wrong with the others."""
+    """The content of a file: its valid routes, and a sentence for each problem with the others."""
 
     path: Path
     routes: list[Route] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
     def complain(self, text: str, *, line: int | None = None, entry: str = "", where: str = "") -> None:
-        """Add a sentence."""
+        """Add a sentence to the problems."""
         place = [str(self.path), f"line {line}" if line else "", entry, where]
         self.problems.append(f"{', '.join(filter(None, place))}: {text}")
 
@@ -48,17 +48,17 @@ def read_routes(default: Path) -> RoutesFile:
     except FileNotFoundError:
         if asked:
             found.complain(
-                f"there is no such file; change {SETTING}, which names it, or take it out of the environment"
+                f"there is no such file; change {SETTING}, which names it, or remove it from the environment"
             )
         return found
     except (OSError, UnicodeDecodeError) as error:
-        found.complain(f"it cannot be read as a UTF-8 text: {error}")
+        found.complain(f"it cannot be read as UTF-8 text: {error}")
         return found
     if len(text) > MAX_CHARACTERS:
-        found.complain(f"it has more than {MAX_CHARACTERS:,} characters: this is no file of routes")
+        found.complain(f"it has more than {MAX_CHARACTERS:,} characters: this is not a routes file")
         return found
     try:
-        if too_much := what_is_too_much(text):
+        if too_much := size_problem(text):
             found.complain(too_much[0], line=too_much[1])
             return found
         loader = Loader(text)
@@ -104,18 +104,16 @@ class _Reader:
                 if value.tag != "tag:yaml.org,2002:null":
                     self.found.complain("it must be a list: begin each route with -", line=line_of(key), where="routes")
             elif not str(key.value).startswith("x-"):
-                text = (
-                    "there is no such field: put routes under routes, and what they share under a name with x- in front"
-                )
+                text = "there is no such field: put routes under routes, and shared values under a name that begins with x-"
                 self.found.complain(text, line=line_of(key), where=str(key.value))
 
     def _entry(self, node: yaml.Node, title: str, *, is_twice: bool) -> None:
-        """Take the route over, or complain. Raises ConstructorError for what is no plain value."""
+        """Add the route, or its problems. Raises ConstructorError for anything but plain values."""
         wrong = [(line, path, "it is given twice: keep one") for line, path in doubled_fields(node)]
         entry = self.loader.construct_document(node)
         problems = list(schema_problems(entry)) or list(route_problems(entry))
         if is_twice:
-            problems.append((("name",), "another route has this name: give each one of its own"))
+            problems.append((("name",), "another route has this name: give each route its own name"))
         wrong += [(line_of(node, path), path, text) for path, text in problems]
         for line, path, text in sorted(wrong, key=lambda found: found[0]):
             self.found.complain(text, line=line, entry=title, where=field_name(path))
@@ -124,7 +122,7 @@ class _Reader:
 
 
 def _name(entry: yaml.Node) -> str:
-    """What the entry calls itself, sound or not."""
+    """The name of an entry, whether it is valid or not."""
     pairs = entry.value if isinstance(entry, yaml.MappingNode) else []
     names = [str(value.value) for key, value in pairs if key.value == "name" and isinstance(value, yaml.ScalarNode)]
     return names[0] if names else ""

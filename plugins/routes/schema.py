@@ -1,4 +1,4 @@
-"""What an entry of the routes file may hold, and one sentence for each thing that is wrong with one."""
+"""The schema of an entry in the routes file, and a sentence for each violation of it."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ PARAM_OF = {
     ("destination", "connection"): "gcp_conn_id",
     ("destination", "project"): "gcp_project",
 }
-"""Which parameter of the form a field sets; what a value may be is said there, once."""
+"""The parameter of the form that each field sets; the rules for its value are written there, once."""
 
 OF_ONE_RUN = ("only_failed", "plan_run", "mode")
-"""Parameters that only a person who starts a run can choose."""
+"""Parameters that can only be chosen for a single run."""
 
 OF_THE_FORM = ("section", "values_display", "title", "expected", "if", "then")
-"""What a parameter's schema says to the form alone."""
+"""Keywords of a parameter's schema that only the form uses."""
 
 NAME = r"^[a-z0-9][a-z0-9_\-]{0,99}$"
 DATE = r"^\d{4}-\d{2}-\d{2}$"
@@ -46,13 +46,13 @@ KINDS = {
     "boolean": "true or false",
     "object": "a mapping (field: value)",
     "array": "a list",
-    "null": "nothing",
+    "null": "an empty value",
 }
 TEXT = {"type": "string", "minLength": 1, "maxLength": 500}
 
 
 def _of_form(name: str) -> dict[str, Any]:
-    """The form's rules of a field, without what only a form has; nothing is a value only where it is the default."""
+    """The form's rules for a field, without those for the form alone; null is allowed only where it is the default."""
     param = PARAMS[name]
     rules = {word: rule for word, rule in param.schema.items() if word not in OF_THE_FORM}
     rules |= param.schema.get("if", {}).get("not", {})  # as `routes.form.text` writes a pattern
@@ -100,7 +100,7 @@ Path = tuple[str | int, ...]
 
 
 def schema_problems(entry: Any) -> Iterator[tuple[Path, str]]:
-    """Everything the schema finds wrong: where in the entry, and a sentence on what to change."""
+    """All violations of the schema: where in the entry, and a sentence on what to change."""
     for error in Draft202012Validator(ROUTE).iter_errors(entry):
         path: Path = tuple(error.absolute_path)
         value: Any = error.instance
@@ -132,23 +132,23 @@ def _sentence(error: ValidationError) -> str:
         case "type":
             kinds = [wanted] if isinstance(wanted, str) else list(wanted)
             quotes = ", in quotes" if "string" in kinds and isinstance(value, bool | int | float) else ""
-            return f"{_shown(value)} does not fit here: choose {_either([KINDS[kind] for kind in kinds])}{quotes}"
+            return f"{_shown(value)} is not valid here: choose {_either([KINDS[kind] for kind in kinds])}{quotes}"
         case "enum":
-            return f"{_shown(value)} is none of the choices: choose {_either(list(wanted))}"
+            return f"{_shown(value)} is not one of the choices: choose {_either(list(wanted))}"
         case "pattern":
-            return f"{_shown(value)} does not fit here: choose {MEANINGS[wanted]}"
+            return f"{_shown(value)} is not valid here: choose {MEANINGS[wanted]}"
         case "minimum" | "maximum":
             low, high = schema.get("minimum"), schema.get("maximum")
             choice = f"{low:,} or more" if high is None else f"{low:,} to {high:,}"
             return f"{_shown(value)} is out of range: choose {choice}"
         case "minLength":
-            return "it is empty: give it a value, or take the field out"
+            return "it is empty: give it a value, or remove the field"
         case "maxLength":
             return f"it has {len(value):,} characters: choose {wanted:,} at most"
         case "anyOf":
-            return "it does not say when: add cron, sqs or both, or take it out"
+            return "it has neither cron nor sqs: add one or both, or remove it"
         case "uniqueItems":
-            return "it names something twice: name it once"
+            return "it contains the same value twice: remove one"
     return error.message
 
 

@@ -1,4 +1,4 @@
-"""YAML with its lines: a loader that keeps dates as texts, and where in the file a field stands."""
+"""YAML with line numbers: a loader that keeps dates as texts, and the line of each field."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 import yaml
 
 MAX_VALUES = 50_000
-"""Of a file, with what its aliases stand for: some thousand routes."""
+"""The most values of a file, with its aliases expanded: enough for some thousand routes."""
 MAX_DEPTH = 50
 
 Path = tuple[str | int, ...]
-"""From an entry to a field of it: names and, in lists, positions."""
+"""The way from an entry to one of its fields: names and, in lists, positions."""
 
 
 class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """Plain values only, and dates as texts; with libyaml, where there is one: every task reads the file."""
+    """Loads plain values only, and dates as texts; with libyaml where it is available, because every task reads the file."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012
         first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
@@ -24,13 +24,13 @@ class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mis
     }
 
 
-def what_is_too_much(text: str) -> tuple[str, int] | None:
-    """Why a file is not even composed, and the line: aliases of aliases stand for billions of values in a few lines.
+def size_problem(text: str) -> tuple[str, int] | None:
+    """The reason not to load a file that is too large, and its line: nested aliases can stand for billions of values.
 
-    Raises YAMLError for what is no YAML.
+    Raises YAMLError for invalid YAML.
     """
     sizes: dict[str, tuple[int, int]] = {}
-    """Of each anchor: values, and levels."""
+    """The number of values and levels of each anchor."""
     around: list[list[Any]] = [["", 0, 0]]
     for event in yaml.parse(text, Loader=Loader):
         line = event.start_mark.line + 1 if event.start_mark else 1
@@ -62,7 +62,7 @@ def what_is_too_much(text: str) -> tuple[str, int] | None:
 
 
 def line_of(node: yaml.Node, path: Path = ()) -> int:
-    """The line of a field's name, counted from 1, or of the nearest thing around it that is there."""
+    """The line of a field's name, counted from 1; of the nearest enclosing node when there is no such field."""
     line = node.start_mark.line + 1
     for step in path:
         if isinstance(node, yaml.SequenceNode) and isinstance(step, int):
@@ -81,12 +81,12 @@ def line_of(node: yaml.Node, path: Path = ()) -> int:
 def doubled_fields(
     node: yaml.Node, path: Path = (), around: frozenset[int] = frozenset()
 ) -> Iterator[tuple[int, Path]]:
-    """Line and path of each field that is given twice, of which YAML would keep the last without a word.
+    """Line and path of each field that is given twice, of which YAML would silently keep the last.
 
-    Raises ConstructorError for an alias inside of what it stands for.
+    Raises ConstructorError for an alias inside its own anchor.
     """
     if id(node) in around:
-        raise yaml.constructor.ConstructorError(None, None, "an alias stands inside of its own anchor", node.start_mark)
+        raise yaml.constructor.ConstructorError(None, None, "an alias stands inside its own anchor", node.start_mark)
     around |= {id(node)}
     if isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):

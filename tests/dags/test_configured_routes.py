@@ -27,7 +27,7 @@ routes:
     parameters: {workers: 2, error_topic: media-failures}
   - name: broken
     source: {bucket: my-source}
-  - name: by-hand
+  - name: manual
     source: {bucket: my-source}
     edge: {connection: cloudfront_public}
     destination: {bucket: my-destination}
@@ -46,7 +46,7 @@ def bag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], DagB
 
 def test_each_route_is_a_dag_and_a_broken_one_an_import_error_beside_them(bag) -> None:
     found = bag(ROUTES)
-    assert set(found.dags) == {"s3_to_gcs", "route_nightly", "route_by-hand"}
+    assert set(found.dags) == {"s3_to_gcs", "route_nightly", "route_manual"}
     assert list(found.import_errors) == ["configured_routes_errors.py"]
     told = found.import_errors["configured_routes_errors.py"]
     for field, line in (("edge", 12), ("destination", 12)):
@@ -54,9 +54,9 @@ def test_each_route_is_a_dag_and_a_broken_one_an_import_error_beside_them(bag) -
 
 
 def test_a_task_gets_its_own_dag_only(bag, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("_AIRFLOW_PARSING_CONTEXT_DAG_ID", "route_by-hand")
+    monkeypatch.setenv("_AIRFLOW_PARSING_CONTEXT_DAG_ID", "route_manual")
     found = bag(ROUTES)
-    assert "route_by-hand" in found.dags
+    assert "route_manual" in found.dags
     assert "route_nightly" not in found.dags
 
 
@@ -116,11 +116,11 @@ def test_a_route_with_a_queue_waits_for_its_messages_and_may_have_a_schedule_bes
         assert watcher.trigger["kwargs"]["region_name"] == "eu-west-1"
 
 
-def test_a_route_without_a_schedule_is_started_by_hand(bag) -> None:
-    dag = bag(ROUTES).dags["route_by-hand"]
+def test_a_route_without_a_schedule_is_started_manually(bag) -> None:
+    dag = bag(ROUTES).dags["route_manual"]
     assert DagSerialization.from_dict(DagSerialization.to_dict(dag)).timetable.can_be_scheduled is False
     assert dag.max_active_runs == 1
-    assert "by hand" in dag.doc_md
+    assert "manually" in dag.doc_md
 
 
 def test_routes_and_the_form_have_the_same_tasks(bag) -> None:
@@ -164,7 +164,7 @@ def test_all_else_may_be_chosen_for_a_run(bag) -> None:
     params.update(chosen)
     assert {name: params[name] for name in chosen} == chosen
     assert params.validate().keys() == set(form)
-    assert dags["route_by-hand"].params["workers"] == form["workers"]
+    assert dags["route_manual"].params["workers"] == form["workers"]
 
 
 def test_a_template_in_a_prefix_is_text(bag) -> None:
@@ -184,7 +184,7 @@ def test_the_outlet_is_the_folder_that_all_runs_write_under(bag) -> None:
     dags = bag(ROUTES).dags
     (outlet,) = dags["route_nightly"].get_task("verify").outlets
     assert (outlet.name, outlet.uri) == ("gs://my-destination/out", "gs://my-destination/out")
-    (outlet,) = dags["route_by-hand"].get_task("verify").outlets
+    (outlet,) = dags["route_manual"].get_task("verify").outlets
     assert outlet.uri == "gs://my-destination/"
     (outlet,) = dags["s3_to_gcs"].get_task("verify").outlets
     assert outlet.name == "edgehaul"

@@ -138,7 +138,7 @@ def test_an_inventory_and_a_selection(pipeline) -> None:
     summary = pipeline.airflow.xcom(run, "verify")
     assert (summary["listed"], summary["matched"], summary["extra"]) == (len(rows) - 1, len(chosen), 0)
     assert "not-selected-name" in pipeline.logs(run)
-    assert "an inventory or a manifest may not name all that the source has" in pipeline.logs(refused)
+    assert "an inventory or a manifest may not name every object of the source" in pipeline.logs(refused)
     assert "of the 12 objects of" in pipeline.logs(unselected)
 
 
@@ -179,7 +179,7 @@ def test_each_mistake_of_a_user_is_one_clear_failure(pipeline) -> None:
         "there is no parameter exclud; did you mean exclude?",
         "there is no parameter dry_run; use ",
         "workers is '2.0': choose a whole number, 1 to 64",
-        "'wrong/%q/' has '%q', which is no date code here",
+        "'wrong/%q/' has '%q', which is not a date code",
     ):
         assert said in logs["names"]
     assert "only_failed names the run 'nonsense'" in logs["earlier"]

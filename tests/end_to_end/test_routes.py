@@ -215,7 +215,7 @@ def test_a_start_of_a_route_may_choose_its_speed_but_not_its_places(pipeline: Pi
     assert pipeline.wait(run) == "failed"
     first = pipeline.airflow.task_instance(run, "preflight")
     assert (first.state, first.try_number) == ("failed", 1)
-    assert "'%Q', which is no date code here: use %Y" in pipeline.airflow.task_log(run, "preflight")
+    assert "'%Q', which is not a date code: use %Y" in pipeline.airflow.task_log(run, "preflight")
 
 
 def until(done: Callable[[], bool], timeout_s: float = 300) -> None:

@@ -73,9 +73,9 @@ def test_s3_settings_of_the_connection_win(connect) -> None:
 def test_gcs_emulator_without_a_token(connect, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9/")
     hook = GCSSinkHook(connect("my_google", **ANONYMOUS))
-    base_url, token = hook.get_endpoint()
-    assert base_url == "http://127.0.0.1:9"
-    assert token() is None
+    endpoint = hook.get_endpoint()
+    assert endpoint.base_url == "http://127.0.0.1:9"
+    assert endpoint.token() is None
     assert hook.project_id == "p1"
 
 
@@ -91,10 +91,10 @@ def test_gcs_with_a_service_account_asks_google_for_a_token(connect) -> None:
         "token_uri": issuer.url,
     }
     hook = GCSSinkHook(connect("my_google", **GOOGLE, extra={"keyfile_dict": json.dumps(keyfile)}))
-    base_url, token = hook.get_endpoint()
-    assert base_url == "https://storage.googleapis.com"
+    endpoint = hook.get_endpoint()
+    assert endpoint.base_url == "https://storage.googleapis.com"
     assert hook.project_id == "p2"
-    assert [token(), token()] == ["t1", "t1"]
+    assert [endpoint.token(), endpoint.token()] == ["t1", "t1"]
     issuer.stop()
     assert issuer.requests() == {"POST 200": 1}
 

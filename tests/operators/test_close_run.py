@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from engine_rig import DESTINATION, STATE_PREFIX, EngineRig, fault
-from hooks.engine import Destination
+from hooks.engine import destination
 from large_objects import MIB, abandoned, large_rig, left_behind, open_parts, put_in_parts
 from operators.run_identity import RunIdentity
 from operators.transfer_run import CloseTransferRunOperator
@@ -40,7 +40,7 @@ def opened(rig: EngineRig, **fields: str) -> tuple[EngineRig, RunIdentity]:
     """A run that was opened, and verified."""
     run = RunIdentity.new(dag_id="s3_to_gcs", run_id="r1", opening=1, now_s=1_900_000_000.0, **fields)
     assert run.state_prefix.startswith(STATE_PREFIX)
-    state = Destination.of_records("google", DESTINATION, run.state_bucket).state(run.state_prefix)
+    state = destination("google", DESTINATION, state_bucket=run.state_bucket).state(run.state_prefix)
     RunVerdict(transfer_id=run.transfer_id, is_plan=False, is_green=True, said="all there").write(state)
     return replace(rig, run_id=run.name), run
 

@@ -97,7 +97,7 @@ def test_a_run_that_nobody_closed_is_closed_by_the_next_one(rig: EngineRig) -> N
 
     task = TaskStub("close_run", run_id="mine", open_runs=("mine", "living"), states={"verify": "skipped"})
     said = close(mine, task)
-    assert "nobody has verified what this run copied: verify is skipped" in said
+    assert "this run was not verified: verify is skipped" in said
     assert "clear list with what is downstream of it, or start another run" in said
     left = {name for run in (living, other) for name in (run.subscription, run.error_subscription)}
     assert subscriptions(rig) == left

@@ -56,7 +56,10 @@ def test_what_the_form_begins_with_is_sound() -> None:
             {"source_prefix": "a", "delete_extraneous": "list"},
             "delete_extraneous needs a folder, and source_prefix 'a'",
         ),
-        ({"only_failed": "a", "plan_run": "b"}, "only_failed and plan_run each name what to copy: give one of them"),
+        (
+            {"only_failed": "a", "plan_run": "b"},
+            "only_failed and plan_run each name the objects to copy: set only one of them",
+        ),
         ({"mode": "verify", "delete_extraneous": "delete"}, "delete_extraneous is 'delete' and mode 'verify'"),
         (
             {"source_listing": "s3://b/k.csv", "delete_extraneous": "list"},
@@ -71,8 +74,10 @@ def test_each_refusal_names_parameter_value_and_choice(values: dict[str, str], s
 
 def test_codes_in_prefixes_as_they_were_written() -> None:
     found = dict(code_problems({"source_prefix": "a/%q/", "destination_prefix": "{day}/", "source_listing": "100%%"}))
-    assert found["source_prefix"].startswith("source_prefix: 'a/%q/' has '%q', which is no date code here")
-    assert found["destination_prefix"].startswith("destination_prefix: '{day}/' has '{day}', which is no placeholder")
+    assert found["source_prefix"].startswith("source_prefix: 'a/%q/' has '%q', which is not a date code")
+    assert found["destination_prefix"].startswith(
+        "destination_prefix: '{day}/' has '{day}', which is not a placeholder"
+    )
     assert len(found) == 2
 
 

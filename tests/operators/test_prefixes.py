@@ -57,15 +57,15 @@ def test_any_text_can_be_written(text: str, moment: datetime) -> None:
 @pytest.mark.parametrize(
     ("template", "sentence"),
     [
-        ("a/%Q/", "'a/%Q/' has '%Q', which is no date code here: use %Y %y "),
-        ("a%", "'a%' has '%', which is no date code here"),
-        ("%-Y", "'%-Y' has '%-Y', which is no date code here"),
+        ("a/%Q/", "'a/%Q/' has '%Q', which is not a date code: use %Y %y "),
+        ("a%", "'a%' has '%', which is not a date code"),
+        ("%-Y", "'%-Y' has '%-Y', which is not a date code"),
         ("%c", "or %% for a percent sign"),
-        ("{ds}", "'{ds}' has '{ds}', which is no placeholder: use {dag_run_id} or {route}, or {{ and }} for braces"),
+        ("{ds}", "'{ds}' has '{ds}', which is not a placeholder: use {dag_run_id} or {route}, or {{ and }} for braces"),
         ("{{ ds }", "a single }: write }} for a brace"),
         ("a{b", "a single {: write {{ for a brace"),
-        ("{dag_run_id!r}", "no placeholder"),
-        ("{route.__class__}", "no placeholder"),
+        ("{dag_run_id!r}", "not a placeholder"),
+        ("{route.__class__}", "not a placeholder"),
     ],
 )
 def test_what_is_refused_and_what_to_write_instead(template: str, sentence: str) -> None:

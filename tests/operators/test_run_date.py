@@ -95,6 +95,6 @@ def test_names_come_from_the_run() -> None:
 
 
 def test_anything_else_fails_for_good_and_is_never_evaluated() -> None:
-    with pytest.raises(AirflowFailException, match="which is no placeholder"):
+    with pytest.raises(AirflowFailException, match="which is not a placeholder"):
         RunDates("UTC").dated("{run.__class__}/", DagRun())
     assert RunDates("UTC").dated("{{{{ 7 * 7 }}}}", DagRun()) == "{{ 7 * 7 }}"

@@ -62,9 +62,12 @@ def test_a_selection_that_is_none_stops_the_run_first() -> None:
 @pytest.mark.parametrize(
     ("named", "said"),
     [
-        ({"only_failed": "last", "plan_run": "last"}, "only_failed and plan_run each name what to copy"),
-        ({"only_failed": "last", "source_listing": LIST}, "only_failed and source_listing each name what to copy"),
-        ({"plan_run": "x", "source_listing": LIST}, "plan_run and source_listing each name what to copy"),
+        ({"only_failed": "last", "plan_run": "last"}, "only_failed and plan_run each name the objects to copy"),
+        (
+            {"only_failed": "last", "source_listing": LIST},
+            "only_failed and source_listing each name the objects to copy",
+        ),
+        ({"plan_run": "x", "source_listing": LIST}, "plan_run and source_listing each name the objects to copy"),
     ],
 )
 def test_one_thing_says_what_to_copy(named: dict[str, str], said: str) -> None:

@@ -1,58 +1,31 @@
-"""The engine on the local cloud, without Airflow: what one worker task holds, made by hand."""
+"""The engine on the local cloud, without Airflow, assembled as the hooks assemble it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import boto3
-from google.auth.credentials import AnonymousCredentials
-from google.cloud import pubsub_v1, storage
-
-from localcloud.edge import EdgeServer
-from localcloud.faults import Fault
-from localcloud.gcs import GcsServer
-from localcloud.pubsub import PubSubServer
-from localcloud.s3 import S3Server
-from transfer.accounting.pacing import Pacer
+from rig_parts import ERROR_TOPIC, TOPIC, RigParts
+from rig_servers import DESTINATION, PROJECT, SOURCE, fault, running_servers
 from transfer.accounting.progress import Progress, ProgressReporter, TransferStats
-from transfer.backends.cloudfront.signing import PublicUrls, UrlAuthorizer
-from transfer.backends.cloudfront.source import EdgeSource
-from transfer.backends.gcs.client import GcsClient
-from transfer.backends.gcs.sink import GcsSink
-from transfer.backends.gcs.state import GcsListing, GcsState
-from transfer.backends.gcs.token import GoogleToken
-from transfer.backends.gcs.verification import Capabilities
-from transfer.backends.http.client import CurlClient
-from transfer.backends.http.loop import CurlLoop
 from transfer.backends.pubsub.topics import (
     PubSubFailures,
-    PubSubQueue,
     PubSubRequests,
-    create_subscription,
-    ensure_topic,
 )
 from transfer.backends.s3.keys import S3Keys
 from transfer.backends.s3.listing import list_objects
-from transfer.config import Overwrite, RetryPolicy, Timeouts, TransferConfig
-from transfer.copying.parts import PartsBoard
-from transfer.copying.uploads import UploadRecords
-from transfer.copying.whole import ObjectCopier, WorkerContext
+from transfer.config import Overwrite
 from transfer.deletion.extraneous import DeletionLimits, Permission
 from transfer.deletion.removal import Deleters
 from transfer.deletion.sweep import SweepResult, sweep
-from transfer.errors import SinkUnavailable, SourceUnavailable, Stage
 from transfer.event_log import NoEventLog
 from transfer.listing.cursor import ListingCursor
 from transfer.listing.publish import Lister, ListingJob, ListingSummary
-from transfer.listing.selection import Selection
-from transfer.model import DestinationObject, ObjectMeta, TransferOutcome
-from transfer.naming import Naming
+from transfer.model import DestinationObject, ObjectMeta
 from transfer.planning.plan import Plan, PlanTally
 from transfer.planning.prices import load_prices
 from transfer.ports import SourceKeys
@@ -61,179 +34,28 @@ from transfer.reconciliation.reconcile import PassSettings
 from transfer.reconciliation.report import ReconciliationReport, read_report
 from transfer.reconciliation.run_context import RunContext
 from transfer.reconciliation.verdicts import Pass
-from transfer.records.in_flight import InFlightMessages
-from transfer.records.ledger import Ledger
+from transfer.records.layout import STATE_PREFIX
 from transfer.records.manifest import Manifest
 from transfer.records.numbers import parse_ranges
-from transfer.retry import Retrier
-from transfer.steps import Pause, Step
-from transfer.stopping import RECORDS_S, Grace, StopRequest
 from transfer.worker.drain import Assignment, Worker
 
-SOURCE, DESTINATION, PROJECT = "source-bucket", "destination-bucket", "test-project"
-TOPIC = f"projects/{PROJECT}/topics/requests"
-ERROR_TOPIC = f"projects/{PROJECT}/topics/failures"
-STATE_PREFIX = ".edgehaul/"
+__all__ = [
+    "DESTINATION",
+    "ERROR_TOPIC",
+    "PROJECT",
+    "SOURCE",
+    "STATE_PREFIX",
+    "TOPIC",
+    "EngineRig",
+    "engine_rig",
+    "fault",
+    "silent_reporter",
+]
 
 
 @dataclass
-class EngineRig:
-    """One run's worth of engine on running servers."""
-
-    s3: S3Server
-    edge: EdgeServer
-    gcs: GcsServer
-    pubsub: PubSubServer | None = None
-    """None where it is in another process, or not needed."""
-    run_id: str = "run-1"
-    opening: str = ""
-    """Which opening of the run its workers belong to; none for a run that nobody closes."""
-    authorizer: UrlAuthorizer = field(default_factory=PublicUrls)
-    config: TransferConfig = field(
-        default_factory=lambda: TransferConfig(
-            threads=4,
-            part_size_bytes=6 * 1024 * 1024,
-            timeouts=Timeouts(connect_s=2, stall_s=2),
-            retry=RetryPolicy(attempts=5, base_s=0.01, cap_s=0.1, total_s=20),
-        )
-    )
-    naming: Naming = field(
-        default_factory=lambda: Naming(source_prefix="", destination_prefix="", state_prefix=STATE_PREFIX)
-    )
-    stop: StopRequest = field(default_factory=StopRequest)
-    capabilities: Capabilities = field(default_factory=Capabilities)
-    selection: Selection | None = None
-    listed: int = 0
-    """How many objects the last listing found."""
-    user_project: str = ""
-    token: GoogleToken = field(default_factory=lambda: GoogleToken(AnonymousCredentials()))
-    progress: Progress = field(default_factory=Progress)
-    """Of the last `move`."""
-
-    # Each client is made when it is first used: a process that needs one of them does not pay for all.
-
-    @cached_property
-    def client(self) -> Any:
-        return boto3.client(
-            "s3",
-            endpoint_url=self.s3.url,
-            aws_access_key_id=self.s3.access_key_id,
-            aws_secret_access_key=self.s3.secret_access_key,
-            region_name=self.s3.region,
-        )
-
-    @cached_property
-    def storage(self) -> storage.Client:
-        return storage.Client(
-            project=PROJECT, credentials=AnonymousCredentials(), client_options={"api_endpoint": self.gcs.url}
-        )
-
-    @cached_property
-    def publisher(self) -> pubsub_v1.PublisherClient:
-        return pubsub_v1.PublisherClient()
-
-    @cached_property
-    def subscriber(self) -> pubsub_v1.SubscriberClient:
-        return pubsub_v1.SubscriberClient()
-
-    @property
-    def subscription(self) -> str:
-        return f"projects/{PROJECT}/subscriptions/{self.run_id}"
-
-    @property
-    def error_subscription(self) -> str:
-        return f"{self.subscription}-errors"
-
-    @property
-    def state_prefix(self) -> str:
-        """Where this run's records are."""
-        return f"{STATE_PREFIX}{self.run_id}/"
-
-    @property
-    def name_filter(self) -> Callable[[str], bool] | None:
-        return self.selection.name_filter if self.selection else None
-
-    def open(self, *, ack_deadline_s: int = 10) -> None:
-        """Topics and this run's subscriptions."""
-        for topic, subscription in ((TOPIC, self.subscription), (ERROR_TOPIC, self.error_subscription)):
-            ensure_topic(self.publisher, topic)
-            create_subscription(
-                self.subscriber, subscription, topic=topic, run_id=self.run_id, ack_deadline_s=ack_deadline_s
-            )
-
-    def put(self, key: str, body: bytes = b"content", **arguments: object) -> None:
-        self.client.put_object(Bucket=SOURCE, Key=key, Body=body, **arguments)
-
-    def stored(self, name: str) -> bytes:
-        return self.storage.bucket(DESTINATION).blob(name).download_as_bytes(raw_download=True)
-
-    def names(self) -> list[str]:
-        """What is at the destination, without the run's own records."""
-        blobs = self.storage.list_blobs(DESTINATION)
-        return [blob.name for blob in blobs if not blob.name.startswith(STATE_PREFIX)]
-
-    def gcs_client(self) -> GcsClient:
-        curl = CurlClient(unavailable=SinkUnavailable, stage=Stage.UPLOAD, timeouts=self.config.timeouts)
-        return GcsClient(
-            curl, base_url=self.gcs.url, bucket=DESTINATION, token=self.token, user_project=self.user_project
-        )
-
-    def queue(self, subscription: str, *, ack_deadline_s: int = 10) -> PubSubQueue:
-        return PubSubQueue(self.subscriber, subscription, ack_deadline_s=ack_deadline_s, stop=self.stop)
-
-    def retrier(self) -> Retrier:
-        return Retrier(self.config.retry)
-
-    def state(self) -> GcsState:
-        return GcsState(self.gcs_client(), self.retrier(), Grace(self.stop, RECORDS_S), prefix=self.state_prefix)
-
-    def destination_listing(self) -> GcsListing:
-        return GcsListing(self.gcs_client(), self.retrier(), self.stop)
-
-    def mover(self, share: WorkerContext) -> ObjectCopier:
-        pacer = share.pacer
-        curl = CurlClient(
-            unavailable=SourceUnavailable,
-            stage=Stage.DOWNLOAD,
-            timeouts=self.config.timeouts,
-            book=pacer.request_wait_s,
-        )
-        source = EdgeSource(
-            curl,
-            base_url=self.edge.url,
-            prefix=self.naming.source_prefix,
-            authorizer=self.authorizer,
-            wait_for=pacer.bytes_wait_s if pacer.has_bandwidth_limit else None,
-        )
-        sink = GcsSink(self.gcs_client(), self.capabilities)
-        retrier = Retrier(self.config.retry, on_slow=pacer.slowed, others_pass=pacer.others_pass)
-        return ObjectCopier(
-            source,
-            sink,
-            naming=self.naming,
-            retrier=retrier,
-            config=self.config,
-            records=UploadRecords(sink, self.state_prefix, retrier, opening=self.opening),
-            share=share,
-        )
-
-    def move(self, item: ObjectMeta, *, lanes: int = 1) -> TransferOutcome:
-        """One object, alone; further lanes lend a hand."""
-        self.progress = Progress()
-        share = WorkerContext(progress=self.progress, pacer=Pacer(self.config), board=PartsBoard())
-        outcomes: list[TransferOutcome] = []
-
-        def move() -> Step[None]:
-            outcomes.append((yield from self.mover(share).move(item)))
-
-        def help_out() -> Step[None]:
-            mover = self.mover(share)
-            while not outcomes:
-                if not (yield from mover.help()):
-                    yield Pause(0.01)
-
-        CurlLoop(self.stop).run([move(), *(help_out() for _ in range(lanes - 1))])
-        return outcomes[0]
+class EngineRig(RigParts):
+    """One run, with what each of its tasks does."""
 
     def list(
         self,
@@ -324,8 +146,8 @@ class EngineRig:
             destination=listed_there if destination is None else destination,
             source=source or S3Keys(self.client, SOURCE, stop=self.stop),
             deleters=Deleters(
-                lanes=[(GcsSink(self.gcs_client()), self.retrier()) for _ in range(3)],
-                new_loop=lambda: CurlLoop(self.stop),
+                lanes=self.destination.sinks(3),
+                new_loop=self.destination.loop,
             ),
             limits=DeletionLimits(max_percent=max_percent, max_objects=max_objects),
             began_at_s=began_at_s,
@@ -358,7 +180,7 @@ class EngineRig:
         ack_deadline_s: int = 10,
     ) -> Worker:
         amount = summary.counts if isinstance(summary, ListingSummary) else summary
-        return Worker(
+        return self.destination.worker(
             Assignment(
                 run_id=self.run_id,
                 listing=listing,
@@ -369,15 +191,15 @@ class EngineRig:
                 objects=amount.objects,
                 bytes=amount.size_bytes,
             ),
+            self._edge,
+            naming=self.naming,
+            state_prefix=self.state_prefix,
+            opening=self.opening,
+            slot=name,
+            attempt=attempt,
             queue=self.queue(self.subscription, ack_deadline_s=ack_deadline_s),
             failures=PubSubFailures(self.publisher, ERROR_TOPIC, run_id=self.run_id, stop=self.stop),
-            ledger=Ledger(self.state(), listing=listing, worker=f"{name}-{attempt}"),
-            begun=InFlightMessages(self.state(), listing=listing, slot=name, attempt=attempt),
-            new_mover=self.mover,
-            new_loop=lambda: CurlLoop(self.stop),
-            config=self.config,
             events=NoEventLog(),
-            stop=self.stop,
         )
 
     def reconcile(
@@ -413,10 +235,6 @@ class EngineRig:
     def report(self) -> ReconciliationReport:
         return read_report(self.state())
 
-    def s3_lists(self) -> int:
-        """Listing requests that S3 has answered."""
-        return sum(count for name, count in self.s3.requests().items() if name.startswith("GET bucket"))
-
     def copy_all(self) -> tuple[TransferStats, ReconciliationReport]:
         """Open, list, drain with one worker, reconcile."""
         self.open()
@@ -428,30 +246,8 @@ def silent_reporter() -> ProgressReporter:
     return ProgressReporter(Progress(), lambda stats: None)
 
 
-def fault(match: str, action: str, **fields: object) -> Fault:
-    return Fault(match=match, action=action, **fields)  # type: ignore[arg-type]
-
-
 @contextmanager
 def engine_rig(folder: Path, set_variable: Callable[[str, str], None], **fields: object) -> Iterator[EngineRig]:
     """A rig on fresh servers; `set_variable` is monkeypatch.setenv."""
-    s3 = S3Server(buckets=[SOURCE])
-    s3.start()
-    gcs = GcsServer(folder / "gcs", buckets=[DESTINATION])
-    gcs.start()
-    pubsub = PubSubServer(None)
-    pubsub.start()
-    edge = EdgeServer(
-        s3.url,
-        SOURCE,
-        access_key_id=s3.access_key_id,
-        secret_access_key=s3.secret_access_key,
-        restrict=False,
-    )
-    edge.start()
-    set_variable("PUBSUB_EMULATOR_HOST", pubsub.url)
-    try:
-        yield EngineRig(s3=s3, edge=edge, gcs=gcs, pubsub=pubsub, **fields)  # type: ignore[arg-type]
-    finally:
-        for server in (edge, pubsub, gcs, s3):
-            server.stop()
+    with running_servers(folder, set_variable) as servers:
+        yield EngineRig(**vars(servers), **fields)  # type: ignore[arg-type]

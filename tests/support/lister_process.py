@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,24 +24,20 @@ def main() -> None:
     from google.auth.credentials import AnonymousCredentials
     from google.cloud import pubsub_v1
 
+    from hooks.assembly import Destination, GcsEndpoint
     from transfer.accounting.progress import Progress, ProgressReporter
-    from transfer.backends.gcs.client import GcsClient
-    from transfer.backends.gcs.state import GcsListing, GcsState
     from transfer.backends.gcs.token import GoogleToken
-    from transfer.backends.http.client import CurlClient
     from transfer.backends.pubsub.topics import PubSubRequests
     from transfer.backends.s3.listing import list_objects
-    from transfer.config import Overwrite, TransferConfig
-    from transfer.errors import SinkUnavailable, Stage
+    from transfer.config import Overwrite
     from transfer.event_log import NoEventLog
     from transfer.listing.cursor import ListingCursor
     from transfer.listing.publish import Lister, ListingJob
     from transfer.naming import Naming
     from transfer.records.manifest import Manifest
-    from transfer.retry import Retrier
 
     spec = json.loads(sys.argv[1])
-    path, config, stop = Path(spec["cursor"]), TransferConfig(), threading.Event()
+    path = Path(spec["cursor"])
     cursor = ListingCursor.of(json.loads(path.read_text())) if path.exists() else None
     after, before = (cursor.after, cursor.before) if cursor else ("", "")
     listing = cursor.listing if cursor else spec["listing"]
@@ -52,12 +47,9 @@ def main() -> None:
         fresh.write_text(json.dumps(new.to_dict()))
         fresh.rename(path)
 
-    def client() -> GcsClient:
-        curl = CurlClient(unavailable=SinkUnavailable, stage=Stage.UPLOAD, timeouts=config.timeouts)
-        return GcsClient(
-            curl, base_url=spec["gcs_url"], bucket=spec["bucket"], token=GoogleToken(AnonymousCredentials())
-        )
-
+    destination = Destination(
+        endpoint=GcsEndpoint(base_url=spec["gcs_url"], token=GoogleToken(AnonymousCredentials())), bucket=spec["bucket"]
+    )
     s3 = boto3.client(
         "s3",
         endpoint_url=spec["s3_url"],
@@ -65,7 +57,7 @@ def main() -> None:
         aws_secret_access_key="any",
         region_name="us-east-1",
     )
-    state = GcsState(client(), Retrier(config.retry), threading.Event(), prefix=".edgehaul/run/")
+    state = destination.state(".edgehaul/run/")
     naming = Naming(source_prefix="", destination_prefix="", state_prefix=".edgehaul/")
     lister = Lister(
         ListingJob(run_id="run", listing=listing, naming=naming, overwrite=Overwrite.CHANGED),
@@ -76,9 +68,9 @@ def main() -> None:
     )
     summary = lister.run(
         list_objects(s3, "b", "", after=after, before=before),
-        GcsListing(client(), Retrier(config.retry), stop).objects("", leave_out=".edgehaul/", after=after),
+        destination.listing().objects("", leave_out=".edgehaul/", after=after),
         reporter=ProgressReporter(Progress(), lambda stats: None),
-        stop=stop,
+        stop=destination.stop,
     )
     print(json.dumps({**summary.counts.to_dict(), "skipped_numbers": summary.skipped_numbers}))
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -17,29 +16,25 @@ from google.auth.credentials import AnonymousCredentials
 from benchmarks.listing_server import BUCKET
 from benchmarks.measure import Meter
 from counting_publisher import CountingPublisher
+from hooks.assembly import Destination, GcsEndpoint
 from memory_state import DirectoryState
 from transfer.accounting.progress import Progress, ProgressReporter
-from transfer.backends.gcs.client import GcsClient
-from transfer.backends.gcs.state import GcsListing
 from transfer.backends.gcs.token import GoogleToken
-from transfer.backends.http.client import CurlClient
 from transfer.backends.s3.listing import list_objects
-from transfer.config import Overwrite, TransferConfig
-from transfer.errors import SinkUnavailable, Stage
+from transfer.config import Overwrite
 from transfer.listing.publish import Lister, ListingJob
 from transfer.naming import Naming
 from transfer.records.manifest import Manifest
-from transfer.retry import Retrier
 
 
 def main() -> None:
     url, folder = sys.argv[1], Path(sys.argv[2])
-    config, stop, publisher = TransferConfig(), threading.Event(), CountingPublisher()
+    publisher = CountingPublisher()
     s3 = boto3.client(
         "s3", endpoint_url=url, aws_access_key_id="any", aws_secret_access_key="any", region_name="us-east-1"
     )
-    curl = CurlClient(unavailable=SinkUnavailable, stage=Stage.UPLOAD, timeouts=config.timeouts)
-    client = GcsClient(curl, base_url=url, bucket=BUCKET, token=GoogleToken(AnonymousCredentials()))
+    endpoint = GcsEndpoint(base_url=url, token=GoogleToken(AnonymousCredentials()))
+    destination = Destination(endpoint=endpoint, bucket=BUCKET)
     meter, started = Meter(), time.monotonic()
     naming = Naming(source_prefix="", destination_prefix="", state_prefix=".edgehaul/")
     job = ListingJob(run_id="run", listing="1", naming=naming, overwrite=Overwrite.CHANGED)
@@ -47,9 +42,9 @@ def main() -> None:
         Lister(job, publisher=publisher, manifest=Manifest(DirectoryState(folder), "1"))
         .run(
             list_objects(s3, BUCKET, ""),
-            GcsListing(client, Retrier(config.retry), stop).objects("", leave_out=".edgehaul/", is_dated=False),
+            destination.listing().objects("", leave_out=".edgehaul/", is_dated=False),
             reporter=ProgressReporter(Progress(), lambda stats: None),
-            stop=stop,
+            stop=destination.stop,
         )
         .counts
     )

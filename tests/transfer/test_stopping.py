@@ -21,7 +21,7 @@ from transfer.backends.s3.listing import list_objects
 from transfer.backends.sample_readers import SampleReaders
 from transfer.config import Timeouts, TransferConfig
 from transfer.deletion.extraneous import DeleteExtraneous
-from transfer.errors import Stopped, TransferError
+from transfer.errors import Stage, Stopped, TransferError
 from transfer.event_log import NoEventLog
 from transfer.model import DestinationObject, ObjectMeta, TransferFailure
 from transfer.reconciliation.failures import FailureRecords, FailureTable, drain_failures
@@ -84,9 +84,7 @@ def publish(rig: EngineRig) -> None:
 
 
 def publish_failures(rig: EngineRig) -> None:
-    failure = TransferFailure(
-        key="k", stage=rigs.Stage.DOWNLOAD, error_code="X", http_status=None, attempts=1, message=""
-    )
+    failure = TransferFailure(key="k", stage=Stage.DOWNLOAD, error_code="X", http_status=None, attempts=1, message="")
     rigs.PubSubFailures(rig.publisher, rigs.ERROR_TOPIC, run_id="run-1", stop=rig.stop).publish([failure])
 
 
@@ -97,9 +95,7 @@ def acknowledge(rig: EngineRig) -> None:
 def wait_for_failures(rig: EngineRig) -> None:
     with FailureTable() as table:
         table.expect(
-            TransferFailure(
-                key="k", stage=rigs.Stage.DOWNLOAD, error_code="X", http_status=None, attempts=1, message=""
-            )
+            TransferFailure(key="k", stage=Stage.DOWNLOAD, error_code="X", http_status=None, attempts=1, message="")
         )
         queue = rig.queue(rig.error_subscription)
         drain_failures(queue, table, FailureRecords(rig.state(), listing="1", reader="r"), run_id="run-1")

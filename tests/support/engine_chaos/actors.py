@@ -28,12 +28,9 @@ from botocore.config import Config
 
 from engine_chaos.scale import CLOCK_SPEED, LARGE_BYTES, LEASE_S, PART_BYTES, SHARD_LINES, WHOLE_BYTES, shrink_engine
 from engine_rig import DESTINATION, SOURCE, STATE_PREFIX, EngineRig
-from transfer.backends.gcs.sink import GcsSink
 from transfer.backends.gcs.state import GcsState
-from transfer.backends.http.loop import complete
 from transfer.backends.pubsub.topics import PubSubQueue, delete_subscription
 from transfer.config import Mode, Overwrite, RetryPolicy, Timeouts, TransferConfig
-from transfer.copying.abandoned_uploads import abort_abandoned_uploads, close_uploads
 from transfer.deletion.extraneous import DeleteExtraneous, permission
 from transfer.deletion.sweep import record_refusal
 from transfer.errors import FatalError, Stopped, TransferError
@@ -45,7 +42,7 @@ from transfer.reconciliation.report import read_report
 from transfer.reconciliation.verdicts import Pass
 from transfer.records.layout import RUN_JSON
 from transfer.records.run_record import RunRecord
-from transfer.records.runs import RunIndex, open_runs
+from transfer.records.runs import RunIndex
 from transfer.sources.replay import planned_objects, unfinished_objects
 
 DAG = "chaos"
@@ -85,7 +82,7 @@ class _ActorRig(EngineRig):
         return _QuickQueue(self.subscriber, subscription, ack_deadline_s=ack_deadline_s)
 
     def whole_state(self) -> GcsState:
-        return GcsState(self.gcs_client(), self.retrier(), threading.Event(), prefix=STATE_PREFIX)
+        return self.destination.state(STATE_PREFIX)
 
 
 def warm_up() -> None:
@@ -193,7 +190,7 @@ def _list(rig: _ActorRig, spec: dict[str, Any]) -> dict[str, Any]:
     objects_of = {"plan_run": planned_objects, "only_failed": unfinished_objects}.get(spec["earlier_kind"])
     planned = None
     if objects_of is not None:
-        state = GcsState(rig.gcs_client(), rig.retrier(), threading.Event(), prefix=f"{STATE_PREFIX}{earlier}/")
+        state = rig.destination.state(f"{STATE_PREFIX}{earlier}/")
         planned = objects_of(state, run=earlier, now=record)
     summary = rig.list(
         overwrite=overwrite,
@@ -273,14 +270,11 @@ def _close(rig: _ActorRig, spec: dict[str, Any]) -> dict[str, Any]:
         name = f"projects/{rig.subscription.split('/')[1]}/subscriptions/{spec['run']}-{opening}"
         delete_subscription(rig.subscriber, name)
         delete_subscription(rig.subscriber, f"{name}-errors")
-    state, sink, retrier = rig.whole_state(), GcsSink(rig.gcs_client(), rig.capabilities), rig.retrier()
     said = ""
     with contextlib.suppress(FatalError):
         try:
-            close_uploads(state, spec["run"], rig.opening)
-            others = open_runs(state) - {spec["run"]}
-            abort_abandoned_uploads(state, sink, lambda step: complete(retrier.call(step), rig.stop), open_runs=others)
-            RunIndex(state, DAG).close(spec["run"], spec["opened_at_s"])
+            rig.destination.end_uploads(STATE_PREFIX, spec["run"], rig.opening)
+            RunIndex(rig.whole_state(), DAG).close(spec["run"], spec["opened_at_s"])
         except TransferError as error:  # as the operator does: a later run aborts what is left
             said = f"{error.code}: {error.message}"
     return {"not_cleaned": said}

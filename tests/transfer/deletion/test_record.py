@@ -58,7 +58,7 @@ def test_a_batch_is_on_record_before_it_is_deleted(rig: EngineRig, monkeypatch) 
             seen.append(answers(rig))
             super().run(lanes)
 
-    monkeypatch.setattr("engine_rig.CurlLoop", Watching)
+    monkeypatch.setattr("hooks.assembly.CurlLoop", Watching)
     rig.sweep(DELETE, listed=10)
     assert [Counter(recorded.values()) for recorded in seen] == [{"asked": 3}, {"deleted": 3, "asked": 3}]
     assert Counter(answers(rig).values()) == {"deleted": 6}

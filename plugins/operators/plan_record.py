@@ -1,0 +1,38 @@
+"""The plan of a run with `mode=plan`: its prices, and its record, which is also the verdict of the run."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from operators.run_identity import RunIdentity
+    from transfer.planning.plan import Plan
+    from transfer.planning.prices import Prices
+    from transfer.ports import StateStore
+
+PRICES_VARIABLE = "EDGEHAUL_PRICES"
+"""The environment variable that names your own file of prices, on the machine of the task, instead of the list prices."""
+
+
+def prices_of_task() -> Prices:
+    """The prices to count with. Raises PricesInvalid."""
+    from transfer.planning.prices import LIST_PRICES, load_prices
+
+    return load_prices(Path(os.environ.get(PRICES_VARIABLE) or LIST_PRICES))
+
+
+def record_plan(plan: Plan, run: RunIdentity, state: StateStore) -> str:
+    """Store the plan among the run's records; the plan as a table for the log."""
+    from transfer.planning.plan import write_plan
+    from transfer.planning.table import plan_table
+    from transfer.records.layout import PLAN_JSON
+    from transfer.records.verdict import RunVerdict
+
+    write_plan(state, plan)
+    verdict = RunVerdict(
+        transfer_id=run.transfer_id, is_plan=True, is_green=True, said="a plan: nothing was to be copied"
+    )
+    verdict.write(state)
+    return f"the plan, also at {state.uri}{PLAN_JSON}:\n{plan_table(plan)}"

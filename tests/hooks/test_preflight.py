@@ -154,35 +154,35 @@ def refuse(server: S3Server | GcsServer | PubSubServer | EdgeServer, match: str,
 
 
 def asking(findings: list[Finding]) -> Finding:
-    (finding,) = [finding for finding in findings if "single keys" in finding.tried]
+    (finding,) = [finding for finding in findings if "single keys" in finding.check]
     return finding
 
 
 def test_deleting_needs_an_answer_of_what_is_there_and_of_what_is_not(rig: Rig) -> None:
     assert asking(rig.check(deletes=True)).mark is Mark.PASSED
-    assert not any("single keys" in finding.tried for finding in rig.check())
+    assert not any("single keys" in finding.check for finding in rig.check())
 
 
 @pytest.mark.parametrize(
     ("match", "status", "said"),
     [
-        ("HEAD .*/a/", 403, "'a/b c' was listed, and S3 does not give it back .*allow s3:GetObject on arn:aws:s3:::"),
-        ("HEAD ", 404, "'a/b c' was listed, and S3 does not give it back when it is asked for it"),
-        ("HEAD .*edgehaul", 403, r"who may also list \(s3:ListBucket on the bucket\)"),
-        ("HEAD .*edgehaul", 200, "it says that it has a key which nobody has written"),
+        ("HEAD .*/a/", 403, "'a/b c' was listed, but S3 does not find it when asked for the key .*allow s3:GetObject on arn:aws:s3:::"),
+        ("HEAD ", 404, "'a/b c' was listed, but S3 does not find it when asked for the key"),
+        ("HEAD .*edgehaul", 403, r"accounts that may also list \(s3:ListBucket on the bucket\)"),
+        ("HEAD .*edgehaul", 200, "S3 reports a key that nobody has written"),
     ],
 )
 def test_an_answer_that_tells_nothing(rig: Rig, match: str, status: int, said: str) -> None:
     refuse(rig.s3, match, status)
     finding = asking(rig.check(deletes=True))
     assert finding.mark is Mark.FAILED
-    assert re.search(said, finding.said)
+    assert re.search(said, finding.detail)
 
 
 def test_an_answer_that_may_come_later(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
     refuse(rig.s3, "HEAD .*/a/", 503)
-    assert asking(rig.check(deletes=True)).is_passing
+    assert asking(rig.check(deletes=True)).is_temporary
 
 
 def marks(findings: list[Finding]) -> str:
@@ -215,7 +215,7 @@ def test_an_empty_bucket_and_a_server_that_cannot_tell_are_no_failures(rig: Rig)
     assert said[0].endswith("nothing there")
     assert "no listed object to read" in said[1]
     assert "open_run creates it, with pubsub.topics.create" in said[7]
-    assert "does not tell permissions; the topic is there" in said[8]
+    assert "does not report permissions; the topic exists" in said[8]
 
 
 def test_what_an_earlier_run_left_is_moved_without_a_listing(rig: Rig) -> None:
@@ -230,7 +230,7 @@ def test_what_stands_in_place_of_a_listing_is_tried_too(rig: Rig) -> None:
     for uri in (inventory, f"gs://{RECORDS}/keys.csv"):
         findings = rig.check(source_list=uri)
         assert marks(findings) == "✓" * 12
-        assert findings[1].tried == f"read {uri}"
+        assert findings[1].check == f"read {uri}"
     for uri, said in (
         (other, "is an inventory of 'other', and source_bucket is 'preflight-source': name its own"),
         (f"gs://{RECORDS}/no.csv", "there is no such file; correct source_listing"),
@@ -238,20 +238,20 @@ def test_what_stands_in_place_of_a_listing_is_tried_too(rig: Rig) -> None:
         ("s3://no-such-bucket/keys.csv", "reading s3://no-such-bucket/keys.csv: S3 answered 404"),
     ):
         finding = only(rig.check(source_list=uri), Mark.FAILED)
-        assert (finding.tried, said in finding.said) == (f"read {uri}", True), finding.said
+        assert (finding.check, said in finding.detail) == (f"read {uri}", True), finding.detail
 
     for name, body in (("wrong.csv", "name,size\na/b c,7\n"), ("wrong.jsonl", '{"name": "a/b c"}\n')):
         rig.storage.bucket(RECORDS).blob(name).upload_from_string(body)
         finding = only(rig.check(source_list=f"gs://{RECORDS}/{name}"), Mark.FAILED)
-        assert name in finding.said
-        assert "key" in finding.said
+        assert name in finding.detail
+        assert "key" in finding.detail
         rig.storage.bucket(RECORDS).blob(name).delete()
 
     refuse(rig.s3, "HEAD", 403)
     finding = only(rig.check(source_list=f"gs://{RECORDS}/keys.csv"), Mark.FAILED)
     assert (
         "allow s3:GetObject on arn:aws:s3:::preflight-source/* to the user or role of the AWS connection"
-        in finding.said
+        in finding.detail
     )
     rig.s3.faults.replace([])
 
@@ -292,13 +292,13 @@ def test_a_bucket_that_keeps_what_it_has_can_have_no_records(rig: Rig, policy: d
     blob.upload_from_string(b"x")
     try:
         finding = only(rig.check(), Mark.FAILED)
-        assert finding.tried == f"replace and delete in gs://{RECORDS}"
-        assert "name a bucket without one as state_bucket" in finding.said
+        assert finding.check == f"replace and delete in gs://{RECORDS}"
+        assert "name a bucket without one as state_bucket" in finding.detail
         assert rig.left_behind() == ["there"]
         keep(rig, DESTINATION, policy)
         keep(rig, RECORDS, dict.fromkeys(policy))
         if is_shown:
-            assert "neither replaced nor deleted" in only(rig.check(), Mark.WARNED).said
+            assert "neither replaced nor deleted" in only(rig.check(), Mark.WARNED).detail
             assert rig.left_behind() == ["there"]
     finally:
         rig.gcs.faults.replace([])
@@ -313,26 +313,26 @@ def test_an_object_that_nobody_knew_would_stay_is_named(rig: Rig) -> None:
     held = '{"error": {"message": "held", "errors": [{"reason": "retentionPolicyNotMet"}]}}'
     refuse(rig.gcs, "DELETE /storage", 403, held)
     finding = only(rig.check(), Mark.FAILED)
-    assert finding.said.endswith(f"{NAME} stays there until then")
-    assert "state_bucket" in finding.said
+    assert finding.detail.endswith(f"{NAME} stays there until then")
+    assert "state_bucket" in finding.detail
 
 
 def test_an_edge_that_caches_is_a_warning_and_a_stale_copy_is_named(rig: Rig, start_edge) -> None:
     rig.edge = start_edge(caching="optimized")
     rig.cloudfront()
     finding = only(rig.check(), Mark.WARNED)
-    assert "so a copy may be stale" in finding.said
-    assert "CachingDisabled" in finding.said
+    assert "so a copy may be stale" in finding.detail
+    assert "CachingDisabled" in finding.detail
     rig.client.put_object(Bucket=SOURCE, Key="a/b c", Body=b"replaced")
-    assert "its copy of 'a/b c' is stale" in only(rig.check(), Mark.WARNED).said
+    assert "its copy of 'a/b c' is stale" in only(rig.check(), Mark.WARNED).detail
 
 
 @pytest.mark.parametrize(
     ("settings", "tried", "said"),
     [
-        (Settings(blocked=r"\.log$"), "odd names", "not names with '.log'"),
-        (Settings(blocked="<script|union select"), "odd names", "count signed requests instead of blocking"),
-        (Settings(error_pages={404: ErrorPage(status=200, body=b"sorry")}), "odd names", "custom error responses"),
+        (Settings(blocked=r"\.log$"), "unusual names", "not names with '.log'"),
+        (Settings(blocked="<script|union select"), "unusual names", "count signed requests instead of blocking"),
+        (Settings(error_pages={404: ErrorPage(status=200, body=b"sorry")}), "unusual names", "custom error responses"),
         (Settings(removed_headers=frozenset({"etag"})), "read through the edge", "came without its ETag"),
     ],
 )
@@ -342,15 +342,15 @@ def test_what_an_owner_set_on_the_distribution_is_a_warning(
     rig.edge = start_edge(settings=settings)
     rig.cloudfront()
     found = only(rig.check(), Mark.WARNED)
-    assert tried in found.tried
-    assert said in found.said
+    assert tried in found.check
+    assert said in found.detail
 
 
 def test_a_listed_object_that_a_firewall_blocks_for_its_name_fails_no_run(rig: Rig, start_edge) -> None:
     rig.client.put_object(Bucket=SOURCE, Key="a/a.log", Body=b"the first of all")
     rig.edge = start_edge(settings=Settings(blocked=r"\.log$"))
     rig.cloudfront()
-    assert "not names with '.log'" in only(rig.check(), Mark.WARNED).said
+    assert "not names with '.log'" in only(rig.check(), Mark.WARNED).detail
 
 
 def test_a_locked_folder_that_fills_the_first_page_fails_no_run(rig: Rig) -> None:
@@ -360,14 +360,14 @@ def test_a_locked_folder_that_fills_the_first_page_fails_no_run(rig: Rig) -> Non
     refuse(rig.edge, "GET /a/0/locked/", 403, denied)
     assert not any(finding.mark is Mark.FAILED for finding in rig.check())
     refuse(rig.edge, "GET /a/", 403, denied)
-    assert "s3:GetObject" in only(rig.check(), Mark.FAILED).said
+    assert "s3:GetObject" in only(rig.check(), Mark.FAILED).detail
 
 
 def test_a_firewall_that_blocks_everything_is_a_failure(rig: Rig, start_edge) -> None:
     rig.edge = start_edge(settings=Settings(blocked="a"))
     rig.cloudfront()
     found = only(rig.check(), Mark.FAILED)
-    assert "web ACL" in found.said
+    assert "web ACL" in found.detail
 
 
 @pytest.mark.parametrize(
@@ -385,8 +385,8 @@ def test_the_clock(rig: Rig, ahead_s: float, lifetime_s: int, mark: Mark | None,
     rig.cloudfront(extra={"url_lifetime_s": lifetime_s})
     findings = rig.check()
     assert marks(findings) == "✓" * 10 + (mark or "✓")
-    assert re.sub(r"\b(39|41)\b", "40", findings[-1].said).replace("401", "400").find(said) >= 0
-    assert not said or findings[-1].said.endswith(": set it by NTP")
+    assert re.sub(r"\b(39|4[1-4])\b", "40", findings[-1].detail).replace("401", "400").find(said) >= 0
+    assert not said or findings[-1].detail.endswith(": set it by NTP")
 
 
 def s3_refuses(code: str) -> Callable[[Rig], None]:
@@ -495,9 +495,9 @@ def test_each_failure_names_what_was_tried_and_what_to_change(
     source = S3Probe("a", "no-such-source", "") if name == "s3 gone" else None
     findings = rig.check(source=source)
     failed = only(findings, Mark.FAILED)
-    assert tried in failed.tried
-    assert said in failed.said
-    assert failed.is_passing == (name == "no edge")
+    assert tried in failed.check
+    assert said in failed.detail
+    assert failed.is_temporary == (name == "no edge")
     assert not re.search(r"Signature=|swordfish|PRIVATE KEY-----\S", str(failed))
     rig.gcs.faults.replace([])
     assert rig.left_behind() == ([NAME] if name == "gcs delete" else [])
@@ -519,7 +519,8 @@ def test_missing_connections_are_named(rig: Rig, monkeypatch: pytest.MonkeyPatch
     failed = [finding for finding in rig.check() if finding.mark is Mark.FAILED]
     for conn_id, finding in zip("acggg", failed, strict=True):
         assert (
-            finding.said == f"there is no connection '{conn_id}': create it under Admin, Connections, or correct its id"
+            finding.detail
+            == f"there is no connection '{conn_id}': create it under Admin, Connections, or correct its id"
         )
 
 
@@ -530,41 +531,41 @@ def test_one_object_that_is_refused_does_not_stop_a_run(rig: Rig) -> None:
     refuse(rig.s3, f"GET /{SOURCE}/a/b", 404, "<Error><Code>NoSuchKey</Code></Error>")
     findings = rig.check()
     assert marks(findings) == "✓" * 11
-    assert "'a/x" in findings[1].said
+    assert "'a/x" in findings[1].detail
 
 
 def test_trouble_that_may_pass_is_told_from_what_a_person_has_to_change(rig: Rig) -> None:
     refuse(rig.gcs, "GET /storage", 503)
-    assert only(rig.check(), Mark.FAILED).is_passing
+    assert only(rig.check(), Mark.FAILED).is_temporary
     rig.gcs.faults.replace([])
     refuse(rig.edge, "GET", 502)
-    assert only(rig.check(), Mark.FAILED).is_passing
+    assert only(rig.check(), Mark.FAILED).is_temporary
     rig.edge.faults.replace([])
     refuse(rig.gcs, "GET /storage", 401, json.dumps({"error": {"message": "who?", "errors": [{"reason": "required"}]}}))
     failed = only(rig.check(), Mark.FAILED)
-    assert not failed.is_passing
-    assert "check the Google connection's credentials" in failed.said
+    assert not failed.is_temporary
+    assert "check the Google connection's credentials" in failed.detail
 
 
 def test_uploads_in_parts_that_are_forbidden_only_make_large_objects_slower(rig: Rig) -> None:
     refuse(rig.gcs, r"POST .*\?uploads", 403)
     found = only(rig.check(), Mark.WARNED)
-    assert "begin an upload in parts" in found.tried
-    assert "grant storage.multipartUploads.create and storage.multipartUploads.abort" in found.said
-    assert found.said.endswith("until then large objects go in one stream each")
+    assert "begin an upload in parts" in found.check
+    assert "grant storage.multipartUploads.create and storage.multipartUploads.abort" in found.detail
+    assert found.detail.endswith("until then each large object is uploaded in one stream")
 
 
 def test_labels_that_may_not_be_bound_only_make_a_later_run_copy_again(rig: Rig) -> None:
     refuse(rig.gcs, "PATCH ", 403)
     found = only(rig.check(), Mark.WARNED)
-    assert "change the metadata" in found.tried
-    assert "grant storage.objects.update on gs://preflight-destination (roles/storage.objectUser)" in found.said
+    assert "change the metadata" in found.check
+    assert "grant storage.objects.update on gs://preflight-destination (roles/storage.objectUser)" in found.detail
     assert rig.left_behind() == []
 
 
 def test_a_sample_needs_to_read_s3_itself(rig: Rig) -> None:
     assert marks(rig.check(samples=True)) == "✓" * 12
     refuse(rig.s3, f"GET /{SOURCE}/a/b", 403)
-    found = [finding for finding in rig.check(samples=True) if "verify_sample" in finding.tried]
+    found = [finding for finding in rig.check(samples=True) if "verify_sample" in finding.check]
     assert [finding.mark for finding in found] == [Mark.FAILED]
-    assert "allow s3:GetObject" in found[0].said
+    assert "allow s3:GetObject" in found[0].detail

@@ -66,7 +66,7 @@ class GoogleToken:
         """The token, without "Bearer ".
 
         Raises:
-            google.auth.exceptions.GoogleAuthError: there is no valid token and none could be had; `is_passing` says
+            google.auth.exceptions.GoogleAuthError: there is no valid token and none could be had; `is_temporary` says
                 whether to try again.
         """
         if isinstance(self._credentials, AnonymousCredentials):
@@ -127,6 +127,6 @@ class GoogleToken:
         return f"GoogleToken({type(self._credentials).__name__})"
 
 
-def is_passing(error: google.auth.exceptions.GoogleAuthError) -> bool:
+def is_temporary(error: google.auth.exceptions.GoogleAuthError) -> bool:
     """Whether the next request for a token may be answered: this one was refused in passing, or did not arrive."""
     return error.retryable or isinstance(error, google.auth.exceptions.TransportError)

@@ -14,7 +14,7 @@ from google.auth.exceptions import GoogleAuthError
 from google.cloud.pubsub_v1.publisher import exceptions as publisher_exceptions
 
 from transfer.answers import AnswerRule, Scope, rule_for
-from transfer.backends.gcs.token import is_passing
+from transfer.backends.gcs.token import is_temporary
 from transfer.errors import (
     CredentialsRejected,
     EndpointRejected,
@@ -45,41 +45,41 @@ RULES = (
     _row(
         429,
         "RESOURCE_EXHAUSTED",
-        Scope.PASSING,
+        Scope.TEMPORARY,
         Throttled,
         "a quota of the project is used up for now: if it happens often, ask Google for a larger one",
     ),
     _row(
         None,
         "UNAVAILABLE (no token)",
-        Scope.PASSING,
+        Scope.TEMPORARY,
         SinkUnavailable,
         f"no access token could be had: if this does not pass, {_CREDENTIALS}",
         "grpc, AuthMetadataPlugin",
     ),
-    _row(503, "UNAVAILABLE", Scope.PASSING, SinkUnavailable),
-    _row(500, "INTERNAL", Scope.PASSING, SinkUnavailable),
-    _row(None, "UNKNOWN", Scope.PASSING, SinkUnavailable),
+    _row(503, "UNAVAILABLE", Scope.TEMPORARY, SinkUnavailable),
+    _row(500, "INTERNAL", Scope.TEMPORARY, SinkUnavailable),
+    _row(None, "UNKNOWN", Scope.TEMPORARY, SinkUnavailable),
     _row(
         504,
         "DEADLINE_EXCEEDED",
-        Scope.PASSING,
+        Scope.TEMPORARY,
         SinkUnavailable,
         "no answer came in time, and what was asked may have been done all the same: it is safe to ask again",
     ),
-    _row(499, "CANCELLED", Scope.PASSING, SinkUnavailable, "the request was broken off before it was answered"),
-    _row(409, "ABORTED", Scope.PASSING, SinkUnavailable, "something else changed it at the same moment", _GRPC),
+    _row(499, "CANCELLED", Scope.TEMPORARY, SinkUnavailable, "the request was broken off before it was answered"),
+    _row(409, "ABORTED", Scope.TEMPORARY, SinkUnavailable, "something else changed it at the same moment", _GRPC),
     _row(
         409,
         "ALREADY_EXISTS",
-        Scope.PASSING,
+        Scope.TEMPORARY,
         SinkUnavailable,
         "it is there already, perhaps because the answer to a first request was lost: the next try replaces it",
     ),
     _row(
         400,
         "INVALID_ARGUMENT (acknowledgement ids)",
-        Scope.PASSING,
+        Scope.TEMPORARY,
         SinkUnavailable,
         "these messages were held for too long and are delivered again",
         "Pub/Sub, Exactly-once delivery",
@@ -155,7 +155,7 @@ RULES = (
         "gRPC, HTTP to gRPC Status Code Mapping",
     ),
 )
-UNKNOWN = _row(None, "", Scope.PASSING, SinkUnavailable)
+UNKNOWN = _row(None, "", Scope.TEMPORARY, SinkUnavailable)
 """Of the queue, the narrowest is one try of one task: Airflow makes another."""
 
 
@@ -169,7 +169,7 @@ def pubsub_error(error: Exception, resource: str, stage: Stage) -> TransferError
     words = getattr(error, "message", None) or str(error) or type(error).__name__
     said = f"Pub/Sub, {resource}: {f'{code.name}: ' if code else ''}{words}"
     if isinstance(error, GoogleAuthError):
-        kind = SinkUnavailable if is_passing(error) else CredentialsRejected
+        kind = SinkUnavailable if is_temporary(error) else CredentialsRejected
         return kind(f"{said}; no access token could be had: {_CREDENTIALS}", stage=stage)
     if isinstance(error, publisher_exceptions.MessageTooLargeError):
         return QueueRefused(f"{said}; a message is larger than Pub/Sub takes", stage=stage)
@@ -180,7 +180,7 @@ def pubsub_error(error: Exception, resource: str, stage: Stage) -> TransferError
 
 def passes(error: Exception) -> bool:
     """Whether the client library may ask again by itself."""
-    return isinstance(error, google_exceptions.GoogleAPICallError) and _rule(error, "").scope is Scope.PASSING
+    return isinstance(error, google_exceptions.GoogleAPICallError) and _rule(error, "").scope is Scope.TEMPORARY
 
 
 def _rule(error: Exception, resource: str) -> AnswerRule:

@@ -7,6 +7,10 @@ BIN := $(VENV)/bin
 # Compiled bytecode halves the start-up of Airflow, which starts a process for every task.
 unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPATH := $(CURDIR)/plugins:$(CURDIR)
+# Downloads trust the CAs that the system trusts: a company's own is among them. uv asks the system itself; pip does from
+# 24.2 on, and is given the file of Debian or Fedora before, unless the user has chosen one.
+export UV_SYSTEM_CERTS ?= true
+SYSTEM_CAS := $(firstword $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt))
 # Where set-up downloads are kept is the user's business; what is measured and tested is not.
 LOCK := $(BIN)/uv pip compile --quiet pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-header
 
@@ -44,7 +48,7 @@ fuzz: setup  ## hostile answers, messages, records and lists, for longer than in
 check: setup  ## style, types, import contracts, lock file
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	cd plugins && ../$(BIN)/mypy --config-file ../pyproject.toml -p transfer
+	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	@cp requirements.lock $(VENV)/resolved.lock
 	$(LOCK) --output-file $(VENV)/resolved.lock
@@ -61,7 +65,8 @@ $(VENV)/.synced: requirements.lock
 	@echo 'Setting up .venv from requirements.lock (once; a minute or two)'
 	@$(PYTHON) -m venv $(VENV)
 	@sed -n '/^uv==/,/^[^ ]/{/^uv==/p;/^    --hash/p;}' requirements.lock > $(VENV)/uv.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.lock
+	@$(BIN)/python -m pip config list | grep -q '\.cert=' || export PIP_CERT='$(SYSTEM_CAS)'; \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.lock
 	@$(BIN)/uv pip sync --quiet --require-hashes --compile-bytecode --python $(BIN)/python requirements.lock
 	@touch $@
 

@@ -54,7 +54,8 @@ from transfer.records.ledger import Ledger
 from transfer.records.manifest import Manifest
 from transfer.retry import Retrier
 from transfer.steps import Pause, Step
-from transfer.worker.drain import IDLE_S, LARGE_AVERAGE_BYTES, Assignment, Worker, shares
+from transfer.worker.drain import Assignment, Worker
+from transfer.worker.lanes import IDLE_S, lanes_per_thread
 
 PROJECT = "bench"
 STATE_PREFIX = ".edgehaul/"
@@ -182,19 +183,17 @@ class Engine:
                 with lock:
                     copied += isinstance(outcome, Copied)
 
-        loops = 2 if sum(item.size_bytes for item in items) >= len(items) * LARGE_AVERAGE_BYTES else 1
+        size_bytes = sum(item.size_bytes for item in items)
+        counts = lanes_per_thread(self._task.threads, objects=len(items), size_bytes=size_bytes)
         meter = Meter()
-        with ThreadPoolExecutor(loops) as pool:
-            jobs = [
-                pool.submit(CurlLoop(self._stop).run, [lane() for _ in range(lanes)])
-                for lanes in shares(self._task.threads, loops)
-            ]
+        with ThreadPoolExecutor(len(counts)) as pool:
+            jobs = [pool.submit(CurlLoop(self._stop).run, [lane() for _ in range(count)]) for count in counts]
             for job in jobs:
                 job.result()
         usage = meter.stop()
         if copied != len(items):
             raise PeerFailed(f"{copied} of {len(items)} objects were copied")
-        return {**usage.to_json(), "objects": len(items), "bytes": sum(item.size_bytes for item in items)}
+        return {**usage.to_json(), "objects": len(items), "bytes": size_bytes}
 
     def _source(self) -> Iterable[ObjectMeta]:
         return list_objects(self._s3, self._task.source_bucket, f"{self._task.folder}/")

@@ -73,7 +73,7 @@ def operator(task: PeerTask) -> None:
         prefix=f"{task.folder}/",
         dest_gcs=f"gs://{task.destination_bucket}/{task.run_id}/",
         replace=True,
-    ).execute(context={})  # type: ignore[arg-type]
+    ).execute(context={})
 
 
 def transfer_manager(task: PeerTask) -> None:

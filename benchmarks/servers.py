@@ -137,7 +137,8 @@ def given_endpoints(environment: Mapping[str, str], edge_url: str | None) -> End
     """The servers the environment names, if it names any. Raises ValueError when it names only some."""
     names = ("AWS_ENDPOINT_URL_S3", "STORAGE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST")
     values = [environment.get(name, "") for name in names]
-    edge, authorizer = edge_url or environment.get("EDGE_URL", ""), PublicUrls()
+    edge = edge_url or environment.get("EDGE_URL", "")
+    authorizer: UrlAuthorizer = PublicUrls()
     if not any((*values, edge)):
         return None
     if not edge and EDGE_CONNECTION in environment:

@@ -19,7 +19,8 @@ from pathlib import Path
 
 import google_crc32c
 
-from benchmarks.sink_objects import Answer, Content, Request, SinkObjects
+from benchmarks.sink_messages import Answer, Content, Request
+from benchmarks.sink_objects import SinkObjects
 from localcloud.lifecycle import serve_until_stopped
 
 RECEIVE_BYTES = 256 * 1024
@@ -127,7 +128,7 @@ class _Connection:
         assert self._request is not None
         if self._request.method != "PUT" and self._request.query.get("uploadType") != "media":
             return 0  # a message around the content: its own checksum tells nothing
-        return google_crc32c.extend(self._objects.initial_crc32c(self._request), body)
+        return int(google_crc32c.extend(self._objects.initial_crc32c(self._request), body))
 
     def _answer(self, content: Content) -> None:
         assert self._request is not None

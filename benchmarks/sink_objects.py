@@ -15,25 +15,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
-import google_crc32c
-
+from benchmarks.sink_messages import (
+    Answer,
+    Content,
+    Request,
+    crc32c_text,
+    error_body,
+    goog_meta,
+    related,
+    resource_of,
+    response,
+    xml_headers,
+    xml_response,
+)
 from localcloud.gcs.checksums import combine_crc32c
-from localcloud.gcs.xml_multipart import document
 
 STATE_PREFIX = ".edgehaul/"
-STAMP = "2026-01-01T00:00:00.000Z"
 _JSON_OBJECT = re.compile(r"/(?:download/)?storage/v1/b/([^/]+)(?:/o(?:/(.+))?)?")
 _UPLOAD = re.compile(r"/(?:resumable/)?upload/storage/v1/b/([^/]+)/o")
 _PART = re.compile(rb"<PartNumber>\s*(\d+)\s*</PartNumber>")
-
-
-@dataclass(slots=True)
-class Content:
-    """What is left of a body: its length and CRC32C, and the bytes of a small one."""
-
-    size_bytes: int
-    crc32c: int
-    body: bytes | None = None
 
 
 @dataclass(slots=True)
@@ -50,35 +50,6 @@ class _Session:
     metadata: dict[str, str] | None
     content: Content = field(default_factory=lambda: Content(0, 0))
     parts: dict[int, Content] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One request without its body. `head` is the request line and the headers as they came."""
-
-    method: str
-    path: str
-    query: dict[str, str]
-    head: bytes
-
-    def header(self, name: str) -> str:
-        """A header's value, or nothing."""
-        found = re.search(rb"\r\n" + name.encode() + rb": *([^\r]*)", self.head, re.IGNORECASE)
-        return found[1].decode() if found else ""
-
-
-class Answer(Exception):
-    """An answer given from inside: an error, mostly."""
-
-    def __init__(self, status: int, body: bytes = b"", headers: str = "") -> None:
-        super().__init__(status)
-        self.response = response(status, body, headers)
-
-
-def response(status: int, body: bytes = b"", headers: str = "", kind: str = "application/json") -> bytes:
-    """The bytes of an HTTP answer; `headers` are whole lines, each with its end."""
-    head = f"HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n{headers}\r\n"
-    return head.encode() + body
 
 
 class SinkObjects:
@@ -118,7 +89,7 @@ class SinkObjects:
             return self._continue(request, content)
         kind = request.query.get("uploadType")
         if kind == "multipart":
-            resource, content = _related(request, content.body or b"")
+            resource, content = related(request, content.body or b"")
         elif kind == "resumable":
             resource = json.loads(content.body or b"{}")
         else:
@@ -163,7 +134,7 @@ class SinkObjects:
         self, bucket: str, name: str, content: Content, metadata: dict[str, str] | None, wanted: str | None
     ) -> bytes:
         generation = self._put(bucket, name, content, metadata, wanted)
-        found = _resource(bucket, name, content, generation, metadata)
+        found = resource_of(bucket, name, content, generation, metadata)
         if md5 := self._md5s.get(content.crc32c):
             found["md5Hash"] = base64.b64encode(bytes.fromhex(md5)).decode()
         return response(200, json.dumps(found).encode())
@@ -173,7 +144,7 @@ class SinkObjects:
     ) -> int:
         old = self._objects.get((bucket, name))
         if wanted and int(wanted) != (old.generation if old else 0):
-            raise Answer(412, _error(412, "conditionNotMet"))
+            raise Answer(412, error_body(412, "conditionNotMet"))
         if not name.startswith(STATE_PREFIX):
             content.body = None
         generation = next(self._generations)
@@ -187,13 +158,13 @@ class SinkObjects:
             return response(200, json.dumps({"kind": "storage#bucket", "name": bucket, "location": "US"}).encode())
         stored = self._objects.get((bucket, name))
         if stored is None:
-            raise Answer(404, _error(404, "notFound"))
+            raise Answer(404, error_body(404, "notFound"))
         if request.method == "DELETE":
             del self._objects[bucket, name]
             return response(204)
         if request.query.get("alt") == "media":
             return response(200, stored.content.body or b"", kind="application/octet-stream")
-        found = _resource(bucket, name, stored.content, stored.generation, stored.metadata)
+        found = resource_of(bucket, name, stored.content, stored.generation, stored.metadata)
         return response(200, json.dumps(found).encode())
 
     def _list(self, request: Request, bucket: str) -> bytes:
@@ -204,7 +175,9 @@ class SinkObjects:
         page: dict[str, object] = {"kind": "storage#objects", "items": []}
         chosen = names[start : start + limit]
         found = [(name, self._objects[bucket, name]) for name in chosen]
-        page["items"] = [_resource(bucket, name, item.content, item.generation, item.metadata) for name, item in found]
+        page["items"] = [
+            resource_of(bucket, name, item.content, item.generation, item.metadata) for name, item in found
+        ]
         if start + limit < len(names):
             page["nextPageToken"] = chosen[-1]
         return response(200, json.dumps(page).encode())
@@ -215,23 +188,23 @@ class SinkObjects:
         query = request.query
         if "uploads" in query and request.method == "POST":
             number = f"x{next(self._generations)}"
-            self._sessions[number] = _Session(bucket, name, _goog_meta(request))
-            return _xml_response("InitiateMultipartUploadResult", f"<UploadId>{number}</UploadId>")
+            self._sessions[number] = _Session(bucket, name, goog_meta(request))
+            return xml_response("InitiateMultipartUploadResult", f"<UploadId>{number}</UploadId>")
         if "uploadId" in query:
             return self._xml_session(request, bucket, name, content)
         if "uploads" in query:
-            return _xml_response("ListMultipartUploadsResult", "")
+            return xml_response("ListMultipartUploadsResult", "")
         if request.method == "PUT":
             wanted = request.header("x-goog-if-generation-match") or None
-            generation = self._put(bucket, name, content, _goog_meta(request), wanted)
-            return response(200, headers=_xml_headers(content, generation))
+            generation = self._put(bucket, name, content, goog_meta(request), wanted)
+            return response(200, headers=xml_headers(content, generation))
         stored = self._objects.get((bucket, name))
         if stored is None:
             raise Answer(404)
         if request.method == "DELETE":
             del self._objects[bucket, name]
             return response(204)
-        return response(200, stored.content.body or b"", _xml_headers(stored.content, stored.generation))
+        return response(200, stored.content.body or b"", xml_headers(stored.content, stored.generation))
 
     def _xml_session(self, request: Request, bucket: str, name: str, content: Content) -> bytes:
         number = request.query["uploadId"]
@@ -242,7 +215,7 @@ class SinkObjects:
             session.parts[int(request.query["partNumber"])] = content
             content.body = None
             md5 = self._md5s.get(content.crc32c, "")
-            hashes = f"crc32c={_b64(content.crc32c)}" + (
+            hashes = f"crc32c={crc32c_text(content.crc32c)}" + (
                 f",md5={base64.b64encode(bytes.fromhex(md5)).decode()}" if md5 else ""
             )
             return response(200, headers=f'ETag: "{content.crc32c:08x}"\r\nx-goog-hash: {hashes}\r\n')
@@ -251,7 +224,7 @@ class SinkObjects:
                 f'<Part><PartNumber>{n}</PartNumber><ETag>"{p.crc32c:08x}"</ETag><Size>{p.size_bytes}</Size></Part>'
                 for n, p in sorted(session.parts.items())
             ]
-            return _xml_response("ListPartsResult", "".join(lines))
+            return xml_response("ListPartsResult", "".join(lines))
         del self._sessions[number]
         if request.method == "DELETE":
             return response(204)
@@ -263,58 +236,4 @@ class SinkObjects:
         wanted = request.header("x-goog-if-generation-match") or None
         generation = self._put(bucket, name, whole, session.metadata, wanted)
         etag = f"<ETag>{whole.crc32c:08x}-{len(parts)}</ETag>"
-        return _xml_response("CompleteMultipartUploadResult", etag, _xml_headers(whole, generation))
-
-
-def _related(request: Request, body: bytes) -> tuple[dict[str, object], Content]:
-    """The resource and the content of a multipart/related message of two parts."""
-    boundary = b"--" + request.header("content-type").partition("boundary=")[2].strip("\"'").encode()
-    first = body.index(b"\r\n\r\n") + 4
-    second = body.index(boundary, first)
-    start = body.index(b"\r\n\r\n", second) + 4
-    media = body[start : body.rindex(b"\r\n" + boundary)]
-    return json.loads(body[first:second]), Content(len(media), google_crc32c.extend(0, media), media)
-
-
-def _resource(
-    bucket: str, name: str, content: Content, generation: int, metadata: dict[str, str] | None
-) -> dict[str, object]:
-    resource: dict[str, object] = {
-        "kind": "storage#object",
-        "name": name,
-        "bucket": bucket,
-        "generation": str(generation),
-        "metageneration": "1",
-        "contentType": "application/octet-stream",
-        "size": str(content.size_bytes),
-        "crc32c": _b64(content.crc32c),
-        "timeCreated": STAMP,
-        "updated": STAMP,
-    }
-    if metadata:
-        resource["metadata"] = metadata
-    return resource
-
-
-def _b64(crc32c: int) -> str:
-    return base64.b64encode(crc32c.to_bytes(4, "big")).decode()
-
-
-def _xml_response(root: str, content: str, headers: str = "") -> bytes:
-    return response(200, document(root, content), headers, "application/xml")
-
-
-def _xml_headers(content: Content, generation: int) -> str:
-    return (
-        f'ETag: "{content.crc32c:08x}"\r\nx-goog-generation: {generation}\r\nx-goog-metageneration: 1\r\n'
-        f"x-goog-hash: crc32c={_b64(content.crc32c)}\r\nx-goog-stored-content-length: {content.size_bytes}\r\n"
-    )
-
-
-def _goog_meta(request: Request) -> dict[str, str]:
-    found = re.findall(rb"\r\nx-goog-meta-([^:]+): *([^\r]*)", request.head, re.IGNORECASE)
-    return {name.decode().lower(): value.decode() for name, value in found}
-
-
-def _error(status: int, reason: str) -> bytes:
-    return json.dumps({"error": {"code": status, "message": reason, "errors": [{"reason": reason}]}}).encode()
+        return xml_response("CompleteMultipartUploadResult", etag, xml_headers(whole, generation))

@@ -226,6 +226,7 @@ class AirflowStack(AirflowApi):
     def _end(self, *names: str) -> None:
         ending = [self._processes.pop(name) for name in names if name in self._processes]
         for process in ending:
+            assert process.stdin is not None
             with contextlib.suppress(BrokenPipeError):
                 process.stdin.close()  # the leash ends what it holds
         for process in ending:

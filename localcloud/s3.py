@@ -149,7 +149,7 @@ class _AnyText(RegexConverter):
 
 
 def _moto_app() -> Any:
-    werkzeug_app.RegexConverter = _AnyText
+    werkzeug_app.RegexConverter = _AnyText  # type: ignore[misc]
     return werkzeug_app.create_backend_app("s3")
 
 

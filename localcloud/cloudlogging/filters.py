@@ -82,7 +82,7 @@ def _comparison(field: str, symbol: str, wanted: str) -> Predicate:
     path = [_unquote(part) for part in _PART.findall(field)]
     if path == ["severity"]:
         rank = _rank(wanted)
-        return lambda entry: _compare(symbol, SEVERITIES.get(entry.get("severity"), 0), rank)
+        return lambda entry: _compare(symbol, SEVERITIES.get(entry.get("severity", ""), 0), rank)
     if path in (["timestamp"], ["receiveTimestamp"]):
         time_ns = parse_timestamp_ns(wanted)
         return lambda entry: _compare(symbol, parse_timestamp_ns(entry[path[0]]), time_ns)

@@ -54,7 +54,7 @@ class ObjectRecord:
         values[1] = values[1].decode()
         return cls(*values)
 
-    def to_row(self) -> tuple[object, ...]:
+    def to_row(self) -> tuple[str | bytes | int | None, ...]:
         """Its row of `objects`."""
         segments = json.dumps([(segment.blob, segment.size_bytes) for segment in self.segments])
         numbers = (self.generation, self.metageneration, self.created_us, self.updated_us)

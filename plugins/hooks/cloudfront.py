@@ -13,6 +13,7 @@ from airflow.sdk import BaseHook
 from airflow.sdk.log import mask_secret
 
 from hooks.errors import InvalidConnection
+from transfer.limits import URL_LIFETIME_S
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 MIN_MASKED_CHARACTERS = 5
 """Airflow's masker refuses shorter secrets with a warning: they would mask ordinary words."""
-DEFAULT_URL_LIFETIME_S = 3600
 DEFAULT_PORTS = {"https": 443, "http": 80}
 
 _DOMAIN = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\]")
@@ -156,7 +156,7 @@ class CloudfrontHook(BaseHook):
         """How long one signature is good for. Raises InvalidConnection."""
         value = self._extra.get("url_lifetime_s")
         if value is None or value == "":
-            return DEFAULT_URL_LIFETIME_S
+            return URL_LIFETIME_S.default
         if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,9}", str(value)):
             self._refuse(_FIELDS["lifetime_s"], f"must be a whole number of seconds, not {value!r}")
         return int(str(value))

@@ -40,4 +40,5 @@ def name_filter_of(wanted: Mapping[str, str]) -> Callable[[str], bool] | None:
 
 
 def _list(wanted: Mapping[str, str], name: str) -> list[str]:
-    return json.loads(wanted.get(name) or "[]")
+    found: list[str] = json.loads(wanted.get(name) or "[]")
+    return found

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from threading import Event
 from typing import TYPE_CHECKING
 
 from hooks.engine import Destination
 from hooks.s3 import S3SourceHook
-from transfer.stopping import Stop
 
 if TYPE_CHECKING:
     from transfer.model import ObjectMeta
@@ -30,7 +30,7 @@ class SourceList:
     bucket: str
     """The source bucket."""
     prefix: str
-    stop: Stop
+    stop: Event
 
     def objects(self, tell: Callable[[str], None]) -> Iterator[ObjectMeta]:
         """What it names, in byte order; `tell` gets lines for the log. Raises TransferError, Stopped."""

@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow.sdk.exceptions import AirflowFailException
 
 from operators.parameters import WHAT_TO_COPY
-from operators.run_identity import STATE_PREFIX, RunIdentity, copy_name, run_name
+from operators.run_identity import RunIdentity, copy_name, run_name
+from transfer.records.layout import STATE_PREFIX
 
 if TYPE_CHECKING:
     from hooks.engine import Destination
+    from operators.base import CopyOperator
     from transfer.listing.publish import ListingSummary
     from transfer.model import ObjectMeta
     from transfer.records.run_record import RunRecord
@@ -38,7 +40,7 @@ class RunSource:
     gcp_conn_id: str
 
     @classmethod
-    def of(cls, operator: Any) -> RunSource:
+    def of(cls, operator: CopyOperator) -> RunSource:
         """That of an operator whose templates are rendered. Raises AirflowFailException when two things say what to copy."""
         made = cls(**{name: getattr(operator, name) for name in cls.__dataclass_fields__})
         named = [name for name in WHAT_TO_COPY if getattr(made, name)]

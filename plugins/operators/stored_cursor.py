@@ -31,15 +31,18 @@ class StoredCursor:
         stored = self._store.get(CURSOR_KEY) if self._store is not None else None
         if not isinstance(stored, dict) or stored.get("settings") != self._settings:
             return None
+        fields = stored["cursor"]
+        if not isinstance(fields, dict):
+            return None
         try:
-            return ListingCursor.of(stored["cursor"])
+            return ListingCursor.of(fields)
         except TypeError:  # another version's
             return None
 
     def save(self, cursor: ListingCursor) -> None:
         """In place of the one before; about 9 ms."""
         if self._store is not None:
-            self._store.set(CURSOR_KEY, {"settings": self._settings, "cursor": cursor.to_dict()})
+            self._store.set(CURSOR_KEY, {"settings": self._settings, "cursor": {**cursor.to_dict()}})
 
     def forget(self) -> None:
         """The listing is whole, and who runs the task again wants another; or it was refused, and nothing of it counts."""

@@ -6,8 +6,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from operators.parameters import InvalidParameter, number, whole
 from transfer.config import TransferConfig
-
-MIB = 1024 * 1024
+from transfer.limits import MIB
 
 
 def transfer_config(

@@ -117,3 +117,8 @@ def _is_from_another_time(stored: DestinationObject, item: ObjectMeta) -> bool:
 def has_etag(headers: Mapping[str, str]) -> bool:
     """Whether the answer says of which content its bytes are. A response headers policy can take the ETag away."""
     return bool(headers.get("etag", "").strip())
+
+
+def etag_value(header: str) -> str:
+    """An ETag without its quotes and without the mark of a weak one (RFC 9110, section 8.8.3), as `ObjectMeta` holds it."""
+    return header.strip().removeprefix("W/").strip('"')

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from transfer.limits import MIB, PART_SIZE_MIB, THREADS
+
 
 class Overwrite(StrEnum):
     """What to do with an object that is at the destination already."""
@@ -46,7 +48,7 @@ class RetryPolicy:
     """No further try is begun this long after the first that failed."""
 
 
-MIN_PART_BYTES = 5 * 1024 * 1024
+MIN_PART_BYTES = PART_SIZE_MIB.low * MIB
 """Of an upload in parts, for all but the last one (Cloud Storage and S3, "Quotas")."""
 MAX_PART_BYTES = 5 * 1024**3
 """Of an upload in parts (the same pages)."""
@@ -58,9 +60,9 @@ MAX_PARTS = 10_000
 class TransferConfig:
     """How a worker moves objects."""
 
-    threads: int = 16
+    threads: int = THREADS.default
     """Objects on their way at a time."""
-    part_size_bytes: int = 32 * 1024 * 1024
+    part_size_bytes: int = PART_SIZE_MIB.default * MIB
     """How much of an object in parts one GET fetches, and the size of its parts where the source's own is not known."""
     whole_bytes: int = 256 * 1024
     """Objects up to this size are fetched whole before they are sent; it bounds the memory of a lane."""
@@ -78,8 +80,8 @@ class TransferConfig:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
 
     def __post_init__(self) -> None:
-        if not 1 <= self.threads <= 256:
-            raise ValueError(f"threads is {self.threads}: choose 1 to 256")
+        if not THREADS.has(self.threads):
+            raise ValueError(f"threads is {self.threads}: choose {THREADS}")
         if self.part_size_bytes < MIN_PART_BYTES:
             raise ValueError(f"part_size_bytes is {self.part_size_bytes}: choose {MIN_PART_BYTES} (5 MiB) or more")
         for name in ("bandwidth_limit_bytes_per_s", "max_requests_per_s"):

@@ -19,7 +19,7 @@ from transfer.backends.gcs.answers import gcs_error
 from transfer.backends.gcs.client import stored_object
 from transfer.backends.http.exchange import Answer, parse_headers
 from transfer.backends.pubsub.answers import pubsub_error
-from transfer.backends.s3.errors import s3_error
+from transfer.backends.s3.answers import listing_error
 from transfer.config import RetryPolicy
 from transfer.copying.metadata import resource_of
 from transfer.copying.proof import SourceDigest
@@ -215,5 +215,5 @@ def test_refusals_of_s3(code: str, status: int | None, message: str) -> None:
     from botocore.exceptions import ClientError
 
     response = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}
-    found = s3_error(ClientError(response, "ListObjectsV2"), bucket="b")  # type: ignore[arg-type]
+    found = listing_error(ClientError(response, "ListObjectsV2"), bucket="b")  # type: ignore[arg-type]
     assert isinstance(found, TransferError) and found.message.isprintable()

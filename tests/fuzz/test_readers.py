@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hostile import bodies, document, fuzz, packed, texts, values
+from memory_files import MemoryFiles
 from memory_state import MemoryState
 from routes.route_file import SETTING, read_routes
 from transfer.copying.uploads import OpenUpload
@@ -32,7 +33,7 @@ from transfer.sources.files import SourceUri
 from transfer.sources.inventory import inventory_objects
 from transfer.sources.key_manifest import manifest_keys
 from transfer.sources.replay import planned_objects, unfinished_objects
-from transfer.worker.control import copied_by_others, spread
+from transfer.worker.refusal_check import recently_copied, sample_listing
 
 OBJECT = {"key": "k", "size": 7, "etag": "e", "mtime": 1, "class": "STANDARD", "replaces": 5, "version": "v"}
 REQUEST = {"version": 1, "number": 0, "attempt": 1, "objects": [OBJECT]}
@@ -93,14 +94,14 @@ def test_records(body: bytes, note: str) -> None:
         lambda: list(read_manifest(state, "1")),
         lambda: list(ledger_failures(state, "1")),
         lambda: list(read_shards(state, "failures/")),
-        lambda: spread(state, "1.001", ["k"]),
+        lambda: sample_listing(state, "1.001", ["k"]),
     ):
         with suppress(RecordDamaged):
             read()
     with suppress(RecordDamaged), FailureTable() as table:
         load_failures(state, table, ["1"])
         list(table.sorted())
-    list(copied_by_others(state))
+    list(recently_copied(state))
     assert all(number < 100 for number in Ledger(state, listing="1", worker="w").settled(below=100))
 
 
@@ -180,19 +181,6 @@ def test_numbers_and_texts(first: str, second: str) -> None:
     assert all(line.startswith("    | ") and line.isprintable() for line in block(text).split("\n") if line)
 
 
-class Files:
-    uri = "s3://lists/"
-
-    def __init__(self, files: dict[str, bytes]) -> None:
-        self.files = files
-
-    def stat(self, name: str) -> int:
-        return len(self.files.get(name, b""))
-
-    def copy(self, name, write) -> None:
-        write(self.files.get(name, b""))
-
-
 rows = st.lists(st.lists(texts, max_size=5).map(",".join), max_size=4).map(
     lambda found: "\n".join(found).encode("utf-8", "surrogatepass")
 )
@@ -210,7 +198,7 @@ def test_manifests_of_keys(body: bytes, kind: str) -> None:
     uri = SourceUri.parse(f"s3://lists/m.{kind}")
     with suppress(SourceListInvalid):
         for key, _ in manifest_keys(
-            Files({f"m.{kind}": body}), uri, source_bucket="b", prefix="", stop=threading.Event()
+            MemoryFiles({f"m.{kind}": body}), uri, source_bucket="b", prefix="", stop=threading.Event()
         ):
             assert key
 
@@ -228,7 +216,7 @@ def test_inventories(manifest: dict, body: bytes) -> None:
     from hostile import as_json
 
     uri = SourceUri.parse("s3://lists/manifest.json")
-    files = Files({"manifest.json": as_json(manifest), "f": body})
+    files = MemoryFiles({"manifest.json": as_json(manifest), "f": body})
     with suppress(SourceListInvalid):
         found = list(
             inventory_objects(

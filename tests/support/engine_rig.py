@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,8 @@ from transfer.config import Overwrite, RetryPolicy, Timeouts, TransferConfig
 from transfer.copying.parts import PartsBoard
 from transfer.copying.uploads import UploadRecords
 from transfer.copying.whole import ObjectCopier, WorkerContext
-from transfer.deletion.extraneous import Permission
+from transfer.deletion.extraneous import DeletionLimits, Permission
+from transfer.deletion.removal import Deleters
 from transfer.deletion.sweep import SweepResult, sweep
 from transfer.errors import SinkUnavailable, SourceUnavailable, Stage
 from transfer.event_log import NoEventLog
@@ -56,7 +57,9 @@ from transfer.planning.plan import Plan, PlanTally
 from transfer.planning.prices import load_prices
 from transfer.ports import SourceKeys
 from transfer.reconciliation.passes import Republished, run_pass
+from transfer.reconciliation.reconcile import PassSettings
 from transfer.reconciliation.report import ReconciliationReport
+from transfer.reconciliation.run_context import RunContext
 from transfer.reconciliation.verdicts import Pass
 from transfer.records.in_flight import InFlightMessages
 from transfer.records.ledger import Ledger
@@ -318,19 +321,15 @@ class EngineRig:
         listed_there = self.destination_listing().objects(self.naming.destination_prefix, leave_out=STATE_PREFIX)
         return sweep(
             may,
-            state=self.state(),
+            replace(self.context(listing=listing, attempt=attempt), listed=listed),
             destination=listed_there if destination is None else destination,
             source=source or S3Keys(self.client, SOURCE, stop=self.stop),
-            naming=self.naming,
-            listing=listing,
-            listed=listed,
+            deleters=Deleters(
+                lanes=[(GcsSink(self.gcs_client()), self.retrier()) for _ in range(3)],
+                new_loop=lambda: CurlLoop(self.stop),
+            ),
+            limits=DeletionLimits(max_percent=max_percent, max_objects=max_objects),
             began_at_s=began_at_s,
-            max_percent=max_percent,
-            max_objects=max_objects,
-            attempt=attempt,
-            lanes=[(GcsSink(self.gcs_client()), self.retrier()) for _ in range(3)],
-            new_loop=lambda: CurlLoop(self.stop),
-            name_filter=self.name_filter,
         )
 
     def plan(self, *, overwrite: Overwrite = Overwrite.CHANGED, listing: str = "1") -> Plan:
@@ -392,19 +391,23 @@ class EngineRig:
     ) -> tuple[ReconciliationReport, Republished]:
         queue = self.queue(self.error_subscription)
         return run_pass(
-            which,
-            state=self.state(),
+            self.context(listing=listing, attempt=attempt),
+            PassSettings(which=which, may_replace=may_replace, has_extras=True),
             destination=self.destination_listing().objects(self.naming.destination_prefix, leave_out=STATE_PREFIX),
             errors=None if is_reopened else queue,
             publisher=PubSubRequests(self.publisher, TOPIC, NoEventLog(), stop=self.stop),
-            naming=self.naming,
+        )
+
+    def context(self, *, listing: str = "1", attempt: int = 1) -> RunContext:
+        """What the steps after the copying know of the run."""
+        return RunContext(
             run_id=self.run_id,
             transfer_id=self.run_id,
+            state=self.state(),
+            naming=self.naming,
             listing=listing,
             listed=self.listed,
             attempt=attempt,
-            may_replace=may_replace,
-            has_extras=True,
             name_filter=self.name_filter,
         )
 

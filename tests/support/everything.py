@@ -255,14 +255,14 @@ EVERYTHING = (
     ),
     odd(
         "stalls",
-        what="passing trouble on either side",
+        what="temporary trouble on either side",
         edge={"action": "stall", "at_byte": 10, "seconds": 2, "times": 1},
     ),
-    odd("breaks", what="passing trouble on either side", edge={"action": "truncate", "at_byte": 10, "times": 1}),
-    odd("slow-down", what="passing trouble on either side", edge={**_s3_says(503, "SlowDown", "Reduce"), "times": 1}),
+    odd("breaks", what="temporary trouble on either side", edge={"action": "truncate", "at_byte": 10, "times": 1}),
+    odd("slow-down", what="temporary trouble on either side", edge={**_s3_says(503, "SlowDown", "Reduce"), "times": 1}),
     odd(
         "throttled",
-        what="passing trouble on either side",
+        what="temporary trouble on either side",
         insert=_inserted(429, "rateLimitExceeded: The object exceeded the rate limit", times=2),
     ),
     *(

@@ -9,7 +9,7 @@ import pytest
 from refusals_page import PAGE, TABLES, page_of
 from transfer.answers import AnswerRule, Scope
 from transfer.errors import CredentialsRejected, FatalError, ObjectError, RetryableError, TokenRefused
-from transfer.worker.control import REFUSALS
+from transfer.worker.refusals import REFUSALS
 
 RULES = [
     pytest.param(rule, id=f"{name}-{rule.status}-{rule.reason}") for name, rules in TABLES.items() for rule in rules

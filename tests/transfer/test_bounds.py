@@ -10,13 +10,13 @@ import threading
 import time
 import tracemalloc
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from memory_files import MemoryFiles
 from memory_state import MemoryState
 from transfer.errors import RecordDamaged, SourceListInvalid, Stopped
 from transfer.model import ObjectMeta
@@ -34,25 +34,11 @@ from transfer.sources.key_manifest import manifest_keys
 LIMIT_BYTES = 60 * 1024**2
 
 
-class Files:
-    """A file store in memory."""
-
-    uri = "s3://lists/"
-
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-
-    def stat(self, name: str) -> int:
-        return len(self._body)
-
-    def copy(self, name: str, write: Callable[[bytes], object]) -> None:
-        for at in range(0, len(self._body), 1024**2):
-            write(self._body[at : at + 1024**2])
-
-
 def read(name: str, body: bytes, stop: threading.Event | None = None) -> list[tuple[str, str]]:
     uri = SourceUri.parse(f"s3://lists/{name}")
-    return list(manifest_keys(Files(body), uri, source_bucket="b", prefix="", stop=stop or threading.Event()))
+    return list(
+        manifest_keys(MemoryFiles({name: body}), uri, source_bucket="b", prefix="", stop=stop or threading.Event())
+    )
 
 
 def packed(piece: bytes, times: int, head: bytes = b"") -> bytes:
@@ -97,7 +83,7 @@ def test_a_manifest_json_of_an_inventory_is_bounded() -> None:
     uri = SourceUri.parse("s3://lists/manifest.json")
     for body in (b" " * (MAX_WHOLE_BYTES + 1), b"[" * 100_000, b'{"sourceBucket": "b"', b"[]", b"null"):
         with pytest.raises(SourceListInvalid, match=r"s3://lists/manifest.json"):
-            read_inventory(Files(body), uri, source_bucket="b")
+            read_inventory(MemoryFiles({uri.name: body}), uri, source_bucket="b")
 
 
 # Records

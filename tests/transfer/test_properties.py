@@ -12,7 +12,7 @@ from engine_rig import SOURCE
 from large_objects import MIB, PART, arrived, fresh, listed, put_in_parts
 from transfer.backends.crc32c import combined, crc32c_of
 from transfer.config import MAX_PART_BYTES, MAX_PARTS, MIN_PART_BYTES, RetryPolicy
-from transfer.copying.parts import Layout, PartsInFlight, layout_of, ranges_to_do
+from transfer.copying.parts import Layout, PartsInFlight, layout_of, missing_ranges
 from transfer.copying.proof import COMMON_PART_SIZES_MIB, likely_part_sizes, source_part_bytes
 from transfer.copying.uploads import OpenUpload, UploadKind
 from transfer.errors import InvalidMessage, RetriesExhausted, SinkUnavailable, Stage
@@ -110,7 +110,7 @@ def test_ranges_cover_every_byte_that_is_not_stored_once(layout: Layout, data: s
     numbers = range(1, layout.count + 1)
     stored = data.draw(st.sets(st.sampled_from(numbers)))
     fetch_bytes = data.draw(st.integers(1, 200 * MIB))
-    ranges = list(ranges_to_do(layout, dict.fromkeys(stored), fetch_bytes))
+    ranges = list(missing_ranges(layout, dict.fromkeys(stored), fetch_bytes))
     assert [number for range_ in ranges for number in range_] == sorted(set(numbers) - stored)
     for range_ in ranges:
         assert len(range_) == 1 or layout.end(range_[-1]) - layout.start(range_[0]) <= fetch_bytes
@@ -205,11 +205,9 @@ def test_parts_in_hand_are_given_out_once_and_can_be_redone(layout: Layout, data
         "n",
         layout,
         "t",
+        {"etag": "e"},
         bucket="b",
         fetch_bytes=data.draw(st.integers(1, 200 * MIB)),
-        wants_md5=True,
-        source_crc32c="",
-        edge_request_id="",
         stored={},
         clock=lambda: now[0],
     )
@@ -221,7 +219,7 @@ def test_parts_in_hand_are_given_out_once_and_can_be_redone(layout: Layout, data
             hand.add(StoredPart(number=number, size_bytes=layout.size(number), crc32c="c", md5="m", tag="t"))
         hand.release()
         if given_out[-1] == layout.count and redo is not None:
-            hand.redo(redo)
+            hand.copy_again(redo)
             redo = None
     assert set(given_out) == set(range(1, layout.count + 1))
     assert len(given_out) == layout.count + 1

@@ -24,8 +24,8 @@ from transfer.deletion.extraneous import DeleteExtraneous
 from transfer.errors import Stopped, TransferError
 from transfer.event_log import NoEventLog
 from transfer.model import DestinationObject, ObjectMeta, TransferFailure
-from transfer.reconciliation.failures import FailureTable, drain_failures
-from transfer.reconciliation.sampling import SAMPLE_COLUMNS, compare_sample
+from transfer.reconciliation.failures import FailureRecords, FailureTable, drain_failures
+from transfer.reconciliation.sampling import SAMPLE_COLUMNS, Sampling, compare_sample
 from transfer.records.csv_file import CsvFile
 from transfer.sources.files import on_disk
 from transfer.stopping import Grace, StopRequest, aside, result_of
@@ -102,14 +102,15 @@ def wait_for_failures(rig: EngineRig) -> None:
             )
         )
         queue = rig.queue(rig.error_subscription)
-        drain_failures(queue, rig.state(), table, run_id="run-1", listing="1", reader="r")
+        drain_failures(queue, table, FailureRecords(rig.state(), listing="1", reader="r"), run_id="run-1")
 
 
 def compare(rig: EngineRig) -> None:
     reader = SampleReaders(rig.client, SOURCE, lambda: rig.storage, DESTINATION)
     there = DestinationObject(name="k0", size_bytes=7, generation=1)
     rows = CsvFile(rig.state(), "sample", SAMPLE_COLUMNS)
-    compare_sample(((item(number), there) for number in range(100)), reader, rows, percent=100, seed="s", stop=rig.stop)
+    sampling = Sampling(reader=reader, percent=100, seed="s", stop=rig.stop)
+    compare_sample(((item(number), there) for number in range(100)), rows, sampling)
 
 
 STALLS: list[tuple[Callable[[EngineRig], None], str, str]] = [

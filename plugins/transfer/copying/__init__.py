@@ -1,1 +1,1 @@
-"""One object, byte by byte, and the proof of its copy: whole, streamed or in parts."""
+"""Copies one object and proves the copy: in one request, as a stream, or in parts."""

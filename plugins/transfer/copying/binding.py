@@ -1,7 +1,7 @@
-"""Binding the label of a copy to its bytes, where their CRC32C was not known before they were stored.
+"""Binds the label of a copy to its bytes, where their CRC32C was not known before they were stored.
 
-What Cloud Storage's own MD5 proves needs no label, a small object's goes with its upload, and so does that of an object of
-which S3 keeps a CRC32C. The others, streams and parts whose ETag is no MD5, take one more request.
+A copy that Cloud Storage's own MD5 proves needs no label. Small objects are uploaded with theirs, and so are objects of which
+S3 keeps a CRC32C. The others, streams and uploads in parts whose ETag is not an MD5, take one more request.
 """
 
 from __future__ import annotations
@@ -19,25 +19,28 @@ log = logging.getLogger(__name__)
 
 
 def bind(stored: DestinationObject, proof: Proof, *, sink: ObjectSink, retrier: Retrier) -> Step[DestinationObject]:
-    """An object just copied that does not show what it holds, with a label that is bound to its bytes.
+    """Bind the label of an object that was just copied to its bytes; the object with its new label.
 
-    As it is, where that was refused for good. It is right all the same: the ledger says so for this run, and a later run,
-    which sees the object alone, copies it again.
+    Returns the object unchanged where Cloud Storage refuses the change. The copy is correct all the same: this run's ledger
+    records it, and a later run, which sees the object alone, copies it again.
     """
     try:
         return (yield from retrier.call(lambda: sink.set_proof(stored, proof_text(stored.crc32c, proof))))
-    except GenerationMismatch:  # written over meanwhile: the reconciliation looks at what is there then
+    except GenerationMismatch:  # overwritten meanwhile: the reconciliation compares what is there then
         return stored
     except TransferError as error:
         log.warning(
-            "%r is copied, but nothing binds its label to its bytes, and a later run will copy it again: %s",
+            "%r is copied, but its label could not be bound to its bytes, so a later run will copy it again: %s",
             stored.name,
             error.message,
         )
         return stored
 
 
-def as_announced(stored: DestinationObject, sink: ObjectSink) -> Step[None]:
-    """Raises CorruptTransfer when a label that went with the upload is of other bytes; the object is removed then."""
-    if (announced := bound_crc32c(stored.proof)) and announced != stored.crc32c:
-        yield from sink.remove(stored, f"S3 says CRC32C {announced}, and what was stored has {stored.crc32c}")
+def check_label(stored: DestinationObject, sink: ObjectSink) -> Step[None]:
+    """Compare the CRC32C of a label that was uploaded with the object with that of the stored bytes.
+
+    Raises CorruptTransfer when they differ; the object is removed first.
+    """
+    if (expected := bound_crc32c(stored.proof)) and expected != stored.crc32c:
+        yield from sink.remove(stored, f"S3 says CRC32C {expected}, and the stored object has {stored.crc32c}")

@@ -1,4 +1,4 @@
-"""From the headers of the one GET to the metadata of the destination object: no HEAD request per object."""
+"""Maps the response headers of the GET to the destination object's metadata, so that no object needs a HEAD request."""
 
 from __future__ import annotations
 
@@ -31,27 +31,28 @@ STORAGE_CLASSES = {
     "GLACIER": "ARCHIVE",
     "DEEP_ARCHIVE": "ARCHIVE",
 }
-"""By shortest storage time and retrieval price: 30 days (IA, NEARLINE), 90 (Glacier Instant, COLDLINE), archives last.
+"""Cloud Storage's class for each S3 class, matched by minimum storage duration and retrieval price: 30 days (IA, NEARLINE),
+90 days (Glacier Instant Retrieval, COLDLINE), archives last.
 
-Both guides' storage class pages; archived objects come here only once they are restored.
+Sources: the storage class pages of both services. Archived objects are copied only once they are restored.
 """
 
 USER_PREFIX = "x-amz-meta-"
 MAX_USER_BYTES = 8 * 1024
-"""Of custom metadata, keys and values together (Cloud Storage, "Quotas and limits")."""
+"""The most custom metadata an object may have, keys and values together (Cloud Storage, "Quotas and limits")."""
 
 _WORD = re.compile(
     r"=\?(?:utf-8|us-ascii)\?(?:(?P<base64>b)\?(?P<packed>[A-Za-z0-9+/=]*)|q\?(?P<quoted>(?:[^\s=?]|=[0-9a-f]{2})*))\?=",
     re.IGNORECASE,
 )
-"""An encoded word (RFC 2047, section 2) in the charset that S3 writes."""
+"""An encoded word (RFC 2047, section 2) in the character sets that S3 writes."""
 
 
 def resource_of(item: ObjectMeta, headers: Mapping[str, str]) -> dict[str, object]:
     """The object resource of Cloud Storage's JSON API for this object, without its name.
 
-    Raises SourceMetadataWithheld when S3 says that it withholds some of the user metadata (`x-amz-missing-meta`), and
-    DestinationRefused for more of it than Cloud Storage holds: an object is not called copied without its metadata.
+    Raises SourceMetadataWithheld when S3 reports that it withholds user metadata (`x-amz-missing-meta`), and
+    DestinationRefused when there is more of it than Cloud Storage holds: without its metadata an object is not copied.
     """
     if headers.get("x-amz-missing-meta", "0") not in ("", "0"):
         raise SourceMetadataWithheld(
@@ -68,9 +69,9 @@ def resource_of(item: ObjectMeta, headers: Mapping[str, str]) -> dict[str, objec
     user = {
         name[len(USER_PREFIX) :]: _decoded(value) for name, value in headers.items() if name.startswith(USER_PREFIX)
     }
-    user.pop(PROOF_KEY, None)  # of a source that was itself a copy: it says nothing of this one
+    user.pop(PROOF_KEY, None)  # the source may itself be a copy; its label is not about this one
     if crc32c := source_crc32c(headers):
-        resource["crc32c"] = crc32c  # the sink compares it with the bytes, and Cloud Storage with what it stores
+        resource["crc32c"] = crc32c  # compared with the bytes sent by the sink, and with those stored by Cloud Storage
         user[PROOF_KEY] = proof_text(crc32c, Proof.S3_CRC32C)
     user[MTIME_KEY] = str(item.last_modified_s)
     user[SOURCE_ETAG_KEY] = item.etag
@@ -80,8 +81,8 @@ def resource_of(item: ObjectMeta, headers: Mapping[str, str]) -> dict[str, objec
         size_bytes := sum(len(text.encode("utf-8", "replace")) for pair in user.items() for text in pair)
     ) > MAX_USER_BYTES:
         raise DestinationRefused(
-            f"its user metadata would have {size_bytes:,} bytes, and Cloud Storage holds {MAX_USER_BYTES:,} an object at"
-            " most: shorten it at the source",
+            f"its user metadata has {size_bytes:,} bytes, and Cloud Storage holds at most {MAX_USER_BYTES:,} per object:"
+            " shorten it at the source",
             stage=Stage.UPLOAD,
         )
     resource["metadata"] = user
@@ -89,15 +90,16 @@ def resource_of(item: ObjectMeta, headers: Mapping[str, str]) -> dict[str, objec
 
 
 def _without_chunking(encoding: str) -> str:
-    """Without `aws-chunked`: a transfer detail of S3's chunked uploads, which some writers leave in the stored value."""
+    """A content encoding without `aws-chunked`, a detail of S3's chunked uploads that some clients leave in the stored value."""
     return ", ".join(part for part in map(str.strip, encoding.split(",")) if part and part.lower() != "aws-chunked")
 
 
 def _decoded(value: str) -> str:
-    """S3 returns user metadata that is not ASCII as RFC 2047 words (S3 User Guide, "User-defined object metadata").
+    """Decode a user metadata value: S3 returns those that are not ASCII as RFC 2047 encoded words.
 
-    A value that was stored looking like such a word is returned inside of another, so this decodes once. What S3 does not
-    write (another charset, words among other text, damaged ones) was stored as it is, and stays so.
+    A value that was stored looking like an encoded word is returned inside another one, so this decodes once. Forms that S3
+    does not write (another character set, words among other text, damaged words) were stored by the user and stay unchanged
+    (S3 User Guide, "User-defined object metadata").
     """
     words = [_WORD.fullmatch(word) for word in value.split()] if value.startswith("=?") else []
     if not words or not all(words):
@@ -110,7 +112,7 @@ def _decoded(value: str) -> str:
 
 
 def _bytes_of(word: re.Match[str]) -> bytes:
-    """Raises ValueError for base64 that is none."""
+    """The bytes of an encoded word. Raises ValueError for invalid base64."""
     if word["base64"]:
         return binascii.a2b_base64(word["packed"], strict_mode=True)
     return binascii.a2b_qp(word["quoted"].encode("ascii"), header=True)

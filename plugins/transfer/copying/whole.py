@@ -1,4 +1,11 @@
-"""One object's way: fetched through the edge, checked, uploaded under a condition, checked again."""
+"""Copies one object: chooses how by its size, and finds out what is there where the destination has changed meanwhile.
+
+size                     how                                                               module
+up to whole_bytes        fetched into memory, proven, and stored in one request            one_request
+below parallel_bytes     one GET streamed into one upload                                  one_request
+larger, ETag not an MD5  ranges of the source's own parts into an upload in parts          in_parts
+larger, otherwise        one GET streamed into an upload that can be resumed               streamed
+"""
 
 from __future__ import annotations
 
@@ -14,15 +21,14 @@ from transfer.accounting.progress import Progress
 from transfer.comparison import EVIDENCE_OF, evidence_of, holds, is_as_listed, may_be_bound
 from transfer.config import MAX_OBJECT_BYTES, TransferConfig
 from transfer.copying.binding import bind
-from transfer.copying.containment import SYSTEMIC_ERRORS, as_object_error
+from transfer.copying.containment import SYSTEMIC_ERRORS, as_object_error, failure_of
 from transfer.copying.in_parts import PartsLane
-from transfer.copying.metadata import resource_of
+from transfer.copying.one_request import copy_in_memory, copy_in_one_request
 from transfer.copying.parts import PartsBoard
-from transfer.copying.proof import SourceDigest, require_identity, server_md5
-from transfer.copying.streamed import StreamedObject, UploadResult, copy_in_one_request
+from transfer.copying.proof import UploadResult, server_md5
+from transfer.copying.streamed import StreamedObject
 from transfer.copying.uploads import UploadRecords
 from transfer.errors import (
-    CorruptTransfer,
     DestinationConflict,
     GenerationMismatch,
     RetriesExhausted,
@@ -31,17 +37,7 @@ from transfer.errors import (
     TooLarge,
     TransferError,
 )
-from transfer.model import (
-    Copied,
-    DestinationObject,
-    Failed,
-    ObjectMeta,
-    Proof,
-    Skipped,
-    SkipReason,
-    TransferFailure,
-    TransferOutcome,
-)
+from transfer.model import Copied, DestinationObject, Failed, ObjectMeta, Proof, Skipped, SkipReason, TransferOutcome
 from transfer.naming import Naming
 from transfer.ports import ObjectSink, ObjectSource
 from transfer.retry import Retrier
@@ -49,12 +45,12 @@ from transfer.steps import Pause, Step
 
 log = logging.getLogger(__name__)
 
-PROOF_OF = {evidence: proof or Proof.CRC32C for proof, evidence in EVIDENCE_OF.items()}
+_PROOF_OF_EVIDENCE = {evidence: proof or Proof.CRC32C for proof, evidence in EVIDENCE_OF.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerContext:
-    """What the lanes of one worker have in common. Thread-safe."""
+    """What all lanes of one worker have in common. Thread-safe."""
 
     progress: Progress
     pacer: Pacer
@@ -62,7 +58,7 @@ class WorkerContext:
 
 
 class ObjectCopier:
-    """Moves one object at a time. One instance a lane: it owns its connections to either side."""
+    """Copies one object at a time. One instance per lane, with connections of its own to both sides."""
 
     def __init__(
         self,
@@ -97,15 +93,18 @@ class ObjectCopier:
         )
 
     def help(self) -> Step[bool]:
-        """Lend a hand with a large object of another lane, if there is one; whether there was. Raises SYSTEMIC_ERRORS only."""
+        """Copy one range of a large object of another lane, if there is one. Returns whether there was.
+
+        Raises SYSTEMIC_ERRORS only: other errors are left for the lane that the object belongs to.
+        """
         return self._parts.help()
 
     def move(self, item: ObjectMeta) -> Step[TransferOutcome]:
-        """Copied, Skipped(identical) or Failed: whatever goes wrong with it is its own. Raises SYSTEMIC_ERRORS only."""
-        begun = self._clock()
+        """Copy an object: Copied, Skipped (identical) or Failed, whatever goes wrong with it. Raises SYSTEMIC_ERRORS only."""
+        started_at_s = self._clock()
         self._retrier.reset()
         try:
-            outcome = yield from self._move(item, begun)
+            outcome = yield from self._copy(item, started_at_s)
         except SYSTEMIC_ERRORS:
             raise
         except Exception as error:  # noqa: BLE001 - an object's outermost frame
@@ -113,76 +112,70 @@ class ObjectCopier:
         self._progress.settled(outcome)
         return outcome
 
-    def try_source(self, item: ObjectMeta, *, has_patience: bool) -> Step[None]:
-        """Read the first byte of an object, as often as it takes if there is patience. Raises what copying it would."""
+    def probe_source(self, item: ObjectMeta, *, with_retries: bool) -> Step[None]:
+        """Read the first byte of an object. Raises the error that copying it would meet."""
         self._retrier.reset()
 
         def read() -> Step[None]:
             stream = yield from self._source.open(item, 0, min(1, item.size_bytes))
             stream.close()
 
-        yield from self._retrier.call(read) if has_patience else read()
+        yield from self._retrier.call(read) if with_retries else read()
 
-    def try_sink(self) -> Step[None]:
-        """Write an empty object among the records and remove it. Raises what writing an object would."""
+    def probe_sink(self) -> Step[None]:
+        """Write an empty object among the records, and delete it. Raises the error that writing an object would meet."""
         self._retrier.reset()
         name = f"{self._naming.state_prefix}control/{secrets.token_hex(8)}"
         stored = yield from self._retrier.call(lambda: self._sink.put(name, b"", {"contentType": "text/plain"}, 0))
         try:
             yield from self._sink.delete(name, stored.generation)
-        except (TransferError, GenerationMismatch) as error:  # a hold or a retention period keeps it: it was written
-            log.info("%r stays where it is: %s", name, error)
+        except (
+            TransferError,
+            GenerationMismatch,
+        ) as error:  # e.g. a retention period: it could be written all the same
+            log.info("the empty object %r could not be deleted after a check of the destination: %s", name, error)
 
-    def _move(self, item: ObjectMeta, begun: float) -> Step[TransferOutcome]:
+    def _copy(self, item: ObjectMeta, started_at_s: float) -> Step[TransferOutcome]:
         if item.size_bytes > MAX_OBJECT_BYTES:
             raise TooLarge(
-                f"{item.size_bytes} bytes, and Cloud Storage holds 5 TiB an object at most", stage=Stage.UPLOAD
+                f"it has {item.size_bytes:,} bytes, and Cloud Storage holds at most 5 TiB per object",
+                stage=Stage.UPLOAD,
             )
         name = self._naming.check(self._naming.name_of(item.key))
         if (wait_s := self._pacer.write_wait_s()) > 0:
             yield Pause(wait_s)
         try:
-            moved = yield from self._copy_by_size(item, name)
+            result = yield from self._copy_by_size(item, name)
         except GenerationMismatch:
-            return (yield from self._already_there(item, name, begun))
+            return (yield from self._resolve_mismatch(item, name, started_at_s))
         self._pacer.succeeded()
-        stored, is_bound = moved.stored, holds(moved.stored, item)
+        stored, is_bound = result.stored, holds(result.stored, item)
         if not is_bound:
-            stored = yield from bind(stored, moved.proof, sink=self._sink, retrier=self._retrier)
+            stored = yield from bind(stored, result.proof, sink=self._sink, retrier=self._retrier)
             is_bound = holds(stored, item)
-        return self._copied(item, stored, moved.proof, begun, is_bound=is_bound, edge_request_id=moved.edge_request_id)
+        return self._copied(
+            item, stored, result.proof, started_at_s, is_bound=is_bound, edge_request_id=result.edge_request_id
+        )
 
     def _copy_by_size(self, item: ObjectMeta, name: str) -> Step[UploadResult]:
+        source, sink = self._source, self._sink
         if item.size_bytes <= self._config.whole_bytes:
-            return (yield from self._retrier.call(lambda: self._copy_whole(item, name)))
-        if item.size_bytes < self._config.parallel_bytes:
-            at_once = partial(
-                copy_in_one_request, item, name, source=self._source, sink=self._sink, progress=self._progress
-            )
-            return (yield from self._retrier.call(at_once))
-        return (yield from self._copy_large(item, name))
-
-    def _copy_whole(self, item: ObjectMeta, name: str) -> Step[UploadResult]:
-        fetched = yield from self._source.fetch(item)
-        digest = SourceDigest(item, fetched.headers)
-        digest.update(fetched.body)
-        proof = digest.prove()
-        require_identity(proof, fetched.headers)
-        if digest.is_doubtful and (yield from self._source.fetch(item)).body != fetched.body:
-            raise CorruptTransfer("read twice, it was not the same", stage=Stage.DOWNLOAD)
-        resource = resource_of(item, fetched.headers)
-        stored = yield from self._sink.put(name, fetched.body, resource, item.replaces_generation, proof=proof)
-        return UploadResult(stored=stored, proof=proof, edge_request_id=fetched.headers.get("x-amz-cf-id", ""))
+            copy = partial(copy_in_memory, item, name, source=source, sink=sink)
+        elif item.size_bytes < self._config.parallel_bytes:
+            copy = partial(copy_in_one_request, item, name, source=source, sink=sink, progress=self._progress)
+        else:
+            return (yield from self._copy_large(item, name))
+        return (yield from self._retrier.call(copy))
 
     def _copy_large(self, item: ObjectMeta, name: str) -> Step[UploadResult]:
-        # The upload would say so too, but only after everything had been fetched.
+        # The upload's own precondition would fail, too, but only after everything had been fetched.
         stored = yield from self._retrier.call(lambda: self._sink.stat(name))
         if (stored.generation if stored else 0) != item.replaces_generation:
             raise GenerationMismatch
         if self._sink.takes_parts and not server_md5(item, {}):
-            moved = yield from self._parts.move(item, name)
-            if moved is not None:
-                return moved
+            result = yield from self._parts.copy(item, name)
+            if result is not None:
+                return result
         streamed = StreamedObject(
             item,
             name,
@@ -192,32 +185,38 @@ class ObjectCopier:
             progress=self._progress,
             records=self._records,
         )
-        return (yield from streamed.move())
+        return (yield from streamed.copy())
 
-    def _already_there(self, item: ObjectMeta, name: str, begun: float) -> Step[TransferOutcome]:
-        """The condition on the generation failed: by this try's lost answer, an earlier delivery, or another's hand.
+    def _resolve_mismatch(self, item: ObjectMeta, name: str, started_at_s: float) -> Step[TransferOutcome]:
+        """The outcome where the destination is not at the listed generation: it may hold a copy of the object already.
 
-        Where a worker ended, or an answer was lost, between an upload and its label, nothing there shows what it holds:
-        then it is compared with the source, read once more.
+        An earlier attempt or an earlier delivery may have stored it, and its response may have been lost. Where a worker ended
+        between an upload and its label, nothing there shows what it holds: the source is then read again to compare.
         """
-        tries = self._retrier.attempts
+        attempts = self._retrier.attempts
         stored = yield from self._retrier.call(lambda: self._sink.stat(name))
         if stored is not None and is_as_listed(stored, item):
-            said = f"Cloud Storage said that {name!r} is not at generation {stored.generation}, and now that it is"
-            raise RetriesExhausted(SinkUnavailable(said, stage=Stage.UPLOAD, http_status=412), tries)
+            raise RetriesExhausted(
+                SinkUnavailable(
+                    f"Cloud Storage answered that {name!r} was not at generation {stored.generation}, and now that it is",
+                    stage=Stage.UPLOAD,
+                    http_status=412,
+                ),
+                attempts,
+            )
         if stored is not None and may_be_bound(stored, item) and not holds(stored, item):
-            log.info("%r is there without a proof of its bytes: the source is read once more to compare", name)
-            again = yield from self._retrier.call(lambda: self._source.checksum(item, 0, item.size_bytes))
-            if again == stored.crc32c:
+            log.info("%r is at the destination without a proof of its bytes: reading the source again to compare", name)
+            crc32c = yield from self._retrier.call(lambda: self._source.checksum(item, 0, item.size_bytes))
+            if crc32c == stored.crc32c:
                 stored = yield from bind(stored, Proof.CRC32C, sink=self._sink, retrier=self._retrier)
-                return self._copied(item, stored, Proof.CRC32C, begun, is_bound=holds(stored, item))
+                return self._copied(item, stored, Proof.CRC32C, started_at_s, is_bound=holds(stored, item))
         if stored is not None and (evidence := evidence_of(stored, item)):
-            if tries > 1 and item.size_bytes < self._config.parallel_bytes:
-                return self._copied(item, stored, PROOF_OF[evidence], begun, is_bound=True)
+            if attempts > 1 and item.size_bytes < self._config.parallel_bytes:
+                return self._copied(item, stored, _PROOF_OF_EVIDENCE[evidence], started_at_s, is_bound=True)
             return Skipped(key=item.key, size_bytes=item.size_bytes, reason=SkipReason.IDENTICAL)
         raise DestinationConflict(
             f"{name!r} changed at the destination after it was listed (generation {item.replaces_generation} then,"
-            f" {stored.generation if stored else 'none'} now) and holds something else; run again to copy over it",
+            f" {stored.generation if stored else 'none'} now) and holds something else; run again to overwrite it",
             stage=Stage.UPLOAD,
             http_status=412,
         )
@@ -227,7 +226,7 @@ class ObjectCopier:
         item: ObjectMeta,
         stored: DestinationObject,
         proof: Proof,
-        begun: float,
+        started_at_s: float,
         *,
         is_bound: bool,
         edge_request_id: str = "",
@@ -239,19 +238,7 @@ class ObjectCopier:
             crc32c=stored.crc32c,
             generation=stored.generation,
             attempts=self._retrier.attempts,
-            seconds=self._clock() - begun,
+            seconds=self._clock() - started_at_s,
             edge_request_id=edge_request_id,
             is_bound=is_bound,
         )
-
-
-def failure_of(error: TransferError, *, key: str, attempts: int = 0) -> TransferFailure:
-    """The failure record of an error."""
-    return TransferFailure(
-        key=key,
-        stage=error.stage,
-        error_code=error.code,
-        http_status=error.http_status,
-        attempts=attempts,
-        message=error.message,
-    )

@@ -1,1 +1,1 @@
-"""The only room that deletes objects of the user's."""
+"""Deletes objects at the destination that the source does not have: the only room that deletes a user's objects."""

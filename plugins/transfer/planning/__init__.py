@@ -1,1 +1,1 @@
-"""What a run would copy, and what it would cost."""
+"""Plans a run: what it would copy, and what that would cost."""

@@ -1,4 +1,4 @@
-"""What a run costs in a month in which nothing else is moved: every way out of S3, and what all of them have in common."""
+"""Computes the costs of a run in a month without other traffic: of every way out of S3, and of everything else."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ PAY_AS_YOU_GO = "CloudFront pay-as-you-go"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WayCost:
-    """One way out of S3."""
+    """The costs of one way out of S3."""
 
     way: str
     usd: float
-    """For the month."""
+    """For the whole month."""
     bytes_share: float | None = None
-    """What part of a flat-rate plan's traffic the run uses; 1 is all of it. None without a flat rate."""
+    """The part of a flat-rate plan's traffic that the run uses; 1 is all of it. None without a flat rate."""
     requests_share: float | None = None
-    """Likewise of its requests."""
+    """The part of a flat-rate plan's requests that the run uses; 1 is all of them. None without a flat rate."""
 
     @property
     def months(self) -> int:
-        """Over how many months, or distributions, the run has to be spread for the allowance to carry it; 1 if it fits."""
+        """The number of months, or of distributions, over which the run has to be spread to fit the allowance; 1 if it fits."""
         return max(1, math.ceil(max(self.bytes_share or 0.0, self.requests_share or 0.0)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Costs:
-    """In US dollars."""
+    """The costs of a run, in US dollars."""
 
     ways: tuple[WayCost, ...]
     cheapest: str
-    """The way that costs least among those that carry the run in one month; at equal cost, one through CloudFront."""
+    """The cheapest way that fits the run into one month; at equal cost, one through CloudFront."""
     s3_requests_usd: float
     s3_retrieval_usd: float
     pubsub_usd: float
@@ -47,17 +47,17 @@ class Costs:
 
     @property
     def common_usd(self) -> float:
-        """What a run costs whichever way it goes."""
+        """The costs that are the same for every way out of S3."""
         return self.s3_requests_usd + self.s3_retrieval_usd + self.pubsub_usd + self.gcs_operations_usd
 
     @property
     def least_usd(self) -> float:
-        """The cheapest way and what all have in common."""
+        """The total cost with the cheapest way."""
         return self.common_usd + next(way.usd for way in self.ways if way.way == self.cheapest)
 
 
 def costs_of(usage: Usage, prices: Prices) -> Costs:
-    """What this usage costs at these prices."""
+    """The costs of this usage at these prices."""
     edge_gb = usage.edge_bytes / prices.bytes_per_gb
     ways = (
         WayCost(
@@ -68,7 +68,7 @@ def costs_of(usage: Usage, prices: Prices) -> Costs:
         WayCost(way=S3_DIRECT, usd=tiered_usd(edge_gb, prices.s3_out_gb)),
     )
     fitting = [way for way in ways if way.months == 1]
-    # Cents decide; `min` takes the first of equals, and S3 direct stands last.
+    # Compared in cents; `min` takes the first of equals, and S3 direct comes last.
     cheapest = min(fitting, key=lambda way: round(way.usd, 2))
     billed_pubsub_bytes = max(0.0, usage.pubsub_bytes - prices.pubsub_free_gib * GIB)
     return Costs(

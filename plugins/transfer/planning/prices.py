@@ -1,6 +1,9 @@
-"""What the clouds charge: one dated file of list prices (`prices.json`), checked as it is read.
+"""Reads the clouds' prices from one dated file (`prices.json`), and checks it.
 
-The file names the source of every figure and the day it was read. Another one takes its place whole.
+The file names the source of every figure and the day it was read. A user's own price file replaces it as a whole.
+
+It is checked here and not by a JSON schema: a schema would be longer than `_Block`, could not say that tiers ascend, and its
+messages would have to be rewritten to say what to change.
 """
 
 from __future__ import annotations
@@ -18,21 +21,21 @@ T = TypeVar("T")
 
 LIST_PRICES = Path(__file__).with_name("prices.json")
 STANDARD = "STANDARD"
-"""The storage class that stands for every class a price table does not name."""
+"""The storage class whose price applies to every class that a price table does not name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tier:
-    """What one unit costs, up to so many units a month in all."""
+    """The price of one unit in one tier of a month's usage."""
 
     up_to: float
-    """Infinite for the last tier."""
+    """The number of units at which the tier ends; infinite for the last one."""
     usd_per_unit: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlatPlan:
-    """A flat-rate plan of CloudFront: one distribution for one month, and no overage."""
+    """A flat-rate plan of CloudFront: for one distribution and one month, without charges for overage."""
 
     name: str
     usd_per_month: float
@@ -42,12 +45,12 @@ class FlatPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prices:
-    """One price file. GB are of `bytes_per_gb`, GiB and TiB are powers of two; tables are by storage class."""
+    """The prices of one file. A GB has `bytes_per_gb` bytes; GiB and TiB are powers of two. Tables are by storage class."""
 
     as_of: str
     scope: str
     bytes_per_gb: float
-    """Decimal by default. Should AWS count 1,073,741,824 bytes a GB, a figure made with it is up to 7 % too high."""
+    """10^9 by default. Should AWS count 1,073,741,824 bytes as one GB, the costs of traffic are up to 7 % too high."""
     s3_out_gb: tuple[Tier, ...]
     s3_list_usd_per_1000: float
     s3_get_usd_per_1000: Mapping[str, float]
@@ -62,7 +65,7 @@ class Prices:
 
 
 def tiered_usd(units: float, tiers: Sequence[Tier]) -> float:
-    """What so many units cost in a month in which nothing else is used."""
+    """The cost of these units in a month without other usage."""
     usd = below = 0.0
     for tier in tiers:
         usd += max(0.0, min(units, tier.up_to) - below) * tier.usd_per_unit
@@ -71,7 +74,7 @@ def tiered_usd(units: float, tiers: Sequence[Tier]) -> float:
 
 
 def load_prices(path: Path = LIST_PRICES) -> Prices:
-    """The prices of a file. Raises PricesInvalid with one sentence for each thing wrong with it."""
+    """Read a price file. Raises PricesInvalid, which says of every invalid field what it is and what it has to be."""
     try:
         document = json.loads(path.read_bytes())
     except OSError as error:
@@ -118,20 +121,20 @@ def _prices(file: _Block) -> Prices:
 
 
 class _Block:
-    """One object of the file. What is wrong in it goes to `problems`, and a harmless value takes its place."""
+    """One JSON object of the file. Each invalid field is added to `problems`, and a valid value is returned in its place."""
 
     def __init__(self, value: object, path: str, problems: list[str]) -> None:
         self._path = path
         self._problems = problems
         self._fields: Mapping[str, object] = value if isinstance(value, dict) else {}
         if not isinstance(value, dict):
-            problems.append(f"{path.rstrip('.') or 'the whole'} has to be an object")
+            problems.append(f"{path.rstrip('.') or 'the whole file'} has to be an object")
 
     def text(self, name: str) -> str:
         value = self._fields.get(name)
         if isinstance(value, str) and value:
             return value
-        return self._wrong(name, "a text", "")
+        return self._wrong(name, "a non-empty string", "")
 
     def number(self, name: str, *, above: float = -1) -> float:
         value = self._fields.get(name)
@@ -154,13 +157,13 @@ class _Block:
         return {storage_class: table.number(storage_class) for storage_class in table._fields}
 
     def tiers(self, name: str, up_to: str, usd: str, *, units: int = 1) -> tuple[Tier, ...]:
-        """Ascending, the last one without end. `units` is how many the price is for."""
+        """Ascending tiers, of which the last one has no end. The file's prices are for `units` units each."""
         tiers, below = [], 0.0
         blocks = self.blocks(name)
         for block in blocks:
             is_last = block is blocks[-1]
             if is_last and block._fields.get(up_to, 0) is not None:
-                block._wrong(up_to, "null: the last tier has no end", 0)
+                block._wrong(up_to, "null, because the last tier has no end", 0)
             end = math.inf if is_last else block.number(up_to, above=0)
             if end <= below:
                 block._wrong(up_to, f"more than {below:,.0f}, where the tier before it ends", 0)

@@ -1,4 +1,4 @@
-"""A plan as one screen of text."""
+"""Shows a plan as one screen of text."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ BAR_CHARACTERS = 24
 
 
 def plan_table(plan: Plan) -> str:
-    """What would be done, how large the objects are, and what it costs."""
+    """The plan as text: what would be done, how large the objects are, and what it costs."""
     return "\n".join((*_amounts(plan), "", *_histogram(plan), "", *_costs(plan)))
 
 
 def _amounts(plan: Plan) -> Iterator[str]:
-    extra = f"{plan.extra_percent:.1f} % of the destination, and not in the source"
+    extra = f"{plan.extra_percent:.1f} % of the objects at the destination, not in the source"
     rows = (
-        ("to move", plan.to_copy, ""),
+        ("to copy", plan.to_copy, ""),
         ("unchanged", plan.unchanged, ""),
-        ("left as it is", plan.exists, "overwrite=never"),
-        ("archived", plan.archived, "restore them in S3 to have them moved"),
+        ("exists", plan.exists, "not replaced, because overwrite=never"),
+        ("archived", plan.archived, "restore them in S3 to copy them"),
         ("not selected", plan.not_selected, "by name, size, time or storage class"),
-        ("absent", plan.absent, "would fail: the manifest names them, and the source does not have them"),
-        ("forbidden", plan.forbidden, "would fail: the manifest names them, and S3 refuses to tell of them"),
-        ("encrypted", plan.encrypted, "would fail: the manifest names them, and only their writer has the key"),
-        ("illegal names", plan.illegal_names, "would fail: Cloud Storage cannot hold them"),
-        ("too large", plan.too_large, "would fail: over 5 TiB"),
-        ("prefix itself", plan.prefix_itself, "no name is left at the destination"),
+        ("absent", plan.absent, "would fail: in the manifest, but not in the source"),
+        ("forbidden", plan.forbidden, "would fail: in the manifest, but S3 denies access"),
+        ("encrypted", plan.encrypted, "would fail: in the manifest, encrypted with a customer's key"),
+        ("illegal names", plan.illegal_names, "would fail: Cloud Storage does not allow these names"),
+        ("too large", plan.too_large, "would fail: larger than 5 TiB"),
+        ("prefix itself", plan.prefix_itself, "no name would be left at the destination"),
         ("listed", plan.listed, ""),
         ("to delete, if asked", plan.extra, extra),
     )
-    always = ("to move", "unchanged", "listed")
+    always = ("to copy", "unchanged", "listed")
     for name, amount, note in rows:
         if amount.objects or name in always:
             yield f"{name:<20}{_amount(amount)}{f'  {note}' if note else ''}"
 
 
 def _amount(amount: Amount) -> str:
-    return f"{amount.objects:>15,} objects {human_bytes(amount.bytes):>12}"
+    return f"{amount.objects:>15,} objects {human_bytes(amount.size_bytes):>12}"
 
 
 def _histogram(plan: Plan) -> Iterator[str]:
@@ -60,10 +60,10 @@ def _costs(plan: Plan) -> Iterator[str]:
     usage, costs = plan.usage, plan.costs
     yield f"through CloudFront  {usage.edge_requests:>15,} requests {human_bytes(usage.edge_bytes):>11}"
     yield ""
-    yield f"US dollars for the month at the prices of {plan.prices_as_of}, if nothing else is moved in it:"
+    yield f"US dollars for the month at the prices of {plan.prices_as_of}, without other traffic in that month:"
     for way in costs.ways:
         yield f"  {way.way:<28}{way.usd:>12,.2f}{_share(way)}{'  ← cheapest' if way.way == costs.cheapest else ''}"
-    yield "and whichever way it goes:"
+    yield "and in any case:"
     for name, usd in (
         ("S3 requests", costs.s3_requests_usd),
         ("S3 retrieval", costs.s3_retrieval_usd),
@@ -71,7 +71,7 @@ def _costs(plan: Plan) -> Iterator[str]:
         ("Cloud Storage operations", costs.gcs_operations_usd),
     ):
         yield f"  {name:<28}{usd:>12,.2f}"
-    yield f"  {'in all, the cheapest way':<28}{costs.least_usd:>12,.2f}"
+    yield f"  {'total, the cheapest way':<28}{costs.least_usd:>12,.2f}"
     yield f"({plan.prices_scope})"
 
 

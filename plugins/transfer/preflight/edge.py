@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from transfer.comparison import has_etag
+from transfer.comparison import etag_value, has_etag
 from transfer.errors import EdgeBlocked, TransferError
 from transfer.model import ObjectMeta
 from transfer.preflight.clocks import ClockCheck
@@ -96,7 +96,7 @@ class EdgeCheck:
         again = self._edge.ask(item.key)
         if not (first.is_from_cache or again.is_from_cache):
             return passed(CACHING, "no: S3 served the same bytes twice")
-        etag = again.headers.get("etag", "").removeprefix("W/").strip('"')
+        etag = etag_value(again.headers.get("etag", ""))
         is_stale = bool(etag) and etag != item.etag
         found = f"yes, and its copy of {item.key!r} is stale" if is_stale else "yes, so a copy may be stale"
         detail = f"{found}: use the cache policy CachingDisabled; each object is read once, and a cache gains nothing"

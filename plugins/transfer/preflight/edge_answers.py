@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from transfer.answers import AnswerRule, Scope, rule_for
+from transfer.answers import AnswerRule, Scope, rule_for, xml_code, xml_message
 from transfer.errors import (
     BucketMissing,
     CredentialsRejected,
@@ -33,8 +33,6 @@ from transfer.errors import (
 
 MAX_MESSAGE_CHARACTERS = 200
 """How much of the message in an error body is kept."""
-_CODE = re.compile(r"<Code>([A-Za-z0-9._]{1,64})</Code>")
-_MESSAGE = re.compile(r"<Message>([^<]*)</Message>")
 _MARKUP = re.compile(r"<(?:head|style|script)\b.*?</(?:head|style|script)>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 _S3_HEADERS = ("x-amz-request-id", "x-amz-id-2")
 _OK = (200, 206)
@@ -209,8 +207,8 @@ class EdgeAnswer:
     @cached_property
     def error_code(self) -> str:
         """The `<Code>` of an XML error body; empty when there is none, or when it only repeats the status."""
-        found = _CODE.search(self.text)
-        return found[1] if found and found[1] != str(self.status) else ""
+        code = xml_code(self.text)
+        return code if code != str(self.status) else ""
 
     @property
     def is_from_origin(self) -> bool:
@@ -235,8 +233,9 @@ class EdgeAnswer:
     @property
     def words(self) -> str:
         """The message for people in the body, on one line."""
-        found = _MESSAGE.search(self.text)
-        return " ".join((found[1] if found else _MARKUP.sub(" ", self.text)).split())[:MAX_MESSAGE_CHARACTERS]
+        message = xml_message(self.text)
+        text = _MARKUP.sub(" ", self.text) if message is None else message
+        return " ".join(text.split())[:MAX_MESSAGE_CHARACTERS]
 
     @property
     def rule(self) -> AnswerRule | None:

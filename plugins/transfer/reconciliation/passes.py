@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import re
-import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from transfer.errors import RunUnknown, Stage
 from transfer.listing.batches import Batches
 from transfer.model import DestinationObject
-from transfer.naming import NameFilter, Naming
 from transfer.ports import RequestPublisher, RequestQueue, StateStore
-from transfer.reconciliation.failures import FailureTable, drain_failures, load_failures
-from transfer.reconciliation.reconcile import judge_keys, reconcile
+from transfer.reconciliation.failures import FailureRecords, FailureTable, drain_failures, load_failures
+from transfer.reconciliation.reconcile import PassSettings, judge_keys, reconcile
 from transfer.reconciliation.report import ReconciliationReport, write_report
-from transfer.reconciliation.sampling import SAMPLE_COLUMNS, SampleReader, SampleReport, compare_sample, new_seed
+from transfer.reconciliation.run_context import RunContext
+from transfer.reconciliation.sampling import SAMPLE_COLUMNS, Sampling, compare_sample
 from transfer.reconciliation.verdicts import Pass, Verdict
 from transfer.records.csv_file import CsvFile
 from transfer.records.in_flight import crash_of, fatal_error_of
@@ -26,7 +25,7 @@ from transfer.records.manifest import read_manifest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Republished:
-    """What a pass published again."""
+    """The objects that a pass published again."""
 
     messages: int
     objects: int
@@ -34,114 +33,93 @@ class Republished:
 
 
 def round_name(listing: str, attempt: int, which: Pass) -> str:
-    """The name of a pass over a listing, and of the listing that it publishes. `attempt` is the task's try, from 1."""
+    """The name of a pass over a listing, and of the listing that the pass publishes.
+
+    `attempt` is the attempt of the Airflow task, from 1.
+    """
     return f"{listing}.{attempt:03d}{'v' if which is Pass.FINAL else ''}"
 
 
 def rounds(state: StateStore, listing: str) -> list[str]:
-    """The listing and those published after it that workers have begun, in order."""
+    """The listing, and the later ones published from it that workers have started on, in order."""
     later = re.compile(rf"{IN_FLIGHT}({re.escape(listing)}\.\d+)-")
     found = {match[1] for entry in state.entries(f"{IN_FLIGHT}{listing}.") if (match := later.match(entry.name))}
     return [listing, *sorted(found)]
 
 
 def run_pass(
-    which: Pass,
+    run: RunContext,
+    settings: PassSettings,
     *,
-    state: StateStore,
     destination: Iterable[DestinationObject],
     errors: RequestQueue | None,
     publisher: RequestPublisher,
-    naming: Naming,
-    run_id: str,
-    transfer_id: str,
-    listing: str,
-    listed: int,
-    attempt: int,
-    may_replace: bool,
-    has_extras: bool,
-    name_filter: NameFilter | None = None,
-    allows_empty: bool = False,
 ) -> tuple[ReconciliationReport, Republished]:
-    """Judge every key of a listing, publish again what is worth it, and store the report, once all else is stored.
+    """Judge every key of a listing, publish again what is worth retrying, and store the report after everything else.
 
-    `errors` is the error topic's subscription, None when it is newer than the work. `run_id` is Airflow's, for people,
-    `transfer_id` what messages carry. A pass that was broken off is simply made again, as the next attempt: what it
-    published belongs to a listing that nobody waits for. Raises RunUnknown when the manifest does not name all `listed`
-    objects, ListingOutOfOrder, or what the backends raise.
+    `destination` lists the objects under the destination prefix in byte order. `errors` is the subscription to the error
+    topic; None when it is newer than the work, so that it has none of the failures.
+
+    A pass that was interrupted is repeated as the next attempt; no worker takes part in the listing that it published.
+    Raises RunUnknown when the manifest does not name as many objects as were listed, ListingOutOfOrder, and whatever the
+    backends raise.
     """
-    this = round_name(listing, attempt, which)
-    earlier = rounds(state, listing)
-    fatal = fatal_error_of(state, earlier[-1]) if which is not Pass.REPLAY else ""
-    if fatal:
-        which = Pass.FINAL  # another try would end alike: it takes a person
-    batches = Batches(publisher, run_id=transfer_id, listing=this, attempt=len(earlier) + 1)
+    this = round_name(run.listing, run.attempt, settings.which)
+    earlier = rounds(run.state, run.listing)
+    fatal_error = fatal_error_of(run.state, earlier[-1]) if settings.which is not Pass.REPLAY else ""
+    if fatal_error:
+        settings = replace(settings, which=Pass.FINAL)  # a retry would end the same way until a person intervenes
+    batches = Batches(publisher, run_id=run.transfer_id, listing=this, attempt=len(earlier) + 1)
     with FailureTable() as failures:
-        load_failures(state, failures, earlier)
+        load_failures(run.state, failures, earlier)
         if errors is not None:
-            drain_failures(errors, state, failures, run_id=transfer_id, listing=earlier[-1], reader=this)
+            records = FailureRecords(run.state, listing=earlier[-1], reader=this)
+            drain_failures(errors, failures, records, run_id=run.transfer_id)
         report = reconcile(
             judge_keys(
-                read_manifest(state, listing),
+                read_manifest(run.state, run.listing),
                 destination,
                 failures.sorted(),
-                ledger_unbound(state, earlier),
-                naming=naming,
-                name_filter=name_filter,
+                ledger_unbound(run.state, earlier),
+                naming=run.naming,
+                name_filter=run.name_filter,
             ),
-            state,
-            which=which,
-            run_id=run_id,
-            listing=listing,
+            run,
+            settings,
+            batches,
             round_name=this,
-            may_overwrite=may_replace and which is Pass.REPLAY,
-            has_extras=has_extras,
+            why_missing=fatal_error or crash_of(run.state, earlier[-1]),
             invalid_messages=failures.invalid_messages,
-            why_missing=fatal or crash_of(state, earlier[-1]),
-            republisher=batches,
-            allows_empty=allows_empty,
         )
-    if report.listed != listed:
+    if report.listed != run.listed:
         raise RunUnknown(
-            f"{listed:,} objects were listed, and the manifest under {state.uri} names {report.listed:,}: its records were"
-            " removed or changed (keep_runs, state_bucket), so nothing can be proved; start another run",
+            f"{run.listed:,} objects were listed, but the manifest under {run.state.uri} names {report.listed:,}: the run's"
+            " records were removed or changed (keep_runs, state_bucket), so nothing can be verified; start another run",
             stage=Stage.RECONCILE,
         )
     batches.flush()
     publisher.flush()
-    write_report(state, report)
+    write_report(run.state, report)
     counts = batches.counts
     return report, Republished(messages=counts.messages, objects=counts.objects, bytes=counts.size_bytes)
 
 
 def sample_pass(
-    report: ReconciliationReport,
-    reader: SampleReader,
-    *,
-    state: StateStore,
-    destination: Iterable[DestinationObject],
-    naming: Naming,
-    percent: float,
-    stop: threading.Event,
-    on_report: Callable[[SampleReport], None] = lambda report: None,
+    report: ReconciliationReport, run: RunContext, *, destination: Iterable[DestinationObject], sampling: Sampling
 ) -> ReconciliationReport:
-    """Compare a share of what a final report calls matched byte for byte, and store the report with what that came to.
+    """Compare a share of the objects that a final report calls matched byte for byte, and store the report with the result.
 
-    Raises Stopped, ListingOutOfOrder, or what the backends raise.
+    Raises Stopped, ListingOutOfOrder, and whatever the backends raise.
     """
-    listing = report.listing
-    judged = judge_keys(
-        read_manifest(state, listing), destination, (), ledger_unbound(state, rounds(state, listing)), naming=naming
+    verdicts = judge_keys(
+        read_manifest(run.state, run.listing),
+        destination,
+        (),
+        ledger_unbound(run.state, rounds(run.state, run.listing)),
+        naming=run.naming,
     )
-    sample = compare_sample(
-        ((key.item, key.stored) for key in judged if key.verdict is Verdict.MATCHED and key.item and key.stored),
-        reader,
-        CsvFile(state, SAMPLE_CSV, SAMPLE_COLUMNS),
-        percent=percent,
-        seed=new_seed(),
-        stop=stop,
-        on_report=on_report,
-    )
+    matched = ((key.item, key.stored) for key in verdicts if key.verdict is Verdict.MATCHED and key.item and key.stored)
+    sample = compare_sample(matched, CsvFile(run.state, SAMPLE_CSV, SAMPLE_COLUMNS), sampling)
     report = replace(report, sample=sample)
-    write_report(state, report)
+    write_report(run.state, report)
     return report

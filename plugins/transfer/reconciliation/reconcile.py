@@ -1,7 +1,8 @@
-"""A pass over a run: what was listed, what the destination holds and what failed, marched side by side.
+"""Reconciles a run: walks the manifest, the destination's listing and the failures side by side, and judges every key.
 
-Every listed key ends as exactly one verdict (`transfer/reconciliation/verdicts.py`), in constant memory: the three sides are
-read in order, and failures wait in a temporary file. What is worth another try is published again as a listing of its own.
+Every listed key gets exactly one verdict (`transfer/reconciliation/verdicts.py`), in constant memory: all three are read in
+the order of keys, the failures from a temporary file. Objects that are worth retrying are published again, as a listing of
+their own.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ from transfer.model import (
     TransferFailure,
 )
 from transfer.naming import NameFilter, Naming
-from transfer.ports import StateStore
 from transfer.reconciliation.failures import key_bytes
 from transfer.reconciliation.report import ArchivedFile, EvidenceTally, FailuresFile, Reasons, ReconciliationReport
+from transfer.reconciliation.run_context import RunContext
 from transfer.reconciliation.verdicts import (
     UNFINISHED_VERDICTS,
     Pass,
@@ -43,7 +44,7 @@ from transfer.sources.head_answers import RULE_OF
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyVerdict:
-    """One key with all that is known of it, and how it ends."""
+    """The verdict on one key of either side, with everything that it rests on."""
 
     verdict: Verdict
     item: ObjectMeta | None
@@ -51,9 +52,9 @@ class KeyVerdict:
     stored: DestinationObject | None
     failure: TransferFailure | None
     evidence: Evidence | None = None
-    """What shows that the destination holds it; None when nothing does, or nobody had to look."""
+    """The evidence that the destination holds the listed object; None when there is none, or none was needed."""
     is_bound: bool = True
-    """Whether what is there shows that by itself; else only the ledger of this run does."""
+    """Whether the object at the destination is evidence by itself; otherwise only this run's ledger is."""
 
 
 def judge_keys(
@@ -65,9 +66,11 @@ def judge_keys(
     naming: Naming,
     name_filter: NameFilter | None = None,
 ) -> Iterator[KeyVerdict]:
-    """Every key of either side, in byte order; failures and unbound copies come sorted by key. Raises ListingOutOfOrder.
+    """The verdicts on all keys of either side, in byte order.
 
-    `name_filter` is the run's globs (`transfer/listing/selection.py`): what they leave out at the destination only is protected.
+    All four come sorted by key: listed objects with the reason why the listing skipped them, objects at the destination,
+    failures, and copies of which only the ledger shows what they hold. `name_filter` is the run's globs
+    (`transfer/listing/selection.py`): they protect objects that are at the destination only. Raises ListingOutOfOrder.
     """
     failed, copies = _Alongside(failures), _Alongside(unbound)
     pairs = march(
@@ -80,8 +83,8 @@ def judge_keys(
         item, skipped = entry or (None, None)
         failure, copy = (failed.of(item.key), copies.of(item.key)) if item is not None else (None, None)
         if item is not None and skipped is not None and skipped in UNRESOLVED:
-            failure = _untold(item, skipped)
-        # Only of what is at the destination alone: of all else, the listing has told.
+            failure = _unresolved(item, skipped)
+        # Asked only for objects that are at the destination alone: for all others, the listing has decided.
         is_chosen = (
             item is not None
             or stored is None
@@ -106,7 +109,7 @@ def judge_keys(
 def _evidence(
     item: ObjectMeta | None, stored: DestinationObject | None, copy: UnboundCopy | None
 ) -> tuple[Evidence | None, bool]:
-    """What shows that the destination holds an object, and whether it does so without the ledger."""
+    """The evidence that the destination holds an object, and whether it is evidence without the ledger."""
     if item is None or stored is None:
         return None, True
     if (evidence := evidence_of(stored, item)) is not None:
@@ -116,8 +119,8 @@ def _evidence(
     return None, True
 
 
-def _untold(item: ObjectMeta, why: SkipReason) -> TransferFailure:
-    """Nobody tried to copy it: the listing's HEAD has told."""
+def _unresolved(item: ObjectMeta, why: SkipReason) -> TransferFailure:
+    """The failure of an object that a manifest names and that S3 did not return when the listing asked for it (HEAD)."""
     rule = RULE_OF[why]
     version = f" (version {item.version_id})" if item.version_id else ""
     return TransferFailure(
@@ -126,7 +129,7 @@ def _untold(item: ObjectMeta, why: SkipReason) -> TransferFailure:
         error_code=rule.error.__name__,
         http_status=rule.status,
         attempts=1,
-        message=f"the manifest names it{version}, and {rule.meaning}",
+        message=f"the manifest names it{version}, but {rule.meaning}",
     )
 
 
@@ -139,7 +142,10 @@ K = TypeVar("K", bound=_HasKey)
 
 
 class _Alongside(Generic[K]):
-    """Records sorted by key, beside a walk through keys in the same order: the last one of each key."""
+    """Looks up records that are sorted by key, for keys that are asked for in the same order.
+
+    `of` gives the last record of a key, or None.
+    """
 
     def __init__(self, records: Iterable[K]) -> None:
         self._records = iter(records)
@@ -158,89 +164,135 @@ class _Alongside(Generic[K]):
 
 
 class Republisher(Protocol):
-    """Takes the objects that are tried again (`transfer.listing.batches.Batches`)."""
+    """Publishes objects again (`transfer.listing.batches.Batches`)."""
 
     def add(self, item: ObjectMeta, *, is_alone: bool = False) -> None:
-        """One object; alone when it must not share its message."""
+        """Publish one object, with `is_alone` in a message of its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassSettings:
+    """What kind of pass this is, and what it may do."""
+
+    which: Pass
+    may_replace: bool
+    """Whether a replay may copy over objects that somebody else wrote since the listing (not with `overwrite=never`)."""
+    has_extras: bool
+    """Whether the manifest is of the whole source, so that objects only at the destination are worth counting."""
+    allows_empty: bool = False
+    """Whether a run succeeds that lists objects but can copy none of them."""
+
+    @property
+    def was_copied(self) -> bool:
+        """Whether the run was to copy anything."""
+        return self.which is not Pass.COMPARE
+
+    @property
+    def may_overwrite(self) -> bool:
+        """Whether this pass may copy over objects that somebody else wrote since the listing."""
+        return self.may_replace and self.which is Pass.REPLAY
 
 
 def reconcile(
-    judged: Iterable[KeyVerdict],
-    state: StateStore,
-    *,
-    which: Pass,
-    run_id: str,
-    listing: str,
-    round_name: str,
-    may_overwrite: bool,
-    has_extras: bool,
-    invalid_messages: int,
-    why_missing: str,
+    verdicts: Iterable[KeyVerdict],
+    run: RunContext,
+    settings: PassSettings,
     republisher: Republisher,
-    allows_empty: bool = False,
+    *,
+    round_name: str,
+    why_missing: str = "",
+    invalid_messages: int = 0,
 ) -> ReconciliationReport:
-    """Count, hand over what is tried again, and record what is unfinished, also as failures.csv, and what is archived.
+    """Count the verdicts, publish objects again, and record the unfinished objects and the archived ones.
 
-    `round_name` names this very pass among the records. `may_overwrite` is whether what somebody else wrote since the
-    listing may be overwritten. `has_extras` is whether the manifest is the whole of the source, so that what else is at
-    the destination is worth counting. `why_missing` is what ended the workers, if anything did. `allows_empty` is whether it
-    is a success that there was nothing to copy.
+    `round_name` names this pass among the records. `why_missing` is what ended the workers, if anything did.
+    `invalid_messages` is how many messages were not transfer requests.
     """
-    counts: Counter[Verdict] = Counter()
-    was_copied = which is not Pass.COMPARE
-    reasons, rows, evidence = Reasons(was_copied=was_copied), FailuresFile(state), EvidenceTally(was_copied=was_copied)
-    archived = ArchivedFile(state)
-    unfinished = Manifest(state, round_name, folder=UNFINISHED)
-    bytes_copied = republished = passed_over = unbound = 0
-    for key in judged:
-        counts[key.verdict] += 1
-        if key.item is None:
+    tally, republished = _Tally(run, settings, round_name, why_missing), 0
+    for key in verdicts:
+        tally.add(key)
+        if (
+            key.item is None
+            or key.skipped in UNRESOLVED
+            or not is_republished(key.verdict, key.failure, settings.which)
+        ):
             continue
-        evidence.add(key.verdict, key.skipped, key.evidence)
+        generation = generation_to_replace(key.item, key.stored, may_overwrite=settings.may_overwrite)
+        was_poison = key.failure is not None and key.failure.error_code == "PoisonMessage"
+        republisher.add(replace(key.item, replaces_generation=generation), is_alone=was_poison)
+        republished += 1
+    return tally.report(republished=republished, invalid_messages=invalid_messages)
+
+
+class _Tally:
+    """Counts verdicts, and writes the files that name keys."""
+
+    def __init__(self, run: RunContext, settings: PassSettings, round_name: str, why_missing: str) -> None:
+        was_copied = settings.was_copied
+        self._run = run
+        self._settings = settings
+        self._round_name = round_name
+        self._why_missing = why_missing
+        self._counts: Counter[Verdict] = Counter()
+        self._reasons = Reasons(was_copied=was_copied)
+        self._evidence = EvidenceTally(was_copied=was_copied)
+        self._failures = FailuresFile(run.state)
+        self._archived = ArchivedFile(run.state)
+        self._unfinished = Manifest(run.state, round_name, folder=UNFINISHED)
+        self._matched_bytes = self._never_copied = self._unbound = 0
+
+    def add(self, key: KeyVerdict) -> None:
+        """Count one key, and write it to the files that it belongs in."""
+        self._counts[key.verdict] += 1
+        if key.item is None:
+            return
+        self._evidence.add(key.verdict, key.skipped, key.evidence)
         if key.verdict is Verdict.MATCHED:
-            bytes_copied += key.item.size_bytes if was_copied else 0
-            unbound += not key.is_bound
+            self._matched_bytes += key.item.size_bytes
+            self._unbound += not key.is_bound
         elif key.verdict is Verdict.SKIPPED:
-            reasons.add(key.verdict, str(key.skipped), key.item.key)
-            passed_over += key.skipped in NEVER_COPIED
+            self._reasons.add(key.verdict, str(key.skipped), key.item.key)
+            self._never_copied += key.skipped in NEVER_COPIED
             if key.skipped is SkipReason.ARCHIVED:
-                archived.add(key.item)
+                self._archived.add(key.item)
         else:
-            if key.failure is not None:
-                reason, said = key.failure.error_code, key.failure.message
-            else:
-                reason, said = str(key.verdict), why_missing or difference(key.stored, key.item)
-            reasons.add(key.verdict, reason, key.item.key, said)
-            rows.add(key.item.key, key.verdict, key.failure)
-            unfinished.add(key.item)
-        if key.skipped not in UNRESOLVED and is_republished(key.verdict, key.failure, which):
-            generation = generation_to_replace(key.item, key.stored, may_overwrite=may_overwrite)
-            was_poison = key.failure is not None and key.failure.error_code == "PoisonMessage"
-            republisher.add(replace(key.item, replaces_generation=generation), is_alone=was_poison)
-            republished += 1
-    unfinished.flush()
-    rows.close()
-    archived.close()
-    return ReconciliationReport(
-        run_id=run_id,
-        listing=listing,
-        is_final=which in (Pass.FINAL, Pass.COMPARE) or not republished,
-        listed=sum(counts.values()) - counts[Verdict.EXTRA] - counts[Verdict.PROTECTED],
-        copied=counts[Verdict.MATCHED] if was_copied else 0,
-        matched=counts[Verdict.MATCHED],
-        skipped=counts[Verdict.SKIPPED],
-        failed=counts[Verdict.FAILED],
-        missing=counts[Verdict.MISSING],
-        differing=counts[Verdict.DIFFERING],
-        extra=counts[Verdict.EXTRA] if has_extras else 0,
-        protected=counts[Verdict.PROTECTED] if has_extras else 0,
-        bytes_copied=bytes_copied,
-        invalid_messages=invalid_messages,
-        republished=republished,
-        unfinished=round_name if any(counts[verdict] for verdict in UNFINISHED_VERDICTS) else "",
-        reasons=reasons.sorted(),
-        passed_over=passed_over,
-        allows_empty=allows_empty,
-        evidence=evidence.counts(),
-        unbound=unbound,
-    )
+            self._add_unfinished(key, key.item)
+
+    def _add_unfinished(self, key: KeyVerdict, item: ObjectMeta) -> None:
+        if key.failure is not None:
+            reason, message = key.failure.error_code, key.failure.message
+        else:
+            reason, message = str(key.verdict), self._why_missing or difference(key.stored, item)
+        self._reasons.add(key.verdict, reason, item.key, message)
+        self._failures.add(item.key, key.verdict, key.failure)
+        self._unfinished.add(item)
+
+    def report(self, *, republished: int, invalid_messages: int) -> ReconciliationReport:
+        """Store the files; the report on all keys."""
+        self._unfinished.flush()
+        self._failures.close()
+        self._archived.close()
+        counts, settings = self._counts, self._settings
+        return ReconciliationReport(
+            run_id=self._run.run_id,
+            listing=self._run.listing,
+            is_final=settings.which in (Pass.FINAL, Pass.COMPARE) or not republished,
+            listed=sum(counts.values()) - counts[Verdict.EXTRA] - counts[Verdict.PROTECTED],
+            copied=counts[Verdict.MATCHED] if settings.was_copied else 0,
+            matched=counts[Verdict.MATCHED],
+            skipped=counts[Verdict.SKIPPED],
+            failed=counts[Verdict.FAILED],
+            missing=counts[Verdict.MISSING],
+            differing=counts[Verdict.DIFFERING],
+            extra=counts[Verdict.EXTRA] if settings.has_extras else 0,
+            protected=counts[Verdict.PROTECTED] if settings.has_extras else 0,
+            bytes_copied=self._matched_bytes if settings.was_copied else 0,
+            invalid_messages=invalid_messages,
+            republished=republished,
+            unfinished=self._round_name if any(counts[verdict] for verdict in UNFINISHED_VERDICTS) else "",
+            reasons=self._reasons.sorted(),
+            passed_over=self._never_copied,
+            allows_empty=settings.allows_empty,
+            evidence=self._evidence.counts(),
+            unbound=self._unbound,
+        )

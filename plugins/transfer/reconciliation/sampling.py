@@ -1,8 +1,8 @@
-"""Copies read back from both sides and compared byte for byte: a share of what a run calls matched, chosen at random.
+"""Reads a random share of the matched objects back from both sides and compares them byte for byte.
 
-The readers are not those that copied: other libraries, and S3 itself instead of the edge in front of it
-(`transfer/backends/sample_readers.py`). Which objects are chosen follows from a seed and their keys, so that a million
-objects take no memory, and the report, which names the seed, can be checked.
+They are read by other means than they were copied: with other libraries, and from S3 itself instead of through CloudFront
+(`transfer/backends/sample_readers.py`). The choice follows from a seed and the keys alone, so a million objects take no
+memory, and the choice can be checked by the seed that the report names.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -22,27 +22,28 @@ from transfer.model import DestinationObject, ObjectMeta
 from transfer.records.csv_file import CsvFile
 
 LANES = 4
-"""Objects compared at a time."""
+"""How many objects are compared at a time."""
 EXAMPLES = 10
-"""Objects that the report names; sample.csv names all."""
+"""The most objects that the report names; sample.csv names all that are not equal."""
 SAMPLE_COLUMNS = ("key", "end", "first_differing_byte", "message")
+"""Of sample.csv."""
 REPORT_INTERVAL_S = 1.0
 
 
 class SampleEnd(StrEnum):
-    """What a comparison came to."""
+    """The result of comparing one object."""
 
     EQUAL = "equal"
     DIFFERING = "differing"
     CHANGED = "changed"
-    """The source was replaced or deleted since it was listed: the copy is of what was listed, and that is gone."""
+    """The source was replaced or deleted since it was listed: the object that was copied no longer exists."""
     UNREADABLE = "unreadable"
-    """One side could not be read, so nothing is known of the copy."""
+    """One side could not be read, so nothing is known about the copy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
-    """One object, compared."""
+    """One compared object, and the result."""
 
     key: str
     end: SampleEnd
@@ -52,38 +53,38 @@ class Compared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleReport:
-    """What a sample came to: `equal + differing + changed + unreadable = chosen`."""
+    """The result of a sample, in objects: `equal + differing + changed + unreadable = chosen`."""
 
     percent: float
     seed: str
-    """With it, `is_chosen` says of every key whether it was compared."""
+    """With the seed, `is_chosen` computes again whether a key was chosen."""
     chosen: int = 0
     bytes_read: int = 0
-    """Of each side."""
+    """From each side."""
     equal: int = 0
     differing: int = 0
     changed: int = 0
     unreadable: int = 0
     examples: tuple[Compared, ...] = ()
-    """Of those differing or unreadable."""
+    """Some of the objects that differ or could not be read."""
 
     @property
     def compared(self) -> int:
-        """Objects of which both sides were read to the end, or to the first byte that differs."""
+        """How many objects were read from both sides, to the end or to the first byte that differs."""
         return self.equal + self.differing
 
     @property
     def is_clean(self) -> bool:
-        """Whether nothing differs, and nothing that was to be compared could not be."""
+        """Whether no object differs and none was unreadable."""
         return not self.differing and not self.unreadable
 
     def to_dict(self) -> dict[str, object]:
-        """As report.json and the task's progress hold it."""
+        """The JSON object in report.json and in the task's progress."""
         return asdict(self) | {"compared": self.compared}
 
     @classmethod
     def of(cls, fields: dict[str, object]) -> SampleReport:
-        """What `to_dict` made."""
+        """The report of which `to_dict` made these fields."""
         examples = tuple(
             Compared(**example | {"end": SampleEnd(example["end"])})
             for example in fields["examples"]  # type: ignore[attr-defined]
@@ -100,44 +101,51 @@ class SampleReport:
 
 
 class SampleReader(Protocol):
-    """Reads either side in pieces of some megabytes at most. Thread-safe. Raises TransferError."""
+    """Reads objects of either side in pieces of at most some megabytes. Thread-safe. Raises TransferError."""
 
     def source(self, item: ObjectMeta) -> Iterator[bytes]:
-        """The listed object's bytes. Raises SourceChanged or SourceNotFound when it is there no more."""
+        """The bytes of a listed object. Raises SourceChanged or SourceNotFound when it no longer exists as listed."""
 
     def destination(self, stored: DestinationObject) -> Iterator[bytes]:
-        """The bytes of this very generation, as they are stored: nothing is unpacked."""
+        """The bytes of exactly this generation of an object, as they are stored, without decompressing them."""
 
 
 def new_seed() -> str:
-    """One that nobody could foresee."""
+    """An unpredictable seed."""
     return secrets.token_hex(8)
 
 
 def is_chosen(key: str, *, seed: str, percent: float) -> bool:
-    """Whether a key belongs to the sample: about that share of all keys do, whatever they are called."""
+    """Whether a key belongs to the sample: a pseudorandom choice of `percent` of all keys."""
     digest = hashlib.blake2b(f"{seed} {key}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "big") < percent / 100 * 2**64
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How a sample is chosen and read."""
+
+    reader: SampleReader
+    percent: float
+    """The share of the matched objects that is chosen."""
+    seed: str = field(default_factory=new_seed)
+    stop: threading.Event
+    """Set to stop comparing."""
+    on_report: Callable[[SampleReport], None] = lambda report: None
+    """Called about once a second with the results so far, and once at the end."""
+
+
 def compare_sample(
-    matched: Iterable[tuple[ObjectMeta, DestinationObject]],
-    reader: SampleReader,
-    rows: CsvFile,
-    *,
-    percent: float,
-    seed: str,
-    stop: threading.Event,
-    on_report: Callable[[SampleReport], None] = lambda report: None,
+    matched: Iterable[tuple[ObjectMeta, DestinationObject]], rows: CsvFile, sampling: Sampling
 ) -> SampleReport:
-    """Compare the sample, a few objects at a time; `rows` gets each that is not equal, `on_report` how far it is.
+    """Compare the sample, a few objects at a time; `rows` gets every object that is not equal.
 
     Raises Stopped, or what listing `matched` raises.
     """
-    tally, ended = _Tally(percent, seed, rows, on_report), threading.Event()
+    tally, ended = _Tally(rows, sampling), threading.Event()
 
     def check() -> None:
-        if stop.is_set() or ended.is_set():
+        if sampling.stop.is_set() or ended.is_set():
             raise Stopped
 
     pool = ThreadPoolExecutor(LANES, thread_name_prefix="sample")
@@ -145,33 +153,32 @@ def compare_sample(
     try:
         for item, stored in matched:
             check()
-            if is_chosen(item.key, seed=seed, percent=percent):
+            if is_chosen(item.key, seed=sampling.seed, percent=sampling.percent):
                 tally.chosen += 1
-                waiting.add(pool.submit(_compare, item, stored, reader, check, tally.read))
+                waiting.add(pool.submit(_compare, item, stored, sampling.reader, check, tally.read))
             while len(waiting) >= 2 * LANES:
                 check()
                 waiting = tally.take(waiting)
-            tally.tell()
+            tally.report_progress()
         while waiting:
             check()
             waiting = tally.take(waiting)
     finally:
-        ended.set()  # also those that are being compared
-        pool.shutdown(wait=False, cancel_futures=True)  # libraries wait for minutes, and cannot be broken off
+        ended.set()  # ends the comparisons that are still running
+        pool.shutdown(wait=False, cancel_futures=True)  # libraries wait for minutes, and cannot be interrupted
     rows.close()
-    tally.tell(force=True)
-    return tally.report()
+    report = tally.report()
+    sampling.on_report(report)
+    return report
 
 
 class _Tally:
-    """Counts what comparisons came to. All but `read` is for one thread."""
+    """Counts the results of comparisons. Use from one thread, except for `read`."""
 
-    def __init__(self, percent: float, seed: str, rows: CsvFile, on_report: Callable[[SampleReport], None]) -> None:
-        self._percent = percent
-        self._seed = seed
+    def __init__(self, rows: CsvFile, sampling: Sampling) -> None:
         self._rows = rows
-        self._on_report = on_report
-        self._told_at = time.monotonic()
+        self._sampling = sampling
+        self._reported_at_s = time.monotonic()
         self._lock = threading.Lock()
         self._bytes_read = 0
         self._ends = dict.fromkeys(SampleEnd, 0)
@@ -179,12 +186,12 @@ class _Tally:
         self.chosen = 0
 
     def read(self, size_bytes: int) -> None:
-        """So much more of both sides is equal."""
+        """Count bytes that are equal on both sides. Thread-safe."""
         with self._lock:
             self._bytes_read += size_bytes
 
     def take(self, waiting: set[Future[Compared]]) -> set[Future[Compared]]:
-        """Count those that have ended meanwhile; the others. Raises what a comparison could not put into words."""
+        """Count the comparisons that have ended, and return the others. Raises what a comparison raised unexpectedly."""
         done, others = wait(waiting, timeout=REPORT_INTERVAL_S, return_when=FIRST_COMPLETED)
         for future in done:
             compared = future.result()
@@ -194,21 +201,22 @@ class _Tally:
                 self._rows.add((compared.key, compared.end, at, compared.message))
             if compared.end in (SampleEnd.DIFFERING, SampleEnd.UNREADABLE) and len(self._examples) < EXAMPLES:
                 self._examples.append(compared)
-        self.tell()
+        self.report_progress()
         return others
 
-    def tell(self, *, force: bool = False) -> None:
-        """How far it is, about once a second."""
-        if force or time.monotonic() - self._told_at >= REPORT_INTERVAL_S:
-            self._told_at = time.monotonic()
-            self._on_report(self.report())
+    def report_progress(self) -> None:
+        """Hand over the results so far, about once a second."""
+        if time.monotonic() - self._reported_at_s >= REPORT_INTERVAL_S:
+            self._reported_at_s = time.monotonic()
+            self._sampling.on_report(self.report())
 
     def report(self) -> SampleReport:
+        """The results so far."""
         with self._lock:
             bytes_read = self._bytes_read
         return SampleReport(
-            percent=self._percent,
-            seed=self._seed,
+            percent=self._sampling.percent,
+            seed=self._sampling.seed,
             chosen=self.chosen,
             bytes_read=bytes_read,
             equal=self._ends[SampleEnd.EQUAL],
@@ -244,9 +252,10 @@ def first_difference(
     check: Callable[[], None] = lambda: None,
     read: Callable[[int], None] = lambda size_bytes: None,
 ) -> int | None:
-    """The position of the first byte in which two streams differ, or in which one has ended; None when they are equal.
+    """The position of the first byte in which two streams differ, or at which one has ended; None when they are equal.
 
-    They may come in pieces of any sizes. `check` is called at each and may raise; `read` is told how much was equal.
+    The streams may come in pieces of any sizes. `check` is called before each piece and may raise; `read` is called with
+    the number of bytes of each piece that are equal.
     """
     at, one, other = 0, b"", b""
     while True:
@@ -263,5 +272,5 @@ def first_difference(
 
 
 def _next(pieces: Iterator[bytes]) -> bytes:
-    """The next piece that is not empty; empty at the end."""
+    """The next piece that is not empty; empty at the end of the stream."""
     return next(filter(None, pieces), b"")

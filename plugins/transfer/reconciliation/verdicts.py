@@ -1,4 +1,4 @@
-"""How a key ends, and whether it is tried again: the pure decisions of the reconciliation."""
+"""The verdict on a key, and whether the key is copied again: the pure decisions of the reconciliation."""
 
 from __future__ import annotations
 
@@ -6,23 +6,30 @@ from enum import StrEnum
 
 from transfer.comparison import is_as_listed
 from transfer.model import NEVER_COPIED, UNRESOLVED, DestinationObject, ObjectMeta, SkipReason, TransferFailure
-from transfer.reconciliation.advice import has_second_try
+from transfer.reconciliation.advice import is_worth_retrying
 
 
 class Verdict(StrEnum):
-    """How a key ends."""
+    """How a key ended."""
 
     MATCHED = "matched"
+    """The destination holds what was listed, and did not hold it before the run."""
     SKIPPED = "skipped"
+    """Not copied, for a reason that needs no action."""
     FAILED = "failed"
+    """Not copied; a failure record says why."""
     MISSING = "missing"
+    """Not at the destination, and no failure record says why."""
     DIFFERING = "differing"
+    """The destination holds something else, and no failure record says why."""
     EXTRA = "extra"
+    """At the destination only."""
     PROTECTED = "protected"
-    """At the destination only, under a name that the run's globs leave out: none of its business."""
+    """At the destination only, under a name that the run's globs leave out: the run never deletes it."""
 
 
 UNFINISHED_VERDICTS = frozenset({Verdict.FAILED, Verdict.MISSING, Verdict.DIFFERING})
+"""Listed, and neither copied nor skipped."""
 
 
 def judge(
@@ -34,8 +41,10 @@ def judge(
     is_held: bool,
     is_chosen: bool = True,
 ) -> Verdict:
-    """One key's verdict. `is_held` is whether anything shows that the destination holds it (`transfer/comparison.py`), never
-    the name alone. `is_chosen` is whether the run's globs choose the name of what is at the destination only.
+    """The verdict on one key of either side.
+
+    `is_held` is whether there is evidence that the destination holds the listed object (`transfer/comparison.py`); the name
+    alone is none. `is_chosen` is whether the run's globs choose the name of an object that is at the destination only.
 
     listed  skipped by the listing     destination            failure   verdict
     no      –                          something, chosen      –         EXTRA
@@ -52,8 +61,9 @@ def judge(
     yes     any other                  nothing                no        MISSING
     yes     any other                  something else         no        DIFFERING
 
-    What had to be copied and is still at the generation that the listing saw was not copied, whatever it holds: with
-    `overwrite=always`, it often holds the same. A listing that saw nothing there, or did not look (`mode=verify`), says 0.
+    An object that had to be copied, and whose destination is still at the generation that the listing saw, was not copied,
+    whatever the destination holds: with `overwrite=always` it often holds the same bytes. A listing that saw nothing there,
+    or did not look (`mode=verify`), has generation 0.
     """
     if item is None:
         return Verdict.EXTRA if is_chosen else Verdict.PROTECTED
@@ -72,43 +82,43 @@ def judge(
 
 
 class Pass(StrEnum):
-    """Which pass over a run this is."""
+    """Which reconciliation of a run this is."""
 
     FIRST = "first"
-    """After the listing's own transfers: what a second try may help is published again."""
+    """After the listing's own copies: objects that a retry may help are published again."""
     REPLAY = "replay"
-    """A person had the reconciliation cleared, having seen to the causes: all that is unfinished is published again."""
+    """After a person cleared the reconciliation, having removed the causes: everything unfinished is published again."""
     FINAL = "final"
-    """After those: nothing is published any more."""
+    """After the retries: nothing is published any more."""
     COMPARE = "compare"
-    """The only one of a run that compares and moves nothing (`mode=verify`)."""
+    """The only pass of a run that compares both sides and copies nothing (`mode=verify`)."""
 
 
 def is_republished(verdict: Verdict, failure: TransferFailure | None, which: Pass) -> bool:
-    """Whether an object is tried again.
+    """Whether a pass publishes an object again, to have it copied.
 
-    verdict               failure                    FIRST   REPLAY  FINAL, COMPARE
-    matched, skipped      –                          no      no      no
-    extra, protected      –                          no      no      no
-    missing, differing    none                       yes     yes     no
-    failed                has a second try           yes     yes     no
-    failed                has none, or is unknown    no      yes     no
+    verdict               failure                        FIRST   REPLAY  FINAL, COMPARE
+    matched, skipped      –                              no      no      no
+    extra, protected      –                              no      no      no
+    missing, differing    none                           yes     yes     no
+    failed                worth retrying                 yes     yes     no
+    failed                not worth it, or unknown       no      yes     no
     """
     if which in (Pass.FINAL, Pass.COMPARE) or verdict not in UNFINISHED_VERDICTS:
         return False
-    return which is Pass.REPLAY or failure is None or has_second_try(failure.error_code)
+    return which is Pass.REPLAY or failure is None or is_worth_retrying(failure.error_code)
 
 
 def generation_to_replace(item: ObjectMeta, stored: DestinationObject | None, *, may_overwrite: bool) -> int:
-    """What the next upload of an object is conditional on.
+    """The generation that the destination must still have for the next upload of an object to succeed; 0 for no object.
 
-    destination                          on its own            asked to overwrite
+    destination                          may_overwrite=False   may_overwrite=True
     nothing                              0                     0
-    something, as it was when listed     its generation        its generation
+    something, unchanged since listed    its generation        its generation
     something, written since then        the listed one        its generation
 
-    What somebody else wrote since the listing is not overwritten by a run on its own (the try ends as
-    DestinationConflict), only when a person asks for a replay, and `overwrite` is not `never`.
+    A run does not copy over what somebody else wrote since the listing: that upload ends as DestinationConflict. Only a
+    replay that a person asked for does, unless `overwrite` is `never`.
     """
     if stored is None:
         return 0

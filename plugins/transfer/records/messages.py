@@ -127,19 +127,8 @@ def _count(value: object) -> int:
 
 def encode_failure(failure: TransferFailure, *, run_id: str) -> tuple[bytes, dict[str, str]]:
     """Body and attributes of a failure record."""
-    body = json.dumps(
-        {
-            "version": VERSION,
-            "key": failure.key,
-            "stage": failure.stage,
-            "error_code": failure.error_code,
-            "http_status": failure.http_status,
-            "attempts": failure.attempts,
-            "message": failure.message,
-        },
-        ensure_ascii=False,
-        separators=(",", ":"),
-    )
+    fields = {"version": VERSION, **failure_fields(failure)}
+    body = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
     attributes = {RUN: run_id, "stage": str(failure.stage), "error_code": failure.error_code}
     return body.encode("utf-8", "surrogatepass"), attributes
 
@@ -150,6 +139,18 @@ def decode_failure(body: bytes) -> TransferFailure:
         return failure_of_fields(_document(body))
     except UNREADABLE as error:
         raise InvalidMessage(f"not a failure record: {why_unreadable(error)}", stage=Stage.RECONCILE) from error
+
+
+def failure_fields(failure: TransferFailure) -> dict[str, object]:
+    """One failure, as messages and the records of failures hold it."""
+    return {
+        "key": failure.key,
+        "stage": failure.stage,
+        "error_code": failure.error_code,
+        "http_status": failure.http_status,
+        "attempts": failure.attempts,
+        "message": failure.message,
+    }
 
 
 def failure_of_fields(fields: Mapping[str, object]) -> TransferFailure:

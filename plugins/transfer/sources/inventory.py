@@ -19,6 +19,7 @@ from threading import Event
 from typing import Any
 from urllib.parse import unquote_plus
 
+from transfer.comparison import etag_value
 from transfer.errors import SourceListInvalid, Stage, Stopped
 from transfer.model import ObjectMeta, SkipReason
 from transfer.records.bounded_lines import Lines, rows_of
@@ -179,7 +180,7 @@ def _records(rows: Rows, prefix: str, where: str, stop: Event) -> Iterator[Recor
                 key,
                 _seconds(modified),
                 _size(size),
-                etag.strip('"'),
+                etag_value(etag),
                 storage_class or "STANDARD",
                 tier in ARCHIVE_TIERS,
             ]

@@ -1,1 +1,1 @@
-"""The queue: pull messages, copy their objects, record the outcomes, acknowledge."""
+"""Works through the queue: pulls messages, copies their objects, records the outcomes, and acknowledges."""

@@ -1,10 +1,10 @@
-"""A worker: pulls requests within a budget, moves their objects on many lanes, settles them in groups.
+"""A worker: pulls requests within a budget, copies their objects on many lanes, and settles them in groups.
 
-    intake (the calling thread) ──▶ lanes, driven by few threads ──▶ settlement ──▶ ack
-         ▲ leases are extended until settled
+    intake (the calling thread) ──▶ lanes, driven by one or two threads ──▶ settlement ──▶ ack
+         ▲ leases are extended until a message is settled
 
-The worker is done when the ledger of the whole run settles every message of the listing, not when its queue is empty:
-an empty queue may only mean that another worker holds the rest, or held it when it was killed.
+The worker is done when the ledger of the whole run settles every message of the listing, and not when its queue is empty:
+the rest may be leased by another worker, or have been leased by one that was killed.
 """
 
 from __future__ import annotations
@@ -22,35 +22,31 @@ from transfer.copying.parts import PartsBoard
 from transfer.copying.whole import ObjectCopier, WorkerContext
 from transfer.errors import FatalError, Stopped, TransferError
 from transfer.event_log import EventLog
-from transfer.model import Failed, TransferFailure, TransferOutcome, TransferRequest
+from transfer.model import Failed
 from transfer.ports import FailureSink, RequestQueue, TransferLoop
 from transfer.records.in_flight import InFlightMessages
 from transfer.records.ledger import Ledger
-from transfer.steps import Pause, Step
 from transfer.stopping import StopRequest
-from transfer.worker.control import Control, Refusals
 from transfer.worker.intake import Intake, numbers_of
+from transfer.worker.lanes import Lanes, lanes_per_thread
 from transfer.worker.leases import LeaseKeeper
+from transfer.worker.object_log import ObjectLog
+from transfer.worker.refusal_check import RefusalCheck
+from transfer.worker.refusals import Refusals
 from transfer.worker.settlement import Settlement
 
 log = logging.getLogger(__name__)
 
 COMMIT_INTERVAL_S = 3.0
 PULL_WAIT_S = 1.0
-"""Short enough to stop within Airflow's 5 s between SIGTERM and SIGKILL: a pull cannot be broken off."""
+"""Seconds that a pull may wait. A pull cannot be interrupted, and Airflow leaves 5 s between SIGTERM and SIGKILL."""
 STOP_GRACE_S = 1.5
-"""For lanes to end: they do so within POLL_S, unless their thread waits for a token or a name."""
-LARGE_AVERAGE_BYTES = 1024**2
-"""From this average size on, two threads drive the lanes, so that checksums (which free the interpreter) use two cores.
-For small objects a second thread only makes both wait for the interpreter: 10 % slower, measured, at 30 % more CPU."""
-IDLE_S = 0.02
-"""How soon an idle lane looks for work again."""
-MAX_LOGGED_FAILURES = 100
+"""Seconds for the lanes to end after a stop. They end within POLL_S, unless their thread waits for a token or for DNS."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
-    """What a worker is to work on: one listing of one run."""
+    """The work of a worker: one listing of one run."""
 
     run_id: str
     listing: str
@@ -59,15 +55,23 @@ class Assignment:
     messages: int
     """How many messages the listing published."""
     skipped_numbers: tuple[range, ...] = ()
-    """Numbers of what a lister published and then died before it could count it; its objects were published again."""
+    """Numbers of messages that a lister published but did not count before it died; their objects were published again."""
     objects: int
+    """How many objects its messages ask for."""
     bytes: int
+    """The total size of these objects."""
 
 
 class Worker:
     """Drains one run's subscription. `run` is called once; `stop` may be set from any thread or signal handler.
 
-    `config.threads` objects are on their way at a time, each on a lane of its own with the mover that `new_mover` gives it.
+    `config.threads` objects are copied at a time, each on a lane with a copier from `new_mover`.
+
+    Args:
+        ledger: the outcomes of this worker; its state also holds the records of the other workers of the run.
+        begun: the notes of the messages in flight; None where none are kept, so that no crash is attributed to a message.
+        new_loop: makes the event loop that drives the lanes of one thread.
+        on_report: called about once a second with the progress so far.
     """
 
     def __init__(
@@ -89,23 +93,26 @@ class Worker:
         self._assignment = assignment
         self._queue = queue
         self._ledger = ledger
-        self._new_mover = new_mover
+        self._new_copier = new_mover
         self._new_loop = new_loop
         self._config = config
-        self._events = events
         self._stop = stop
         self._clock = clock
         self._leases = LeaseKeeper(queue)
-        self._begun = begun
+        self._in_flight = begun
         self._settlement = Settlement(
             queue, failures, ledger, self._leases, on_settled=begun.settled if begun else lambda numbers: None
         )
-        self._pacer = Pacer(config, clock=clock)
+        pacer = Pacer(config, clock=clock)
         self._progress = Progress(
-            objects_total=assignment.objects, bytes_total=assignment.bytes, pacer=self._pacer, clock=clock
+            objects_total=assignment.objects, bytes_total=assignment.bytes, pacer=pacer, clock=clock
         )
-        self._share = WorkerContext(progress=self._progress, pacer=self._pacer, board=PartsBoard())
+        self._context = WorkerContext(progress=self._progress, pacer=pacer, board=PartsBoard())
         self._reporter = ProgressReporter(self._progress, on_report, clock=clock)
+        self._object_log = ObjectLog(
+            events, source_bucket=assignment.source_bucket, destination_bucket=assignment.destination_bucket
+        )
+        self._numbers = numbers_of(assignment.messages, assignment.skipped_numbers)
         self._intake = Intake(
             assignment.run_id,
             assignment.listing,
@@ -114,74 +121,89 @@ class Worker:
             queue=queue,
             leases=self._leases,
             settlement=self._settlement,
-            begun=begun,
-            pacer=self._pacer,
-            on_failed=self._failed_at_once,
+            in_flight=begun,
+            pacer=pacer,
+            on_failed=self._failed_without_copying,
         )
-        self._numbers = len(numbers_of(assignment.messages, assignment.skipped_numbers))
-        self._is_over = False
-        self._lock = threading.Lock()
-        self._refusals = Refusals()
-        self._control = Control(
-            self._refusals,
+        refusals = Refusals()
+        self._lanes = Lanes(
+            intake=self._intake,
+            settlement=self._settlement,
+            pacer=pacer,
+            refusals=refusals,
+            object_log=self._object_log,
+            stop=stop,
+        )
+        self._refusal_check = RefusalCheck(
+            refusals,
             state=ledger.state,
             listing=assignment.listing,
-            mover=lambda: new_mover(self._share),
+            new_copier=lambda: self._new_copier(self._context),
             run=lambda step: new_loop().run([step]),
-            on_acquittal=lambda is_so: self._pacer.forgiven(is_so=is_so),
+            on_isolated=lambda is_so: pacer.forgiven(is_so=is_so),
         )
-        self._fatal: BaseException | None = None
-        self._told = 0
+        self._lock = threading.Lock()
+        self._error: BaseException | None = None
 
     def run(self) -> TransferStats:
         """Work until the listing is settled. Raises Stopped after a stop, or the error that ended the work.
 
-        Whatever is not settled then is given back to the queue at once.
+        Messages that are not settled then are given back to the queue at once.
         """
+        counts = lanes_per_thread(
+            self._config.threads, objects=self._assignment.objects, size_bytes=self._assignment.bytes
+        )
         threads = [
-            threading.Thread(target=self._transfer_thread, args=(lanes,), name=f"transfer-{index}", daemon=True)
-            for index, lanes in enumerate(shares(self._config.threads, self._loops()))
+            threading.Thread(target=self._run_lanes, args=(count,), name=f"transfer-{index}", daemon=True)
+            for index, count in enumerate(counts)
         ]
         with self._leases:
             for thread in threads:
                 thread.start()
             try:
                 if self._assignment.messages:
-                    if self._begun:
-                        self._begun.open()
+                    if self._in_flight:
+                        self._in_flight.open()
                     self._drain()
             except BaseException as error:  # noqa: BLE001 - the worker's outermost frame: raised again below
                 self._abort(error)
             finally:
                 self._wind_down(threads)
         self._reporter.report(force=True)
-        if self._fatal is not None:
-            raise self._fatal
+        if self._error is not None:
+            raise self._error
         return self._progress.stats()
 
+    def _run_lanes(self, count: int) -> None:
+        try:
+            self._new_loop().run([self._lanes.lane(self._new_copier(self._context)) for _ in range(count)])
+        except BaseException as error:  # noqa: BLE001 - the thread's outermost frame: `run` raises it again
+            self._abort(error)
+
     def _drain(self) -> None:
+        """Pull and commit until every message of the listing is settled, or none has come for too long."""
         settled_before = -1
-        idle_since = last_commit = self._clock()
+        idle_since_s = last_commit_s = self._clock()
         stall_s = 2 * self._queue.ack_deadline_s + 10
         while not self._stop.is_set():
-            pulled = self._intake.pull(PULL_WAIT_S)
-            self._control.settle_doubt()
-            idle = not pulled and self._intake.is_empty
-            if idle or self._settlement.is_due.is_set() or self._clock() - last_commit >= COMMIT_INTERVAL_S:
+            has_pulled = self._intake.pull(PULL_WAIT_S)
+            self._refusal_check.check()
+            is_idle = not has_pulled and self._intake.is_empty
+            if is_idle or self._settlement.is_due.is_set() or self._clock() - last_commit_s >= COMMIT_INTERVAL_S:
                 self._settlement.commit()
-                last_commit = self._clock()
+                last_commit_s = self._clock()
             self._reporter.report()
-            if not idle:
-                idle_since = self._clock()
+            if not is_idle:
+                idle_since_s = self._clock()
                 continue
-            settled = len(self._ledger.settled(below=self._numbers))
+            settled = len(self._ledger.settled(below=len(self._numbers)))
             if settled >= self._assignment.messages:
                 return
             if settled != settled_before:
-                settled_before, idle_since = settled, self._clock()
-            elif self._clock() - idle_since > stall_s:
+                settled_before, idle_since_s = settled, self._clock()
+            elif self._clock() - idle_since_s > stall_s:
                 log.warning(
-                    "%d of %d messages are not settled and have not come here for %.0f s; leaving them to the"
+                    "%d of %d messages are not settled, and none was delivered here for %.0f s; leaving them to the"
                     " reconciliation",
                     self._assignment.messages - settled,
                     self._assignment.messages,
@@ -190,108 +212,52 @@ class Worker:
                 return
         raise Stopped
 
-    def _transfer_thread(self, lanes: int) -> None:
-        try:
-            self._new_loop().run([self._lane(self._new_mover(self._share)) for _ in range(lanes)])
-        except BaseException as error:  # noqa: BLE001 - the thread's outermost frame: `run` raises it again
-            self._abort(error)
-
-    def _loops(self) -> int:
-        return 2 if self._assignment.bytes >= self._assignment.objects * LARGE_AVERAGE_BYTES else 1
-
-    def _lane(self, mover: ObjectCopier) -> Step[None]:
-        """One object at a time, message after message, until the work is over."""
-        while not self._is_over:
-            has_worked = False
-            if self._pacer.enter():
-                has_worked = yield from self._work_once(mover)
-                self._pacer.leave()
-            if not has_worked:
-                yield Pause(IDLE_S)
-
-    def _work_once(self, mover: ObjectCopier) -> Step[bool]:
-        """One message, or a hand with a large object of another lane; whether there was either."""
-        work = self._intake.take()
-        if work is None:
-            return (yield from mover.help())
-        outcomes = self._settlement.begin(work.ack_id)
-        yield from self._copy_all(mover, work.request, outcomes)
-        self._settlement.add(work.ack_id, outcomes, number=work.request.number)
-        self._intake.done(work)
-        return True
-
-    def _copy_all(self, mover: ObjectCopier, request: TransferRequest, outcomes: list[TransferOutcome]) -> Step[None]:
-        for item in request.objects:
-            while self._refusals.doubtful and not (self._is_over or self._stop.is_set()):
-                yield Pause(IDLE_S)  # until the control has been asked: nothing more is to fail by name meanwhile
-            self._events.object_initiated(item.key, self._assignment.source_bucket, self._assignment.destination_bucket)
-            outcome = yield from mover.move(item)
-            if isinstance(outcome, Failed):
-                self._log_failure(outcome.failure)
-            self._refusals.note(item, outcome)
-            outcomes.append(outcome)
-
-    def _failed_at_once(self, outcome: Failed) -> None:
-        self._log_failure(outcome.failure)
+    def _failed_without_copying(self, outcome: Failed) -> None:
+        self._object_log.failed(outcome.failure)
         self._progress.settled(outcome)
 
-    def _log_failure(self, failure: TransferFailure) -> None:
-        source, destination = self._assignment.source_bucket, self._assignment.destination_bucket
-        self._events.failure(
-            failure.stage, failure.key, source, destination, f"{failure.error_code}: {failure.message}"
-        )
-        self._told += 1
-        if self._told <= MAX_LOGGED_FAILURES:
-            key, code, message = failure.key or "(no object)", failure.error_code, failure.message
-            log.warning("failed: %r: %s at %s after %d tries: %s", key, code, failure.stage, failure.attempts, message)
-        if self._told == MAX_LOGGED_FAILURES:
-            log.warning("further failures are counted here and told in the report and the error topic only")
-
     def _abort(self, error: BaseException) -> None:
-        """Stop everything; the first error that is more than a stop request is the one to raise."""
+        """Stop everything. `run` raises the first error that is more than a stop request."""
         with self._lock:
-            if self._fatal is None or isinstance(self._fatal, Stopped):
-                self._fatal = error
+            if self._error is None or isinstance(self._error, Stopped):
+                self._error = error
         if isinstance(self._stop, StopRequest):
             self._stop.end()
         else:
             self._stop.set()
 
     def _wind_down(self, threads: Sequence[threading.Thread]) -> None:
-        """End the threads, commit what is finished, give the rest back."""
-        self._is_over = True
-        deadline = self._clock() + STOP_GRACE_S
+        """End the threads, commit the finished messages, and give the others back."""
+        self._lanes.end()
+        deadline_s = self._clock() + STOP_GRACE_S
         for thread in threads:
-            thread.join(timeout=max(0.0, deadline - self._clock()) if self._stop.is_set() else None)
-        is_orderly = self._fatal is None or isinstance(self._fatal, Stopped)
+            thread.join(timeout=max(0.0, deadline_s - self._clock()) if self._stop.is_set() else None)
+        is_orderly = self._error is None or isinstance(self._error, Stopped)
         self._attempt(self._settlement.commit if is_orderly else self._settlement.commit_successes)
         self._attempt(self._settlement.write_unsettled)
         self._attempt(self._leases.give_back)
         self._attempt(self._note_end)
 
     def _attempt(self, step: Callable[[], None]) -> None:
-        """One step of the end; what goes wrong with it must not keep the others from being made."""
+        """Take one step of the end, and let an error not keep the others from being taken."""
         try:
             step()
-        except Exception as error:  # noqa: BLE001 - `run` raises it, unless something else came first
+        except Exception as error:  # noqa: BLE001 - `run` raises it, unless another came first
             self._abort(error)
 
     def _note_end(self) -> None:
-        """Note whether this try ends in order, or is dead: then what it has in hand may be to blame."""
-        if self._begun is None:
+        """Note whether this worker ended in order or crashed, since then one of its messages in flight may be the cause."""
+        if self._in_flight is None:
             return
         try:
-            if isinstance(self._fatal, FatalError):
-                self._begun.close(fatal=f"{self._fatal.code}: {self._fatal.message}")
-            elif isinstance(self._fatal, Exception) and not isinstance(self._fatal, TransferError | Stopped):
-                self._begun.died(f"{type(self._fatal).__name__}: {self._fatal}")
+            if isinstance(self._error, FatalError):
+                self._in_flight.close(fatal=f"{self._error.code}: {self._error.message}")
+            elif isinstance(self._error, Exception) and not isinstance(self._error, TransferError | Stopped):
+                self._in_flight.died(f"{type(self._error).__name__}: {self._error}")
             else:
-                self._begun.close()
+                self._in_flight.close()
         except TransferError as error:
-            log.info("the end of this worker could not be noted; what it held may be suspected: %s", error)
-
-
-def shares(lanes: int, loops: int) -> list[int]:
-    """So many lanes, spread evenly over at most so many loops."""
-    used = min(lanes, loops)
-    return [lanes // used + (index < lanes % used) for index in range(used)]
+            log.info(
+                "the end of this worker could not be noted; its messages in flight may be suspected of a crash: %s",
+                error,
+            )

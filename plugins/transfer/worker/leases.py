@@ -1,4 +1,4 @@
-"""Keeps pulled messages leased until they are settled."""
+"""Keeps the leases of pulled messages until they are settled, so that Pub/Sub delivers them to no other worker."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from transfer.ports import RequestQueue
 log = logging.getLogger(__name__)
 
 MAX_IDS_PER_REQUEST = 1_000
-"""Pub/Sub, "Quotas and limits": an acknowledge or modifyAckDeadline request has 512 KiB at most; an id has under 250 B."""
+"""The ids that fit into one request: acknowledge and modifyAckDeadline take at most 512 KiB, and an id has under 250 bytes
+(Pub/Sub, "Quotas and limits")."""
 END_S = 1.0
-"""For how long the end waits for an extension that is on its way: by then nothing needs it."""
+"""Seconds to wait at the end for an extension in flight, which is not needed any more."""
 
 
 def in_batches(ids: Sequence[str]) -> Iterable[Sequence[str]]:
@@ -26,9 +27,9 @@ def in_batches(ids: Sequence[str]) -> Iterable[Sequence[str]]:
 
 
 class LeaseKeeper:
-    """Extends the lease of every held message from a thread of its own, three times per ack deadline. Thread-safe.
+    """Extends the lease of every held message, three times per ack deadline, from a background thread. Thread-safe.
 
-    A lease that is lost all the same only means that the message is delivered again: every step is safe to repeat.
+    A lease that is lost all the same only causes the message to be delivered again: every step is safe to repeat.
     """
 
     def __init__(self, queue: RequestQueue) -> None:
@@ -49,22 +50,22 @@ class LeaseKeeper:
         self._thread.join(END_S)
 
     def hold(self, ack_ids: Iterable[str]) -> None:
-        """Extend these from now on."""
+        """Extend the leases of these messages from now on."""
         with self._lock:
             self._held.update(ack_ids)
 
     def release(self, ack_ids: Iterable[str]) -> None:
-        """Extend these no longer: they are settled or given back."""
+        """Extend the leases of these messages no longer: they are settled or given back."""
         with self._lock:
             self._held.difference_update(ack_ids)
 
     def held(self) -> list[str]:
-        """What is held at this moment."""
+        """The messages that are held at this moment, by ack id."""
         with self._lock:
             return list(self._held)
 
     def give_back(self) -> None:
-        """Let the queue deliver at once to others whatever is still held."""
+        """Give all held messages back, so that the queue delivers them to other workers at once."""
         ack_ids = self.held()
         self.release(ack_ids)
         for ids in in_batches(ack_ids):
@@ -72,7 +73,9 @@ class LeaseKeeper:
                 self._queue.extend(ids, 0)
             except TransferError as error:
                 log.info(
-                    "%d messages could not be given back, they come again when their lease ends: %s", len(ids), error
+                    "%d messages could not be given back; they are delivered again when their leases end: %s",
+                    len(ids),
+                    error,
                 )
 
     def _run(self) -> None:
@@ -84,10 +87,14 @@ class LeaseKeeper:
                 except Stopped:
                     return
                 except TransferError as error:
-                    log.warning("leases of %d messages could not be extended, they may come again: %s", len(ids), error)
+                    log.warning(
+                        "the leases of %d messages could not be extended; they may be delivered again: %s",
+                        len(ids),
+                        error,
+                    )
                 except Exception:  # noqa: BLE001 - the thread's outermost frame; without it every lease would end
                     log.warning(
-                        "leases of %d messages could not be extended, they may come again\n%s",
+                        "the leases of %d messages could not be extended; they may be delivered again\n%s",
                         len(ids),
                         block(traceback.format_exc()),
                     )

@@ -1,8 +1,8 @@
-"""Group commit: outcomes become durable first, and only then are their messages acked.
+"""Group commit: outcomes are stored first, and only then are their messages acknowledged.
 
     1. failures to the error topic      2. a ledger shard      3. ack
 
-A crash between any two of these only means that a message comes again; what it asks for is then found done.
+A crash between any two of these only causes a message to be delivered again, and its objects are then found copied.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from transfer.records.ledger import Ledger
 from transfer.worker.leases import LeaseKeeper, in_batches
 
 MAX_GROUP_MESSAGES = 150
-"""Of 64 objects at most: what waits for a commit takes a few MiB. Their numbers must fit the ledger shard's metadata, too:
-8 KiB an object (Cloud Storage, "Quotas and limits")."""
+"""Messages in one commit. Each has at most 64 objects, so their outcomes take a few MiB of memory. Their numbers have to fit
+into the ledger shard's metadata of at most 8 KiB (Cloud Storage, "Quotas and limits")."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Settled:
+    """A finished message that waits for its commit."""
+
     ack_id: str
     number: int | None
     outcomes: tuple[TransferOutcome, ...]
@@ -51,18 +53,18 @@ class Settlement:
         self._on_settled = on_settled
         self._pending: list[_Settled] = []
         self._unsettled: dict[str, list[TransferOutcome]] = {}
-        """Outcomes of messages that are not finished, by their ack id."""
+        """Outcomes of messages that are not finished, by ack id."""
         self._lock = threading.Lock()
         self.is_due = threading.Event()
         """Set when a group is full."""
 
     def begin(self, ack_id: str) -> list[TransferOutcome]:
-        """A message is begun. The list takes its outcomes, so that none is lost if the message does not come to its end."""
+        """Start a message. The list collects its outcomes, so that they are recorded even if the message is never finished."""
         with self._lock:
             return self._unsettled.setdefault(ack_id, [])
 
     def add(self, ack_id: str, outcomes: Sequence[TransferOutcome], *, number: int | None) -> None:
-        """A message whose objects have all reached their end; `number` is None for one that is no request."""
+        """Add a message whose objects all have an outcome; `number` is None for one that needs no record of being settled."""
         with self._lock:
             self._unsettled.pop(ack_id, None)
             self._pending.append(_Settled(ack_id=ack_id, number=number, outcomes=tuple(outcomes)))
@@ -71,11 +73,11 @@ class Settlement:
 
     @property
     def has_pending(self) -> bool:
-        """Whether something waits for a commit."""
+        """Whether a message waits for a commit."""
         return bool(self._pending)
 
     def commit(self) -> None:
-        """Make everything collected so far durable and ack it. After an error the rest waits for the next commit."""
+        """Store all outcomes collected so far and acknowledge their messages. After an error the rest waits for the next call."""
         self.is_due.clear()
         while group := self._next_group():
             try:
@@ -86,7 +88,7 @@ class Settlement:
                 raise
 
     def commit_successes(self) -> None:
-        """Commit what succeeded and leave messages with a failure unsettled: a wrong key must not fill the error topic."""
+        """Commit messages without a failure, and leave the others unsettled: a revoked key must not fill the error topic."""
         with self._lock:
             for item in self._pending:
                 if item.has_failure:
@@ -95,7 +97,7 @@ class Settlement:
         self.commit()
 
     def write_unsettled(self) -> None:
-        """Put on record what succeeded of messages that are not settled and come again: it was done all the same."""
+        """Record the successful outcomes of messages that are not settled and will be delivered again."""
         with self._lock:
             outcomes = [outcome for done in self._unsettled.values() for outcome in done]
             self._unsettled.clear()

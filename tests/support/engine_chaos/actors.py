@@ -1,6 +1,6 @@
 """The tasks of a run as processes, on the engine alone: the only file of the chaos suite that knows the engine.
 
-`act` is one try of one task. It does what the operator of that name does, reads what earlier tasks returned from its
+`act` is one attempt of one task. It does what the operator of that name does, reads what earlier tasks returned from its
 specification, and leaves its own result as a file, as XCom would hold it. It may be killed at any time.
 """
 
@@ -97,7 +97,7 @@ def warm_up() -> None:
 
 
 def act(spec: dict[str, Any]) -> None:
-    """One try of a task, to its end; the process ends with it."""
+    """Run one attempt of a task to its end; the process ends with it."""
     out = Path(spec["out"])
     log = os.open(out.with_suffix(".log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
@@ -280,7 +280,7 @@ def _close(rig: _ActorRig, spec: dict[str, Any]) -> dict[str, Any]:
             others = open_runs(state) - {spec["run"]}
             abort_abandoned_uploads(state, sink, lambda step: complete(retrier.call(step), rig.stop), open_runs=others)
             RunIndex(state, DAG).close(spec["run"], spec["opened_at_s"])
-        except TransferError as error:  # as the operator does: what stays goes with a later run
+        except TransferError as error:  # as the operator does: a later run aborts what is left
             said = f"{error.code}: {error.message}"
     return {"not_cleaned": said}
 

@@ -13,7 +13,7 @@ PART_BYTES = 8 * MIB
 MIDDLE_BYTES = 16 * MIB
 WHOLE_BYTES = 6 * 1024
 LARGE_BYTES = 16 * MIB
-"""From here on uploads can be gone on with, and several lanes work on one object."""
+"""From this size on uploads can be resumed, and several lanes work on one object."""
 QUANTUM_BYTES = 1024
 """What a resumable session keeps whole multiples of."""
 BUFFER_BYTES = 16 * 1024

@@ -25,8 +25,7 @@ from transfer.backends.cloudfront.source import edge_error
 from transfer.backends.gcs.answers import gcs_error
 from transfer.backends.http.exchange import Answer, curl_error
 from transfer.backends.pubsub.answers import pubsub_error
-from transfer.backends.s3.errors import s3_error
-from transfer.backends.s3.files import file_error, head_error
+from transfer.backends.s3.answers import file_error, head_error, listing_error
 from transfer.errors import (
     BucketMissing,
     CredentialsRejected,
@@ -202,14 +201,14 @@ def test_a_server_may_ask_for_a_wait_in_seconds_or_by_a_date(headers: dict[str, 
 )
 def test_s3_errors(code: str, status: int, kind: type[TransferError]) -> None:
     raised = ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, "ListObjectsV2")
-    error = s3_error(raised, bucket="b")
+    error = listing_error(raised, bucket="b")
     assert isinstance(error, kind)
     assert "s3://b" in error.message
 
 
 def listing_errors(error) -> list[TransferError]:
     return [
-        s3_error(error, bucket="b"),
+        listing_error(error, bucket="b"),
         file_error(error, uri="s3://b/k"),
         head_error(error, bucket="b", key="k", version_id=""),
     ]

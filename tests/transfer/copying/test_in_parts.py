@@ -1,4 +1,4 @@
-"""What is peculiar to objects in parts: servers without them, proofs, metadata, and lanes that help."""
+"""Objects in parts: servers without such uploads, proofs, metadata, and lanes that help."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ def test_a_server_without_parts_gets_one_stream_and_is_not_asked_again(large: En
     with ranges_asked(large.edge) as asked:
         arrived(large, "parts", bodies["parts"], large.move(listed(large, "parts"), lanes=2))
     assert asked == [""]
-    assert large.storage.bucket(DESTINATION).get_blob("parts").md5_hash is not None  # as no upload in parts has
+    assert (
+        large.storage.bucket(DESTINATION).get_blob("parts").md5_hash is not None
+    )  # which an upload in parts never has
 
 
 @pytest.mark.parametrize("cut", [r",?md5=[^,]+", r".*crc32c=.*"])
@@ -48,7 +50,7 @@ def test_a_server_that_names_no_md5_of_a_part(large: EngineRig, bodies, cut: str
     ]
 
 
-def test_kms_gives_no_proof_and_costs_no_second_look(large: EngineRig, bodies) -> None:
+def test_kms_gives_no_proof_and_costs_no_second_read(large: EngineRig, bodies) -> None:
     etag = "0123456789abcdef0123456789abcdef-3"
     large.edge.faults.replace([fault("GET", "rewrite", headers={**KMS, "ETag": f'"{etag}"'})])
     with ranges_asked(large.edge) as asked:
@@ -57,7 +59,7 @@ def test_kms_gives_no_proof_and_costs_no_second_look(large: EngineRig, bodies) -
     assert len(asked) == 2
 
 
-def test_parts_of_unusual_sizes_are_read_once_more(large: EngineRig) -> None:
+def test_parts_of_unusual_sizes_are_read_again(large: EngineRig) -> None:
     body = os.urandom(13 * MIB + 11)
     put_in_parts(large, "unusual", body, part_bytes=6 * MIB + 4321)
     with ranges_asked(large.edge) as asked:
@@ -67,7 +69,7 @@ def test_parts_of_unusual_sizes_are_read_once_more(large: EngineRig) -> None:
     assert sum(sizes) == 2 * len(body)
 
 
-def test_a_bit_flipped_in_parts_of_unusual_sizes_is_mended(large: EngineRig) -> None:
+def test_a_bit_flipped_in_parts_of_unusual_sizes_is_corrected(large: EngineRig) -> None:
     body = os.urandom(13 * MIB + 11)
     put_in_parts(large, "unusual", body, part_bytes=6 * MIB + 4321)
     large.edge.faults.replace([fault("GET", "corrupt", times=1, at_byte=7 * MIB)])
@@ -89,15 +91,13 @@ def test_s3s_own_crc32c_is_compared_before_the_parts_are_joined(large: EngineRig
 
 
 @pytest.mark.parametrize("kind", [{}, {"x-amz-checksum-type": "COMPOSITE"}])
-def test_a_crc32c_of_the_range_or_of_the_parts_is_not_taken_for_that_of_the_whole(
-    large: EngineRig, bodies, kind: dict[str, str]
-) -> None:
+def test_a_crc32c_of_the_range_or_of_the_parts_is_not_used(large: EngineRig, bodies, kind: dict[str, str]) -> None:
     stated = crc32c_of(bodies["parts"][: 2 * PART])
     large.edge.faults.replace([fault("GET", "rewrite", headers={"x-amz-checksum-crc32c": stated, **kind})])
     arrived(large, "parts", bodies["parts"], large.move(listed(large, "parts"), lanes=4))
 
 
-def test_metadata_and_headers_go_with_the_parts(large: EngineRig) -> None:
+def test_metadata_and_headers_are_copied_with_the_parts(large: EngineRig) -> None:
     body = gzip.compress(os.urandom(6 * MIB), compresslevel=1)
     fields = {
         "ContentType": "text/html; charset=utf-8",
@@ -111,7 +111,7 @@ def test_metadata_and_headers_go_with_the_parts(large: EngineRig) -> None:
     item = listed(large, "page", storage_class="STANDARD_IA")
     arrived(large, "page", body, large.move(item, lanes=2))
     blob = large.storage.bucket(DESTINATION).get_blob("page")
-    assert blob.md5_hash is None  # it did go in parts
+    assert blob.md5_hash is None  # it was uploaded in parts
     assert (blob.content_type, blob.content_encoding) == (fields["ContentType"], "gzip")
     assert (blob.content_language, blob.content_disposition) == ("de-AT", fields["ContentDisposition"])
     assert (blob.cache_control, blob.storage_class) == ("max-age=60, private", "NEARLINE")
@@ -125,7 +125,7 @@ def test_metadata_and_headers_go_with_the_parts(large: EngineRig) -> None:
 
 
 @pytest.mark.parametrize(("value", "kept"), [("=?UTF-8?B?R3LDtsOfZQ==?=", "Größe"), ("", "")])
-def test_metadata_that_headers_cannot_carry_goes_in_a_stream(large: EngineRig, value: str, kept: str) -> None:
+def test_an_object_whose_metadata_headers_cannot_carry_is_streamed(large: EngineRig, value: str, kept: str) -> None:
     body = os.urandom(6 * MIB)
     put_in_parts(large, "named", body, Metadata={"name": ""})
     if value:  # as S3 gives back a value that is not ASCII, which its client cannot send
@@ -173,17 +173,19 @@ def test_records_that_fail_never_fail_the_object(
     large: EngineRig, bodies, way: str, record_request: str, status: int
 ) -> None:
     large.gcs.faults.replace([fault(record_request, "status", status=status)])
-    begun = time.monotonic()
+    started_at_s = time.monotonic()
     outcome = large.move(listed(large, way), lanes=2)
     assert isinstance(outcome, Copied)
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - started_at_s < 3
     large.gcs.faults.replace([])
     assert large.stored(way) == bodies[way]
     assert large.progress.stats().bytes_copied == len(bodies[way])
     assert bool(left_behind(large)) == ("DELETE" in record_request)  # the end of the run sees to that
 
 
-def test_what_nobody_foresaw_in_a_lane_that_helps_fails_the_object_and_leaves_nothing(large, monkeypatch) -> None:
+def test_an_unexpected_error_in_a_lane_that_helps_fails_the_object_and_leaves_nothing_behind(
+    large, monkeypatch
+) -> None:
     def broken(self, part):
         raise ZeroDivisionError("while a part was added")
 

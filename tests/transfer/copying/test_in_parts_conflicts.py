@@ -31,7 +31,7 @@ def set_bucket(rig: EngineRig, changes: dict) -> None:
     rig.storage._connection.api_request(method="PATCH", path=f"/b/{DESTINATION}", data=changes)
 
 
-def move_with_an_intruder(rig: EngineRig, body: bytes, metadata: dict[str, str] | None = None):
+def copy_with_an_intruder(rig: EngineRig, body: bytes, metadata: dict[str, str] | None = None):
     """A zombie's copy: another writes the name after it has looked, and before its parts are joined."""
     rig.gcs.faults.replace([fault("POST .*uploadId=", "delay", times=1, seconds=30)])
 
@@ -52,10 +52,10 @@ def move_with_an_intruder(rig: EngineRig, body: bytes, metadata: dict[str, str] 
 
 
 @pytest.mark.parametrize("kept", KEPT)
-def test_what_a_late_copy_stands_over_is_named(large: EngineRig, kept: str) -> None:
+def test_the_object_that_a_late_copy_replaced_is_named(large: EngineRig, kept: str) -> None:
     changes, command = KEPT[kept]
     set_bucket(large, changes)
-    outcome = move_with_an_intruder(large, b"newer")
+    outcome = copy_with_an_intruder(large, b"newer")
     assert isinstance(outcome, Failed)
     assert (outcome.failure.error_code, outcome.failure.stage) == ("DestinationConflict", "upload")
     assert command in outcome.failure.message
@@ -70,8 +70,8 @@ def test_what_a_late_copy_stands_over_is_named(large: EngineRig, kept: str) -> N
     assert left_behind(large) == []
 
 
-def test_such_a_copy_is_no_copy_to_a_later_look_or_delivery(large: EngineRig) -> None:
-    move_with_an_intruder(large, b"newer")
+def test_such_a_copy_does_not_count_as_one_later(large: EngineRig) -> None:
+    copy_with_an_intruder(large, b"newer")
     item = listed(large, "parts")
     (stored,) = large.destination_listing().objects("parts", leave_out=".edgehaul/")
     assert not holds(stored, item)
@@ -81,16 +81,16 @@ def test_such_a_copy_is_no_copy_to_a_later_look_or_delivery(large: EngineRig) ->
 
 
 def test_another_delivery_of_the_same_is_no_conflict(large: EngineRig, bodies) -> None:
-    arrived(large, "parts", bodies["parts"], move_with_an_intruder(large, bodies["parts"]))
+    arrived(large, "parts", bodies["parts"], copy_with_an_intruder(large, bodies["parts"]))
     large.storage.bucket(DESTINATION).blob("parts").delete()
     label = {"x-goog-source-etag": listed(large, "parts").etag}
-    arrived(large, "parts", bodies["parts"], move_with_an_intruder(large, b"a try that went wrong", label))
+    arrived(large, "parts", bodies["parts"], copy_with_an_intruder(large, b"an attempt that went wrong", label))
 
 
-def test_what_the_bucket_does_not_keep_cannot_be_found(large: EngineRig, bodies) -> None:
+def test_a_version_that_the_bucket_does_not_keep_cannot_be_found(large: EngineRig, bodies) -> None:
     """As the documents say; and a server that knows neither parameter does no harm."""
     set_bucket(large, NOTHING_KEPT)
-    arrived(large, "parts", bodies["parts"], move_with_an_intruder(large, b"newer"))
+    arrived(large, "parts", bodies["parts"], copy_with_an_intruder(large, b"newer"))
 
 
 @pytest.mark.parametrize("status", [400, 403, 501])
@@ -99,7 +99,7 @@ def test_a_server_that_shows_no_versions_does_no_harm(large: EngineRig, bodies, 
     arrived(large, "parts", bodies["parts"], large.move(listed(large, "parts"), lanes=2))
 
 
-def test_a_look_that_took_too_long_is_repeated(large: EngineRig, bodies, monkeypatch) -> None:
-    monkeypatch.setattr("transfer.copying.in_parts.MAX_LOOK_AGE_S", 0.5)
+def test_a_check_of_the_destination_that_took_too_long_is_repeated(large: EngineRig, bodies, monkeypatch) -> None:
+    monkeypatch.setattr("transfer.copying.parts_completion.MAX_CHECK_AGE_S", 0.5)
     large.gcs.faults.replace([fault(r"GET /storage.*/o/parts\?", "delay", after=1, times=1, seconds=0.8)])
     assert arrived(large, "parts", bodies["parts"], large.move(listed(large, "parts"))).attempts == 2

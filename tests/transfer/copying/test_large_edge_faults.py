@@ -28,14 +28,14 @@ def move(rig: EngineRig, way: str):
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("action", ["reset", "truncate"])
 @pytest.mark.parametrize("at_byte", [0, 1, 3 * MIB, PART - 1, PART])
-def test_a_body_that_breaks_off_is_gone_on_with(large: EngineRig, bodies, way: str, action: str, at_byte: int) -> None:
+def test_a_body_that_breaks_off_is_resumed(large: EngineRig, bodies, way: str, action: str, at_byte: int) -> None:
     large.edge.faults.replace([fault("GET", action, times=1, at_byte=at_byte)])
     outcome = arrived(large, way, bodies[way], move(large, way))
     assert outcome.proof is PROOFS[way]
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_what_has_arrived_is_not_fetched_again(large: EngineRig, bodies, way: str) -> None:
+def test_bytes_that_arrived_are_not_fetched_again(large: EngineRig, bodies, way: str) -> None:
     large.edge.faults.replace([fault("GET", "truncate", times=1, at_byte=2 * MIB if way == "stream" else PART + 9)])
     with ranges_asked(large.edge) as asked:
         arrived(large, way, bodies[way], large.move(listed(large, way)))
@@ -50,7 +50,7 @@ def test_what_has_arrived_is_not_fetched_again(large: EngineRig, bodies, way: st
         ]
 
 
-def test_a_stall_is_broken_off(large: EngineRig, bodies) -> None:
+def test_a_stall_is_interrupted_and_retried(large: EngineRig, bodies) -> None:
     """Some 5 s after `stall_s`: libcurl looks at the mean of the last five."""
     large.edge.faults.replace([fault(f"GET /{way}", "stall", times=1, at_byte=MIB, seconds=30) for way in WAYS])
     config = replace(large.config, timeouts=Timeouts(connect_s=2, stall_s=1))
@@ -88,8 +88,10 @@ def test_a_passing_status_is_retried(large: EngineRig, bodies, way: str, fields:
 def test_a_lasting_status_fails_the_object_by_name(
     large: EngineRig, way: str, status: int, body: str, code: str, is_midway: bool
 ) -> None:
-    begun = [fault("GET", "truncate", times=1, at_byte=2 * MIB if way == "stream" else PART + 1)] if is_midway else []
-    large.edge.faults.replace([*begun, fault("GET", "status", status=status, body=body)])
+    first_fault = (
+        [fault("GET", "truncate", times=1, at_byte=2 * MIB if way == "stream" else PART + 1)] if is_midway else []
+    )
+    large.edge.faults.replace([*first_fault, fault("GET", "status", status=status, body=body)])
     failure = refused(large, move(large, way))
     assert (failure.error_code, failure.http_status, failure.stage) == (code, status, "download")
 
@@ -130,20 +132,20 @@ def test_a_wrong_content_range_never_becomes_an_object(
     large: EngineRig, bodies, way: str, given: str, code: str
 ) -> None:
     headers = {"Content-Range": given.format(size=len(bodies[way]))}
-    begun = [fault("GET", "truncate", times=1, at_byte=2 * MIB)] if way == "stream" else []
-    large.edge.faults.replace([*begun, fault("GET", "rewrite", headers=headers)])
+    first_fault = [fault("GET", "truncate", times=1, at_byte=2 * MIB)] if way == "stream" else []
+    large.edge.faults.replace([*first_fault, fault("GET", "rewrite", headers=headers)])
     assert refused(large, move(large, way)).error_code == code
 
 
 @pytest.mark.parametrize("at_byte", [0, 1000, PART - 1, PART, 2 * PART - 1])
 @pytest.mark.parametrize("way", WAYS)
-def test_a_flipped_bit_is_mended(large: EngineRig, bodies, way: str, at_byte: int) -> None:
+def test_a_flipped_bit_is_corrected(large: EngineRig, bodies, way: str, at_byte: int) -> None:
     at_byte %= len(bodies[way])
     large.edge.faults.replace([fault("GET", "corrupt", times=1, at_byte=at_byte)])
     with ranges_asked(large.edge) as asked:
         outcome = arrived(large, way, bodies[way], move(large, way))
     assert outcome.proof is PROOFS[way]
-    if way == "parts":  # two GETs, a look at each of three parts, and the wrong one once more
+    if way == "parts":  # two GETs, a second read of each of three parts, and the wrong one again
         assert len(asked) == 6
 
 
@@ -155,13 +157,15 @@ def test_bits_that_flip_in_every_answer_never_become_an_object(large: EngineRig,
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_an_object_replaced_on_its_way_is_source_changed(large: EngineRig, way: str) -> None:
+def test_an_object_replaced_while_it_is_copied_is_source_changed(large: EngineRig, way: str) -> None:
     key = f"{way}-replaced"
     put = large.put if way == "stream" else (lambda key, body: put_in_parts(large, key, body))
     put(key, b"1" * (12 * MIB))
     item = listed(large, key)
-    begun = [fault("GET", "truncate", times=1, at_byte=MIB)] if way == "stream" else [fault("GET", "delay", times=1)]
-    large.edge.faults.replace([*begun, fault("GET", "delay", seconds=1)])
+    first_fault = (
+        [fault("GET", "truncate", times=1, at_byte=MIB)] if way == "stream" else [fault("GET", "delay", times=1)]
+    )
+    large.edge.faults.replace([*first_fault, fault("GET", "delay", seconds=1)])
     before = sum(large.edge.requests().values())
 
     def replace_it() -> None:
@@ -178,7 +182,7 @@ def test_an_object_replaced_on_its_way_is_source_changed(large: EngineRig, way: 
     assert item.etag in failure.message
 
 
-def test_a_server_that_ignores_ranges_is_read_all_the_same(large: EngineRig, bodies) -> None:
+def test_a_server_that_ignores_ranges_is_read_nevertheless(large: EngineRig, bodies) -> None:
     """The bytes asked for are cut out of the whole."""
     large.edge._forwarded = lambda exchange: {}
     try:
@@ -187,7 +191,7 @@ def test_a_server_that_ignores_ranges_is_read_all_the_same(large: EngineRig, bod
         del large.edge._forwarded
 
 
-def test_what_an_error_says_is_read_to_its_end(large: EngineRig) -> None:
+def test_the_body_of_an_error_is_read_to_its_end(large: EngineRig) -> None:
     """Its code may come in a later packet than its status, and says whether the object or the bucket is gone."""
     with_no_bucket = EdgeServer(
         large.s3.url,

@@ -21,9 +21,9 @@ from transfer.model import Copied, Failed, Skipped
 WAYS = ["stream", "parts"]
 LANES = {"stream": 1, "parts": 4}
 REQUESTS = {
-    "stream": {"look": "GET /storage", "open": r"POST /upload.*uploadType=resumable", "chunk": "PUT /upload"},
+    "stream": {"stat": "GET /storage", "open": r"POST /upload.*uploadType=resumable", "chunk": "PUT /upload"},
     "parts": {
-        "look": "GET /storage",
+        "stat": "GET /storage",
         "open": r"POST .*\?uploads$",
         "part": "PUT .*partNumber=2",
         "last part": "PUT .*partNumber=3",
@@ -54,19 +54,19 @@ def test_a_passing_fault_is_retried(large: EngineRig, bodies, way: str, kind: st
         "parts",
         "open",
         "lose_answer",
-    ):  # nobody knows its id: it stays, empty, and costs nothing
+    ):  # its id is lost: it stays, empty, and costs nothing
         ((name, token),) = open_parts(large)
         assert stored_parts(large, name, token) == []
         assert [record["token"] for record in records(large).values()] == [
             ""
-        ]  # the note that whoever closes the run follows
+        ]  # the note by which the end of the run finds it
         assert large.stored(way) == bodies[way]
         return
-    is_begun_in_vain = (way, kind) == ("parts", "open")
-    assert arrived(large, way, bodies[way], outcome, notes_may_stay=is_begun_in_vain).attempts <= 2
+    is_started_in_vain = (way, kind) == ("parts", "open")
+    assert arrived(large, way, bodies[way], outcome, notes_may_stay=is_started_in_vain).attempts <= 2
 
 
-@pytest.mark.parametrize(("way", "kind"), [item for item in KINDS if item[1] != "look"])
+@pytest.mark.parametrize(("way", "kind"), [item for item in KINDS if item[1] != "stat"])
 @pytest.mark.parametrize(("status", "code"), [(503, "SinkUnavailable"), (429, "Throttled"), (412, "")])
 def test_a_lasting_fault_fails_the_object_by_name(
     large: EngineRig, way: str, kind: str, status: int, code: str
@@ -74,7 +74,7 @@ def test_a_lasting_fault_fails_the_object_by_name(
     """Only a stream is under a condition; 412 of anything else is a refusal."""
     large.gcs.faults.replace([fault(REQUESTS[way][kind], "status", status=status)])
     outcome = move(large, way)
-    # It may have been begun all the same.
+    # The upload may have been started all the same.
     failure = refused(large, outcome, notes_may_stay=(way, kind) == ("parts", "open") and status != 412)
     code = code or {"stream": "DestinationConflict", "parts": "DestinationRefused"}[way]
     assert (failure.error_code, failure.http_status, failure.stage) == (code, status, "upload")
@@ -91,7 +91,7 @@ def test_a_missing_bucket_is_fatal(large: EngineRig, way: str) -> None:
 @pytest.mark.parametrize(
     ("way", "request_", "at_byte"), [("stream", "PUT /upload", 1000), ("parts", "PUT .*partN", PART - 1)]
 )
-def test_bits_flipped_on_the_way_in_are_noticed(
+def test_bits_flipped_during_the_upload_are_noticed(
     large: EngineRig, bodies, way: str, request_: str, at_byte: int
 ) -> None:
     large.gcs.faults.replace([fault(request_, "corrupt", times=1, at_byte=at_byte)])
@@ -102,7 +102,7 @@ def test_bits_flipped_on_the_way_in_are_noticed(
     assert refused(large, move(large, way)).error_code == "CorruptTransfer"
 
 
-def test_a_session_that_took_less_than_was_sent_gets_the_rest(large: EngineRig, bodies) -> None:
+def test_a_session_that_stored_less_than_was_sent_gets_the_rest(large: EngineRig, bodies) -> None:
     """308 with a Range in the middle, as after a chunk that was cut short: the rest, and only that, is sent again."""
     cut = {"status": 308, "headers": {"Range": f"bytes=0-{MIB - 1}"}}
     truncated = fault("GET", "truncate", times=1, at_byte=2 * MIB)
@@ -114,39 +114,39 @@ def test_a_session_that_took_less_than_was_sent_gets_the_rest(large: EngineRig, 
 
 
 @pytest.mark.parametrize("range_", ["", "bytes=0-262143"])
-def test_a_session_that_never_takes_all_is_given_up(large: EngineRig, range_: str) -> None:
+def test_a_session_that_never_stores_everything_fails_the_object(large: EngineRig, range_: str) -> None:
     large.gcs.faults.replace([fault("PUT /upload", "status", status=308, headers={"Range": range_} if range_ else {})])
     failure = refused(large, move(large, "stream"))
     assert (failure.error_code, failure.http_status) == ("SinkUnavailable", 308)
 
 
 @pytest.mark.parametrize(("way", "status"), [("stream", 404), ("stream", 410), ("parts", 404)])
-def test_an_upload_that_is_gone_is_begun_anew(large: EngineRig, bodies, way: str, status: int) -> None:
+def test_an_upload_that_no_longer_exists_is_started_again(large: EngineRig, bodies, way: str, status: int) -> None:
     gone = REQUESTS[way]["chunk" if way == "stream" else "part"]
     large.gcs.faults.replace([fault(gone, "status", times=1, status=status)])
     assert arrived(large, way, bodies[way], move(large, way)).attempts == 2
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_what_somebody_else_writes_meanwhile_is_theirs(large: EngineRig, way: str) -> None:
+def test_an_object_that_another_writer_wrote_meanwhile_is_kept(large: EngineRig, way: str) -> None:
     held_up = "PUT /upload" if way == "stream" else "PUT .*partNumber=3"
     large.gcs.faults.replace([fault(held_up, "delay", times=1, seconds=0.5)])
-    thread = _write_theirs(large, way, once="PUT" if way == "stream" else "xml.initiate 200")
+    thread = _write_foreign(large, way, once="PUT" if way == "stream" else "xml.initiate 200")
     outcome = move(large, way)
     thread.join()
-    _assert_is_theirs(large, way, outcome)
+    _assert_is_foreign(large, way, outcome)
 
 
-def test_what_somebody_else_writes_right_after_the_parts_are_joined_is_theirs(large: EngineRig) -> None:
-    """What is looked at after the completion is not ours any more, and is not ours to remove."""
+def test_an_object_that_another_writer_wrote_right_after_the_parts_were_joined_is_kept(large: EngineRig) -> None:
+    """The object that is found after the completion is of another writer, and must not be removed."""
     large.gcs.faults.replace([fault("GET /storage.*/o/parts", "delay", after=2, times=1, seconds=0.5)])
-    thread = _write_theirs(large, "parts", once="xml.complete 200")
+    thread = _write_foreign(large, "parts", once="xml.complete 200")
     outcome = large.move(listed(large, "parts"))
     thread.join()
-    _assert_is_theirs(large, "parts", outcome)
+    _assert_is_foreign(large, "parts", outcome)
 
 
-def _write_theirs(rig: EngineRig, name: str, *, once: str) -> threading.Thread:
+def _write_foreign(rig: EngineRig, name: str, *, once: str) -> threading.Thread:
     before = rig.gcs.requests().get(once, 0)
 
     def write() -> None:
@@ -155,17 +155,17 @@ def _write_theirs(rig: EngineRig, name: str, *, once: str) -> threading.Thread:
             time.sleep(0.01)
         if once == "PUT":
             time.sleep(0.25)
-        rig.storage.bucket(DESTINATION).blob(name).upload_from_string(b"theirs")
+        rig.storage.bucket(DESTINATION).blob(name).upload_from_string(b"foreign")
 
     thread = threading.Thread(target=write)
     thread.start()
     return thread
 
 
-def _assert_is_theirs(rig: EngineRig, name: str, outcome: object) -> None:
+def _assert_is_foreign(rig: EngineRig, name: str, outcome: object) -> None:
     assert isinstance(outcome, Failed)
     assert (outcome.failure.error_code, outcome.failure.http_status) == ("DestinationConflict", 412)
-    assert rig.stored(name) == b"theirs"
+    assert rig.stored(name) == b"foreign"
     assert rig.progress.stats().bytes_copied == 0
     assert left_behind(rig) == []
 
@@ -219,7 +219,7 @@ def test_a_refused_token_is_renewed_once(large: EngineRig, bodies, way: str, kin
 
 
 def _plan(seed: int) -> tuple[list, list]:
-    """Faults for either side, each at a time and a byte of its own: the same for the same seed."""
+    """Faults for both sides, each at another time and byte: equal for equal seeds."""
     draw = random.Random(seed)
     edge, sink = [], []
     for _ in range(5):
@@ -232,7 +232,7 @@ def _plan(seed: int) -> tuple[list, list]:
     for pattern in draw.choices(kinds, k=5):
         action = draw.choice(["reset", "status", "lose_answer", "delay", "corrupt"])
         if pattern == REQUESTS["parts"]["open"]:
-            action = "status"  # a lost answer leaves an upload that nobody knows
+            action = "status"  # a lost response leaves an upload of unknown id
         after = draw.randrange(2)
         sink.append(fault(pattern, action, times=1, after=after, at_byte=draw.randrange(MIB), seconds=0.1))
     return edge, sink
@@ -250,7 +250,7 @@ def test_many_faults_at_a_time(large: EngineRig, bodies, way: str, seed: int) ->
     arrived(patient, way, bodies[way], outcome, notes_may_stay=True)
 
 
-def test_a_session_that_holds_more_than_there_is_is_begun_anew(large: EngineRig, bodies) -> None:
+def test_a_session_that_holds_more_than_the_object_has_is_started_again(large: EngineRig, bodies) -> None:
     """A server may put what two connections sent at a time one behind the other."""
     too_much = {"status": 308, "headers": {"Range": f"bytes=0-{len(bodies['stream'])}"}}
     large.edge.faults.replace([fault("GET", "truncate", times=1, at_byte=2 * MIB)])

@@ -91,7 +91,7 @@ def move(rig: EngineRig, key: str):
     return rig.move(listed)
 
 
-def test_a_real_multipart_object_is_proved(rig: EngineRig) -> None:
+def test_a_real_multipart_object_is_proven(rig: EngineRig) -> None:
     body = os.urandom(12 * MIB)
     upload = rig.client.create_multipart_upload(Bucket=SOURCE, Key="big")["UploadId"]
     parts = []
@@ -134,8 +134,8 @@ def test_s3s_crc32c_is_compared_before_anything_is_stored(
 
 
 @pytest.mark.parametrize("proof", [Proof.CRC32C, Proof.S3_CRC32C])
-def test_a_checksum_of_s3s_does_not_say_of_which_object_the_answer_is(proof: Proof) -> None:
-    """It came with the bytes: both may be those of another object, or of a later one of the same size."""
+def test_s3s_checksum_does_not_show_which_object_the_response_is_of(proof: Proof) -> None:
+    """It came with the bytes: both may be of another object, or of a later version of the same size."""
     with pytest.raises(SourceUnproven):
         require_identity(proof, {"x-amz-checksum-crc32c": "AAAAAA=="})
     require_identity(proof, {"etag": '"e"'})

@@ -1,4 +1,4 @@
-"""A worker process that ends in the middle of large objects, and the next one, which goes on where it stood."""
+"""A worker process that ends in the middle of large objects, and the next one, which resumes them."""
 
 from __future__ import annotations
 
@@ -124,17 +124,17 @@ def test_after_sigkill_the_next_worker_fetches_only_what_is_not_stored(rig: Engi
     finish(rig, summary, bodies, held)
 
 
-def test_after_sigterm_within_five_seconds_too(rig: EngineRig, bodies) -> None:
+def test_after_sigterm_the_worker_ends_within_five_seconds_and_the_next_one_resumes(rig: EngineRig, bodies) -> None:
     """What it held is given back: its leases would outlast this test."""
     rig.open(ack_deadline_s=600)
     summary = rig.list()
     slow_down(rig)
     first = worker_process.start(rig, summary, attempt=1, ack_deadline_s=600)
     wait_until(lambda: is_midway(rig), "parts never went on record")
-    begun = time.monotonic()
+    stopped_at_s = time.monotonic()
     first.terminate()
     out, err = first.communicate(timeout=20)
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - stopped_at_s < 5
     assert (first.returncode, out.strip()) == (0, "stopped"), err[-3000:]
     held = {number for number, *_ in recorded(rig)["parts"]["parts"]}
     assert rig.names() == []

@@ -1,4 +1,4 @@
-"""What is peculiar to objects that go as one stream: servers that name no MD5, KMS, sessions, signatures that expire."""
+"""Objects copied as one stream: servers that report no MD5, KMS, sessions, signatures that expire."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KMS = {"x-amz-server-side-encryption": "aws:kms"}
 WAYS = ["stream", "parts"]
 
 
-def test_an_object_goes_in_one_get_and_one_put(large: EngineRig, bodies) -> None:
+def test_an_object_is_copied_by_one_get_and_one_put(large: EngineRig, bodies) -> None:
     before = large.gcs.requests()
     with ranges_asked(large.edge) as asked:
         outcome = arrived(large, "stream", bodies["stream"], large.move(listed(large, "stream")))
@@ -33,7 +33,7 @@ def test_an_object_goes_in_one_get_and_one_put(large: EngineRig, bodies) -> None
 
 
 def test_a_server_that_names_no_md5(large: EngineRig, bodies) -> None:
-    """What it stored unproven is removed, and sent again with the MD5 computed here; the next object goes at once."""
+    """An object stored unproven is removed, and sent again with the MD5 computed here; the next one is sent once."""
     large.gcs.faults.replace([fault("PUT /upload", "rewrite", cut=NO_MD5)])
     outcome = arrived(large, "stream", bodies["stream"], large.move(listed(large, "stream")))
     assert (outcome.proof, outcome.attempts) == (Proof.ETAG_MD5, 2)
@@ -61,7 +61,7 @@ def test_a_multipart_object_below_parallel_bytes_is_streamed_and_proven(large: E
     assert arrived(rig, "parts", bodies["parts"], rig.move(listed(rig, "parts"))).proof is Proof.ETAG_MULTIPART
 
 
-def test_an_answer_that_is_no_json_is_trouble_on_the_way(large: EngineRig, bodies) -> None:
+def test_a_response_that_is_not_json_is_retried(large: EngineRig, bodies) -> None:
     large.gcs.faults.replace([fault("PUT /upload", "rewrite", times=1, cut='"}')])
     arrived(large, "stream", bodies["stream"], large.move(listed(large, "stream")))
     large.gcs.faults.replace([fault("GET /storage.*/o/parts", "status", status=200, body="<html>")])
@@ -70,7 +70,7 @@ def test_an_answer_that_is_no_json_is_trouble_on_the_way(large: EngineRig, bodie
 
 
 @pytest.mark.parametrize("at_byte", [0, MIB, 3 * MIB])
-def test_a_session_gone_on_with_is_hashed_once(large: EngineRig, bodies, at_byte: int) -> None:
+def test_bytes_sent_twice_to_a_session_are_hashed_once(large: EngineRig, bodies, at_byte: int) -> None:
     """Bytes that are sent twice are summed up once, where the server names no MD5 and the proof is computed here."""
     large.capabilities.hashes_md5 = False
     broken = [fault("GET", "reset", times=1, at_byte=at_byte), fault("GET", "truncate", times=1, at_byte=100_000)]
@@ -80,7 +80,7 @@ def test_a_session_gone_on_with_is_hashed_once(large: EngineRig, bodies, at_byte
 
 
 @pytest.mark.parametrize("times", [1, None])
-def test_a_bit_flipped_in_a_multipart_object_that_goes_at_once(large: EngineRig, bodies, times: int | None) -> None:
+def test_a_bit_flipped_in_a_multipart_object_copied_in_one_request(large: EngineRig, bodies, times: int | None) -> None:
     rig = replace(large, config=replace(large.config, parallel_bytes=64 * MIB))
     flips = [fault("GET", "corrupt", times=1, at_byte=1000 + index) for index in range(times or 50)]
     rig.edge.faults.replace(flips)
@@ -92,7 +92,7 @@ def test_a_bit_flipped_in_a_multipart_object_that_goes_at_once(large: EngineRig,
 
 
 class _Clock:
-    """Goes on by so many seconds with every request that the edge is asked."""
+    """A clock that advances by `step_s` with every request to the edge."""
 
     def __init__(self) -> None:
         self.now_s = 1_900_000_000.0
@@ -104,7 +104,7 @@ class _Clock:
 
 @contextmanager
 def _signed(large: EngineRig) -> Iterator[tuple[EngineRig, UrlSigner, _Clock]]:
-    """The same bucket behind an edge that wants signatures, with URLs that live a minute."""
+    """The bucket behind an edge that requires signatures, with URLs that are valid for a minute."""
     key = ec.generate_private_key(ec.SECP256R1())
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -158,8 +158,8 @@ class _Once:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_signature_that_nobody_renews_is_rejected_by_name(large: EngineRig, way: str) -> None:
-    """The counterpart: here the edge does look at the expiry of every request."""
+def test_a_signature_that_is_not_renewed_is_rejected_by_name(large: EngineRig, way: str) -> None:
+    """The counterpart: the edge does check the expiry of every request."""
     with _signed(large) as (rig, signer, clock):
         rig.authorizer = _Once(signer.query(""))
         clock.step_s = 70.0
@@ -169,7 +169,7 @@ def test_a_signature_that_nobody_renews_is_rejected_by_name(large: EngineRig, wa
         assert rig.names() == []
 
 
-def test_a_signature_that_ran_out_unnoticed_is_made_anew_once(large: EngineRig, bodies) -> None:
+def test_a_signature_that_expired_unnoticed_is_renewed_once(large: EngineRig, bodies) -> None:
     """As after a machine slept, or a clock was wrong: the signer takes it for fresh, and the edge does not."""
     with _signed(large) as (rig, signer, clock):
         signer._steady = lambda: 0.0

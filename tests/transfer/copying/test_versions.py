@@ -142,4 +142,4 @@ def test_a_run_of_a_manifest_accounts_for_every_key(servers: EngineRig) -> None:
     left = list(unfinished_objects(rig.state(), run="lists", now=here))
     assert [item.key for item in left] == ["in/gone", "in/gone too"]
     assert rig.list(listing="2", planned=left).counts.objects == 0
-    assert rig.reconcile(listing="2").failed == 2, "what was not there is asked for by nobody, and forgotten by nobody"
+    assert rig.reconcile(listing="2").failed == 2, "objects that do not exist are not requested again, and stay failed"

@@ -121,12 +121,12 @@ def test_the_engine_sends_the_requests_that_a_plan_counts(rig: EngineRig, way: s
 
 def test_a_message_is_billed_twice_and_never_below_the_least() -> None:
     meter = UsageMeter(TransferConfig())
-    meter.publishes(TransferRequest(run_id="r", listing="1", number=0, objects=(item(),)))
+    meter.count_message(TransferRequest(run_id="r", listing="1", number=0, objects=(item(),)))
     assert meter.usage(is_listed_in_s3=True).pubsub_bytes == 2 * MIN_BILLED_BYTES
     many = TransferRequest(
         run_id="r", listing="1", number=0, objects=tuple(item(key=f"in/{n:0100}") for n in range(64))
     )
-    meter.publishes(many)
+    meter.count_message(many)
     assert meter.usage(is_listed_in_s3=True).pubsub_bytes > 2 * MIN_BILLED_BYTES + 2 * len(encode_request(many)[0])
 
 
@@ -174,10 +174,10 @@ def test_every_listed_object_is_in_exactly_one_row(
         plan.too_large,
     )
     assert sum(row.objects for row in rows) == plan.listed.objects == len(objects)
-    assert sum(row.bytes for row in rows) == plan.listed.bytes == sum(one.size_bytes for one, _, _ in objects)
+    assert sum(row.size_bytes for row in rows) == plan.listed.size_bytes == sum(one.size_bytes for one, _, _ in objects)
     assert sum(band.objects for band in plan.sizes) == plan.to_copy.objects
-    assert sum(band.bytes for band in plan.sizes) == plan.usage.edge_bytes == plan.to_copy.bytes
-    assert (plan.extra.objects, plan.extra.bytes) == (len(extras), sum(extras))
+    assert sum(band.size_bytes for band in plan.sizes) == plan.usage.edge_bytes == plan.to_copy.size_bytes
+    assert (plan.extra.objects, plan.extra.size_bytes) == (len(extras), sum(extras))
     part = tally.plan(PRICES, run_id="r", listing="1", is_listed_in_s3=False)
     assert part.extra.objects == 0, "what else is there may well be in the rest of the source"
     assert plan.stored.objects == len(extras) + sum(is_stored for _, _, is_stored in objects)
@@ -234,7 +234,7 @@ def test_a_plan_publishes_nothing_and_tells_every_fate(rig: EngineRig) -> None:
         "extra": 1,
         "stored": 3,
     }
-    assert (plan.to_copy.bytes, plan.extra.bytes) == (len(b"new") + len(b"rare!"), len(b"not at the source"))
+    assert (plan.to_copy.size_bytes, plan.extra.size_bytes) == (len(b"new") + len(b"rare!"), len(b"not at the source"))
     assert plan.extra_percent == pytest.approx(100 / 3)
     assert plan.usage.s3_gets == {"STANDARD": 1, "STANDARD_IA": 1}
     assert plan.usage.class_a == {"STANDARD": 1 + 2, "NEARLINE": 1}
@@ -326,9 +326,9 @@ def test_the_table_and_the_file_say_the_same(rig: EngineRig) -> None:
     table = plan_table(plan)
     assert max(map(len, table.splitlines())) <= 120
     for line in (
-        r"to move                           2 objects          8 B",
+        r"to copy                           2 objects          8 B",
         r"illegal names                     1 objects",
-        r"to delete, if asked               1 objects         17 B  33.3 % of the destination",
+        r"to delete, if asked               1 objects         17 B  33.3 % of the objects at the destination",
         "← cheapest",
         f"prices of {PRICES.as_of}",
     ):

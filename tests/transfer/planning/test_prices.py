@@ -135,12 +135,12 @@ def test_every_figure_is_dated_and_has_a_source() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "sentence"),
     [
-        (("as_of",), 2026, "as_of is 2026, and has to be a text"),
+        (("as_of",), 2026, "as_of is 2026, and has to be a non-empty string"),
         (("bytes_per_gb",), 0, "bytes_per_gb is 0.* a number above 0"),
         (("s3", "list_usd_per_1000"), "cheap", r"s3\.list_usd_per_1000 is 'cheap'.* a number of at least 0"),
         (("s3", "get_usd_per_1000", "GLACIER_IR"), -1, r"s3\.get_usd_per_1000\.GLACIER_IR is -1"),
         (("s3", "get_usd_per_1000"), {}, r"get_usd_per_1000\.STANDARD is missing"),
-        (("s3", "source"), "", r"s3\.source is ''.* a text"),
+        (("s3", "source"), "", r"s3\.source is ''.* a non-empty string"),
         (("cloudfront", "transfer_out", 1, "up_to_gb"), 500, r"transfer_out\[1\]\.up_to_gb is 500.* more than 1,000"),
         (("cloudfront", "requests", 1, "up_to_requests"), 5, r"requests\[1\]\.up_to_requests is 5.* no end"),
         (("cloudfront", "requests"), [], r"cloudfront\.requests is \[\].* a list"),
@@ -171,7 +171,7 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
         load_prices(file)
 
 
-@pytest.mark.parametrize(("content", "sentence"), [("{", "is not JSON"), ("[]", "the whole has to be an object")])
+@pytest.mark.parametrize(("content", "sentence"), [("{", "is not JSON"), ("[]", "the whole file has to be an object")])
 def test_what_is_no_price_file_at_all(tmp_path: Path, content: str, sentence: str) -> None:
     file = tmp_path / "mine.json"
     file.write_text(content)

@@ -1,4 +1,4 @@
-"""What one pass leaves, the next one moves: republishing, reasons that are kept, replays, without Airflow."""
+"""Passes over a run, without Airflow: objects are published again, reasons are kept, and replays copy what is unfinished."""
 
 from __future__ import annotations
 
@@ -8,20 +8,16 @@ import json
 
 import pytest
 
-from engine_rig import DESTINATION, ERROR_TOPIC, PROJECT, SOURCE, STATE_PREFIX, EngineRig, engine_rig, fault
+from engine_rig import DESTINATION, PROJECT, STATE_PREFIX, EngineRig, engine_rig, fault
 from memory_state import MemoryState
 from transfer.backends.gcs.state import GcsState
-from transfer.backends.pubsub.topics import PubSubQueue
 from transfer.config import Overwrite
-from transfer.errors import RunUnknown, SignatureRejected, SinkUnavailable, Stage
-from transfer.model import TransferFailure
-from transfer.reconciliation.failures import FailureTable, drain_failures, load_failures
+from transfer.errors import RunUnknown, SignatureRejected
 from transfer.reconciliation.passes import round_name
 from transfer.reconciliation.report import FailuresFile, ReconciliationReport
-from transfer.reconciliation.verdicts import Pass, Verdict
-from transfer.records.messages import decode_request, encode_failure
+from transfer.reconciliation.verdicts import Pass
+from transfer.records.messages import decode_request
 from transfer.records.run_record import RunRecord
-from transfer.records.shards import read_shards
 from transfer.sources.replay import unfinished_objects
 from transfer.stopping import StopRequest
 
@@ -48,7 +44,7 @@ def first_pass(rig: EngineRig, keys, faults, **listing) -> tuple[ReconciliationR
 
 
 def finish(rig: EngineRig, published, *, attempt: int = 1) -> ReconciliationReport:
-    """The retries, and the final word."""
+    """The retries, and the final pass."""
     rig.worker(published, name="r0", listing=round_name("1", attempt, Pass.FIRST)).run()
     return rig.reconcile(attempt=attempt)
 
@@ -57,7 +53,7 @@ def outcomes(report: ReconciliationReport) -> dict[str, tuple[str, ...]]:
     return {reason.reason: reason.samples for reason in report.reasons}
 
 
-def test_what_a_second_try_helps_arrives_and_the_rest_keeps_its_reason(rig: EngineRig) -> None:
+def test_a_retry_copies_what_it_can_and_the_rest_keeps_its_reason(rig: EngineRig) -> None:
     keys = ["fine-1", "fine-2", "down", "gone", ".well-known/acme-challenge/x"]
     report, published = first_pass(
         rig, keys, [fault("/down", "status", **DOWN), fault("/gone", "status", **GONE)], overwrite=Overwrite.CHANGED
@@ -72,7 +68,7 @@ def test_what_a_second_try_helps_arrives_and_the_rest_keeps_its_reason(rig: Engi
     assert rig.names() == ["down", "fine-1", "fine-2"]
     assert (final.listed, final.matched, final.failed, final.missing, final.is_final) == (5, 3, 2, 0, True)
     assert outcomes(final) == {"SourceNotFound": ("gone",), "InvalidName": (".well-known/acme-challenge/x",)}
-    assert all(reason.message for reason in final.reasons)  # drained by the first pass, acked there, and not lost
+    assert all(reason.message for reason in final.reasons)  # the first pass read and acked them, and kept them
     assert rig.report() == final
     rows = {row["key"]: row for row in csv.DictReader(io.StringIO(rig.state().read("failures.csv").decode()))}
     assert set(rows) == {"gone", ".well-known/acme-challenge/x"}
@@ -83,7 +79,7 @@ def test_what_a_second_try_helps_arrives_and_the_rest_keeps_its_reason(rig: Engi
     )
 
 
-def test_a_republished_message_says_which_attempt_it_is_and_keeps_what_was_listed(rig: EngineRig) -> None:
+def test_a_republished_message_has_its_attempt_and_the_objects_as_listed(rig: EngineRig) -> None:
     rig.put("cold", b"x", StorageClass="STANDARD_IA")
     _, published = first_pass(rig, [], [fault("/cold", "status", **DOWN)])
     (received,) = rig.subscriber.pull(subscription=rig.subscription, max_messages=5).received_messages
@@ -95,7 +91,7 @@ def test_a_republished_message_says_which_attempt_it_is_and_keeps_what_was_liste
     assert published.messages == 1
 
 
-def test_what_no_worker_ever_took_is_published_again(rig: EngineRig) -> None:
+def test_messages_that_no_worker_took_are_published_again(rig: EngineRig) -> None:
     for index in range(70):
         rig.put(f"{index:02d}")
     rig.open()
@@ -105,7 +101,7 @@ def test_what_no_worker_ever_took_is_published_again(rig: EngineRig) -> None:
     assert finish(rig, published).is_green
 
 
-def test_what_a_fatal_error_kept_back_is_not_tried_again_and_says_why(rig: EngineRig) -> None:
+def test_objects_that_a_fatal_error_held_up_are_not_retried_and_say_why(rig: EngineRig) -> None:
     rig.put("a")
     rig.open()
     summary = rig.list()
@@ -119,11 +115,11 @@ def test_what_a_fatal_error_kept_back_is_not_tried_again_and_says_why(rig: Engin
     assert "Signature=" not in report.reasons[0].message
 
 
-def test_a_manifest_that_is_gone_proves_nothing(rig: EngineRig) -> None:
+def test_without_its_manifest_a_run_cannot_be_verified(rig: EngineRig) -> None:
     first_pass(rig, ["a", "b"], [fault("/b", "status", **GONE)])
     for entry in list(rig.state().entries("manifest/")):
         rig.state().delete(entry.name)
-    with pytest.raises(RunUnknown, match=r"2 objects were listed, and the manifest .* names 0"):
+    with pytest.raises(RunUnknown, match=r"2 objects were listed, but the manifest .* names 0"):
         rig.one_pass(Pass.REPLAY, attempt=2, is_reopened=True)
     assert rig.report().listed == 2
 
@@ -134,10 +130,10 @@ def test_a_run_without_failures_is_final_at_once(rig: EngineRig) -> None:
     assert rig.state().read("failures.csv").decode().splitlines() == [",".join(FailuresFile.COLUMNS)]
 
 
-def test_somebody_elses_object_survives_the_second_try_and_a_replay_asked_for_overwrites_it(rig: EngineRig) -> None:
+def test_an_object_that_somebody_else_wrote_survives_the_retry_and_only_a_replay_overwrites_it(rig: EngineRig) -> None:
     rig.put("k", b"ours")
     rig.open()
-    rig.list()  # and no worker takes it
+    rig.list()  # but no worker takes it
     rig.storage.bucket(DESTINATION).blob("k").upload_from_string(b"theirs")
 
     report, published = rig.one_pass(Pass.FIRST)
@@ -154,7 +150,7 @@ def test_somebody_elses_object_survives_the_second_try_and_a_replay_asked_for_ov
     assert rig.stored("k") == b"ours"
 
 
-def test_a_replay_publishes_exactly_what_is_unfinished(rig: EngineRig) -> None:
+def test_a_replay_publishes_exactly_the_unfinished_objects(rig: EngineRig) -> None:
     keys = [f"fine-{index}" for index in range(20)]
     rig.put("gone")
     rig.put("refused")
@@ -170,7 +166,7 @@ def test_a_replay_publishes_exactly_what_is_unfinished(rig: EngineRig) -> None:
     assert rig.s3_lists() == lists_before
 
 
-def test_another_run_moves_only_what_an_earlier_one_left(rig: EngineRig) -> None:
+def test_another_run_copies_only_what_an_earlier_run_left(rig: EngineRig) -> None:
     first_pass(rig, ["a", "b", "c"], [fault("/b", "status", **GONE)])
     here = RunRecord(run_id="run-1", source_bucket="s", source_prefix="", destination_bucket="d", destination_prefix="")
     here.write(rig.state())
@@ -185,97 +181,6 @@ def test_another_run_moves_only_what_an_earlier_one_left(rig: EngineRig) -> None
         unfinished_objects(MemoryState(), run="run-0", now=here)
 
 
-# The failures of a run
-
-
-class Breaking(PubSubQueue):
-    """A subscription whose acknowledge is refused."""
-
-    def ack(self, ack_ids) -> None:
-        raise SinkUnavailable("down", stage=Stage.SETTLE)
-
-
-def test_failures_are_on_record_before_they_are_acked(rig: EngineRig) -> None:
-    first_pass(rig, [f"gone-{index}" for index in range(5)], [fault("/gone", "status", **GONE)])
-    # As it was before that pass: the failures in the topic again, and none on record.
-    for entry in list(rig.state().entries("failures/")):
-        rig.state().delete(entry.name)
-    for index in range(5):
-        body, attributes = encode_failure(failure(f"gone-{index}", "SourceNotFound"), run_id=rig.run_id)
-        rig.publisher.publish(ERROR_TOPIC, body, **attributes).result(timeout=10)
-
-    queue = Breaking(rig.subscriber, rig.error_subscription, ack_deadline_s=10)
-    with FailureTable() as table, pytest.raises(SinkUnavailable):
-        load_failures(rig.state(), table, ["1"])
-        drain_failures(queue, rig.state(), table, run_id=rig.run_id, listing="1", reader="1.002")
-    with FailureTable() as table:  # the next try, with nothing but the state
-        load_failures(rig.state(), table, ["1"])
-        told = {item.key for item in table.sorted() if item.message == "said"}
-        assert len(told) == 5
-
-
-def failure(key: str, code: str, message: str = "said") -> TransferFailure:
-    return TransferFailure(key=key, stage=Stage.DOWNLOAD, error_code=code, http_status=404, attempts=1, message=message)
-
-
-def test_a_failure_whose_message_never_comes_keeps_its_reason(rig: EngineRig, monkeypatch) -> None:
-    monkeypatch.setattr("transfer.reconciliation.failures.PATIENCE_S", 1.0)
-    rig.put("gone")
-    rig.open()
-    rig.edge.faults.replace([fault("/gone", "status", **GONE)])
-    rig.worker(rig.list()).run()
-    rig.subscriber.seek(request={"subscription": rig.error_subscription, "time": {"seconds": 4_000_000_000}})
-    report, published = rig.one_pass(Pass.FIRST)
-    assert (report.failed, outcomes(report), published.objects) == (1, {"SourceNotFound": ("gone",)}, 0)
-    assert next(iter(read_shards(rig.state(), "failures/1-")))["error_code"] == "SourceNotFound"
-
-
-def test_the_words_of_an_earlier_try_do_not_replace_a_later_reason() -> None:
-    with FailureTable() as table:
-        table.expect(failure("k", "SourceUnavailable", ""))
-        table.tell(failure("k", "SourceUnavailable", "first"))
-        table.expect(failure("k", "SourceNotFound", ""))
-        table.tell(failure("k", "SourceUnavailable", "a second delivery"))
-        assert table.has_unreported()
-        table.tell(failure("k", "SourceNotFound", "second"))
-        assert not table.has_unreported()
-        assert [(item.error_code, item.message) for item in table.sorted()] == [("SourceNotFound", "second")]
-
-
-def test_failures_of_another_run_are_left_out(rig: EngineRig) -> None:
-    """A server that does not filter subscriptions delivers them all the same."""
-    body, _ = encode_failure(failure("k", "SourceNotFound"), run_id="x")
-    rig.open()
-    everything = "projects/test-project/subscriptions/unfiltered"
-    rig.subscriber.create_subscription(name=everything, topic=ERROR_TOPIC)
-    for run in ("another", rig.run_id):
-        rig.publisher.publish(ERROR_TOPIC, body, run=run).result(timeout=10)
-    rig.publisher.publish(ERROR_TOPIC, b"garbage", run=rig.run_id).result(timeout=10)
-    queue = PubSubQueue(rig.subscriber, everything, ack_deadline_s=10)
-    with FailureTable() as table:
-        table.expect(failure("k", "SourceNotFound", ""))
-        drain_failures(queue, rig.state(), table, run_id=rig.run_id, listing="1", reader="1.001")
-        assert len(list(table.sorted())) == 1
-
-
-def test_failures_csv_goes_on_in_further_files_and_leaves_none_behind(monkeypatch) -> None:
-    monkeypatch.setattr("transfer.records.csv_file.MAX_ROWS", 2)
-    state = MemoryState()
-    rows = FailuresFile(state)
-    for key in ("a,b", 'quo"te', "line\nbreak", "\ud800", "e"):
-        rows.add(key, Verdict.FAILED, failure(key, "InvalidName"))
-    rows.close()
-    names = [entry.name for entry in state.entries("failures")]
-    assert names == ["failures-2.csv", "failures-3.csv", "failures.csv"]
-    found = []
-    for name in ("failures.csv", "failures-2.csv", "failures-3.csv"):
-        text = state.read(name).decode("utf-8", "surrogatepass")
-        found += [row["key"] for row in csv.DictReader(io.StringIO(text, newline=""))]
-    assert found == ["a,b", 'quo"te', "line\nbreak", "\ud800", "e"]
-    FailuresFile(state).close()
-    assert [entry.name for entry in state.entries("failures")] == ["failures.csv"]
-
-
 def test_the_report_comes_back_from_its_record(rig: EngineRig) -> None:
     report, _ = first_pass(rig, ["gone"], [fault("/gone", "status", **GONE)])
     assert ReconciliationReport.decode(rig.state().read("report.json")) == report
@@ -284,7 +189,7 @@ def test_the_report_comes_back_from_its_record(rig: EngineRig) -> None:
 
 
 def test_a_record_is_replaced_and_removed(rig: EngineRig) -> None:
-    """What MemoryState is believed to do, Cloud Storage does."""
+    """Cloud Storage does what the tests' MemoryState does."""
     one, other = rig.state(), rig.state()
     for state, body in ((one, b"1"), (one, b"2"), (other, b"3"), (one, b"4")):
         state.write("r", body, content_type="text/plain", metadata={"n": body.decode()})
@@ -302,8 +207,8 @@ def test_a_record_is_replaced_and_removed(rig: EngineRig) -> None:
 DAY_S = 24 * 3600
 
 
-def test_a_run_of_weeks_finds_its_messages_and_its_subscriptions_expire_in_the_end(rig: EngineRig) -> None:
-    """A pool that is full over the holidays; and what a run leaves that was killed before its teardown."""
+def test_messages_outlast_a_run_of_weeks_and_subscriptions_expire_in_the_end(rig: EngineRig) -> None:
+    """For example with a full pool over the holidays; and subscriptions of a run that was killed before its teardown expire."""
     rig.put("a")
     rig.open()
     summary = rig.list()
@@ -312,19 +217,3 @@ def test_a_run_of_weeks_finds_its_messages_and_its_subscriptions_expire_in_the_e
     assert rig.reconcile().matched == 1
     rig.pubsub.set_ahead(62 * DAY_S)
     assert not list(rig.subscriber.list_subscriptions(project=f"projects/{PROJECT}"))
-
-
-def test_a_pass_without_the_error_subscription_takes_the_failures_from_the_ledger(
-    rig: EngineRig, caplog: pytest.LogCaptureFixture
-) -> None:
-    rig.put("a")
-    rig.put("b")
-    rig.open()
-    summary = rig.list()
-    rig.client.delete_object(Bucket=SOURCE, Key="b")
-    rig.worker(summary).run()
-    rig.subscriber.delete_subscription(subscription=rig.error_subscription)
-    report = rig.reconcile()
-    assert (report.matched, report.failed) == (1, 1)
-    assert [(reason.reason, reason.message) for reason in report.unfinished_reasons] == [("SourceNotFound", "")]
-    assert "without their messages" in caplog.text

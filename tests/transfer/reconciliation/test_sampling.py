@@ -1,4 +1,4 @@
-"""A share of what is matched, read back from both sides by other means and compared byte for byte."""
+"""A share of the matched objects is read back from both sides by other means and compared byte for byte."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import gzip
 import io
 import os
 import threading
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import pairwise
 
@@ -19,9 +20,10 @@ from large_objects import listed
 from transfer.backends import sample_readers
 from transfer.backends.sample_readers import SampleReaders
 from transfer.errors import Stopped
+from transfer.model import DestinationObject
 from transfer.reconciliation.passes import sample_pass
 from transfer.reconciliation.report import ReconciliationReport
-from transfer.reconciliation.sampling import first_difference, is_chosen
+from transfer.reconciliation.sampling import SampleReport, Sampling, first_difference, is_chosen
 from transfer.records.layout import REPORT_JSON
 
 MIB = 1024 * 1024
@@ -35,16 +37,21 @@ def rig(tmp_path, monkeypatch):
         yield made
 
 
-def sampled(rig: EngineRig, report: ReconciliationReport, percent: float = 100, **arguments) -> ReconciliationReport:
+def sampled(
+    rig: EngineRig,
+    report: ReconciliationReport,
+    *,
+    destination: Iterable[DestinationObject] | None = None,
+    on_report: Callable[[SampleReport], None] = lambda report: None,
+) -> ReconciliationReport:
+    """The report once all that is matched has been compared."""
+    listed_there = rig.destination_listing().objects("", leave_out=".edgehaul/")
+    reader = SampleReaders(rig.client, SOURCE, lambda: rig.storage, DESTINATION)
     return sample_pass(
         report,
-        SampleReaders(rig.client, SOURCE, lambda: rig.storage, DESTINATION),
-        state=rig.state(),
-        destination=rig.destination_listing().objects("", leave_out=".edgehaul/"),
-        naming=rig.naming,
-        percent=percent,
-        stop=rig.stop,
-        **arguments,
+        rig.context(),
+        destination=listed_there if destination is None else destination,
+        sampling=Sampling(reader=reader, percent=100, stop=rig.stop, on_report=on_report),
     )
 
 
@@ -52,7 +59,7 @@ def rows(rig: EngineRig) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(rig.state().read("sample.csv").decode(), newline="")))
 
 
-def test_what_is_equal_is_said_to_be_equal(rig: EngineRig) -> None:
+def test_equal_objects_are_counted_as_equal(rig: EngineRig) -> None:
     bodies = {
         "empty": b"",
         "small": b"content",
@@ -80,7 +87,7 @@ def test_what_is_equal_is_said_to_be_equal(rig: EngineRig) -> None:
 
 
 def test_a_byte_that_differs_is_found_and_named(rig: EngineRig) -> None:
-    """One bit of what Cloud Storage gives back, under a right size, label and checksum: nothing that a listing could show."""
+    """One bit of the bytes that Cloud Storage returns, with the right size, label and checksum: no listing could show it."""
     body = os.urandom(2 * MIB)
     rig.put("k", body)
     rig.put("fine", body)
@@ -93,12 +100,12 @@ def test_a_byte_that_differs_is_found_and_named(rig: EngineRig) -> None:
     assert [(row["key"], row["end"], row["first_differing_byte"]) for row in rows(rig)] == [
         ("k", "differing", str(MIB + 5))
     ]
-    said = report.why_red(was_copied=True)
-    assert "'k' (differing from byte 1,048,581 on)" in said
-    assert report.sample.seed in said
+    why = report.why_red(was_copied=True)
+    assert "'k' (differing from byte 1,048,581 on)" in why
+    assert report.sample.seed in why
 
 
-def test_what_cannot_be_read_is_not_claimed(rig: EngineRig) -> None:
+def test_an_object_that_cannot_be_read_is_not_called_equal(rig: EngineRig) -> None:
     for key in ("a", "b", "c"):
         rig.put(key, b"x" * 100)
     _, report = rig.copy_all()
@@ -111,20 +118,17 @@ def test_what_cannot_be_read_is_not_claimed(rig: EngineRig) -> None:
     assert "unreadable" in report.why_red(was_copied=True)
 
 
-def test_a_copy_that_is_written_over_after_it_was_matched_is_not_claimed(rig: EngineRig) -> None:
+def test_a_copy_that_is_overwritten_after_it_was_matched_is_not_called_equal(rig: EngineRig) -> None:
     rig.put("k")
     _, report = rig.copy_all()
     destination = list(rig.destination_listing().objects("", leave_out=".edgehaul/"))
     rig.storage.bucket(DESTINATION).blob("k").upload_from_string(b"CONTENT")
-    reader = SampleReaders(rig.client, SOURCE, lambda: rig.storage, DESTINATION)
-    report = sample_pass(
-        report, reader, state=rig.state(), destination=destination, naming=rig.naming, percent=100, stop=rig.stop
-    )
+    report = sampled(rig, report, destination=destination)
     assert (report.sample.unreadable, report.is_green) == (1, False)
-    assert "any more" in rows(rig)[0]["message"]
+    assert "is no longer at generation" in rows(rig)[0]["message"]
 
 
-def test_what_changed_in_the_source_since_is_counted_as_that(rig: EngineRig) -> None:
+def test_an_object_that_changed_in_the_source_since_the_listing_is_counted_as_changed(rig: EngineRig) -> None:
     for key in ("deleted", "replaced", "same"):
         rig.put(key, b"as listed")
     _, report = rig.copy_all()
@@ -136,7 +140,7 @@ def test_what_changed_in_the_source_since_is_counted_as_that(rig: EngineRig) -> 
     assert {row["key"]: row["end"] for row in rows(rig)} == {"deleted": "changed", "replaced": "changed"}
 
 
-def test_a_version_is_read_that_was_copied(rig: EngineRig) -> None:
+def test_the_version_that_was_copied_is_read(rig: EngineRig) -> None:
     rig.client.put_bucket_versioning(Bucket=SOURCE, VersioningConfiguration={"Status": "Enabled"})
     rig.put("k", b"the first")
     head = rig.client.head_object(Bucket=SOURCE, Key="k")
@@ -148,7 +152,7 @@ def test_a_version_is_read_that_was_copied(rig: EngineRig) -> None:
     assert b"".join(reader.source(item)) == b"the first"
 
 
-def test_a_stop_request_is_heard(rig: EngineRig) -> None:
+def test_a_stop_request_ends_the_comparison(rig: EngineRig) -> None:
     for index in range(20):
         rig.put(f"{index:02d}", os.urandom(2 * MIB))
     _, report = rig.copy_all()
@@ -158,7 +162,7 @@ def test_a_stop_request_is_heard(rig: EngineRig) -> None:
         sampled(rig, report)
 
 
-def test_a_share_is_chosen_by_the_seed_alone() -> None:
+def test_the_choice_depends_on_seed_and_key_alone() -> None:
     keys = [f"k/{index}" for index in range(10_000)]
     for percent in (0.5, 5, 50):
         chosen = {key for key in keys if is_chosen(key, seed="s", percent=percent)}

@@ -1,4 +1,4 @@
-"""A pass over a run against a brute-force model, and the tables of what is tried again."""
+"""A pass of the reconciliation against a brute-force model, and the tables of verdicts and retries."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memory_state import MemoryState
-from transfer import errors
-from transfer.errors import ObjectError, RetriesExhausted, RetryableError, Stage
+from transfer.errors import Stage
 from transfer.model import DestinationObject, ObjectMeta, Proof, SkipReason, TransferFailure
 from transfer.naming import Naming
-from transfer.reconciliation.advice import FAILURES, advice_for, has_second_try
+from transfer.reconciliation.advice import FAILURES
 from transfer.reconciliation.failures import FailureTable
-from transfer.reconciliation.reconcile import judge_keys, reconcile
-from transfer.reconciliation.report import reason_table
+from transfer.reconciliation.reconcile import PassSettings, judge_keys, reconcile
+from transfer.reconciliation.run_context import RunContext
 from transfer.reconciliation.verdicts import Pass, Verdict, generation_to_replace, is_republished
 from transfer.records.layout import UNFINISHED
 from transfer.records.ledger import UnboundCopy
@@ -89,7 +88,7 @@ def byte_order(texts) -> list[str]:
 
 
 def same(there: DestinationObject, item: ObjectMeta, copies: list[UnboundCopy]) -> str | None:
-    """By what a destination object holds a source object, in other words than the product's."""
+    """The evidence that a destination object holds a source object, computed otherwise than in the product."""
     copied = [copy for copy in copies if (copy.generation, copy.crc32c) == (there.generation, there.crc32c)]
     if there.size_bytes == item.size_bytes and there.source_mtime != "8":
         if there.md5 == item.etag:
@@ -100,7 +99,7 @@ def same(there: DestinationObject, item: ObjectMeta, copies: list[UnboundCopy]) 
     return ("transport" if copied[-1].proof == "crc32c" else str(copied[-1].proof)) if copied else None
 
 
-NEVER_MOVED = (
+NEVER_COPIED = (
     "archived",
     "prefix-itself",
     "not-selected-name",
@@ -111,7 +110,7 @@ NEVER_MOVED = (
 
 
 def model(listed, there, failed, unbound, which: Pass, may_overwrite: bool):
-    """What a person would say, key by key, with everything in dictionaries."""
+    """Verdicts, republished objects and evidence, computed key by key with everything in dictionaries."""
     verdicts: dict[str, Verdict] = {}
     again: dict[str, tuple[int, bool]] = {}
     evidences: dict[str, Counter[str]] = {claim: Counter() for claim in ("unchanged", "matched", "exists")}
@@ -122,7 +121,7 @@ def model(listed, there, failed, unbound, which: Pass, may_overwrite: bool):
             skipped is not None or not item.replaces_generation or at.generation != item.replaces_generation
         )
         code = failed[key].error_code if key in failed else None
-        if skipped in NEVER_MOVED or (skipped == "exists" and at is not None):
+        if skipped in NEVER_COPIED or (skipped == "exists" and at is not None):
             verdicts[key] = Verdict.SKIPPED
             evidences["exists"]["name"] += skipped == "exists"
         elif skipped in UNRESOLVED:
@@ -137,7 +136,7 @@ def model(listed, there, failed, unbound, which: Pass, may_overwrite: bool):
         if verdicts[key] in ("failed", "missing", "differing"):
             if skipped in UNRESOLVED:
                 continue
-            hopeless = code is not None and not (code in FAILURES and FAILURES[code].has_second_try)
+            hopeless = code is not None and not (code in FAILURES and FAILURES[code].is_worth_retrying)
             if which is Pass.REPLAY or (which is Pass.FIRST and not hopeless):
                 generation = 0 if at is None else at.generation if may_overwrite else item.replaces_generation
                 again[key] = (generation, code == "PoisonMessage")
@@ -149,16 +148,16 @@ globs = st.sampled_from([None, lambda name: not name.startswith("a"), lambda nam
 
 
 @given(worlds, st.sampled_from(Pass), st.booleans(), globs)
-def test_a_pass_says_of_every_key_what_the_model_says(world, which: Pass, may_overwrite: bool, name_filter) -> None:
+def test_a_pass_judges_every_key_as_the_model_does(world, which: Pass, may_replace: bool, name_filter) -> None:
     entries, stored, failed, unbound = world
     unbound = sorted(unbound, key=lambda copy: copy.key.encode())
     listed = {key: (replace(item, key=key), skipped) for key, (item, skipped) in entries.items()}
-    there, told = {item.name: item for item in stored}, {item.key: item for item in failed}
-    verdicts, again, evidences = model(listed, there, told, unbound, which, may_overwrite)
+    there, reported = {item.name: item for item in stored}, {item.key: item for item in failed}
+    verdicts, again, evidences = model(listed, there, reported, unbound, which, may_replace and which is Pass.REPLAY)
     state, collected = MemoryState(), Collected()
     with FailureTable() as table:
         for failure in failed:
-            table.tell(failure)
+            table.report(failure)
         judged = list(
             judge_keys(
                 [listed[key] for key in byte_order(listed)],
@@ -169,19 +168,11 @@ def test_a_pass_says_of_every_key_what_the_model_says(world, which: Pass, may_ov
                 name_filter=name_filter,
             )
         )
-    report = reconcile(
-        judged,
-        state,
-        which=which,
-        run_id="r",
-        listing="1",
-        round_name="1.001",
-        may_overwrite=may_overwrite,
-        has_extras=True,
-        invalid_messages=0,
-        why_missing="",
-        republisher=collected,
+    run = RunContext(
+        run_id="r", transfer_id="r", state=state, naming=NAMING, listing="1", listed=len(listed), attempt=1
     )
+    settings = PassSettings(which=which, may_replace=may_replace, has_extras=True)
+    report = reconcile(judged, run, settings, collected, round_name="1.001")
     assert {key.item.key: key.verdict for key in judged if key.item is not None} == verdicts
     assert {item.key: (item.replaces_generation, is_alone) for item, is_alone in collected.items} == again
     counts = {verdict: list(verdicts.values()).count(verdict) for verdict in Verdict}
@@ -203,7 +194,7 @@ def test_a_pass_says_of_every_key_what_the_model_says(world, which: Pass, may_ov
     assert {claim: Counter(counts) for claim, counts in report.evidence.items()} == {
         claim: +counts for claim, counts in expected.items() if +counts
     }
-    passed_over = sum(skipped in NEVER_MOVED for _, skipped in listed.values())
+    passed_over = sum(skipped in NEVER_COPIED for _, skipped in listed.values())
     assert (report.passed_over, report.is_empty) == (passed_over, 0 < len(listed) == passed_over)
     assert report.is_green == (not left and not report.is_empty)
     assert bool(report.why_red(was_copied=True)) != report.is_green
@@ -237,7 +228,7 @@ def failure(code: str) -> TransferFailure:
         (Verdict.FAILED, "NeverHeardOf", (False, True, False)),
     ],
 )
-def test_the_table_of_what_is_tried_again(verdict: Verdict, code: str | None, answers: tuple[bool, ...]) -> None:
+def test_which_verdicts_are_published_again(verdict: Verdict, code: str | None, answers: tuple[bool, ...]) -> None:
     known = failure(code) if code else None
     assert tuple(is_republished(verdict, known, which) for which in (Pass.FIRST, Pass.REPLAY, Pass.FINAL)) == answers
 
@@ -246,32 +237,9 @@ def test_the_table_of_what_is_tried_again(verdict: Verdict, code: str | None, an
     ("generation_now", "may_overwrite", "expected"),
     [(None, False, 0), (None, True, 0), (5, False, 5), (5, True, 5), (6, False, 5), (6, True, 6)],
 )
-def test_somebody_elses_object_is_overwritten_only_when_asked_to(generation_now, may_overwrite, expected) -> None:
+def test_an_object_that_somebody_else_wrote_is_overwritten_only_when_asked_to(
+    generation_now, may_overwrite, expected
+) -> None:
     item = ObjectMeta(key="in/k", size_bytes=1, etag="e", last_modified_s=0, replaces_generation=5)
     stored = generation_now and DestinationObject(name="out/k", size_bytes=1, generation=generation_now)
     assert generation_to_replace(item, stored, may_overwrite=may_overwrite) == expected
-
-
-def test_every_failure_has_its_remedy() -> None:
-    """One entry for each class that can stand in a failure record, and none besides."""
-    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
-    leaves = {kind.__name__ for kind in kinds if issubclass(kind, ObjectError | RetryableError)}
-    assert set(FAILURES) == leaves - {ObjectError.__name__, RetryableError.__name__, RetriesExhausted.__name__}
-    assert all(advice_for(code) for code in FAILURES)
-    hopeless = {"SourceArchived", "InvalidName", "TooLarge", "SourceNotFound"}
-    assert not any(has_second_try(code) for code in hopeless)
-    assert all(has_second_try(kind.__name__) for kind in RetryableError.__subclasses__())
-
-
-def test_the_reason_table_is_one_screen(monkeypatch) -> None:
-    from transfer.reconciliation.report import Reasons
-
-    reasons = Reasons()
-    for code in FAILURES:
-        for index in range(1000):
-            reasons.add(Verdict.FAILED, code, f"{code}/{index}" + "k" * 1000, "said" * 1000)
-    text = reason_table(reasons.sorted())
-    assert len(text.splitlines()) <= 4 * len(FAILURES)
-    assert all(len(line) <= 120 for line in text.splitlines())
-    assert text.count("1,000  failed: ") == len(FAILURES)
-    assert text.count("SourceNotFound/") == 3

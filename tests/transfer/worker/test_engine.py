@@ -6,18 +6,14 @@ import gzip
 import hashlib
 import json
 import os
-import threading
-import time
 
 import pytest
 
-from engine_rig import DESTINATION, ERROR_TOPIC, SOURCE, TOPIC, EngineRig, engine_rig, fault
+from engine_rig import DESTINATION, ERROR_TOPIC, SOURCE, EngineRig
 from transfer.config import Overwrite
-from transfer.errors import BucketMissing, CredentialsRejected, RunClosed, Stopped
-from transfer.model import ObjectMeta, TransferRequest
+from transfer.errors import BucketMissing
 from transfer.naming import Naming
 from transfer.reconciliation.verdicts import Verdict
-from transfer.records.messages import encode_request
 from transfer.stopping import StopRequest
 
 HOSTILE_KEYS = [
@@ -36,13 +32,6 @@ HOSTILE_KEYS = [
     "tab\tand;semi=colon,comma:colon@at$dollar!bang*star(paren)",
     "line separator \u2028 within",
 ]
-
-
-@pytest.fixture
-def rig(tmp_path, monkeypatch):
-    monkeypatch.setattr("transfer.worker.drain.PULL_WAIT_S", 0.3)
-    with engine_rig(tmp_path, monkeypatch.setenv) as made:
-        yield made
 
 
 def test_copies_everything_and_proves_it(rig: EngineRig) -> None:
@@ -72,7 +61,7 @@ def test_one_get_for_each_small_object_and_no_head(rig: EngineRig) -> None:
     assert rig.edge.requests() == {"GET object 200": 30}
 
 
-def test_hostile_keys_arrive_under_the_same_names(rig: EngineRig) -> None:
+def test_hostile_keys_are_copied_under_the_same_names(rig: EngineRig) -> None:
     for key in HOSTILE_KEYS:
         rig.put(key, key.encode())
     stats, report = rig.copy_all()
@@ -128,7 +117,7 @@ def test_a_prefix_is_replaced_and_nothing_else_is_touched(rig: EngineRig) -> Non
     ("overwrite", "copied", "content"),
     [(Overwrite.CHANGED, 2, b"new"), (Overwrite.ALWAYS, 3, b"new"), (Overwrite.NEVER, 1, b"old")],
 )
-def test_a_second_run_moves_what_overwrite_says(
+def test_a_second_run_copies_as_overwrite_says(
     rig: EngineRig, overwrite: Overwrite, copied: int, content: bytes
 ) -> None:
     rig.put("same", b"same")
@@ -174,7 +163,7 @@ def test_archived_objects_are_skipped_with_their_reason(rig: EngineRig) -> None:
     ]
 
 
-def test_a_failure_reaches_the_error_topic_before_the_ack_and_others_go_on(rig: EngineRig) -> None:
+def test_a_failure_reaches_the_error_topic_and_the_others_continue(rig: EngineRig) -> None:
     for key in ("good-1", "good-2", ".well-known/acme-challenge/token"):
         rig.put(key)
     watcher = "projects/test-project/subscriptions/watcher"
@@ -214,124 +203,6 @@ def test_an_object_deleted_and_one_replaced_after_the_listing(rig: EngineRig) ->
     assert rig.names() == ["stays"]
 
 
-def test_messages_that_are_not_ours(rig: EngineRig) -> None:
-    """Garbage goes to the error topic, another run's and an older listing's are left alone, and nothing crashes."""
-    rig.put("real")
-    rig.open()
-    summary = rig.list()
-    mine = {"run": rig.run_id, "listing": "1"}
-    stray = ObjectMeta(key="real", size_bytes=7, etag="0" * 32, last_modified_s=0)
-    old_body, old_attributes = encode_request(
-        TransferRequest(run_id=rig.run_id, listing="0", number=0, objects=(stray,))
-    )
-    for body, attributes in [
-        (b"\xff not json", mine),
-        (b'{"version": 1}', mine),
-        (b'{"version": 1, "number": 0, "objects": [{"key": "../../etc", "size": -1, "etag": "x", "mtime": 0}]}', mine),
-        (b"[]", mine),
-        (old_body, old_attributes),
-    ]:
-        rig.publisher.publish(TOPIC, body, **attributes).result(timeout=10)
-    stats = rig.worker(summary).run()
-    report = rig.reconcile()
-    assert (stats.copied, stats.failed) == (1, 4)
-    assert report.is_green
-    assert report.invalid_messages == 4
-
-
-def test_a_forged_message_can_reach_no_other_name(rig: EngineRig) -> None:
-    """Keys outside the prefix and names under the state prefix are refused, whoever asks for them."""
-    rig.naming = Naming(source_prefix="in/", destination_prefix="", state_prefix=".edgehaul/")
-    rig.put("in/a")
-    rig.put("outside")
-    rig.put("in/.edgehaul/run-1/ledger/forged")
-    rig.open()
-    summary = rig.list()
-    forged = ObjectMeta(key="outside", size_bytes=7, etag="9a0364b9e99bb480dd25e1f0284c8555", last_modified_s=0)
-    body, attributes = encode_request(TransferRequest(run_id=rig.run_id, listing="1", number=9, objects=(forged,)))
-    rig.publisher.publish(TOPIC, body, **attributes).result(timeout=10)
-    stats = rig.worker(summary).run()
-    assert (stats.copied, stats.failed) == (1, 2)
-    assert rig.names() == ["a"]
-
-
-def test_two_workers_share_the_work_and_both_end(rig: EngineRig) -> None:
-    for index in range(60):
-        rig.put(f"{index}")
-    rig.open()
-    summary = rig.list()
-    workers = [rig.worker(summary, name=f"w{index}") for index in range(2)]
-    results: list = []
-    threads = [threading.Thread(target=lambda worker=worker: results.append(worker.run())) for worker in workers]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout=60)
-    assert sum(stats.copied for stats in results) == 60
-    assert rig.reconcile().is_green
-
-
-def test_a_stopped_worker_gives_everything_back_within_five_seconds(rig: EngineRig) -> None:
-    rig.put("large", os.urandom(4 * 1024 * 1024))
-    for index in range(40):
-        rig.put(f"small-{index}")
-    rig.edge.faults.replace([fault("GET", "stall", seconds=30, at_byte=1)])
-    rig.open()
-    summary = rig.list()
-    worker = rig.worker(summary)
-    outcome: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            worker.run()
-        except Stopped as error:
-            outcome.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    time.sleep(1.0)
-    begun = time.monotonic()
-    rig.stop.set()
-    thread.join(timeout=20)
-    assert time.monotonic() - begun < 5
-    assert outcome
-
-    rig.edge.faults.replace([])
-    rig.stop = threading.Event()
-    stats = rig.worker(summary, name="w1").run()
-    assert stats.copied == 41
-    assert rig.reconcile().is_green
-
-
-def test_what_a_killed_worker_held_comes_again_when_its_lease_ends(rig: EngineRig) -> None:
-    for index in range(20):
-        rig.put(f"{index}")
-    rig.open(ack_deadline_s=10)
-    summary = rig.list()
-    held = rig.subscriber.pull(subscription=rig.subscription, max_messages=5).received_messages
-    assert held  # and never acked: this is what SIGKILL leaves
-    stats = rig.worker(summary).run()
-    assert stats.copied == 20
-    assert rig.reconcile().is_green
-
-
-def test_a_redelivered_message_finds_its_objects_done(rig: EngineRig) -> None:
-    rig.put("a")
-    rig.put("b")
-    rig.open()
-    summary = rig.list()
-    rig.worker(summary).run()
-    for number, key in enumerate(("a", "b")):
-        head = rig.client.head_object(Bucket=SOURCE, Key=key)
-        item = ObjectMeta(key=key, size_bytes=7, etag=head["ETag"].strip('"'), last_modified_s=0)
-        body, attributes = encode_request(
-            TransferRequest(run_id=rig.run_id, listing="1", number=number, objects=(item,))
-        )
-        rig.publisher.publish(TOPIC, body, **attributes).result(timeout=10)
-    stats = rig.worker(summary, name="w1").run()
-    assert (stats.copied, stats.skipped, stats.failed) == (0, 2, 0)
-
-
 def test_missing_buckets_are_named(rig: EngineRig) -> None:
     rig.put("a")
     rig.open()
@@ -344,28 +215,3 @@ def test_missing_buckets_are_named(rig: EngineRig) -> None:
     rig.client.delete_bucket(Bucket=SOURCE)
     with pytest.raises(BucketMissing, match=SOURCE):
         rig.list()
-
-
-def test_a_row_of_forbidden_objects_is_one_failure_and_fills_no_topic(rig: EngineRig) -> None:
-    for index in range(50):
-        rig.put(f"{index}")
-    body = "<Error><Code>AccessDenied</Code><RequestId>1</RequestId></Error>"
-    rig.edge.faults.replace([fault("GET", "status", status=403, body=body, headers={"x-amz-request-id": "1"})])
-    rig.open()
-    summary = rig.list()
-    with pytest.raises(CredentialsRejected, match="different objects in a row"):
-        rig.worker(summary).run()
-    failures = rig.subscriber.pull(subscription=rig.error_subscription, max_messages=100, return_immediately=True)
-    assert not failures.received_messages
-    rig.edge.faults.replace([])
-    rig.stop = threading.Event()
-    assert rig.worker(summary, name="w1").run().copied == 50
-
-
-def test_a_closed_run_ends_its_workers(rig: EngineRig) -> None:
-    rig.put("a")
-    rig.open()
-    summary = rig.list()
-    rig.subscriber.delete_subscription(subscription=rig.subscription)
-    with pytest.raises(RunClosed):
-        rig.worker(summary).run()

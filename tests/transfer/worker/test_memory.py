@@ -21,19 +21,19 @@ def limit_bytes(threads: int) -> int:
 
 def test_an_object_of_half_a_gibibyte_in_parts(tmp_path: Path) -> None:
     with zeros(tmp_path, size_bytes=GIB // 2) as rig:
-        used = rig.moved()
+        used = rig.copied()
     assert used["bytes"] == GIB // 2
     assert used["peak_rss_bytes"] < limit_bytes(threads=16)
 
 
 def test_a_stream_into_a_sink_that_stands_still(tmp_path: Path) -> None:
-    """What nobody takes is not read: the edge could send all of it in the meantime."""
+    """Bytes that the sink does not take are not read, though the edge could send all of them meanwhile."""
     gcs = GcsServer(tmp_path / "gcs", buckets=[DESTINATION])
     gcs.faults.replace([fault("PUT /upload", "delay", seconds=1.5)])
     gcs.start()
     try:
         with zeros(tmp_path, size_bytes=256 * MIB, threads=4, is_one_put=True, gcs_url=gcs.url) as rig:
-            used = rig.moved()
+            used = rig.copied()
     finally:
         gcs.stop()
     assert used["bytes"] == 256 * MIB
@@ -43,9 +43,9 @@ def test_a_stream_into_a_sink_that_stands_still(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("is_one_put", [False, True])
 def test_an_object_of_six_gibibytes(tmp_path: Path, is_one_put: bool) -> None:
-    """Of one PUT S3 takes 5 GiB at most, but that is not what is tested here."""
+    """S3 takes at most 5 GiB in one PUT, but that limit is not tested here."""
     with zeros(tmp_path, size_bytes=6 * GIB, is_one_put=is_one_put) as rig:
-        used = rig.moved()
+        used = rig.copied()
     print(f"6 GiB, one put: {is_one_put}: {used['peak_rss_bytes'] / MIB:.0f} MiB in {used['wall_s']:.0f} s")
     assert used["bytes"] == 6 * GIB
     assert used["peak_rss_bytes"] < limit_bytes(threads=16)

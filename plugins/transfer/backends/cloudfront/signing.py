@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-MIN_LIFETIME_S = 60
-MAX_LIFETIME_S = 7 * 24 * 3600
+from transfer.limits import URL_LIFETIME_S
+
 RSA_KEY_BITS = 2048
 
 _KEY_PAIR_ID = re.compile(r"[A-Za-z0-9]+")
@@ -109,7 +109,7 @@ class UrlSigner:
         key_pair_id: str,
         private_key_pem: str,
         hash_algorithm: str = HashAlgorithm.SHA1,
-        lifetime_s: int = 3600,
+        lifetime_s: int = URL_LIFETIME_S.default,
         *,
         on_signed: Callable[[str], None] = lambda query: None,
         clock: Callable[[], float] = time.time,
@@ -117,8 +117,8 @@ class UrlSigner:
     ) -> None:
         if not _KEY_PAIR_ID.fullmatch(key_pair_id):
             raise InvalidSigningValue("key_pair_id", "must be letters and digits, such as K2JCJMDEHXQW5F")
-        if not MIN_LIFETIME_S <= lifetime_s <= MAX_LIFETIME_S:
-            problem = f"must be {MIN_LIFETIME_S} to {MAX_LIFETIME_S} seconds, not {lifetime_s}"
+        if not URL_LIFETIME_S.has(lifetime_s):
+            problem = f"must be {URL_LIFETIME_S} seconds, not {lifetime_s}"
             raise InvalidSigningValue("lifetime_s", problem)
         try:
             self._hash = HashAlgorithm(hash_algorithm)

@@ -12,6 +12,7 @@ from transfer.backends.crc32c import Crc32c
 from transfer.backends.http.client import CurlClient
 from transfer.backends.http.exchange import Answer, at_s
 from transfer.backends.http.streams import BUFFER_BYTES, CUT_SHORT, Download
+from transfer.comparison import etag_value
 from transfer.config import MAX_GET_BYTES
 from transfer.copying.proof import require_identity
 from transfer.errors import (
@@ -194,7 +195,7 @@ def _check_identity(answer: Answer, item: ObjectMeta) -> None:
     """Raises unless this may be what was listed. An answer without an ETag is left to the proof of its bytes."""
     if EdgeAnswer(status=answer.status, headers=answer.headers).is_error_page:
         raise edge_error(answer, item)
-    etag = answer.headers.get("etag", "").removeprefix("W/").strip('"')
+    etag = etag_value(answer.headers.get("etag", ""))
     if etag and etag != item.etag:
         raise SourceChanged(
             f"listed with ETag {item.etag}, but the edge serves {etag}{_from_where(answer)}: replaced since the listing,"

@@ -1,15 +1,14 @@
-"""What the refusals of Cloud Storage mean, and the engine's error for each.
+"""The engine's errors for Cloud Storage's refusals.
 
-Reasons are written as the JSON API writes them; the XML API's codes are the same words with a capital letter. 412
-`conditionNotMet` is no refusal and is not here: it is the answer to a condition, see `gcs_client`.
+Reasons are spelled as in the JSON API; the XML API's codes are the same words with a capital letter. 412 `conditionNotMet` is not
+among them: it is the answer to a condition, see `GcsClient`.
 """
 
 from __future__ import annotations
 
 import json
-import re
 
-from transfer.answers import AnswerRule, Scope, rule_for
+from transfer.answers import AnswerRule, Scope, rule_for, xml_code, xml_message
 from transfer.backends.http.exchange import Answer
 from transfer.errors import (
     BucketMissing,
@@ -33,18 +32,16 @@ JSON_PAGE = "Cloud Storage, HTTP status and error codes for JSON"
 XML_PAGE = "Cloud Storage, HTTP status and error codes for XML"
 MAX_QUOTED_CHARACTERS = 300
 
-_XML_CODE = re.compile(r"<Code>([A-Za-z0-9.]{1,64})</Code>")
-_XML_WORDS = re.compile(r"<(?:Message|Details)>([^<]*)</")
 
-# In what the rules say, BUCKET stands for the bucket's name.
+# BUCKET stands for the bucket's name.
 PERMISSIONS = (
     "the Google connection needs storage.objects.create, get, list and delete and storage.multipartUploads.create and"
     " abort on BUCKET (roles/storage.objectUser), without a condition that leaves names out"
 )
 _PAYER = "the requester pays for BUCKET: enter a project to bill as Quota Project ID in the Google connection"
 _DAMAGED = "the bytes arrived damaged, and nothing was stored"
-_TOO_LARGE = "Cloud Storage holds 5 TiB an object at most"
-_KMS = "the default Cloud KMS key of BUCKET cannot be used: see that it is enabled, where it is, and who may encrypt with it"
+_TOO_LARGE = "an object of Cloud Storage has at most 5 TiB"
+_KMS = "the default Cloud KMS key of BUCKET cannot be used: check that it is enabled, its location, and who may encrypt with it"
 
 
 def _rule(
@@ -59,7 +56,7 @@ def _rule(
 
 
 RULES = (
-    # What passes, whatever its status.
+    # Temporary trouble, whatever its status.
     _rule(None, "rateLimitExceeded", Scope.TEMPORARY, Throttled),
     _rule(None, "userRateLimitExceeded", Scope.TEMPORARY, Throttled),
     _rule(
@@ -67,7 +64,7 @@ RULES = (
         "quotaExceeded",
         Scope.TEMPORARY,
         Throttled,
-        "a quota of the project is used up for now: if it happens often, ask Google for a larger one",
+        "a quota of the project is exhausted for now: if this happens often, ask Google for a larger one",
     ),
     _rule(None, "slowDown", Scope.TEMPORARY, Throttled, source=XML_PAGE),
     _rule(429, "", Scope.TEMPORARY, Throttled),
@@ -75,8 +72,8 @@ RULES = (
     _rule(None, "requestTimeout", Scope.TEMPORARY, SinkUnavailable, source=XML_PAGE),
     _rule(None, "internalError", Scope.TEMPORARY, SinkUnavailable),
     _rule(408, "", Scope.TEMPORARY, SinkUnavailable),
-    _rule(409, "", Scope.TEMPORARY, SinkUnavailable, "something else changed it at the same moment"),
-    _rule(410, "", Scope.TEMPORARY, CorruptTransfer, "this upload has ended, and is begun again"),
+    _rule(409, "", Scope.TEMPORARY, SinkUnavailable, "another request changed the object at the same moment"),
+    _rule(410, "", Scope.TEMPORARY, CorruptTransfer, "this upload has ended and is started again"),
     _rule(400, "badDigest", Scope.TEMPORARY, CorruptTransfer, _DAMAGED, XML_PAGE),
     # One object.
     _rule(
@@ -109,7 +106,7 @@ RULES = (
         "",
         Scope.OBJECT,
         DestinationRefused,
-        "the request arrived without a Content-Length, which this program always sends: look for a proxy in between",
+        "the request arrived without its Content-Length, which is always sent: check for a proxy in between",
     ),
     # The bucket, its key, its project: the same for every object.
     _rule(400, "userProjectMissing", Scope.BUCKET, BucketRefused, _PAYER),
@@ -120,7 +117,7 @@ RULES = (
         "userProjectInconsistent",
         Scope.BUCKET,
         BucketRefused,
-        "an upload was begun with another Quota Project ID: keep it the same for a whole run",
+        "the upload was started with another Quota Project ID: keep it the same for a whole run",
     ),
     _rule(
         None,
@@ -134,7 +131,7 @@ RULES = (
         "userProjectAccountProblem",
         Scope.BUCKET,
         BucketRefused,
-        "the project that is billed has trouble with its account: see its billing",
+        "the billing account of the project that is billed has a problem: check its billing",
     ),
     *(
         _rule(None, f"cloudKms{what}", Scope.BUCKET, BucketRefused, _KMS)
@@ -154,14 +151,14 @@ RULES = (
         "accountDisabled",
         Scope.ACCOUNT,
         BucketRefused,
-        "the account of the project of BUCKET is disabled: see its billing",
+        "the account of the project of BUCKET is disabled: check its billing",
     ),
     _rule(
         403,
         "accountProblem",
         Scope.ACCOUNT,
         BucketRefused,
-        "the project's account has a problem: see its billing",
+        "the project's account has a problem: check its billing",
         XML_PAGE,
     ),
     _rule(
@@ -184,8 +181,8 @@ RULES = (
         "check the Google connection's credentials, and this machine's clock",
         XML_PAGE,
     ),
-    # One object's (a condition in an IAM policy, a folder's own policy) or everybody's: the narrower is taken, and a
-    # worker that sees many of them tries something that worked.
+    # About one object (a condition in an IAM policy, a managed folder's policy) or about all: the narrower scope is assumed,
+    # and a worker that gets many of these retries an object that it copied before.
     _rule(403, "", Scope.FOLDER, DestinationForbidden, PERMISSIONS),
 )
 
@@ -204,11 +201,11 @@ _NAME = _rule(
 )
 UNKNOWN = _rule(None, "", Scope.OBJECT, DestinationRefused)
 BY_WORDS = (_SERVER, _REDIRECT, _CHECKSUM, _NAME, UNKNOWN)
-"""Where no rule knows the reason. `5xx` and `3xx` stand for every such status, and what is in brackets for what the words say."""
+"""For reasons that no rule knows. `5xx` and `3xx` stand for every such status, and the brackets for words of the message."""
 
 
 def gcs_error(answer: Answer, *, bucket: str, is_of_bucket: bool = False) -> TransferError:
-    """The engine's error for an answer that is no success. `is_of_bucket`: the request was about no single object."""
+    """The engine's error for an answer that refuses a request. `is_of_bucket` means that it was not about a single object."""
     status, (message, reason) = answer.status, explained(answer)
     said = f"Cloud Storage answered {status}{f' {reason}' if reason else ''}{f': {message}' if message else ''}"
     rule = rule_for(RULES, status, reason) or _by_words(status, message)
@@ -223,29 +220,28 @@ def gcs_error(answer: Answer, *, bucket: str, is_of_bucket: bool = False) -> Tra
 
 
 def explained(answer: Answer) -> tuple[str, str]:
-    """The service's own words and its reason, as the JSON API writes it; empty where it gives none."""
+    """The message and the reason of a refusal, the reason spelled as in the JSON API; each is empty where absent."""
     text = answer.text
     try:
         described = json.loads(text)["error"]
         message = str(described["message"])
     except (ValueError, KeyError, TypeError, RecursionError):
-        found = _XML_CODE.search(text)
-        message = " ".join(_XML_WORDS.findall(text)) if found else text
-        reason = found[1] if found else ""
+        reason = xml_code(text)
+        message = xml_message(text) or "" if reason else text
     else:
         details = described.get("errors")
         detail = details[0] if isinstance(details, list) and details else None
         reason = str(detail.get("reason") or "") if isinstance(detail, dict) else ""
     reason = reason.rpartition(".")[2][:64]  # `usageLimits.rateLimitExceeded`
     if reason == str(answer.status):
-        reason = ""  # as some servers of other makes write it
+        reason = ""  # some other servers repeat the status as the reason
     if reason == "PreconditionFailed":
         reason = "conditionNotMet"
     return " ".join(message.split())[:MAX_QUOTED_CHARACTERS], reason[:1].lower() + reason[1:]
 
 
 def _by_words(status: int, message: str) -> AnswerRule:
-    """Where no rule knows the reason: its status, and what it complains about."""
+    """The rule for a refusal whose reason no rule knows, by its status and the words of its message."""
     lowered = message.lower()
     if status >= 500:
         return _SERVER

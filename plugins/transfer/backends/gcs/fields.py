@@ -1,6 +1,6 @@
-"""The content headers of an object's resource: what Cloud Storage may refuse of them, and how they are kept all the same.
+"""Content headers that Cloud Storage refuses are kept as custom metadata of the copied object.
 
-S3 keeps any text as Content-Type, Content-Language and so on. Cloud Storage checks some of them.
+S3 stores any text as Content-Type, Content-Language and so on. Cloud Storage validates some of them.
 """
 
 from __future__ import annotations
@@ -8,10 +8,13 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping
+from typing import TypeVar
 
 from transfer.errors import DestinationRefused, SinkUnavailable, Stage
+from transfer.steps import Step
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 DEFAULT_TYPE = "application/octet-stream"
 _MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]{1,127}/[\w!#$&^.+-]{1,127}(?:[ \t]*;[\x20-\x7e]*)?", re.ASCII)
@@ -24,7 +27,7 @@ _FORMS = {
     "contentEncoding": _PRINTABLE,
     "cacheControl": _PRINTABLE,
 }
-"""RFC 9110, 8.3 and 8.5; anything printable where nobody says more."""
+"""The valid form of each field (RFC 9110, sections 8.3 and 8.5); any printable text where the standard says no more."""
 _KEPT_AS = {
     "contentType": "s3-content-type",
     "contentLanguage": "s3-content-language",
@@ -32,46 +35,58 @@ _KEPT_AS = {
     "contentEncoding": "s3-content-encoding",
     "cacheControl": "s3-cache-control",
 }
-"""The custom metadata that has the source's text where its own field was refused."""
+"""The custom metadata that keeps the source's text of a refused field."""
 
 
 def media_type_of(resource: Mapping[str, object]) -> str:
-    """A media type for the headers of an upload: the resource's own, if it is one."""
+    """The media type for the headers of an upload: the resource's content type if it is valid, else DEFAULT_TYPE."""
     found = str(resource.get("contentType", DEFAULT_TYPE))
     return found if _MEDIA_TYPE.fullmatch(found) else DEFAULT_TYPE
 
 
 class RefusedFields:
-    """Which content headers of the object in hand were refused. One a lane, which has one object in hand at a time."""
+    """Remembers which content headers of the current object Cloud Storage refused. Each lane has its own."""
 
     def __init__(self) -> None:
         self._name = ""
         self._fields: frozenset[str] = frozenset()
 
     def kept(self, name: str, resource: Mapping[str, object]) -> Mapping[str, object]:
-        """The resource to send: what was refused of this object before is custom metadata now."""
+        """The resource to send: headers of this object that were refused before are custom metadata in it."""
         if name != self._name:
             return resource
         metadata = resource.get("metadata")
-        moved = {_KEPT_AS[field]: str(resource[field]) for field in sorted(self._fields) if field in resource}
+        kept = {_KEPT_AS[field]: str(resource[field]) for field in sorted(self._fields) if field in resource}
         rest = {field: value for field, value in resource.items() if field not in self._fields}
-        return rest | {"metadata": {**(metadata if isinstance(metadata, Mapping) else {}), **moved}}
+        return rest | {"metadata": {**(metadata if isinstance(metadata, Mapping) else {}), **kept}}
 
-    def note(self, name: str, resource: Mapping[str, object], error: DestinationRefused) -> None:
-        """Raises SinkUnavailable, so that the object is tried again, if a content header may be what was refused."""
+    def noted(self, name: str, resource: Mapping[str, object], request: Step[T]) -> Step[T]:
+        """The result of a request that sends `resource`, remembering the content headers that it is refused for.
+
+        Then DestinationRefused becomes SinkUnavailable, so that the object is retried without them.
+        """
+        try:
+            return (yield from request)
+        except DestinationRefused as error:
+            self._note(name, resource, error)
+            raise
+
+    def _note(self, name: str, resource: Mapping[str, object], error: DestinationRefused) -> None:
         before = self._fields if name == self._name else frozenset()
         doubtful = _doubtful(resource, error) - before if error.http_status == 400 else frozenset()
         if not doubtful:
             return
         self._name, self._fields = name, before | doubtful
         values = ", ".join(f"{field} {str(resource[field])[:80]!r}" for field in sorted(doubtful))
-        log.warning("%r is copied without its %s, which Cloud Storage refuses; custom metadata keeps it", name, values)
-        said = f"{error.message}; tried again without {values}"
+        log.warning(
+            "%r is copied without its %s, which Cloud Storage refuses; it is kept as custom metadata", name, values
+        )
+        said = f"{error.message}; retried without {values}"
         raise SinkUnavailable(said, stage=Stage.UPLOAD, http_status=400) from error
 
 
 def _doubtful(resource: Mapping[str, object], error: DestinationRefused) -> frozenset[str]:
-    """The content headers that the refusal names; where it names none, those that are not what they should be."""
+    """The content headers that the refusal names; where it names none, those of invalid form."""
     said = re.sub(r"[^a-z]", "", error.message.lower())
     present = [field for field in _FORMS if field in resource]
     named = frozenset(field for field in present if field.lower() in said)

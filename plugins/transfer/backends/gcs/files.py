@@ -1,4 +1,4 @@
-"""Files of a Cloud Storage bucket that say what to copy."""
+"""Reads inventories and manifests from a Cloud Storage bucket."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
-from transfer.backends.gcs.client import GcsClient, stored_object
+from transfer.backends.gcs.client import GcsClient
 from transfer.backends.http.loop import complete
 from transfer.errors import SourceChanged, SourceListInvalid, SourceUnavailable, Stage
 from transfer.model import DestinationObject
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class GcsFiles:
-    """A `FileStore` of one bucket. Use from one thread."""
+    """A `FileStore` over one Cloud Storage bucket. Not thread-safe. Its methods also raise Stopped after a stop request."""
 
     def __init__(self, client: GcsClient, retrier: Retrier, stop: Stop) -> None:
         self.uri = f"gs://{client.bucket}/"
@@ -28,11 +28,11 @@ class GcsFiles:
         self._stop = stop
 
     def stat(self, name: str) -> int:
-        """Its size in bytes."""
+        """The size of a file in bytes."""
         return self._do(partial(self._stat, name)).size_bytes
 
     def copy(self, name: str, write: Callable[[bytes], object]) -> None:
-        """In ranges, each of the generation that was there at first."""
+        """Read a file in ranges and pass each to `write`. Raises SourceChanged when the file is replaced meanwhile."""
         found = self._do(partial(self._stat, name))
         for start in range(0, found.size_bytes, PIECE_BYTES):
             last = min(start + PIECE_BYTES, found.size_bytes) - 1
@@ -43,17 +43,16 @@ class GcsFiles:
         return complete(self._retrier.call(step), self._stop)
 
     def _stat(self, name: str) -> Step[DestinationObject]:
-        answer = yield from self._client.send("GET", self._client.object_url(name), accept=(200, 404))
-        if answer.status == 404:
+        if (found := (yield from self._client.stat(name))) is None:
             raise SourceListInvalid(
                 f"reading {self.uri}{name}: Cloud Storage answered 404: there is no such file; correct source_listing",
                 stage=Stage.LIST,
                 http_status=404,
             )
-        return stored_object(answer, bucket=self._client.bucket, name=name)
+        return found
 
     def _piece(self, file: DestinationObject, first: int, last: int) -> Step[bytes]:
-        # Accept-Encoding: what was stored with Content-Encoding: gzip would come unpacked, and whole.
+        # Accept-Encoding: otherwise an object stored with Content-Encoding: gzip would be decompressed and sent whole.
         answer = yield from self._client.send(
             "GET",
             f"{self._client.media_url(file.name)}&generation={file.generation}",
@@ -62,7 +61,7 @@ class GcsFiles:
             accept=(200, 206, 404),
         )
         if answer.status == 404:
-            raise SourceChanged(f"{self.uri}{file.name} was replaced while it was read", stage=Stage.LIST)
+            raise SourceChanged(f"{self.uri}{file.name} was replaced while it was being read", stage=Stage.LIST)
         if len(answer.body) != last - first + 1:
-            raise SourceUnavailable(f"{self.uri}{file.name} did not come whole", stage=Stage.LIST)
+            raise SourceUnavailable(f"{self.uri}{file.name} did not arrive completely", stage=Stage.LIST)
         return bytes(answer.body)

@@ -1,8 +1,8 @@
-"""Uploads in parts, in any order and many at a time: multipart uploads of the XML API.
+"""Multipart uploads of the XML API: parts in any order and many at a time.
 
-Cloud Storage, "XML API multipart uploads": 1 to 10,000 parts of 5 MiB to 5 GiB, the last one as small as need be; each
-answer names the part's CRC32C and MD5. There are no conditions on generations, so the mover looks before it completes.
-Parts are paid for until the upload is completed or aborted.
+Cloud Storage, "XML API multipart uploads": 1 to 10,000 parts of 5 MiB to 5 GiB, the last part of any size; each answer has the
+part's CRC32C and MD5. They know no conditions on generations, so the copier looks at the destination before it completes one.
+Parts are charged until the upload is completed or aborted.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from urllib.parse import quote
 from xml.sax.saxutils import escape, unescape
 
 from transfer.backends.crc32c import Crc32c, combined
-from transfer.backends.gcs.client import OBJECT_FIELDS, GcsClient, stored_object
+from transfer.backends.gcs.client import GcsClient
 from transfer.backends.gcs.fields import DEFAULT_TYPE, media_type_of
 from transfer.backends.gcs.verification import Capabilities, verified
 from transfer.backends.http.exchange import Answer
@@ -45,9 +45,9 @@ _FIELD = re.compile(r"<(Key|UploadId|Initiated)>([^<]*)</")
 _HEADER_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 NO_SUCH_THING = (400, 404, 405, 411, 501)
-"""How servers without the XML API's multipart uploads answer. A missing bucket shows in every other request."""
+"""Answers of servers without the XML API's multipart uploads. A missing bucket shows in every other request."""
 FORBIDDEN = 403
-"""Such a server too, or the permission for them is missing (`storage.multipartUploads.create`)."""
+"""The answer of such a server as well, or of one where `storage.multipartUploads.create` is not granted."""
 
 
 def begin_parts(
@@ -58,9 +58,9 @@ def begin_parts(
     *,
     no_such_thing: Sequence[int] = (*NO_SUCH_THING, FORBIDDEN),
 ) -> Step[str | None]:
-    """The id of a new upload; None when the server has none, or when headers cannot carry this metadata unchanged.
+    """Start an upload and return its id; None without support for it, or when headers cannot carry this metadata unchanged.
 
-    `no_such_thing` are the answers that mean that the server has none.
+    `no_such_thing` are the statuses that mean that the server does not support multipart uploads.
     """
     headers = _headers(resource)
     if (
@@ -76,7 +76,7 @@ def begin_parts(
     if found is None:
         capabilities.takes_parts = False
         log.warning(
-            "this Cloud Storage endpoint has no multipart uploads (it answered %d): large objects go in one stream each",
+            "this Cloud Storage endpoint has no multipart uploads (it answered %d): each large object is sent as one stream",
             answer.status,
         )
         return None
@@ -84,7 +84,7 @@ def begin_parts(
 
 
 def open_parts(client: GcsClient, name: str) -> Step[list[OpenParts]]:
-    """The uploads in parts of exactly this name that are open ("List multipart uploads")."""
+    """The open multipart uploads of exactly this name (XML API, "List multipart uploads")."""
     found: list[OpenParts] = []
     after, seen = "", set[str]()
     while True:
@@ -101,9 +101,9 @@ def open_parts(client: GcsClient, name: str) -> Step[list[OpenParts]]:
                 started_at_s = datetime.fromisoformat(fields.get("Initiated", "")).timestamp()
                 found.append(OpenParts(token=fields["UploadId"], started_at_s=started_at_s))
         last = fields.get("UploadId", "") if names else ""
-        if "<IsTruncated>true" not in text or not last or names[-1] != name:  # what comes behind has longer names
+        if "<IsTruncated>true" not in text or not last or names[-1] != name:  # later pages have longer names
             return found
-        if last in seen:  # it goes on, it says, but not where
+        if last in seen:  # the server says that there is more, but repeats itself
             return found
         seen.add(last)
         after = f"&key-marker={quote(name, safe='')}&upload-id-marker={quote(last, safe='')}"
@@ -119,12 +119,12 @@ def _headers(resource: Mapping[str, object]) -> list[str] | None:
     if not all(_HEADER_VALUE.fullmatch(value) for _, value in pairs):
         return None
     if isinstance(metadata, Mapping) and any(str(key) != str(key).lower() for key in metadata):
-        return None  # names of headers come back in lower case
+        return None  # header names come back in lower case
     return [f"{name}: {value}" for name, value in pairs]
 
 
 class GcsPartsUpload:
-    """A `PartsUpload`. Parts of one upload may be sent from several lanes, each with an instance of its own."""
+    """A `PartsUpload` over the XML API. Several lanes may send parts of one upload, each with its own instance."""
 
     def __init__(self, client: GcsClient, name: str, token: str, capabilities: Capabilities) -> None:
         self.token = token
@@ -134,10 +134,10 @@ class GcsPartsUpload:
         self._url = f"{client.xml_url(name)}?uploadId={quote(token, safe='')}"
 
     def put(self, number: int, stream: Download, count: int, *, wants_md5: bool) -> Step[StoredPart]:
-        """The next `count` bytes as a part (from 1), which replaces one of that number.
+        """Send the next `count` bytes of the stream as part `number` (from 1), which replaces an earlier part of that number.
 
-        Its MD5 may be missing though it is wanted, where a server turns out to name none: the next time it is computed
-        here. Raises CorruptTransfer when Cloud Storage stored something else, UploadGone when the upload is no more.
+        The part's MD5 may be missing although it is wanted, when the server turns out to compute none; from then on it is
+        computed here. Raises CorruptTransfer when Cloud Storage stored something else, UploadGone when the upload does not exist.
         """
         checksum = Crc32c()
         is_hashed_here = wants_md5 and not self._capabilities.hashes_md5
@@ -170,10 +170,11 @@ class GcsPartsUpload:
         )
 
     def complete(self, parts: Sequence[StoredPart], expected_crc32c: str) -> Step[DestinationObject]:
-        """Join the parts, in order, into the object. Safe to call again after an answer that was lost.
+        """Join the parts, in order, into the object. Safe to call again after an answer was lost.
 
-        Raises CorruptTransfer when the object is not what the parts were (it is removed then), GenerationMismatch when
-        somebody else wrote since, UploadGone when the upload is no more and the object is not there.
+        `expected_crc32c` (base64; empty for none) is compared with that of the parts first. Raises CorruptTransfer when the
+        object differs from the parts (it is removed), GenerationMismatch when another client wrote the object since, UploadGone
+        when neither the upload nor the object exists.
         """
         size_bytes = sum(part.size_bytes for part in parts)
         crc32c = combined((part.crc32c, part.size_bytes) for part in parts)
@@ -193,7 +194,7 @@ class GcsPartsUpload:
         )
         if answer.status == 200 and "<Error>" in answer.text:  # the status was sent before the work was done
             raise SinkUnavailable(f"the upload could not be completed: {answer.text[:300]}", stage=Stage.UPLOAD)
-        stored = yield from self._stat()
+        stored = yield from self._client.stat(self._name)
         is_ours = stored is not None and stored.size_bytes == size_bytes and stored.crc32c == crc32c
         if stored is None or (answer.status == 404 and not is_ours):
             raise UploadGone
@@ -202,29 +203,22 @@ class GcsPartsUpload:
         return (yield from verified(self._client, stored, size_bytes=size_bytes, crc32c=crc32c))
 
     def abort(self) -> Step[None]:
-        """Give the upload up; its parts are freed.
+        """Abort the upload and delete its parts.
 
-        Asked first whether it is one: where uploads in parts are not known, this DELETE would be the object's.
+        It is first checked to be open: on a server that does not know multipart uploads, this DELETE would delete the object.
         """
         if (yield from self.is_open()):
             yield from self._client.send("DELETE", self._url, accept=(200, 204, 404))
 
     def is_open(self) -> Step[bool]:
-        """Whether it was neither completed nor ended; who may not look (`storage.multipartUploads.listParts`) takes it to be."""
+        """Whether the upload was neither completed nor aborted; assumed without `storage.multipartUploads.listParts`."""
         answer = yield from self._client.send("GET", f"{self._url}&max-parts=1", accept=(200, FORBIDDEN, 404))
         found = _UPLOAD_ID.search(answer.text) if answer.status == 200 else None
         return answer.status == FORBIDDEN or (found is not None and unescape(found[1]) == self.token)
 
-    def _stat(self) -> Step[DestinationObject | None]:
-        url = f"{self._client.object_url(self._name)}?fields={OBJECT_FIELDS}"
-        answer = yield from self._client.send("GET", url, accept=(200, 404))
-        if answer.status == 404:
-            return None
-        return stored_object(answer, bucket=self._client.bucket, name=self._name)
-
 
 def _hashes(answer: Answer) -> tuple[str, str]:
-    """CRC32C (base64) and MD5 (hexadecimal) that an answer names; empty if it does not."""
+    """The CRC32C (base64) and the MD5 (hexadecimal) of an answer's `x-goog-hash` header; empty where absent."""
     found = dict(pair.strip().split("=", 1) for pair in answer.headers.get("x-goog-hash", "").split(",") if "=" in pair)
     md5 = found.get("md5", "")
     return found.get("crc32c", ""), base64.b64decode(md5).hex() if md5 else ""

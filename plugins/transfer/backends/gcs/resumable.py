@@ -1,8 +1,8 @@
-"""Uploads that take an object's bytes in order: resumable sessions of the JSON API.
+"""Resumable uploads of the JSON API, which take an object's bytes in order.
 
-Cloud Storage, "Resumable uploads": a session knows how far it got (`Content-Range: bytes */N`), keeps what arrived in
-multiples of 256 KiB, checks the MD5 and the CRC32C that were announced when it began, and shows nothing before the last
-byte. One left behind costs nothing and ends after a week.
+Cloud Storage, "Resumable uploads": a session reports how much it holds (`Content-Range: bytes */N`), keeps the bytes that arrived
+in multiples of 256 KiB, checks the MD5 and CRC32C that were announced at its start, and creates the object with the last byte. An
+abandoned session costs nothing and expires after a week.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from urllib.parse import parse_qs, quote, urljoin, urlsplit
 
 from transfer.backends.crc32c import Crc32c
-from transfer.backends.gcs.client import OBJECT_FIELDS, GcsClient, stored_object
+from transfer.backends.gcs.client import OBJECT_FIELDS, GcsClient
 from transfer.backends.gcs.fields import media_type_of
 from transfer.backends.gcs.verification import Capabilities, verified, verified_md5
 from transfer.backends.http.exchange import Answer
@@ -29,7 +29,7 @@ _GONE = (404, 410)
 def begin_session(
     client: GcsClient, name: str, size_bytes: int, resource: Mapping[str, object], generation: int
 ) -> Step[str]:
-    """The URL of a new session, which is authorization to fill it. Raises GenerationMismatch, or a TransferError."""
+    """Start a session and return its URL, which authorizes the upload. Raises GenerationMismatch, or a TransferError."""
     answer = yield from client.send(
         "POST",
         f"{client.upload_url}?uploadType=resumable&ifGenerationMatch={generation}&fields={OBJECT_FIELDS}",
@@ -43,17 +43,17 @@ def begin_session(
     )
     url = urljoin(client.upload_url, answer.headers.get("location", "")) if "location" in answer.headers else ""
     if not url.startswith(("https://", "http://")):
-        raise EndpointRejected("Cloud Storage opened an upload without saying where", stage=Stage.UPLOAD)
+        raise EndpointRejected("Cloud Storage started an upload without naming its URL", stage=Stage.UPLOAD)
     return url
 
 
 def session_url(client: GcsClient, name: str, token: str) -> str:
-    """Where an upload to this name of this bucket goes on, built from its id alone: nothing goes where a record points."""
+    """The URL of an upload session, built from its id alone, so that a record cannot send data to another server."""
     return f"{client.upload_url}?uploadType=resumable&name={quote(name, safe='')}&upload_id={quote(token, safe='')}"
 
 
 def session_token(client: GcsClient, url: str) -> str:
-    """The id of an upload session; empty for a URL of any other form, which another worker cannot go on with."""
+    """The id of an upload session; empty for a URL of any other form, which no other worker can resume."""
     parts = urlsplit(url)
     ids = parse_qs(parts.query).get("upload_id", [])
     return ids[0] if parts.path == urlsplit(client.upload_url).path and len(ids) == 1 else ""
@@ -63,9 +63,12 @@ class GcsStreamUpload:
     """A `StreamUpload` over one session.
 
     Args:
-        url: the session's.
-        name: the object's.
-        md5: what was announced to Cloud Storage, hexadecimal, or empty.
+        client: sends the requests.
+        url: the URL of the session.
+        name: the name of the object.
+        size_bytes: the size of the whole object.
+        md5: the MD5 that was announced to Cloud Storage, hexadecimal, or empty.
+        capabilities: what the server is known not to do.
     """
 
     def __init__(
@@ -78,7 +81,7 @@ class GcsStreamUpload:
         capabilities: Capabilities,
     ) -> None:
         self.token = session_token(client, url)
-        """Its id; empty where another worker could not go on with it."""
+        """The session's id; empty where no other worker can resume it."""
         self._url = url
         self._name = name
         self._client = client
@@ -86,12 +89,12 @@ class GcsStreamUpload:
         self._md5 = md5
         self._capabilities = capabilities
         self.needs_md5 = not (md5 and capabilities.hashes_md5)
-        """Whether the bytes' own proof has to be computed here, because the server does not give it."""
+        """Whether the MD5 has to be computed here, because the server does not compute it."""
         self._checksum = Crc32c()
         self._seen_bytes = 0
 
     def position(self) -> Step[int | DestinationObject]:
-        """How many bytes it holds for good, or the object once it is complete. Raises UploadGone."""
+        """How many bytes the session holds for good, or the object once it is complete. Raises UploadGone."""
         answer = yield from self._client.send(
             "PUT", self._url, headers=[f"Content-Range: bytes */{self._size_bytes}"], accept=(200, 201, 308, *_GONE)
         )
@@ -100,16 +103,16 @@ class GcsStreamUpload:
     def send(
         self, stream: Download, start: int, count: int, observe: Callable[[bytes], None]
     ) -> Step[int | DestinationObject]:
-        """`count` bytes from byte `start` on. `observe` gets each byte once, however often it has to be sent.
+        """Send `count` bytes of the stream from byte `start` on. `observe` gets each byte once, however often it is sent.
 
-        Raises SinkUnavailable when the session took only some of them: ask `position` and go on from there.
+        Raises SinkUnavailable when the session took only some of them: then continue from `position`.
         """
         position = start
 
         def sum_up(data: bytes) -> None:
             nonlocal position
             position += len(data)
-            # More than all of it, where another worker sent the beginning.
+            # `unseen` may exceed the piece, where another worker sent the beginning.
             if (unseen := position - self._seen_bytes) > 0:
                 data = data[-unseen:]
                 self._seen_bytes = position
@@ -127,7 +130,7 @@ class GcsStreamUpload:
         held = yield from self._outcome(answer)
         if isinstance(held, int) and (held != start + count or held == self._size_bytes):
             raise SinkUnavailable(
-                f"Cloud Storage holds {held} of {start + count} bytes that were sent",
+                f"Cloud Storage holds {held} of the {start + count} bytes that were sent",
                 stage=Stage.UPLOAD,
                 http_status=308,
             )
@@ -143,10 +146,10 @@ class GcsStreamUpload:
         if answer.status == 308:
             found = _PERSISTED.fullmatch(answer.headers.get("range", ""))
             held = int(found[1]) + 1 if found else 0
-            if held > self._size_bytes:  # what two connections sent at a time was put one behind the other
+            if held > self._size_bytes:  # the server appended the bytes that two connections sent at the same time
                 raise UploadGone
             return held
-        stored = stored_object(answer, bucket=self._client.bucket, name=self._name)
+        stored = self._client.described(answer, self._name)
         is_summed = self._checksum.size_bytes == self._size_bytes  # not when another worker sent the beginning
         crc32c = self._checksum.text if is_summed else stored.crc32c
         yield from verified(self._client, stored, size_bytes=self._size_bytes, crc32c=crc32c)

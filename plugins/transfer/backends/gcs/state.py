@@ -1,4 +1,4 @@
-"""Listing a destination bucket, and a run's own records in it."""
+"""Lists a destination bucket, and stores a run's records in it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
-from transfer.backends.gcs.client import GcsClient, parse_object, stored_object
+from transfer.backends.gcs.client import GcsClient, parse_object
 from transfer.backends.gcs.sink import GcsSink
 from transfer.backends.http.loop import complete
 from transfer.errors import (
@@ -36,13 +36,13 @@ from transfer.stopping import Stop
 
 MAX_RECORD_BYTES = 256 * 1024 * 1024
 PAGE_ITEMS = 1000
-"""Of a listing ("Objects: list": up to 1,000 are answered)."""
+"""How many objects one page of a listing has ("Objects: list": at most 1,000)."""
 ADVICE = "name a bucket without retention policy and holds as state_bucket"
 T = TypeVar("T")
 
 
 class GcsListing:
-    """Pages through the objects of a bucket in byte order. Use from one thread."""
+    """Pages through the objects of a bucket in byte order. Not thread-safe."""
 
     def __init__(self, client: GcsClient, retrier: Retrier, stop: Stop) -> None:
         self._client = client
@@ -52,9 +52,10 @@ class GcsListing:
     def objects(
         self, prefix: str, *, leave_out: str, is_dated: bool = True, after: str = ""
     ) -> Iterator[DestinationObject]:
-        """The objects under `prefix` behind the name `after`, without those under `leave_out` (the state prefix).
+        """The objects under `prefix` after the name `after`, without those under `leave_out` (the state prefix).
 
-        Without `is_dated`, only what tells whether they hold a source object is asked for, and not when they were written.
+        Without `is_dated`, their creation times are not requested. Raises ListingOutOfOrder, EndpointRejected, Stopped, or
+        another TransferError.
         """
         for item in self._items(
             prefix, f"name,size,generation,crc32c,md5Hash,metadata{',timeCreated' * is_dated}", start=after
@@ -67,7 +68,7 @@ class GcsListing:
                 yield stored
 
     def entries(self, prefix: str) -> Iterator[StateEntry]:
-        """Names and custom metadata under `prefix`."""
+        """Names, custom metadata and creation times of the objects under `prefix`."""
         for item in self._items(prefix, "name,metadata,timeCreated"):
             try:
                 created = item.get("timeCreated", "")
@@ -78,7 +79,7 @@ class GcsListing:
             yield StateEntry(name=item["name"], metadata=metadata, created_at_s=created_at_s)
 
     def _misdescribed(self, item: Mapping[str, Any]) -> SinkUnavailable:
-        said = f"listing gs://{self._client.bucket}: what it says of {item['name']!r} describes no object"
+        said = f"listing gs://{self._client.bucket}: its entry for {item['name']!r} does not describe an object"
         return SinkUnavailable(said, stage=Stage.RECONCILE)
 
     def _items(self, prefix: str, fields: str, *, start: str = "") -> Iterator[dict[str, Any]]:
@@ -93,15 +94,15 @@ class GcsListing:
             for item in items:
                 name = item["name"]
                 if not name.startswith(prefix):
-                    raise self._rejected(f"it gave {name!r}, which is not under the prefix {prefix!r}")
+                    raise self._rejected(f"it returned {name!r}, which is not under the prefix {prefix!r}")
                 if name <= last:
                     raise out_of_order("destination listing", name, last)
                 last = name
                 yield item
             if not (token := page.get("nextPageToken")):
                 return
-            if token in seen:  # pages without items may follow each other, but not go round in a circle
-                raise self._rejected("it goes on, it says, but not where")
+            if token in seen:  # pages without items may follow each other, but may not repeat
+                raise self._rejected("it says that there is more, but repeats a page")
             seen = {token} if items else {*seen, token}
             query["pageToken"] = token
 
@@ -114,9 +115,11 @@ class GcsListing:
             page: dict[str, Any] = json.loads(bytes(answer.body))
             names = [item["name"] for item in page.get("items", [])]
             if not all(type(text) is str for text in (*names, page.get("nextPageToken", ""))):
-                raise TypeError("a name or a token is no text")
+                raise TypeError("a name or a token is not a text")
         except UNREADABLE as error:
-            said = f"listing gs://{self._client.bucket}: the answer is no page of a listing ({why_unreadable(error)})"
+            said = (
+                f"listing gs://{self._client.bucket}: the answer is not a page of a listing ({why_unreadable(error)})"
+            )
             raise SinkUnavailable(said, stage=Stage.RECONCILE, http_status=answer.status) from error
         return page
 
@@ -133,7 +136,7 @@ class GcsState:
         self._stop = stop
         self._prefix = prefix
         self._lock = threading.Lock()
-        self._generations: dict[str, int] = {}  # of what this one wrote: its next write of the same name needs no look
+        self._generations: dict[str, int] = {}  # of the records written here, so that rewriting one needs no look-up
 
     def write(self, name: str, body: bytes, *, content_type: str, metadata: Mapping[str, str] | None = None) -> None:
         """Store a record, replacing one of that name."""
@@ -145,16 +148,16 @@ class GcsState:
             generation = self._generations.get(name, 0)
             try:
                 stored = yield from self._sink.put(name, memoryview(body), resource, generation)
-            except GenerationMismatch:  # written before: by another try, or by this one with its answer lost
+            except GenerationMismatch:  # written before by another attempt, or by this one with its answer lost
                 found = yield from self._sink.stat(name)
                 self._generations[name] = found.generation if found else 0
             else:
                 self._generations[name] = stored.generation
                 return
-        raise SinkUnavailable(f"the record {name} is at another generation whenever it is written", stage=Stage.UPLOAD)
+        raise SinkUnavailable(f"the record {name} changes generation between look-up and write", stage=Stage.UPLOAD)
 
     def read(self, name: str) -> bytes:
-        """A record's bytes. Raises InvalidMessage when there is none."""
+        """The bytes of a record. Raises InvalidMessage when there is none of that name."""
         return self._do(name, lambda: self._read(self._prefix + name))
 
     def _read(self, name: str) -> Step[bytes]:
@@ -166,16 +169,16 @@ class GcsState:
         return bytes(answer.body)
 
     def created_at_s(self, name: str) -> float:
-        """When a record was stored, by Cloud Storage's clock; 0 where it does not say, so that nothing counts as older."""
+        """When a record was stored, in seconds by Cloud Storage's clock; 0 where unknown, so that nothing counts as older."""
         return self._do(name, lambda: self._created_at_s(self._prefix + name))
 
     def _created_at_s(self, name: str) -> Step[float]:
         answer = yield from self._client.send("GET", f"{self._client.object_url(name)}?fields=name,timeCreated")
-        stored = stored_object(answer, bucket=self._client.bucket, name=name)
+        stored = self._client.described(answer, name)
         return stored.created_at_s if math.isfinite(stored.created_at_s) else 0.0
 
     def _do(self, name: str, step: Callable[[], Step[T]]) -> T:
-        """A record is every object's affair: what would be refused for one object ends the task."""
+        """The result of a step, with retries. A refusal that would fail one object ends the task when it concerns a record."""
         with self._lock:
             self._retrier.reset()
             try:
@@ -183,18 +186,18 @@ class GcsState:
             except DestinationForbidden as error:
                 raise CredentialsRejected(error.message, stage=error.stage, http_status=error.http_status) from error
             except DestinationHeld as error:
-                said = f"a run's own record {name!r} cannot be replaced or deleted in {self.uri}: {error.message}; {ADVICE}"
+                said = f"the record {name!r} of a run cannot be replaced or deleted in {self.uri}: {error.message}; {ADVICE}"
                 raise BucketRefused(said, stage=error.stage, http_status=error.http_status) from error
 
     def entries(self, prefix: str) -> Iterator[StateEntry]:
-        """The records whose names, relative to the run's prefix, begin with `prefix`."""
+        """The records whose names, relative to the run's prefix, begin with `prefix`, in byte order."""
         with self._lock:
             found = list(self._listing.entries(self._prefix + prefix))
         for entry in found:
             yield replace(entry, name=entry.name.removeprefix(self._prefix))
 
     def delete(self, name: str) -> None:
-        """Remove a record; one that is gone already is no error."""
+        """Remove a record; an absent one is no error."""
         self._do(name, lambda: self._delete(self._prefix + name))
 
     def _delete(self, name: str) -> Step[None]:

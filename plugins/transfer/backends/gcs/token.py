@@ -1,4 +1,4 @@
-"""A current OAuth 2.0 bearer token from google-auth credentials, shared by every thread of a worker."""
+"""Provides a current OAuth 2.0 bearer token from google-auth credentials to every thread of a worker."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ import google.auth.transport.requests
 from google.auth.credentials import AnonymousCredentials, Credentials
 
 REFRESH_AHEAD_S = 300.0
-"""A token is renewed while it still has this long to live."""
+"""A token is renewed when this much of its lifetime is left."""
 FRESH_S = 60.0
-"""A token this young that is refused was not refused for its age."""
+"""A token that is younger than this was not refused because it had expired."""
 RETRY_AFTER_S = 10.0
-"""Pause after a failed renewal while the present token is still good."""
+"""The pause after a failed renewal while the current token is still valid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +32,16 @@ _NONE_YET = _Token("", -math.inf)
 
 
 class GoogleToken:
-    """Callable that returns a bearer token good for a request sent now, or None for anonymous access.
+    """Callable that returns a valid bearer token, or None for anonymous access. Thread-safe.
 
-    Safe to use from any number of threads. The one that finds the token near its end renews it while the others go on
-    with the present one; they wait only when there is no valid token. A renewal that fails is not an error as long as
-    the present token is good.
+    The thread that finds the token near its end renews it while the others continue with the current one; they wait only
+    when there is no valid token. A renewal that fails is not an error as long as the current token is valid.
 
     Args:
         credentials: google-auth credentials, already scoped.
         request: google-auth's HTTP transport; requests by default.
-        clock: seconds that never step, whatever is done to the machine's clock: tokens are aged by it.
-        wall_clock: Unix time in seconds, which google-auth writes the end of a token in.
+        clock: a monotonic clock in seconds, by which tokens age.
+        wall_clock: Unix time in seconds, in which google-auth gives the end of a token.
     """
 
     def __init__(
@@ -66,7 +65,7 @@ class GoogleToken:
         """The token, without "Bearer ".
 
         Raises:
-            google.auth.exceptions.GoogleAuthError: there is no valid token and none could be had; `is_temporary` says
+            google.auth.exceptions.GoogleAuthError: there is no valid token and none could be obtained; `is_temporary` says
                 whether to try again.
         """
         if isinstance(self._credentials, AnonymousCredentials):
@@ -82,10 +81,10 @@ class GoogleToken:
         return self._token.value
 
     def reject(self, token: str) -> None:
-        """Cloud Storage refused this token: the next call gets another one, if one can be had.
+        """Report that Cloud Storage refused this token, so that the next call renews it.
 
-        A token can end before its time: revoked, or by a clock that is wrong. One that was renewed within the last
-        minute stays: whatever it is refused for, it is not its age.
+        A token can end early, when it is revoked or when a clock is wrong. A token that was renewed within the last minute is
+        kept: it was not refused for its age.
         """
         with self._lock:
             is_current = token == self._token.value  # otherwise another thread has renewed it already
@@ -110,15 +109,15 @@ class GoogleToken:
         self._token = self._token_now()
         self._renewed_at_s = self._clock()
         remaining_s = self._token.expires_at_s - self._clock()
-        # Half, where a token lives so briefly that REFRESH_AHEAD_S would renew it for every request.
+        # Half of the lifetime, where it is so short that REFRESH_AHEAD_S would renew the token for every request.
         self._renew_at_s = self._token.expires_at_s - min(REFRESH_AHEAD_S, remaining_s / 2)
 
     def _token_now(self) -> _Token:
-        """What the credentials hold; its end is read by the wall clock once, and from then on by the other."""
+        """The token that the credentials hold, its expiry converted from the wall clock to the monotonic clock."""
         value, expiry = self._credentials.token, self._credentials.expiry
         if not value:
             return _NONE_YET
-        if expiry is None:  # a static token: google-auth, too, takes it to be good for ever
+        if expiry is None:  # a static token, which google-auth also treats as valid for ever
             return _Token(value, math.inf)
         life_s = expiry.replace(tzinfo=UTC).timestamp() - self._wall_clock()  # google-auth's is naive UTC
         return _Token(value, self._clock() + life_s)
@@ -128,5 +127,5 @@ class GoogleToken:
 
 
 def is_temporary(error: google.auth.exceptions.GoogleAuthError) -> bool:
-    """Whether the next request for a token may be answered: this one was refused in passing, or did not arrive."""
+    """Whether a failed request for a token is worth repeating: it failed temporarily, or did not arrive."""
     return error.retryable or isinstance(error, google.auth.exceptions.TransportError)

@@ -1,8 +1,7 @@
-"""What was replaced and is kept: noncurrent versions of an object, and softly deleted ones.
+"""Finds replaced versions of an object that the bucket still keeps: noncurrent and soft-deleted ones.
 
-Cloud Storage, "Object Versioning" and "Soft delete" (7 days for a bucket that says nothing). A bucket may have neither, and
-a server of another make may know neither: then nothing is found. Generations are compared here, so that a server that
-ignores the parameters does no harm.
+Cloud Storage, "Object Versioning" and "Soft delete" (7 days by default). A bucket may have neither, and other servers may support
+neither: then nothing is found. Names are compared here, so that a server that ignores the parameters does no harm.
 """
 
 from __future__ import annotations
@@ -15,16 +14,16 @@ from transfer.model import ReplacedVersion
 from transfer.steps import Step
 
 _UNKNOWN = (400, 403, 404, 405, 501)
-"""Answers of servers that do not know the parameter, or of those that do not let us look."""
+"""Answers of servers that do not know the parameter, or that do not permit the listing."""
 _KEPT = {
     "versions": "gcloud storage cp {uri}#{generation} {uri}",
     "softDeleted": "gcloud storage restore {uri}#{generation} --allow-overwrite",
 }
-"""The parameter of a listing, and what brings back what it shows."""
+"""The parameter of a listing, and the command that restores an object that it lists."""
 
 
 def replaced_versions(client: GcsClient, name: str) -> Step[list[ReplacedVersion]]:
-    """Those of a name, and perhaps the live one."""
+    """The versions of an object that the bucket keeps; the live one may be among them."""
     found = []
     for parameter, command in _KEPT.items():
         query = {
@@ -49,7 +48,7 @@ def replaced_versions(client: GcsClient, name: str) -> Step[list[ReplacedVersion
                 for item in items
                 if item.name == name
             ]
-            # Longer names come behind. A page that goes on where it was asked for would do so for ever.
+            # Longer names follow. A page that names itself as the next one would be requested for ever.
             token = page.get("nextPageToken", "")
             is_at_name = token != query.get("pageToken", "") and all(item.name == name for item in items)
             query["pageToken"] = token

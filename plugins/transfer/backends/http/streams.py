@@ -91,7 +91,12 @@ class Download:
         """Drop the first bytes of the body: a server that ignores ranges sends all of it."""
         self._skip_bytes = count
         while self._skip_bytes and self._pieces:
-            self._keep(self._pull_piece())
+            piece = self._pieces.popleft()
+            skipped = min(self._skip_bytes, len(piece))
+            self._skip_bytes -= skipped
+            self._waiting_bytes -= skipped
+            if skipped < len(piece):
+                self._pieces.appendleft(piece[skipped:])
 
     def take(self, limit: int) -> bytes:
         """Up to so many bytes of what has come; none if nothing waits."""
@@ -177,11 +182,6 @@ class Download:
         if data:
             self._pieces.append(data)
             self._waiting_bytes += len(data)
-
-    def _pull_piece(self) -> bytes:
-        piece = self._pieces.popleft()
-        self._waiting_bytes -= len(piece)
-        return piece
 
 
 class Relay(Transfer):

@@ -137,7 +137,7 @@ RULES = (
         "PERMISSION_DENIED",
         Scope.ACCOUNT,
         CredentialsRejected,
-        "the Google connection needs roles/pubsub.editor, or the permissions that the README lists",
+        "the Google connection needs roles/pubsub.editor, or the permissions listed in docs/set-up-gcp.md",
     ),
     _row(
         401,

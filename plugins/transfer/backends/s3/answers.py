@@ -1,7 +1,7 @@
-"""What S3's answers to a listing, to a HEAD and to a file's GET mean, and what botocore's own errors do.
+"""The engine's errors for S3's refusals and for botocore's own exceptions, once botocore's retries are used up.
 
-S3 says more by its code than by its status: 400 is a token that has expired, a body that came too slowly, or no request at
-all. An answer to a HEAD has no body, and so only a status.
+S3's error code says more than its status: 400 stands for an expired token, for a body that came too slowly, and for an invalid
+request. The answer to a HEAD has no body, and so only a status.
 """
 
 from __future__ import annotations
@@ -23,21 +23,26 @@ from transfer.errors import (
     BucketRefused,
     CredentialsRejected,
     EndpointRejected,
+    SourceChanged,
+    SourceForbidden,
+    SourceListInvalid,
+    SourceNotFound,
     SourceUnavailable,
+    Stage,
     TransferError,
 )
 
 _ERRORS = "Amazon S3 API Reference, Error responses, List of error codes"
 _UNREACHED = (HTTPClientError, ConnectionFailed, IncompleteReadError, ResponseStreamingError)
 
-# In what the rules say, PERMISSION stands for the permission that the request takes, and on what.
+# PERMISSION stands for the permission that the request needs, and the resource that it needs it on.
 _GRANT = "allow PERMISSION to the user or role of the AWS connection"
 _NO_BUCKET = "there is no such bucket; correct its name"
-_RENEW = "the session token of the AWS connection has expired or is none: renew it"
+_RENEW = "the session token of the AWS connection is invalid or has expired: renew it"
 _CLOCK = "the time of the request was wrong: set this machine's clock by NTP"
 _SUPPORT = "ask AWS Support"
 _REGION = (
-    "the bucket is in another region, or at another address: set region_name in the extra field of the AWS connection"
+    "the bucket is in another region or has another address: set region_name in the extra field of the AWS connection"
 )
 
 _SCOPES = {
@@ -63,7 +68,7 @@ ANSWERS = (
         None,
         "InvalidAccessKeyId",
         CredentialsRejected,
-        "the AWS connection's access key id is unknown: correct it",
+        "S3 does not know the access key id of the AWS connection: correct it",
     ),
     _row(None, "RequestExpired", CredentialsRejected, _CLOCK),
     _row(None, "RequestTimeTooSkewed", CredentialsRejected, _CLOCK),
@@ -71,7 +76,7 @@ ANSWERS = (
         None,
         "SignatureDoesNotMatch",
         CredentialsRejected,
-        "the AWS connection's secret access key is not that of its access key id: correct it",
+        "the secret access key of the AWS connection does not belong to its access key id: correct it",
     ),
     _row(None, "AccessDenied", CredentialsRejected, _GRANT),
     _row(None, "AllAccessDisabled", BucketRefused, f"AWS has disabled all access to the bucket: {_SUPPORT}"),
@@ -105,17 +110,83 @@ ANSWERS = (
     _row(408, "", SourceUnavailable),
     _row(429, "", SourceUnavailable),
 )
-"""To whatever is asked of S3 itself."""
+"""For every request to S3 itself."""
 
 UNKNOWN = _row(None, "", SourceUnavailable)
-"""A code that no rule knows: the narrowest is one try of one task, and Airflow makes another."""
+"""For a code that no rule knows. It costs one attempt of one task, and Airflow starts another attempt."""
 
 
-def meaning_of(error: ClientError | BotoCoreError, permission: str) -> tuple[type[TransferError], str]:
-    """The engine's error for one of botocore's, once botocore's own retries are used up, and what to change, if that is known.
+def listing_error(error: ClientError | BotoCoreError, *, bucket: str) -> TransferError:
+    """The engine's error for a listing of `bucket` that failed."""
+    said = f"listing s3://{bucket}: {_described(error)}"
+    if code_of(error) == "404":  # of a HEAD, which has no code
+        return BucketMissing(f"{said}: {_NO_BUCKET}", stage=Stage.LIST, http_status=status_of(error))
+    return _by_table(error, said, f"s3:ListBucket on arn:aws:s3:::{bucket}")
 
-    `permission`: what the request takes, such as `s3:ListBucket on arn:aws:s3:::bucket`.
-    """
+
+def file_error(error: ClientError | BotoCoreError, *, uri: str) -> TransferError:
+    """The engine's error for a file at `uri` (an inventory or a manifest) that could not be read."""
+    said, status = f"reading {uri}: {_described(error)}", status_of(error)
+    if status == 404 and code_of(error) != "NoSuchBucket":
+        return SourceListInvalid(f"{said}: there is no such file; correct source_listing", stage=Stage.LIST)
+    if status == 412:
+        return SourceChanged(f"{said}: it was replaced while it was being read", stage=Stage.LIST, http_status=status)
+    return _by_table(error, said, f"s3:GetObject on {uri.replace('s3://', 'arn:aws:s3:::')}")
+
+
+def head_error(error: ClientError | BotoCoreError, *, bucket: str, key: str, version_id: str) -> TransferError:
+    """The engine's error for the HEAD of one key that failed; an empty `version_id` is the current version."""
+    version = f" in version {version_id!r}" if version_id else ""
+    said, status = f"asking for {key!r}{version} of s3://{bucket}: {_described(error)}", status_of(error)
+    if status == 400 and version_id:
+        return SourceListInvalid(
+            f"{said}: the version id is invalid, or the session token has expired", stage=Stage.LIST
+        )
+    permission = "s3:GetObjectVersion" if version_id else "s3:GetObject"
+    return _by_table(error, said, f"{permission} on arn:aws:s3:::{bucket}/*")
+
+
+def sample_error(error: ClientError | BotoCoreError, *, bucket: str) -> TransferError:
+    """The engine's error for an object of a sample that could not be read from `bucket`."""
+    if not isinstance(error, ClientError):
+        return SourceUnavailable(f"reading s3://{bucket}: {error}", stage=Stage.DOWNLOAD)
+    code, status = code_of(error), status_of(error)
+    said = f"reading s3://{bucket}: S3 answered {status} {code}"
+    if status == 412:
+        return SourceChanged(f"{said}: replaced since it was listed", stage=Stage.DOWNLOAD, http_status=status)
+    if status in (404, 405) and code != "NoSuchBucket":  # 405: the version is a delete marker
+        return SourceNotFound(f"{said}: deleted since it was listed", stage=Stage.DOWNLOAD, http_status=status)
+    if status == 403:
+        return SourceForbidden(
+            f"{said}: allow s3:GetObject (and kms:Decrypt for its key) to the AWS connection, which reads the sample",
+            stage=Stage.DOWNLOAD,
+            http_status=status,
+        )
+    return SourceUnavailable(said, stage=Stage.DOWNLOAD, http_status=status)
+
+
+def code_of(error: Exception) -> str:
+    """The code of S3's error document; for the answer to a HEAD, its status as text; empty where there was no answer."""
+    return str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""
+
+
+def status_of(error: Exception) -> int | None:
+    """The HTTP status of S3's answer; None where there was no answer."""
+    if not isinstance(error, ClientError):
+        return None
+    status: int | None = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return status
+
+
+def _by_table(error: ClientError | BotoCoreError, said: str, permission: str) -> TransferError:
+    """The error that ANSWERS names. `permission` is what the request needs, such as `s3:ListBucket on arn:aws:s3:::bucket`."""
+    kind, meaning = _meaning_of(error)
+    said = f"{said}: {meaning.replace('PERMISSION', permission)}" if meaning else said
+    return kind(said, stage=Stage.LIST, http_status=status_of(error))
+
+
+def _meaning_of(error: ClientError | BotoCoreError) -> tuple[type[TransferError], str]:
+    """The class of the engine's error, and a text that says what to change; the text is empty where that is unknown."""
     if not isinstance(error, ClientError):
         if isinstance(error, NoCredentialsError):
             return CredentialsRejected, ""
@@ -123,14 +194,14 @@ def meaning_of(error: ClientError | BotoCoreError, permission: str) -> tuple[typ
         return (SourceUnavailable if is_temporary else EndpointRejected), ""
     status, code = status_of(error), code_of(error)
     if (rule := rule_for(ANSWERS, status, code)) is not None:
-        return rule.error, rule.meaning.replace("PERMISSION", permission)
+        return rule.error, rule.meaning
     if code in ("", str(status)) and status is not None and status < 500:
         return EndpointRejected, ""  # S3 gives a code wherever an answer has a body
     return UNKNOWN.error, ""
 
 
-def told(error: ClientError | BotoCoreError) -> str:
-    """What was answered, or what happened instead."""
+def _described(error: ClientError | BotoCoreError) -> str:
+    """S3's answer in one line, or botocore's own message where there was no answer."""
     if not isinstance(error, ClientError):
         return str(error)
     status, code = status_of(error), code_of(error)
@@ -138,16 +209,3 @@ def told(error: ClientError | BotoCoreError) -> str:
         return f"S3 answered {status}"
     words = " ".join(str(error.response["Error"].get("Message", "")).split())[:300]
     return f"S3 answered {status} {code}" + (f": {words}" if words else "")
-
-
-def code_of(error: Exception) -> str:
-    """The code of S3's error document; of a HEAD, its status."""
-    return str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""
-
-
-def status_of(error: Exception) -> int | None:
-    """The status of S3's answer, if there was one."""
-    if not isinstance(error, ClientError):
-        return None
-    status: int | None = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    return status

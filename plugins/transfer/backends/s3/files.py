@@ -1,4 +1,7 @@
-"""Files of an S3 bucket that say what to move, and HEADs of the objects that they name; boto3 signs and retries."""
+"""Reads inventories and manifests from an S3 bucket, and asks S3 about the keys that a manifest names.
+
+boto3 signs the requests and retries them.
+"""
 
 from __future__ import annotations
 
@@ -20,32 +23,27 @@ from botocore.exceptions import (
 )
 
 from transfer.answers import rule_for
-from transfer.backends.s3.answers import code_of, meaning_of, status_of, told
-from transfer.errors import (
-    SourceChanged,
-    SourceListInvalid,
-    SourceUnavailable,
-    Stage,
-    TransferError,
-)
+from transfer.backends.s3.answers import code_of, file_error, head_error, status_of
+from transfer.comparison import etag_value
+from transfer.errors import SourceUnavailable, TransferError
 from transfer.model import ObjectMeta, SkipReason
 from transfer.sources.head_answers import HEAD_ANSWERS, SKIPPED
 from transfer.stopping import NEVER, Stop, aside, result_of
 
 PIECE_BYTES = 8 * 1024 * 1024
-TRIES = 5
-"""Of a piece whose body broke off: botocore tries again only what comes before the body."""
+BODY_ATTEMPTS = 5
+"""How often a body that breaks off is requested. botocore retries a request only until its body begins."""
 LANES = 32
-"""HEADs at a time."""
+"""How many HEADs are in flight at a time."""
 WINDOW = 4 * LANES
-"""HEADs asked for ahead of the one whose turn it is."""
+"""How many HEADs may be submitted ahead of the one whose answer is returned next."""
 MAX_UNDECIDED = 100_000
-"""Keys refused at the beginning of a list before it is taken that S3 will tell of none."""
+"""How many keys S3 may refuse at the beginning of a list before `head_all` concludes that S3 refuses all of them."""
 _BROKEN = (ReadTimeoutError, ResponseStreamingError, IncompleteReadError)
 
 
 class S3Files:
-    """A `FileStore` of one bucket. Raises Stopped, too."""
+    """A `FileStore` over one S3 bucket. Its methods also raise Stopped after a stop request."""
 
     def __init__(self, client: BaseClient, bucket: str, *, stop: Stop = NEVER) -> None:
         self.uri = f"s3://{bucket}/"
@@ -54,14 +52,14 @@ class S3Files:
         self._stop = stop
 
     def stat(self, name: str) -> int:
-        """Its size in bytes."""
+        """The size of a file in bytes."""
         try:
             return self._stat(name)[0]
         except (ClientError, BotoCoreError) as error:
             raise file_error(error, uri=f"{self.uri}{name}") from error
 
     def copy(self, name: str, write: Callable[[bytes], object]) -> None:
-        """In ranges, each of the version that the first one was of."""
+        """Read a file in ranges and pass each to `write`. Raises SourceChanged when the file is replaced meanwhile."""
         uri = f"{self.uri}{name}"
         try:
             size_bytes, etag = self._stat(name)
@@ -76,30 +74,35 @@ class S3Files:
         return head["ContentLength"], head["ETag"]
 
     def _piece(self, name: str, first: int, last: int, etag: str) -> bytes:
-        for left in reversed(range(TRIES)):
-            answer = self._client.get_object(Bucket=self._bucket, Key=name, Range=f"bytes={first}-{last}", IfMatch=etag)
-            try:
-                body: bytes = answer["Body"].read()
-                return body
-            except _BROKEN:
-                if not left:
-                    raise
-                time.sleep(0.1 * 2 ** (TRIES - left))
-        raise AssertionError("unreachable")
+        return read_body(self._client, Bucket=self._bucket, Key=name, Range=f"bytes={first}-{last}", IfMatch=etag)
+
+
+def read_body(client: BaseClient, **request: str) -> bytes:
+    """The body of a GetObject request, which is sent again when the body breaks off. Raises botocore's exceptions."""
+    for attempt in range(1, BODY_ATTEMPTS + 1):
+        answer = client.get_object(**request)
+        try:
+            body: bytes = answer["Body"].read()
+            return body
+        except _BROKEN:
+            if attempt == BODY_ATTEMPTS:
+                raise
+            time.sleep(0.1 * 2**attempt)
+    raise AssertionError("the last attempt returns or raises")
 
 
 def head_all(
     client: BaseClient, bucket: str, keys: Iterable[tuple[str, str]], *, lanes: int = LANES, stop: Stop = NEVER
 ) -> Iterator[ObjectMeta]:
-    """What S3 has under each key and version id (empty: the current one), in their order, many asked for at a time.
+    """Look up keys and version ids (empty: the current version) in S3, `lanes` at a time; objects come in the order of `keys`.
 
-    One that S3 does not have is ABSENT, and one that it does not tell of FORBIDDEN or ENCRYPTED, as long as it tells of
-    others: the last that it told of is asked for again. The client needs as many connections as there are lanes. Raises
-    TransferError, also when S3 told of none, and Stopped.
+    A key that S3 does not have becomes ABSENT. A key that S3 refuses becomes FORBIDDEN or ENCRYPTED, but only while S3 answers
+    for others: after each refusal the last key that S3 answered for is requested again. The client needs as many connections
+    as there are lanes. Raises TransferError, also when S3 refused every key, and Stopped.
     """
     good: tuple[str, str] | None = None
     undecided: list[_Refused] = []
-    """Refused before S3 told of any."""
+    """Keys that S3 refused before it answered for any other."""
     for answer in _in_order(client, bucket, keys, lanes, stop):
         if isinstance(answer, ObjectMeta):
             good = answer.key, answer.version_id
@@ -120,7 +123,7 @@ def head_all(
 
 @dataclass(frozen=True, slots=True)
 class _Refused:
-    """What S3 does not tell of: by this object's own fault, or by the credentials'."""
+    """A key that S3 refused, either because of this object or because of the credentials."""
 
     item: ObjectMeta
     error: TransferError
@@ -139,7 +142,7 @@ def _in_order(
         while waiting:
             yield result_of(waiting.popleft(), stop)
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)  # botocore waits for minutes, and cannot be broken off
+        pool.shutdown(wait=False, cancel_futures=True)  # botocore may wait for minutes, and cannot be interrupted
 
 
 def _head(client: BaseClient, bucket: str, key: str, version_id: str) -> ObjectMeta | _Refused:
@@ -148,14 +151,14 @@ def _head(client: BaseClient, bucket: str, key: str, version_id: str) -> ObjectM
         head = client.head_object(Bucket=bucket, Key=key, **which)
     except (ClientError, BotoCoreError) as error:
         rule = rule_for(HEAD_ANSWERS, status_of(error), "") if code_of(error) != "NoSuchBucket" else None
-        told_as = head_error(error, bucket=bucket, key=key, version_id=version_id)
-        if rule is None or isinstance(told_as, SourceUnavailable):
-            raise told_as from error
+        refusal = head_error(error, bucket=bucket, key=key, version_id=version_id)
+        if rule is None or isinstance(refusal, SourceUnavailable):
+            raise refusal from error
         reason = SKIPPED[rule.error]
         item = ObjectMeta(
             key=key, size_bytes=0, etag=str(reason), last_modified_s=0, version_id=version_id, unreadable=reason
         )
-        return item if reason is SkipReason.ABSENT else _Refused(item, told_as)
+        return item if reason is SkipReason.ABSENT else _Refused(item, refusal)
     return _object(head, key, version_id)
 
 
@@ -163,36 +166,11 @@ def _object(head: dict[str, Any], key: str, version_id: str) -> ObjectMeta:
     return ObjectMeta(
         key=key,
         size_bytes=head["ContentLength"],
-        etag=head["ETag"].strip('"'),
+        etag=etag_value(head["ETag"]),
         last_modified_s=int(head["LastModified"].timestamp()),
         storage_class=head.get("StorageClass") or "STANDARD",
-        # 'ongoing-request="false", expiry-date="…"' once there is a copy to read (S3 API reference, HeadObject).
+        # 'ongoing-request="false", expiry-date="…"' once a restored copy can be read (S3 API Reference, HeadObject).
         is_restored='ongoing-request="false"' in head.get("Restore", ""),
         version_id=version_id,
         unreadable=SkipReason.ARCHIVED if head.get("ArchiveStatus") else None,
     )
-
-
-def file_error(error: ClientError | BotoCoreError, *, uri: str) -> TransferError:
-    """The engine's error for what happened while a file was read."""
-    said, status = f"reading {uri}: {told(error)}", status_of(error)
-    if status == 404 and code_of(error) != "NoSuchBucket":
-        return SourceListInvalid(f"{said}: there is no such file; correct source_listing", stage=Stage.LIST)
-    if status == 412:
-        return SourceChanged(f"{said}: it was replaced while it was read", stage=Stage.LIST, http_status=status)
-    return _error(error, said, f"s3:GetObject on {uri.replace('s3://', 'arn:aws:s3:::')}")
-
-
-def head_error(error: ClientError | BotoCoreError, *, bucket: str, key: str, version_id: str) -> TransferError:
-    """The engine's error for what happened to the HEAD of an object that a manifest names."""
-    version = f" in version {version_id!r}" if version_id else ""
-    said, status = f"asking for {key!r}{version} of s3://{bucket}: {told(error)}", status_of(error)
-    if status == 400 and version_id:
-        return SourceListInvalid(f"{said}: that is no version id, or the session token has expired", stage=Stage.LIST)
-    permission = "s3:GetObjectVersion" if version_id else "s3:GetObject"
-    return _error(error, said, f"{permission} on arn:aws:s3:::{bucket}/*")
-
-
-def _error(error: ClientError | BotoCoreError, said: str, permission: str) -> TransferError:
-    kind, meaning = meaning_of(error, permission)
-    return kind(f"{said}: {meaning}" if meaning else said, stage=Stage.LIST, http_status=status_of(error))

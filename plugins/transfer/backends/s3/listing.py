@@ -1,4 +1,4 @@
-"""The source bucket's listing: one ascending stream of objects, made of many ranges of keys at a time."""
+"""Lists the source bucket as one ascending stream of objects, made of many ranges of keys that are listed at a time."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from transfer.stopping import NEVER, Stop
 def list_objects(
     client: Any, bucket: str, prefix: str, *, after: str = "", before: str = "", stop: Stop = NEVER
 ) -> Iterator[ObjectMeta]:
-    """The objects under a prefix, behind the key `after` if there is one, in byte order; botocore retries.
+    """The objects under a prefix in byte order, those after the key `after` where one is given; botocore retries.
 
-    `before` is the key that a listing had just before that one; without it, what is up to `after` is listed and left out.
-    Raises BucketMissing, CredentialsRejected, SourceUnavailable, EndpointRejected, ListingOutOfOrder, Stopped.
+    `before` is the key that came just before `after` in an earlier listing. Without it, everything is listed, and the keys up
+    to `after` are left out. Raises BucketMissing, CredentialsRejected, SourceUnavailable, EndpointRejected, ListingOutOfOrder,
+    Stopped.
     """
     pages = S3Pages(client, bucket, prefix)
     return RangedListing(
@@ -27,7 +28,7 @@ def list_objects(
 
 
 def one_page(client: Any, bucket: str, prefix: str, *, after: str = "") -> ListedPage:
-    """The first objects under a prefix, or the first after a key, up to 1,000 of them. Raises as `list_objects` does."""
+    """Up to 1,000 objects under a prefix: the first ones, or those after a key. Raises the errors that `list_objects` raises."""
     pages = S3Pages(client, bucket, prefix)
     page = pages.read(pages.ask(after=after))
     return ListedPage(objects=page.items, date=page.date)

@@ -1,4 +1,4 @@
-"""The XML of ListObjectsV2's answers (S3 API Reference), read many times as quickly as botocore does it."""
+"""Reads the XML of ListObjectsV2's answers (S3 API Reference), several times as fast as botocore."""
 
 from __future__ import annotations
 
@@ -12,28 +12,29 @@ from xml.etree import ElementTree
 
 from botocore.utils import parse_timestamp
 
+from transfer.comparison import etag_value
 from transfer.model import ObjectMeta
 from transfer.sources.ranges import Page
 
 
 @dataclass(slots=True, kw_only=True)
 class S3Page(Page[ObjectMeta]):
-    """One answer."""
+    """One page of an S3 listing."""
 
     date: str = ""
-    """The server's clock, as its `Date` header has it."""
+    """The `Date` header of the answer; empty where there is none."""
 
 
 class EntryIncomplete(ValueError):
-    """A listing names an object without what every object has."""
+    """An entry of the listing lacks its key, size or modification time."""
 
 
 class PageContradictory(ValueError):
-    """A page says one thing of itself and shows another, so that keys may be missing: it ended too early, or was changed."""
+    """The fields of a page contradict each other or its entries, so that keys may be missing."""
 
 
 _Entry = tuple[str, str, str, str, str, bool]
-"""Key, LastModified, ETag, Size, StorageClass, and whether an archived object is restored; empty where there is none."""
+"""Key, LastModified, ETag, Size, StorageClass (empty where absent), and whether an archived object is restored."""
 
 _KNOWN = "Key|LastModified|ETag|Size|StorageClass"
 _QUOTE = '(?:&quot;|&#34;|")?'
@@ -48,18 +49,18 @@ _PLAIN_ENTRY = re.compile(
     rf"|(?!(?:{_KNOWN}|RestoreStatus)>)(\w+)>(?:[^<]*|(?:\s*{_LEAF})*\s*)</\6"
     r")>)*\s*</Contents>"
 )
-"""An entry as most servers write it: elements in any order, nothing inside those that count, no references but quotes. It is
-three times as quick as an XML parser, which reads the pages that have any other entry."""
+"""An entry as most servers write it: elements in any order, no markup inside the known ones, no references but quotes. It is
+three times as fast as an XML parser, which reads the pages that have any other entry."""
 _END = re.compile(rb"</(?:\w+:)?ListBucketResult\s*>")
 
 
 def is_whole(body: bytes) -> bool:
-    """Whether this is a listing that came to its end."""
+    """Whether a body is a complete listing: it has the closing tag."""
     return _END.search(body, max(0, len(body) - 1024)) is not None
 
 
 def read_page(body: bytes) -> S3Page:
-    """A page from the XML of a whole listing. Raises ElementTree.ParseError for no XML, ValueError for what is no entry."""
+    """Read the XML of one complete page. Raises ElementTree.ParseError for invalid XML, ValueError for an invalid page."""
     plain = _plain_page(body)
     if plain is not None:
         return plain
@@ -70,15 +71,15 @@ def read_page(body: bytes) -> S3Page:
 
 
 def _plain_page(body: bytes) -> S3Page | None:
-    """The same of a page whose entries are plain, else None."""
-    if b"<!" in body:  # comments and the like, which may hide anything
+    """Read a page whose entries all match _PLAIN_ENTRY; None for any other page."""
+    if b"<!" in body:  # a comment or CDATA may hide anything
         return None
     try:
         text = body.decode()
         rest: list[str] = []
         is_encoded = "<EncodingType>url</EncodingType>" in text
         items = list(_objects(_plain_entries(text, rest), is_encoded=is_encoded))
-    except ValueError:  # the parser will say what is wrong
+    except ValueError:  # the XML parser finds what is wrong
         return None
     root = ElementTree.fromstring("".join(rest))  # noqa: S314
     top = _top(root)
@@ -88,7 +89,7 @@ def _plain_page(body: bytes) -> S3Page | None:
 
 
 def _plain_entries(text: str, rest: list[str]) -> Iterator[_Entry]:
-    """The plain entries; what is left of the document without them comes into `rest`."""
+    """Yield the plain entries, and append the text between them to `rest`."""
     end = 0
     for match in _PLAIN_ENTRY.finditer(text):
         start, stop = match.span()
@@ -116,38 +117,37 @@ _OF_THE_PAGE = frozenset({"IsTruncated", "NextContinuationToken", "KeyCount", "E
 
 
 def _page(top: dict[str, str], items: list[ObjectMeta]) -> S3Page:
-    """The page, if what it says of itself goes together (S3 API Reference, ListObjectsV2). Raises PageContradictory.
+    """Build a page whose fields agree with each other (S3 API Reference, ListObjectsV2). Raises PageContradictory.
 
-    IsTruncated     NextContinuationToken   what it is
-    true            given                   a page of several
-    true            none                    refused: the rest cannot be asked for
+    IsTruncated     NextContinuationToken   result
+    true            given                   a page that others follow
+    true            none                    refused: the rest cannot be requested
     false           none                    the last page
-    false           given                   refused: is there more?
-    none            given                   a page of several: going on where nothing is loses nothing
-    none            none                    refused: is there more?
+    false           given                   refused: there may be more
+    none            given                   a page that others may follow: requesting an empty page loses nothing
+    none            none                    refused: there may be more
     anything else   –                       refused
 
-    KeyCount, where there is one, is the number of entries. Without a delimiter, which is never asked for, nothing stands
-    behind a common prefix.
+    KeyCount, where given, has to be the number of entries. No delimiter is ever requested, so CommonPrefixes are refused.
     """
     says, token, count = (top.get(name, "").strip() for name in ("IsTruncated", "NextContinuationToken", "KeyCount"))
     if says not in ("true", "false", ""):
         raise PageContradictory(f"IsTruncated is {says!r}, which is neither true nor false")
     if says == "true" and not token:
-        raise PageContradictory("IsTruncated is true, and there is no NextContinuationToken to go on with")
+        raise PageContradictory("IsTruncated is true, but there is no NextContinuationToken to continue with")
     if says == "false" and token:
-        raise PageContradictory("IsTruncated is false, and there is a NextContinuationToken: is there more, or not?")
+        raise PageContradictory("IsTruncated is false, but there is a NextContinuationToken: there may be more keys")
     if not says and not token:
-        raise PageContradictory("it has no IsTruncated: whether there is more cannot be told")
+        raise PageContradictory("it has no IsTruncated: there may be more keys")
     if "CommonPrefixes" in top:
-        raise PageContradictory("it has CommonPrefixes, though no delimiter was asked for: keys are hidden behind them")
+        raise PageContradictory("it has CommonPrefixes, but no delimiter was requested: keys are hidden behind them")
     if count and (not count.isdecimal() or int(count) != len(items)):
-        raise PageContradictory(f"KeyCount is {count!r}, and {len(items)} keys are there")
+        raise PageContradictory(f"KeyCount is {count!r}, but it has {len(items)} keys")
     return S3Page(items=items, is_last=not token, token=top.get("NextContinuationToken", ""))
 
 
 def _entry(element: ElementTree.Element) -> _Entry:
-    """An entry of any form. Raises EntryIncomplete."""
+    """Read an entry of any form. Raises EntryIncomplete."""
     fields = {_local(child.tag): child.text or "" for child in element}
     if missing := [name for name in ("Key", "LastModified", "Size") if not fields.get(name)]:
         raise EntryIncomplete(f"an object {fields.get('Key', '')!r} came without its {missing[0]}: this is not S3")
@@ -157,7 +157,7 @@ def _entry(element: ElementTree.Element) -> _Entry:
         and (restore.findtext("{*}IsRestoreInProgress") or "").strip() == "false"
         and restore.find("{*}RestoreExpiryDate") is not None
     )
-    etag, storage_class = fields.get("ETag", "").strip().strip('"'), fields.get("StorageClass", "").strip()
+    etag, storage_class = etag_value(fields.get("ETag", "")), fields.get("StorageClass", "").strip()
     return fields["Key"], fields["LastModified"].strip(), etag, fields["Size"].strip(), storage_class, is_restored
 
 
@@ -177,7 +177,7 @@ def _objects(entries: Iterable[_Entry], *, is_encoded: bool) -> Iterator[ObjectM
 
 
 def _seconds(text: str, minutes: dict[str, int]) -> int:
-    """Whole seconds since the epoch. `minutes` remembers what `2026-01-31T23:59` is: many objects share theirs."""
+    """A time in whole seconds since the epoch. `minutes` caches the seconds of `2026-01-31T23:59`, which many objects share."""
     if text[16:17] != ":" or text[19:] not in ("Z", ".000Z"):
         return int(parse_timestamp(text).timestamp())
     minute = text[:16]

@@ -1,7 +1,7 @@
-"""Single pages of a bucket's listing: boto3 signs, chooses the endpoint and retries; the answer is read here.
+"""Requests single pages of a bucket's listing: boto3 signs, chooses the endpoint and retries; this module reads the answers.
 
-botocore's own parser makes some 10,000 keys a second of CPU. An event handler takes whole listings out of its hands, and
-leaves it empty ones; errors, and half a listing, stay botocore's to read and to ask for again.
+botocore's own parser reads some 10,000 keys a second of CPU time. An event handler therefore takes a complete listing before
+botocore parses it, and leaves botocore an empty body. Errors and incomplete listings remain botocore's to read and to retry.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from botocore.client import BaseClient
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
-from transfer.backends.s3.errors import s3_error
+from transfer.backends.s3.answers import listing_error
 from transfer.backends.s3.page_xml import S3Page, is_whole, read_page
 from transfer.errors import EndpointRejected, Stage
 
 _EVENT = "before-parse.*.ListObjectsV2"
-"""botocore calls handlers of wildcard services first: before its own of `s3.*`, which would parse the answer as well."""
+"""botocore calls handlers of wildcard services before its own handlers of `s3.*`, which would parse the answer as well."""
 _LISTED = "EdgehaulListed"
 _ours = threading.local()
-"""Whether this thread is asking: the same client may be listing for somebody else."""
+"""Whether this thread is listing for us: the same client may be used for other listings."""
 
 
 class S3Pages:
-    """Pages of one bucket under one prefix. Thread-safe, as boto3's clients are.
+    """Pages of the listing of one bucket under one prefix. Thread-safe, as boto3's clients are.
 
-    `ask` raises BucketMissing, CredentialsRejected, SourceUnavailable or EndpointRejected, and `read` the last of them.
+    `ask` raises BucketMissing, CredentialsRejected, SourceUnavailable or EndpointRejected; `read` raises EndpointRejected.
     """
 
     def __init__(self, client: Any, bucket: str, prefix: str) -> None:
@@ -39,7 +39,7 @@ class S3Pages:
         client.meta.events.register(_EVENT, _take_ours, unique_id=_EVENT)
 
     def ask(self, *, after: str = "", token: str = "") -> S3Answer:
-        """For the objects whose keys come after `after`, or those that a token of the page before stands for: up to 1,000."""
+        """Request up to 1,000 objects: those after the key `after`, or those that the token of the previous page stands for."""
         place = {"ContinuationToken": token} if token else {"StartAfter": after} if after else {}
         _ours.is_asking = True
         try:
@@ -51,7 +51,7 @@ class S3Pages:
                 **place,
             )
         except (ClientError, BotoCoreError) as error:
-            raise s3_error(error, bucket=self._bucket) from error
+            raise listing_error(error, bucket=self._bucket) from error
         except ResponseParserError as error:
             raise self._rejected(error) from error
         finally:
@@ -68,10 +68,10 @@ class S3Pages:
         except (ValueError, ElementTree.ParseError) as error:
             raise self._rejected(error) from error
         page.date = answer.date
-        # The first and the last are enough: keys are checked to ascend, and those of a prefix stand together.
+        # The first and the last are enough: the keys are checked to ascend, and all keys of a prefix are neighbours.
         for item in page.items[:1] + page.items[-1:]:
             if not item.key.startswith(self._prefix):
-                raise self._rejected(f"it gave {item.key!r}, which is not under the prefix {self._prefix!r}")
+                raise self._rejected(f"it returned {item.key!r}, which is not under the prefix {self._prefix!r}")
         return page
 
     def _rejected(self, why: object) -> EndpointRejected:
@@ -80,7 +80,7 @@ class S3Pages:
 
 @dataclass(frozen=True, slots=True)
 class S3Answer:
-    """A listing as the server wrote it, and its `Date` header."""
+    """A page of a listing as the server sent it, and the answer's `Date` header."""
 
     body: bytes
     date: str

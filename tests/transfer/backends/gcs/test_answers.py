@@ -169,15 +169,6 @@ def test_a_record_that_is_refused_whenever_it_is_written_ends_soon(rig: EngineRi
     assert sum(rig.gcs.requests().values()) - before <= 4 * rig.config.retry.attempts
 
 
-def test_a_record_that_another_wrote_is_replaced(rig: EngineRig) -> None:
-    first, second = rig.state(), rig.state()
-    for state in (first, second, first, second):
-        state.write("report.json", b"x", content_type="text/plain")
-    second.delete("report.json")
-    second.write("report.json", b"y", content_type="text/plain")
-    assert first.read("report.json") == b"y"
-
-
 class Tokens(Credentials):
     def __init__(self) -> None:
         super().__init__()

@@ -59,7 +59,7 @@ def test_pages_without_items_may_follow_each_other() -> None:
     ],
 )
 def test_a_listing_that_goes_round_in_a_circle(pages: dict[str, Answer]) -> None:
-    with pytest.raises(EndpointRejected, match="gs://b: it goes on, it says, but not where"):
+    with pytest.raises(EndpointRejected, match="gs://b: it says that there is more, but repeats a page"):
         listed(pages)
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from transfer.backends.http.client import CurlClient
 from transfer.backends.http.loop import CurlLoop
+from transfer.backends.http.streams import Download
 from transfer.config import Timeouts
 from transfer.errors import SourceUnavailable, Stage
 from transfer.steps import Pause, Step
@@ -101,3 +102,16 @@ def test_a_stream_that_waits_for_us_is_no_drip() -> None:
         CurlLoop(threading.Event()).run([lane(url)])
         curl.close()
     assert taken == len(body)
+
+
+def test_what_is_skipped_leaves_the_rest_in_order() -> None:
+    """Several pieces may have arrived when it turns out that the server ignored the range."""
+    download = Download(None, unavailable=SourceUnavailable, stage=Stage.DOWNLOAD)
+    download.header_lines.append(b"HTTP/1.1 200 OK\r\n")
+    for piece in (b"abcd", b"efgh", b"ij"):
+        download.received(piece)
+    download.skip(6)
+    assert (download.waiting_bytes, download.take(100)) == (4, b"ghij")
+    download.skip(3)
+    download.received(b"abcd")
+    assert download.take(100) == b"d"

@@ -136,7 +136,7 @@ def test_what_a_page_says_of_itself(top: str, is_last: bool) -> None:
 @pytest.mark.parametrize(
     ("top", "said"),
     [
-        (FALSE + TOKEN, "IsTruncated is false, and there is a NextContinuationToken"),
+        (FALSE + TOKEN, "IsTruncated is false, but there is a NextContinuationToken"),
         (TRUE, "no NextContinuationToken"),
         (TRUE + "<NextContinuationToken></NextContinuationToken>", "no NextContinuationToken"),
         ("", "no IsTruncated"),
@@ -144,8 +144,8 @@ def test_what_a_page_says_of_itself(top: str, is_last: bool) -> None:
         ("<IsTruncated>True</IsTruncated>" + TOKEN, "'True', which is neither true nor false"),
         ("<IsTruncated>0</IsTruncated>", "'0', which is neither true nor false"),
         (TRUE + FALSE + TOKEN, "IsTruncated twice"),
-        (FALSE + "<KeyCount>2</KeyCount>", "KeyCount is '2', and 1 keys are there"),
-        (FALSE + "<KeyCount>0</KeyCount>", "KeyCount is '0', and 1 keys are there"),
+        (FALSE + "<KeyCount>2</KeyCount>", "KeyCount is '2', but it has 1 keys"),
+        (FALSE + "<KeyCount>0</KeyCount>", "KeyCount is '0', but it has 1 keys"),
         (TRUE + TOKEN + "<KeyCount>many</KeyCount>", "KeyCount is 'many'"),
         (FALSE + "<CommonPrefixes><Prefix>a/</Prefix></CommonPrefixes>", "CommonPrefixes"),
     ],

@@ -110,7 +110,7 @@ class PreflightOperator(CopyOperator):
                 level = {Mark.WARNED: self.log.warning, Mark.FAILED: self.log.error}.get(finding.mark, self.log.info)
                 level("%s", redact(str(finding)))
         if failed := [finding for finding in findings if finding.mark is Mark.FAILED]:
-            may_pass = all(finding.is_passing for finding in failed)
+            may_pass = all(finding.is_temporary for finding in failed)
             kind = AirflowException if may_pass else AirflowFailException
             raise kind(f"{len(failed)} of {len(findings)} checks failed; nothing was copied\n{redact(table(failed))}")
         warnings = [redact(str(finding)) for finding in findings if finding.mark is Mark.WARNED]
@@ -143,7 +143,7 @@ class PreflightOperator(CopyOperator):
             return
         task = context["ti"]
         open_task = sibling(task, self.open_task)
-        tried = f"find the records of the run {source.earlier!r}"
+        check = f"find the records of the run {source.earlier!r}"
         try:
             with connection_errors(self.gcp_conn_id, Stage.LIST):
                 source.earlier_objects(
@@ -154,10 +154,10 @@ class PreflightOperator(CopyOperator):
                     now=source.record_of(task.run_id),
                 )
         except TransferError as error:
-            is_passing = isinstance(error, RetryableError)
-            yield Finding(mark=Mark.FAILED, tried=tried, said=error.message, is_passing=is_passing)
+            is_temporary = isinstance(error, RetryableError)
+            yield Finding(mark=Mark.FAILED, check=check, detail=error.message, is_temporary=is_temporary)
         else:
-            yield Finding(mark=Mark.PASSED, tried=tried)
+            yield Finding(mark=Mark.PASSED, check=check)
 
     def _source_list(self) -> SourceListProbe | None:
         from hooks.probes import SourceListProbe

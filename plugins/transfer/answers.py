@@ -17,7 +17,7 @@ from transfer.errors import TransferError
 class Scope(StrEnum):
     """What a refusal is about."""
 
-    PASSING = "passing trouble"
+    TEMPORARY = "temporary trouble"
     """The same request may succeed later."""
     OBJECT = "object"
     KEY = "key of a manifest"

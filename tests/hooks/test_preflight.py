@@ -14,29 +14,29 @@ from transfer.preflight.checks import Mark
 
 def test_deleting_needs_an_answer_of_what_is_there_and_of_what_is_not(rig: PreflightRig) -> None:
     assert asking(rig.check(deletes=True)).mark is Mark.PASSED
-    assert not any("single keys" in finding.tried for finding in rig.check())
+    assert not any("single keys" in finding.check for finding in rig.check())
 
 
 @pytest.mark.parametrize(
     ("match", "status", "said"),
     [
-        ("HEAD .*/a/", 403, "'a/b c' was listed, and S3 does not give it back .*allow s3:GetObject on arn:aws:s3:::"),
-        ("HEAD ", 404, "'a/b c' was listed, and S3 does not give it back when it is asked for it"),
-        ("HEAD .*edgehaul", 403, r"who may also list \(s3:ListBucket on the bucket\)"),
-        ("HEAD .*edgehaul", 200, "it says that it has a key which nobody has written"),
+        ("HEAD .*/a/", 403, "'a/b c' was listed, but S3 does not find it .*allow s3:GetObject on arn:aws:s3:::"),
+        ("HEAD ", 404, "'a/b c' was listed, but S3 does not find it when asked for the key"),
+        ("HEAD .*edgehaul", 403, r"accounts that may also list \(s3:ListBucket on the bucket\)"),
+        ("HEAD .*edgehaul", 200, "S3 reports a key that nobody has written"),
     ],
 )
 def test_an_answer_that_tells_nothing(rig: PreflightRig, match: str, status: int, said: str) -> None:
     refuse(rig.s3, match, status)
     finding = asking(rig.check(deletes=True))
     assert finding.mark is Mark.FAILED
-    assert re.search(said, finding.said)
+    assert re.search(said, finding.detail)
 
 
 def test_an_answer_that_may_come_later(rig: PreflightRig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
     refuse(rig.s3, "HEAD .*/a/", 503)
-    assert asking(rig.check(deletes=True)).is_passing
+    assert asking(rig.check(deletes=True)).is_temporary
 
 
 def test_all_is_well(rig: PreflightRig) -> None:
@@ -60,7 +60,7 @@ def test_an_empty_bucket_and_a_server_that_cannot_tell_are_no_failures(rig: Pref
     assert said[0].endswith("nothing there")
     assert "no listed object to read" in said[1]
     assert "open_run creates it, with pubsub.topics.create" in said[7]
-    assert "does not tell permissions; the topic is there" in said[8]
+    assert "does not report permissions; the topic exists" in said[8]
 
 
 def test_what_an_earlier_run_left_is_moved_without_a_listing(rig: PreflightRig) -> None:
@@ -75,7 +75,7 @@ def test_what_stands_in_place_of_a_listing_is_tried_too(rig: PreflightRig) -> No
     for uri in (inventory, f"gs://{RECORDS}/keys.csv"):
         findings = rig.check(source_list=uri)
         assert marks(findings) == "✓" * 12
-        assert findings[1].tried == f"read {uri}"
+        assert findings[1].check == f"read {uri}"
     for uri, said in (
         (other, "is an inventory of 'other', and source_bucket is 'preflight-source': name its own"),
         (f"gs://{RECORDS}/no.csv", "there is no such file; correct source_listing"),
@@ -83,20 +83,20 @@ def test_what_stands_in_place_of_a_listing_is_tried_too(rig: PreflightRig) -> No
         ("s3://no-such-bucket/keys.csv", "reading s3://no-such-bucket/keys.csv: S3 answered 404"),
     ):
         finding = only(rig.check(source_list=uri), Mark.FAILED)
-        assert (finding.tried, said in finding.said) == (f"read {uri}", True), finding.said
+        assert (finding.check, said in finding.detail) == (f"read {uri}", True), finding.detail
 
     for name, body in (("wrong.csv", "name,size\na/b c,7\n"), ("wrong.jsonl", '{"name": "a/b c"}\n')):
         rig.storage.bucket(RECORDS).blob(name).upload_from_string(body)
         finding = only(rig.check(source_list=f"gs://{RECORDS}/{name}"), Mark.FAILED)
-        assert name in finding.said
-        assert "key" in finding.said
+        assert name in finding.detail
+        assert "key" in finding.detail
         rig.storage.bucket(RECORDS).blob(name).delete()
 
     refuse(rig.s3, "HEAD", 403)
     finding = only(rig.check(source_list=f"gs://{RECORDS}/keys.csv"), Mark.FAILED)
     assert (
         "allow s3:GetObject on arn:aws:s3:::preflight-source/* to the user or role of the AWS connection"
-        in finding.said
+        in finding.detail
     )
     rig.s3.faults.replace([])
 
@@ -133,13 +133,13 @@ def test_a_bucket_that_keeps_what_it_has_can_have_no_records(rig: PreflightRig, 
     blob.upload_from_string(b"x")
     try:
         finding = only(rig.check(), Mark.FAILED)
-        assert finding.tried == f"replace and delete in gs://{RECORDS}"
-        assert "name a bucket without one as state_bucket" in finding.said
+        assert finding.check == f"replace and delete in gs://{RECORDS}"
+        assert "name a bucket without one as state_bucket" in finding.detail
         assert rig.left_behind() == ["there"]
         keep(rig, DESTINATION, policy)
         keep(rig, RECORDS, dict.fromkeys(policy))
         if is_shown:
-            assert "neither replaced nor deleted" in only(rig.check(), Mark.WARNED).said
+            assert "neither replaced nor deleted" in only(rig.check(), Mark.WARNED).detail
             assert rig.left_behind() == ["there"]
     finally:
         rig.gcs.faults.replace([])
@@ -154,5 +154,5 @@ def test_an_object_that_nobody_knew_would_stay_is_named(rig: PreflightRig) -> No
     held = '{"error": {"message": "held", "errors": [{"reason": "retentionPolicyNotMet"}]}}'
     refuse(rig.gcs, "DELETE /storage", 403, held)
     finding = only(rig.check(), Mark.FAILED)
-    assert finding.said.endswith(f"{NAME} stays there until then")
-    assert "state_bucket" in finding.said
+    assert finding.detail.endswith(f"{NAME} stays there until then")
+    assert "state_bucket" in finding.detail

@@ -15,10 +15,10 @@ def test_an_edge_that_caches_is_a_warning_and_a_stale_copy_is_named(rig: Preflig
     rig.edge = start_edge(caching="optimized")
     rig.cloudfront()
     finding = only(rig.check(), Mark.WARNED)
-    assert "so a copy may be stale" in finding.said
-    assert "CachingDisabled" in finding.said
+    assert "so a copy may be stale" in finding.detail
+    assert "CachingDisabled" in finding.detail
     rig.client.put_object(Bucket=SOURCE, Key="a/b c", Body=b"replaced")
-    assert "its copy of 'a/b c' is stale" in only(rig.check(), Mark.WARNED).said
+    assert "its copy of 'a/b c' is stale" in only(rig.check(), Mark.WARNED).detail
 
 
 @pytest.mark.parametrize(
@@ -36,15 +36,15 @@ def test_what_an_owner_set_on_the_distribution_is_a_warning(
     rig.edge = start_edge(settings=settings)
     rig.cloudfront()
     found = only(rig.check(), Mark.WARNED)
-    assert tried in found.tried
-    assert said in found.said
+    assert tried in found.check
+    assert said in found.detail
 
 
 def test_a_listed_object_that_a_firewall_blocks_for_its_name_fails_no_run(rig: PreflightRig, start_edge) -> None:
     rig.client.put_object(Bucket=SOURCE, Key="a/a.log", Body=b"the first of all")
     rig.edge = start_edge(settings=Settings(blocked=r"\.log$"))
     rig.cloudfront()
-    assert "not names with '.log'" in only(rig.check(), Mark.WARNED).said
+    assert "not names with '.log'" in only(rig.check(), Mark.WARNED).detail
 
 
 def test_a_locked_folder_that_fills_the_first_page_fails_no_run(rig: PreflightRig) -> None:
@@ -54,14 +54,14 @@ def test_a_locked_folder_that_fills_the_first_page_fails_no_run(rig: PreflightRi
     refuse(rig.edge, "GET /a/0/locked/", 403, denied)
     assert not any(finding.mark is Mark.FAILED for finding in rig.check())
     refuse(rig.edge, "GET /a/", 403, denied)
-    assert "s3:GetObject" in only(rig.check(), Mark.FAILED).said
+    assert "s3:GetObject" in only(rig.check(), Mark.FAILED).detail
 
 
 def test_a_firewall_that_blocks_everything_is_a_failure(rig: PreflightRig, start_edge) -> None:
     rig.edge = start_edge(settings=Settings(blocked="a"))
     rig.cloudfront()
     found = only(rig.check(), Mark.FAILED)
-    assert "web ACL" in found.said
+    assert "web ACL" in found.detail
 
 
 @pytest.mark.parametrize(
@@ -79,5 +79,5 @@ def test_the_clock(rig: PreflightRig, ahead_s: float, lifetime_s: int, mark: Mar
     rig.cloudfront(extra={"url_lifetime_s": lifetime_s})
     findings = rig.check()
     assert marks(findings) == "✓" * 10 + (mark or "✓")
-    assert re.sub(r"\b(39|41)\b", "40", findings[-1].said).replace("401", "400").find(said) >= 0
-    assert not said or findings[-1].said.endswith(": set it by NTP")
+    assert re.sub(r"\b(39|41)\b", "40", findings[-1].detail).replace("401", "400").find(said) >= 0
+    assert not said or findings[-1].detail.endswith(": set it by NTP")

@@ -120,9 +120,9 @@ def test_each_failure_names_what_was_tried_and_what_to_change(
     source = S3Probe("a", "no-such-source", "") if name == "s3 gone" else None
     findings = rig.check(source=source)
     failed = only(findings, Mark.FAILED)
-    assert tried in failed.tried
-    assert said in failed.said
-    assert failed.is_passing == (name == "no edge")
+    assert tried in failed.check
+    assert said in failed.detail
+    assert failed.is_temporary == (name == "no edge")
     assert not re.search(r"Signature=|swordfish|PRIVATE KEY-----\S", str(failed))
     rig.gcs.faults.replace([])
     assert rig.left_behind() == ([NAME] if name == "gcs delete" else [])
@@ -144,7 +144,8 @@ def test_missing_connections_are_named(rig: PreflightRig, monkeypatch: pytest.Mo
     failed = [finding for finding in rig.check() if finding.mark is Mark.FAILED]
     for conn_id, finding in zip("acggg", failed, strict=True):
         assert (
-            finding.said == f"there is no connection '{conn_id}': create it under Admin, Connections, or correct its id"
+            finding.detail
+            == f"there is no connection '{conn_id}': create it under Admin, Connections, or correct its id"
         )
 
 
@@ -155,41 +156,41 @@ def test_one_object_that_is_refused_does_not_stop_a_run(rig: PreflightRig) -> No
     refuse(rig.s3, f"GET /{SOURCE}/a/b", 404, "<Error><Code>NoSuchKey</Code></Error>")
     findings = rig.check()
     assert marks(findings) == "✓" * 11
-    assert "'a/x" in findings[1].said
+    assert "'a/x" in findings[1].detail
 
 
 def test_trouble_that_may_pass_is_told_from_what_a_person_has_to_change(rig: PreflightRig) -> None:
     refuse(rig.gcs, "GET /storage", 503)
-    assert only(rig.check(), Mark.FAILED).is_passing
+    assert only(rig.check(), Mark.FAILED).is_temporary
     rig.gcs.faults.replace([])
     refuse(rig.edge, "GET", 502)
-    assert only(rig.check(), Mark.FAILED).is_passing
+    assert only(rig.check(), Mark.FAILED).is_temporary
     rig.edge.faults.replace([])
     refuse(rig.gcs, "GET /storage", 401, json.dumps({"error": {"message": "who?", "errors": [{"reason": "required"}]}}))
     failed = only(rig.check(), Mark.FAILED)
-    assert not failed.is_passing
-    assert "check the Google connection's credentials" in failed.said
+    assert not failed.is_temporary
+    assert "check the Google connection's credentials" in failed.detail
 
 
 def test_uploads_in_parts_that_are_forbidden_only_make_large_objects_slower(rig: PreflightRig) -> None:
     refuse(rig.gcs, r"POST .*\?uploads", 403)
     found = only(rig.check(), Mark.WARNED)
-    assert "begin an upload in parts" in found.tried
-    assert "grant storage.multipartUploads.create and storage.multipartUploads.abort" in found.said
-    assert found.said.endswith("until then large objects go in one stream each")
+    assert "begin an upload in parts" in found.check
+    assert "grant storage.multipartUploads.create and storage.multipartUploads.abort" in found.detail
+    assert found.detail.endswith("until then large objects go in one stream each")
 
 
 def test_labels_that_may_not_be_bound_only_make_a_later_run_copy_again(rig: PreflightRig) -> None:
     refuse(rig.gcs, "PATCH ", 403)
     found = only(rig.check(), Mark.WARNED)
-    assert "change the metadata" in found.tried
-    assert "grant storage.objects.update on gs://preflight-destination (roles/storage.objectUser)" in found.said
+    assert "change the metadata" in found.check
+    assert "grant storage.objects.update on gs://preflight-destination (roles/storage.objectUser)" in found.detail
     assert rig.left_behind() == []
 
 
 def test_a_sample_needs_to_read_s3_itself(rig: PreflightRig) -> None:
     assert marks(rig.check(samples=True)) == "✓" * 12
     refuse(rig.s3, f"GET /{SOURCE}/a/b", 403)
-    found = [finding for finding in rig.check(samples=True) if "verify_sample" in finding.tried]
+    found = [finding for finding in rig.check(samples=True) if "verify_sample" in finding.check]
     assert [finding.mark for finding in found] == [Mark.FAILED]
-    assert "allow s3:GetObject" in found[0].said
+    assert "allow s3:GetObject" in found[0].detail

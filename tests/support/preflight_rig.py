@@ -96,7 +96,7 @@ def refuse(server: S3Server | GcsServer | PubSubServer | EdgeServer, match: str,
 
 
 def asking(findings: list[Finding]) -> Finding:
-    (finding,) = [finding for finding in findings if "single keys" in finding.tried]
+    (finding,) = [finding for finding in findings if "single keys" in finding.check]
     return finding
 
 

@@ -58,7 +58,7 @@ def _table(rules: Sequence[AnswerRule]) -> str:
 
 def _does(rule: AnswerRule) -> str:
     if issubclass(rule.error, RetryableError):
-        return "tries again"
+        return "retries"
     return "ends the task" if issubclass(rule.error, FatalError) else "fails the object"
 
 

@@ -23,7 +23,7 @@ def test_the_page_shows_the_tables() -> None:
 
 @pytest.mark.parametrize("rule", RULES)
 def test_the_error_of_a_rule_fits_its_scope(rule: AnswerRule) -> None:
-    if rule.scope is Scope.PASSING:
+    if rule.scope is Scope.TEMPORARY:
         assert issubclass(rule.error, RetryableError)
     elif rule.scope in (Scope.OBJECT, Scope.KEY, Scope.FOLDER):
         assert issubclass(rule.error, ObjectError)

@@ -1,7 +1,7 @@
-"""What the answers of an edge mean: CloudFront's own, and those of S3 that it passes on; a table each.
+"""What the answers of an edge mean: one table for those of CloudFront itself, one for those of S3 that it passes on.
 
-The two are told apart by what only S3's bear. By status alone a firewall's 403 looks like a locked object, and an object
-that was encrypted with somebody's key like a wrong request.
+Headers and codes that only S3 sends distinguish the two. By its status alone, a firewall's 403 looks like a forbidden
+object, and an object encrypted with a customer's key looks like an invalid request.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from transfer.errors import (
     TransferError,
 )
 
-MAX_WORDS = 200
-
+MAX_MESSAGE_CHARACTERS = 200
+"""How much of the message in an error body is kept."""
 _MARKUP = re.compile(r"<(?:head|style|script)\b.*?</(?:head|style|script)>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 _S3_HEADERS = ("x-amz-request-id", "x-amz-id-2")
 _OK = (200, 206)
@@ -66,7 +66,7 @@ CLOUDFRONT_ANSWERS = (
         403,
         "MissingKey",
         SignatureRejected,
-        "the distribution wants signed URLs; set signing to 'signed', the key pair id and the private key",
+        "the distribution requires signed URLs; set signing to 'signed', and give the key pair id and the private key",
         _TROUBLESHOOTING,
         Scope.ACCOUNT,
     ),
@@ -82,12 +82,12 @@ CLOUDFRONT_ANSWERS = (
         _row(403, code, SignatureRejected, _SIGNATURE, _TROUBLESHOOTING, Scope.ACCOUNT)
         for code in ("AccessDenied", "MalformedSignature", "MalformedPolicy")
     ),
-    _row(403, "", EdgeBlocked, _BLOCKED, _TROUBLESHOOTING, Scope.PASSING),
+    _row(403, "", EdgeBlocked, _BLOCKED, _TROUBLESHOOTING, Scope.TEMPORARY),
     _row(
         401,
         "",
         CredentialsRejected,
-        "the edge wants another kind of authentication than signed URLs",
+        "the edge requires another kind of authentication than signed URLs",
         "RFC 9110, section 15.5.2",
         Scope.ACCOUNT,
     ),
@@ -97,10 +97,10 @@ CLOUDFRONT_ANSWERS = (
     _row(414, "", InvalidName, _LONG, "RFC 9110, section 15.5.15"),
     _row(431, "", InvalidName, _LONG, "RFC 6585, section 5"),
     _row(494, "", InvalidName, _LONG, "CloudFront Developer Guide, HTTP 494 status code"),
-    _row(429, "", Throttled, "", "RFC 6585, section 4", Scope.PASSING),
-    _row(408, "", SourceUnavailable, "", "RFC 9110, section 15.5.9", Scope.PASSING),
+    _row(429, "", Throttled, "", "RFC 6585, section 4", Scope.TEMPORARY),
+    _row(408, "", SourceUnavailable, "", "RFC 9110, section 15.5.9", Scope.TEMPORARY),
 )
-"""Answers that the edge made itself: no header of S3's, and no code of S3's."""
+"""Rules for answers that the edge made itself: they have no header and no code of S3."""
 
 S3_ANSWERS = (
     _row(
@@ -111,8 +111,8 @@ S3_ANSWERS = (
         _S3_ERRORS,
         Scope.BUCKET,
     ),
-    _row(None, "SlowDown", Throttled, "", _S3_ERRORS, Scope.PASSING),
-    _row(None, "RequestTimeout", SourceUnavailable, "", _S3_ERRORS, Scope.PASSING),
+    _row(None, "SlowDown", Throttled, "", _S3_ERRORS, Scope.TEMPORARY),
+    _row(None, "RequestTimeout", SourceUnavailable, "", _S3_ERRORS, Scope.TEMPORARY),
     _row(None, "InvalidObjectState", SourceArchived, "it is archived; restore it in S3", _S3_ERRORS),
     _row(
         403,
@@ -122,9 +122,9 @@ S3_ANSWERS = (
         "Amazon S3 User Guide, Using server-side encryption with AWS KMS keys",
         Scope.FOLDER,
     ),
-    _row(None, "KMS.ThrottlingException", Throttled, "KMS is asked too often", _S3_ERRORS, Scope.PASSING),
+    _row(None, "KMS.ThrottlingException", Throttled, "KMS receives too many requests", _S3_ERRORS, Scope.TEMPORARY),
     *(
-        _row(None, code, SourceUnavailable, "", "AWS KMS API Reference, Decrypt, Errors", Scope.PASSING)
+        _row(None, code, SourceUnavailable, "", "AWS KMS API Reference, Decrypt, Errors", Scope.TEMPORARY)
         for code in ("KMS.KMSInternalException", "KMS.DependencyTimeoutException")
     ),
     _row(
@@ -139,8 +139,8 @@ S3_ANSWERS = (
         400,
         "InvalidRequest (SSE-C)",
         SourceEncrypted,
-        f"{_ENCRYPTED}: it was stored with a key of a customer's own (SSE-C), which no distribution can send; copy it onto"
-        " itself with another encryption",
+        f"{_ENCRYPTED}: it was stored with a customer-provided key (SSE-C), which no distribution can send; copy it"
+        " onto itself with another encryption",
         "Amazon S3 User Guide, Using server-side encryption with customer-provided keys (SSE-C)",
     ),
     _row(
@@ -164,21 +164,21 @@ S3_ANSWERS = (
     _row(404, "", SourceNotFound, "it was deleted since the listing", _S3_ERRORS),
     _row(405, "", SourceNotFound, "this version is a delete marker", "Amazon S3 API Reference, GetObject"),
     _row(416, "", SourceChanged, "shorter than listed", _S3_ERRORS),
-    _row(429, "", Throttled, "", _S3_ERRORS, Scope.PASSING),
-    _row(408, "", SourceUnavailable, "", _S3_ERRORS, Scope.PASSING),
+    _row(429, "", Throttled, "", _S3_ERRORS, Scope.TEMPORARY),
+    _row(408, "", SourceUnavailable, "", _S3_ERRORS, Scope.TEMPORARY),
 )
-"""Answers that S3 made and the edge passed on. `KMS` stands for every code that begins so, and what is in brackets for what
-the message says."""
+"""Rules for answers that S3 made and the edge passed on. `KMS` stands for every other code that begins with `KMS.`; text in
+brackets stands for words in the message."""
 
 _PAGE = _row(
     200,
     "custom error page",
     EdgeErrorPage,
-    "this is no object but a page that the distribution shows in place of an error (its custom error responses), so what"
-    " the error was cannot be told; remove them",
+    "this is a page that the distribution shows in place of an error, not an object, so the error itself is hidden; remove"
+    " the distribution's custom error responses",
     "CloudFront Developer Guide, Generate custom error responses",
 )
-_TROUBLE = _row(None, "5xx", SourceUnavailable, "", _STATUSES, Scope.PASSING)
+_UNAVAILABLE = _row(None, "5xx", SourceUnavailable, "", _STATUSES, Scope.TEMPORARY)
 _REDIRECT = _row(
     None,
     "3xx",
@@ -189,78 +189,79 @@ _REDIRECT = _row(
     Scope.BUCKET,
 )
 UNKNOWN = _row(None, "", SourceForbidden, "", _S3_ERRORS)
-ANY_ANSWERS = (_PAGE, _TROUBLE, _REDIRECT, UNKNOWN)
-"""Whoever made the answer, where neither table has a line for it. `5xx` and `3xx` stand for every such status."""
-_CLOUDFRONTS = frozenset(rule.reason for rule in CLOUDFRONT_ANSWERS if rule.reason)
+ANY_ANSWERS = (_PAGE, _UNAVAILABLE, _REDIRECT, UNKNOWN)
+"""Rules for answers that neither table has, whether the edge or S3 made them. `5xx` and `3xx` stand for every such status."""
+_CLOUDFRONT_CODES = frozenset(rule.reason for rule in CLOUDFRONT_ANSWERS if rule.reason)
 
 
 @dataclass(frozen=True, kw_only=True)
 class EdgeAnswer:
-    """What the edge said."""
+    """One answer of the edge, and what it means."""
 
     status: int
     headers: Mapping[str, str]
-    """Names in lower case."""
+    """Header names are in lower case."""
     text: str = ""
-    """The beginning of an error's body."""
+    """The beginning of the body of an error."""
 
     @cached_property
     def error_code(self) -> str:
-        """The `<Code>` of an XML error body; "" when there is none, or only the status again."""
+        """The `<Code>` of an XML error body; empty when there is none, or when it only repeats the status."""
         code = xml_code(self.text)
         return code if code != str(self.status) else ""
 
     @property
     def is_from_origin(self) -> bool:
-        """Whether S3 made this answer. A response headers policy may have taken its headers away, not what its body says."""
+        """Whether S3 made this answer. A response headers policy may remove S3's headers, but not its codes in the body."""
         return (
             any(name in self.headers for name in _S3_HEADERS)
             or self.headers.get("server", "") == "AmazonS3"
-            or bool(self.error_code and ("<HostId>" in self.text or self.error_code not in _CLOUDFRONTS))
+            or bool(self.error_code and ("<HostId>" in self.text or self.error_code not in _CLOUDFRONT_CODES))
         )
 
     @property
     def is_from_cache(self) -> bool:
-        """Whether a copy that the edge keeps was served."""
+        """Whether the edge served it from its cache."""
         kept = self.headers.get("x-cache", "").lower().startswith(("hit", "refreshhit"))
         return kept or self.headers.get("age", "0") != "0"
 
     @property
     def is_error_page(self) -> bool:
-        """Whether the distribution shows a page of its own, as if it were the object, in place of an error."""
+        """Whether it is a page that the distribution shows in place of an error, as if it were the object."""
         return self.status in _OK and self.headers.get("x-cache", "").lower().startswith("error")
 
     @property
     def words(self) -> str:
-        """What the body says to a person, on one line."""
+        """The message for people in the body, on one line."""
         message = xml_message(self.text)
-        return " ".join((_MARKUP.sub(" ", self.text) if message is None else message).split())[:MAX_WORDS]
+        text = _MARKUP.sub(" ", self.text) if message is None else message
+        return " ".join(text.split())[:MAX_MESSAGE_CHARACTERS]
 
     @property
     def rule(self) -> AnswerRule | None:
-        """What it means; None for an object or a range of it."""
+        """The rule for this answer; None for an object or a range of it."""
         if self.status in _OK:
             return _PAGE if self.is_error_page else None
         table = S3_ANSWERS if self.is_from_origin else CLOUDFRONT_ANSWERS
         if found := rule_for(table, self.status, self._reason):
             return found
-        return _TROUBLE if self.status >= 500 else _REDIRECT if 300 <= self.status < 400 else UNKNOWN
+        return _UNAVAILABLE if self.status >= 500 else _REDIRECT if 300 <= self.status < 400 else UNKNOWN
 
     @property
     def meaning(self) -> str:
-        """What it means, to a person; the service's own words where no rule knows better."""
+        """What the answer means, for people: the rule's text, or the service's own message where the rule has none."""
         rule = self.rule
         return (rule.meaning if rule else "") or self.words
 
     @property
     def _reason(self) -> str:
-        """What the tables have: the code, and what the message says where one code means several things."""
-        code, said = self.error_code, self.words.lower()
-        if code == "AccessDenied" and "kms" in said:
+        """The reason by which the tables are searched: the code, with words of the message where a code is ambiguous."""
+        code, message = self.error_code, self.words.lower()
+        if code == "AccessDenied" and "kms" in message:
             return "AccessDenied (kms)"
-        if code == "InvalidRequest" and "server side encryption" in said:
+        if code == "InvalidRequest" and "server side encryption" in message:
             return "InvalidRequest (SSE-C)"
-        if code == "InvalidArgument" and "signature version 4" in said:
+        if code == "InvalidArgument" and "signature version 4" in message:
             return "InvalidArgument (SigV4)"
         if code.startswith("KMS.") and not any(rule.reason == code for rule in S3_ANSWERS):
             return "KMS"
@@ -268,18 +269,18 @@ class EdgeAnswer:
 
 
 def edge_problem(answer: EdgeAnswer) -> str:
-    """What is wrong and what to change, or "" when the edge let the request through to S3, whatever that said of the object."""
+    """What is wrong and what to change; empty when the edge let the request through to S3, whatever S3 answered."""
     rule = answer.rule
     if rule is None or answer.is_error_page or (answer.status in (404, 416) and rule.error is not BucketMissing):
         return ""
     if answer.is_from_origin and issubclass(rule.error, ObjectError):
         return ""
-    said = f"the edge answered HTTP {answer.status} {answer.error_code}".rstrip()
-    return f"{said}: {answer.meaning or 'check the distribution and its origin'}"
+    status = f"the edge answered HTTP {answer.status} {answer.error_code}".rstrip()
+    return f"{status}: {answer.meaning or 'check the distribution and its origin'}"
 
 
 def object_problem(answer: EdgeAnswer, bucket: str) -> str:
-    """What kept a listed object from being read once the edge had let the request through, or "" when it was read."""
+    """Why a listed object could not be read although the edge let the request through; empty when it was read."""
     if (answer.status in _OK and not answer.is_error_page) or answer.status == 416:
         return ""
     if answer.status == 404:

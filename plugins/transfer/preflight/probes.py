@@ -1,4 +1,4 @@
-"""What preflight asks through: one probe for each thing that a run needs. The hooks make them."""
+"""The protocols through which preflight makes its requests: one probe for each thing that a run needs. Hooks implement them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class ListedPage:
 
     objects: Sequence[ObjectMeta]
     date: str
-    """The server's clock, as its `Date` header has it; "" without one."""
+    """The `Date` header of the answer, by the server's clock; empty without one."""
 
 
 class SourceProbe(Protocol):
@@ -27,22 +27,22 @@ class SourceProbe(Protocol):
     conn_id: str
 
     def page(self, after: str = "") -> ListedPage:
-        """The first objects under the prefix, or the first whose keys come after one, in one request."""
+        """The first objects under the prefix whose keys come after `after`, in one request."""
 
     def ask(self, keys: Sequence[str]) -> Sequence[SourceKey]:
-        """Of each key, whether the bucket has it."""
+        """For each key, whether the bucket has it."""
 
     def read(self, key: str) -> None:
-        """Read the first byte of an object, as a sample is read."""
+        """Read the first byte of an object from S3 itself, as the comparison of samples does."""
 
 
 class SourceListProbe(Protocol):
-    """An inventory or a manifest in place of a listing."""
+    """An inventory or a manifest that the run reads in place of a listing."""
 
     uri: str
 
     def check(self) -> None:
-        """Read what says what it is."""
+        """Read the part that describes the list. Raises TransferError when it is not a list of this bucket."""
 
 
 class EdgeProbe(Protocol):
@@ -51,10 +51,10 @@ class EdgeProbe(Protocol):
     conn_id: str
 
     def ask(self, key: str) -> EdgeAnswer:
-        """The first byte of an object, signed as the workers will sign."""
+        """Request the first byte of an object, signed as the workers sign."""
 
     def signature_life_s(self) -> float:
-        """For how long a signature is good for certain; infinite when nothing is signed."""
+        """For how long a signature is valid at least; infinite when nothing is signed."""
 
 
 class BucketProbe(Protocol):
@@ -64,22 +64,22 @@ class BucketProbe(Protocol):
     conn_id: str
 
     def list(self) -> str:
-        """List one object; the server's `Date`."""
+        """List one object; returns the `Date` header of the answer."""
 
     def kept_by(self) -> str:
-        """What keeps its objects from being replaced or deleted, in words; empty where nothing shows that anything does."""
+        """What prevents objects from being replaced or deleted, in words; empty where nothing is known to prevent it."""
 
     def create(self, name: str) -> None:
         """Store an empty object."""
 
     def label(self, name: str) -> None:
-        """Change its metadata, as a copy gets the proof of its bytes."""
+        """Change the metadata of an object, as is done when the label of a copy is bound to its bytes."""
 
     def delete(self, name: str) -> None:
-        """Remove it."""
+        """Delete an object."""
 
     def begin_parts(self, name: str) -> bool:
-        """Begin and abort an upload in parts; False where the server has none."""
+        """Begin and abort an upload in parts; False where the server does not support such uploads."""
 
 
 class TopicProbe(Protocol):
@@ -89,7 +89,7 @@ class TopicProbe(Protocol):
     conn_id: str
 
     def granted(self, permissions: Sequence[str]) -> Sequence[str] | None:
-        """Those of the permissions that we have; None where the server does not tell."""
+        """Those of the permissions that the connection has; None where the server does not report permissions."""
 
     def exists(self) -> bool | None:
-        """None when we may not know."""
+        """Whether the topic exists; None when the connection may not see it."""

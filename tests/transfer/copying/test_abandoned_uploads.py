@@ -54,7 +54,7 @@ def test_an_upload_that_cannot_be_aborted_stays_on_record_and_is_aborted_later(l
     assert end_of_run(large) == 0
     large.gcs.faults.replace([])
     assert only_record(large)["name"] == "parts"
-    large.gcs.faults.replace([fault("DELETE", "status", times=2, status=503)])  # passing trouble is retried
+    large.gcs.faults.replace([fault("DELETE", "status", times=2, status=503)])  # temporary trouble is retried
     assert end_of_run(large) == 1
     assert left_behind(large) == []
 

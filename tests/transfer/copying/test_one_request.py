@@ -38,7 +38,7 @@ def move(rig: EngineRig, key: str, **fields: object) -> TransferOutcome:
 
 
 BODIES = {"small": SMALL, "large": LARGE}
-PASSING = [
+TEMPORARY = [
     ("reset", {}),
     ("reset", {"at_byte": 100_000}),
     ("truncate", {"at_byte": 0}),
@@ -53,7 +53,7 @@ PASSING = [
 ]
 
 
-@pytest.mark.parametrize(("action", "fields"), PASSING)
+@pytest.mark.parametrize(("action", "fields"), TEMPORARY)
 @pytest.mark.parametrize("key", ["small", "large"])
 def test_a_passing_fault_of_the_edge_is_retried(rig: EngineRig, key: str, action: str, fields: dict) -> None:
     rig.edge.faults.replace([fault("GET", action, times=1, **fields)])

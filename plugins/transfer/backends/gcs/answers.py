@@ -56,25 +56,25 @@ def _rule(
 
 
 RULES = (
-    # Passing trouble, whatever its status.
-    _rule(None, "rateLimitExceeded", Scope.PASSING, Throttled),
-    _rule(None, "userRateLimitExceeded", Scope.PASSING, Throttled),
+    # Temporary trouble, whatever its status.
+    _rule(None, "rateLimitExceeded", Scope.TEMPORARY, Throttled),
+    _rule(None, "userRateLimitExceeded", Scope.TEMPORARY, Throttled),
     _rule(
         None,
         "quotaExceeded",
-        Scope.PASSING,
+        Scope.TEMPORARY,
         Throttled,
         "a quota of the project is exhausted for now: if this happens often, ask Google for a larger one",
     ),
-    _rule(None, "slowDown", Scope.PASSING, Throttled, source=XML_PAGE),
-    _rule(429, "", Scope.PASSING, Throttled),
-    _rule(None, "uploadBrokenConnection", Scope.PASSING, SinkUnavailable),
-    _rule(None, "requestTimeout", Scope.PASSING, SinkUnavailable, source=XML_PAGE),
-    _rule(None, "internalError", Scope.PASSING, SinkUnavailable),
-    _rule(408, "", Scope.PASSING, SinkUnavailable),
-    _rule(409, "", Scope.PASSING, SinkUnavailable, "another request changed the object at the same moment"),
-    _rule(410, "", Scope.PASSING, CorruptTransfer, "this upload has ended and is started again"),
-    _rule(400, "badDigest", Scope.PASSING, CorruptTransfer, _DAMAGED, XML_PAGE),
+    _rule(None, "slowDown", Scope.TEMPORARY, Throttled, source=XML_PAGE),
+    _rule(429, "", Scope.TEMPORARY, Throttled),
+    _rule(None, "uploadBrokenConnection", Scope.TEMPORARY, SinkUnavailable),
+    _rule(None, "requestTimeout", Scope.TEMPORARY, SinkUnavailable, source=XML_PAGE),
+    _rule(None, "internalError", Scope.TEMPORARY, SinkUnavailable),
+    _rule(408, "", Scope.TEMPORARY, SinkUnavailable),
+    _rule(409, "", Scope.TEMPORARY, SinkUnavailable, "another request changed the object at the same moment"),
+    _rule(410, "", Scope.TEMPORARY, CorruptTransfer, "this upload has ended and is started again"),
+    _rule(400, "badDigest", Scope.TEMPORARY, CorruptTransfer, _DAMAGED, XML_PAGE),
     # One object.
     _rule(
         None,
@@ -186,11 +186,11 @@ RULES = (
     _rule(403, "", Scope.FOLDER, DestinationForbidden, PERMISSIONS),
 )
 
-_SERVER = _rule(None, "5xx", Scope.PASSING, SinkUnavailable)
+_SERVER = _rule(None, "5xx", Scope.TEMPORARY, SinkUnavailable)
 _REDIRECT = _rule(
     None, "3xx", Scope.BUCKET, EndpointRejected, "it is a redirect, which is not followed: check the endpoint"
 )
-_CHECKSUM = _rule(400, "(checksum)", Scope.PASSING, CorruptTransfer, _DAMAGED)
+_CHECKSUM = _rule(400, "(checksum)", Scope.TEMPORARY, CorruptTransfer, _DAMAGED)
 _NAME = _rule(
     400,
     "(object name)",
@@ -215,7 +215,7 @@ def gcs_error(answer: Answer, *, bucket: str, is_of_bucket: bool = False) -> Tra
     if kind in (DestinationForbidden, CredentialsRejected) and "kms key" in message.lower():
         kind, meaning = BucketRefused, _KMS
     said = f"{said}; {meaning.replace('BUCKET', f'gs://{bucket}')}" if meaning else said
-    wait_s = answer.retry_after_s if rule.scope is Scope.PASSING else None
+    wait_s = answer.retry_after_s if rule.scope is Scope.TEMPORARY else None
     return kind(said, stage=Stage.UPLOAD, http_status=status, retry_after_s=wait_s)
 
 

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from google.auth.exceptions import GoogleAuthError
 
 from transfer.backends.gcs.answers import explained, gcs_error
-from transfer.backends.gcs.token import GoogleToken, is_passing
+from transfer.backends.gcs.token import GoogleToken, is_temporary
 from transfer.backends.http.client import CurlClient
 from transfer.backends.http.exchange import Answer
 from transfer.backends.http.streams import Download
@@ -158,7 +158,7 @@ class GcsClient:
         try:
             token = self._token()
         except GoogleAuthError as error:
-            kind = SinkUnavailable if is_passing(error) else CredentialsRejected
+            kind = SinkUnavailable if is_temporary(error) else CredentialsRejected
             raise kind(f"no access token for Cloud Storage: {error}", stage=Stage.UPLOAD) from error
         headers = [f"Authorization: Bearer {token}"] if token else []
         if not self._user_project:

@@ -65,7 +65,7 @@ class GoogleToken:
         """The token, without "Bearer ".
 
         Raises:
-            google.auth.exceptions.GoogleAuthError: there is no valid token and none could be obtained; `is_passing` says
+            google.auth.exceptions.GoogleAuthError: there is no valid token and none could be obtained; `is_temporary` says
                 whether to try again.
         """
         if isinstance(self._credentials, AnonymousCredentials):
@@ -126,6 +126,6 @@ class GoogleToken:
         return f"GoogleToken({type(self._credentials).__name__})"
 
 
-def is_passing(error: google.auth.exceptions.GoogleAuthError) -> bool:
+def is_temporary(error: google.auth.exceptions.GoogleAuthError) -> bool:
     """Whether a failed request for a token is worth repeating: it failed temporarily, or did not arrive."""
     return error.retryable or isinstance(error, google.auth.exceptions.TransportError)

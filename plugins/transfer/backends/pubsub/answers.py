@@ -14,7 +14,7 @@ from google.auth.exceptions import GoogleAuthError
 from google.cloud.pubsub_v1.publisher import exceptions as publisher_exceptions
 
 from transfer.answers import AnswerRule, Scope, rule_for
-from transfer.backends.gcs.token import is_passing
+from transfer.backends.gcs.token import is_temporary
 from transfer.errors import (
     CredentialsRejected,
     EndpointRejected,
@@ -45,41 +45,41 @@ RULES = (
     _row(
         429,
         "RESOURCE_EXHAUSTED",
-        Scope.PASSING,
+        Scope.TEMPORARY,
         Throttled,
         "a quota of the project is exhausted for now: if this happens often, ask Google for a larger one",
     ),
     _row(
         None,
         "UNAVAILABLE (no token)",
-        Scope.PASSING,
+        Scope.TEMPORARY,
         SinkUnavailable,
         f"no access token could be obtained: if this lasts, {_CREDENTIALS}",
         "grpc, AuthMetadataPlugin",
     ),
-    _row(503, "UNAVAILABLE", Scope.PASSING, SinkUnavailable),
-    _row(500, "INTERNAL", Scope.PASSING, SinkUnavailable),
-    _row(None, "UNKNOWN", Scope.PASSING, SinkUnavailable),
+    _row(503, "UNAVAILABLE", Scope.TEMPORARY, SinkUnavailable),
+    _row(500, "INTERNAL", Scope.TEMPORARY, SinkUnavailable),
+    _row(None, "UNKNOWN", Scope.TEMPORARY, SinkUnavailable),
     _row(
         504,
         "DEADLINE_EXCEEDED",
-        Scope.PASSING,
+        Scope.TEMPORARY,
         SinkUnavailable,
         "no answer arrived in time; the request may have succeeded all the same, and is safe to repeat",
     ),
-    _row(499, "CANCELLED", Scope.PASSING, SinkUnavailable, "the request was cancelled before it was answered"),
-    _row(409, "ABORTED", Scope.PASSING, SinkUnavailable, "another request changed it at the same moment", _GRPC),
+    _row(499, "CANCELLED", Scope.TEMPORARY, SinkUnavailable, "the request was cancelled before it was answered"),
+    _row(409, "ABORTED", Scope.TEMPORARY, SinkUnavailable, "another request changed it at the same moment", _GRPC),
     _row(
         409,
         "ALREADY_EXISTS",
-        Scope.PASSING,
+        Scope.TEMPORARY,
         SinkUnavailable,
         "it exists already, perhaps because the answer to an earlier request was lost: the next attempt replaces it",
     ),
     _row(
         400,
         "INVALID_ARGUMENT (acknowledgement ids)",
-        Scope.PASSING,
+        Scope.TEMPORARY,
         SinkUnavailable,
         "these messages were held beyond their lease and are delivered again",
         "Pub/Sub, Exactly-once delivery",
@@ -155,7 +155,7 @@ RULES = (
         "gRPC, HTTP to gRPC Status Code Mapping",
     ),
 )
-UNKNOWN = _row(None, "", Scope.PASSING, SinkUnavailable)
+UNKNOWN = _row(None, "", Scope.TEMPORARY, SinkUnavailable)
 """For a refusal that no rule knows. It costs one attempt of one task, and Airflow starts another attempt."""
 
 
@@ -169,7 +169,7 @@ def pubsub_error(error: Exception, resource: str, stage: Stage) -> TransferError
     words = getattr(error, "message", None) or str(error) or type(error).__name__
     said = f"Pub/Sub, {resource}: {f'{code.name}: ' if code else ''}{words}"
     if isinstance(error, GoogleAuthError):
-        kind = SinkUnavailable if is_passing(error) else CredentialsRejected
+        kind = SinkUnavailable if is_temporary(error) else CredentialsRejected
         return kind(f"{said}; no access token could be obtained: {_CREDENTIALS}", stage=stage)
     if isinstance(error, publisher_exceptions.MessageTooLargeError):
         return QueueRefused(f"{said}; a message is larger than Pub/Sub accepts", stage=stage)
@@ -180,7 +180,7 @@ def pubsub_error(error: Exception, resource: str, stage: Stage) -> TransferError
 
 def passes(error: Exception) -> bool:
     """Whether an exception is passing trouble, so that the client library may repeat the request by itself."""
-    return isinstance(error, google_exceptions.GoogleAPICallError) and _rule(error, "").scope is Scope.PASSING
+    return isinstance(error, google_exceptions.GoogleAPICallError) and _rule(error, "").scope is Scope.TEMPORARY
 
 
 def _rule(error: Exception, resource: str) -> AnswerRule:

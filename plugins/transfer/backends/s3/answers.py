@@ -46,7 +46,7 @@ _REGION = (
 )
 
 _SCOPES = {
-    SourceUnavailable: Scope.PASSING,
+    SourceUnavailable: Scope.TEMPORARY,
     BucketMissing: Scope.BUCKET,
     BucketRefused: Scope.BUCKET,
     EndpointRejected: Scope.BUCKET,
@@ -190,8 +190,8 @@ def _meaning_of(error: ClientError | BotoCoreError) -> tuple[type[TransferError]
     if not isinstance(error, ClientError):
         if isinstance(error, NoCredentialsError):
             return CredentialsRejected, ""
-        is_passing = isinstance(error, _UNREACHED) and not isinstance(error, SSLError)
-        return (SourceUnavailable if is_passing else EndpointRejected), ""
+        is_temporary = isinstance(error, _UNREACHED) and not isinstance(error, SSLError)
+        return (SourceUnavailable if is_temporary else EndpointRejected), ""
     status, code = status_of(error), code_of(error)
     if (rule := rule_for(ANSWERS, status, code)) is not None:
         return rule.error, rule.meaning

@@ -11,7 +11,7 @@ import pytest
 from google.auth.credentials import AnonymousCredentials, Credentials
 from google.auth.exceptions import RefreshError, TransportError
 
-from transfer.backends.gcs.token import GoogleToken, is_passing
+from transfer.backends.gcs.token import GoogleToken, is_temporary
 
 NOW_S = 1_900_000_000.0
 
@@ -120,10 +120,10 @@ def test_one_thread_renews_and_the_others_wait_only_without_a_token() -> None:
     assert token() == "2"
 
 
-def test_a_token_server_that_is_not_reached_is_passing_trouble() -> None:
-    assert is_passing(TransportError("reset"))
-    assert is_passing(RefreshError("busy", retryable=True))
-    assert not is_passing(RefreshError("invalid_grant"))
+def test_a_token_server_that_is_not_reached_is_temporary_trouble() -> None:
+    assert is_temporary(TransportError("reset"))
+    assert is_temporary(RefreshError("busy", retryable=True))
+    assert not is_temporary(RefreshError("invalid_grant"))
 
 
 def test_a_wall_clock_that_jumps_neither_discards_a_valid_token_nor_keeps_an_expired_one() -> None:

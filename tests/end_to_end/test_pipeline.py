@@ -7,13 +7,13 @@ import signal
 import time
 from pathlib import Path
 
-import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import logging as cloud_logging
 from google.cloud import pubsub_v1
 
 from demo.airflow_stack import AirflowStack
 from inventories import Row, put_inventory
+from needs import missing
 from official_pubsub import official_pubsub, why_unavailable
 from pipeline import Pipeline
 
@@ -346,7 +346,7 @@ def test_records_go_to_a_bucket_of_their_own_and_old_ones_go(pipeline) -> None:
 def test_the_main_job_on_the_official_pubsub_emulator(cloud, tmp_path: Path) -> None:
     """Production code knows no stand-in: the same DAG runs on a server that is not ours, and that ignores filters."""
     if reason := why_unavailable():
-        pytest.skip(reason)
+        missing(reason, is_optional=True)
     with official_pubsub() as host:
         environment = cloud.environment() | {"PUBSUB_EMULATOR_HOST": host}
         with AirflowStack(tmp_path / "airflow", environment=environment) as airflow:

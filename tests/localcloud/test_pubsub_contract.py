@@ -19,6 +19,7 @@ from google.pubsub_v1 import PublisherClient as RawPublisher
 from google.pubsub_v1 import types
 
 from localcloud.pubsub import PubSubServer
+from needs import missing
 from official_pubsub import official_pubsub, why_unavailable
 from transfer.backends.pubsub import LESSER_RETENTION_S, RETENTION_S, create_subscription
 from transfer.errors import QueueRefused
@@ -36,7 +37,7 @@ def address(request, tmp_path_factory):
         server.stop()
         return
     if reason := why_unavailable():
-        pytest.skip(reason)
+        missing(reason, is_optional=True)
     with official_pubsub() as url:
         yield url
 

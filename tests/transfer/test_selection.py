@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pathspec import GitIgnoreSpec
 
 from hooks.selection import name_filter_of, selection_of
+from needs import program
 from transfer.backends.globs import name_filter
 from transfer.backends.linear_globs import linear
 from transfer.listing import ARCHIVE_CLASSES, decide
@@ -61,7 +62,7 @@ PATTERN_LISTS = [
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory):
     folder = tmp_path_factory.mktemp("git")
-    subprocess.run(["git", "init", "--quiet", str(folder)], check=True)
+    subprocess.run([program("git"), "init", "--quiet", str(folder)], check=True)
     return folder
 
 
@@ -69,7 +70,17 @@ def repository(tmp_path_factory):
 def test_globs_are_those_of_git(patterns, repository) -> None:
     (repository / ".git" / "info" / "exclude").write_text("\n".join(patterns) + "\n")
     asked = subprocess.run(
-        ["git", "-c", "core.excludesFile=", "-C", str(repository), "check-ignore", "--no-index", "--stdin", "-z"],
+        [
+            program("git"),
+            "-c",
+            "core.excludesFile=",
+            "-C",
+            str(repository),
+            "check-ignore",
+            "--no-index",
+            "--stdin",
+            "-z",
+        ],
         input="\0".join(NAMES).encode(),
         capture_output=True,
         check=False,

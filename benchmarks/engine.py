@@ -22,15 +22,17 @@ from google.cloud import pubsub_v1
 
 from benchmarks.measure import Meter, PeerFailed
 from benchmarks.workloads import BUCKET, DESTINATION
-from transfer.backends.curl import CurlClient
-from transfer.backends.driving import CurlLoop
-from transfer.backends.edge import EdgeSource
-from transfer.backends.gcs_client import GcsClient
-from transfer.backends.gcs_sink import GcsSink
-from transfer.backends.gcs_state import GcsListing, GcsState
-from transfer.backends.gcs_stored import Capabilities
-from transfer.backends.google_token import GoogleToken
-from transfer.backends.pubsub import (
+from transfer.accounting.pacing import Pacer
+from transfer.accounting.progress import Progress, ProgressReporter
+from transfer.backends.cloudfront.source import EdgeSource
+from transfer.backends.gcs.client import GcsClient
+from transfer.backends.gcs.sink import GcsSink
+from transfer.backends.gcs.state import GcsListing, GcsState
+from transfer.backends.gcs.token import GoogleToken
+from transfer.backends.gcs.verification import Capabilities
+from transfer.backends.http.client import CurlClient
+from transfer.backends.http.loop import CurlLoop
+from transfer.backends.pubsub.topics import (
     PubSubFailures,
     PubSubQueue,
     PubSubRequests,
@@ -38,21 +40,22 @@ from transfer.backends.pubsub import (
     delete_subscription,
     ensure_topic,
 )
-from transfer.backends.s3_listing import list_objects
+from transfer.backends.s3.listing import list_objects
+from transfer.config import Overwrite, TransferConfig
+from transfer.copying.parts import PartsBoard
+from transfer.copying.uploads import UploadRecords
+from transfer.copying.whole import ObjectCopier, WorkerContext
 from transfer.errors import SinkUnavailable, SourceUnavailable, Stage
 from transfer.event_log import NoEventLog
-from transfer.listing import ListingSummary, list_and_publish
-from transfer.model import Copied, ObjectMeta, Overwrite, TransferConfig, TransferOutcome
-from transfer.mover import ObjectMover, WorkerShare
+from transfer.listing.publish import Lister, ListingJob, ListingSummary
+from transfer.model import Copied, ObjectMeta, TransferOutcome
 from transfer.naming import Naming
-from transfer.pacing import Pacer
-from transfer.parts import PartsBoard
-from transfer.progress import Progress
-from transfer.records import Ledger, Manifest
+from transfer.records.ledger import Ledger
+from transfer.records.manifest import Manifest
 from transfer.retry import Retrier
 from transfer.steps import Pause, Step
-from transfer.uploads import UploadRecords
-from transfer.worker import IDLE_S, LARGE_AVERAGE_BYTES, Assignment, Worker, shares
+from transfer.worker.drain import Assignment, Worker
+from transfer.worker.lanes import IDLE_S, lanes_per_thread
 
 PROJECT = "bench"
 STATE_PREFIX = ".edgehaul/"
@@ -80,7 +83,7 @@ class EngineTask:
 class _TimedMover:
     """A mover that tells when the last object was done: what is left of the wall time is settling."""
 
-    def __init__(self, mover: ObjectMover, done_at_s: list[float]) -> None:
+    def __init__(self, mover: ObjectCopier, done_at_s: list[float]) -> None:
         self._mover = mover
         self._done_at_s = done_at_s
 
@@ -147,12 +150,12 @@ class Engine:
         stats = worker.run()
         usage = meter.stop()
         delete_subscription(subscriber, subscription)
-        if stats.copied != summary.objects:
-            raise PeerFailed(f"{stats.copied} of {summary.objects} objects were copied: {stats}")
+        if stats.copied != summary.counts.objects:
+            raise PeerFailed(f"{stats.copied} of {summary.counts.objects} objects were copied: {stats}")
         return {
             **usage.to_json(),
-            "objects": summary.objects,
-            "bytes": summary.bytes,
+            "objects": summary.counts.objects,
+            "bytes": summary.counts.size_bytes,
             "list_wall_s": listing.wall_s,
             "list_cpu_s": listing.cpu_s,
             "moved_s": self.done_at_s[0] - begun_s,
@@ -163,7 +166,7 @@ class Engine:
         items = list(self._source())
         position = iter(items)
         lock = threading.Lock()
-        share = WorkerShare(progress=Progress(), pacer=Pacer(self._config), board=PartsBoard())
+        share = WorkerContext(progress=Progress(), pacer=Pacer(self._config), board=PartsBoard())
         copied = 0
 
         def lane() -> Step[None]:
@@ -180,35 +183,28 @@ class Engine:
                 with lock:
                     copied += isinstance(outcome, Copied)
 
-        loops = 2 if sum(item.size_bytes for item in items) >= len(items) * LARGE_AVERAGE_BYTES else 1
+        size_bytes = sum(item.size_bytes for item in items)
+        counts = lanes_per_thread(self._task.threads, objects=len(items), size_bytes=size_bytes)
         meter = Meter()
-        with ThreadPoolExecutor(loops) as pool:
-            jobs = [
-                pool.submit(CurlLoop(self._stop).run, [lane() for _ in range(lanes)])
-                for lanes in shares(self._task.threads, loops)
-            ]
+        with ThreadPoolExecutor(len(counts)) as pool:
+            jobs = [pool.submit(CurlLoop(self._stop).run, [lane() for _ in range(count)]) for count in counts]
             for job in jobs:
                 job.result()
         usage = meter.stop()
         if copied != len(items):
             raise PeerFailed(f"{copied} of {len(items)} objects were copied")
-        return {**usage.to_json(), "objects": len(items), "bytes": sum(item.size_bytes for item in items)}
+        return {**usage.to_json(), "objects": len(items), "bytes": size_bytes}
 
     def _source(self) -> Iterable[ObjectMeta]:
         return list_objects(self._s3, self._task.source_bucket, f"{self._task.folder}/")
 
     def _list(self, publisher: PubSubRequests) -> ListingSummary:
         listing = GcsListing(self._gcs_client(), self._retrier(), self._stop)
-        return list_and_publish(
+        job = ListingJob(run_id=self._task.run_id, listing="1", naming=self._naming, overwrite=Overwrite.CHANGED)
+        return Lister(job, publisher=publisher, manifest=Manifest(self._state(), "1")).run(
             self._source(),
             listing.objects(self._naming.destination_prefix, leave_out=STATE_PREFIX),
-            naming=self._naming,
-            overwrite=Overwrite.CHANGED,
-            publisher=publisher,
-            manifest=Manifest(self._state(), "1"),
-            run_id=self._task.run_id,
-            listing="1",
-            progress=Progress(),
+            reporter=ProgressReporter(Progress(), lambda stats: None),
             stop=self._stop,
         )
 
@@ -218,9 +214,9 @@ class Engine:
             listing="1",
             source_bucket=self._task.source_bucket,
             destination_bucket=self._task.destination_bucket,
-            messages=summary.messages,
-            objects=summary.objects,
-            bytes=summary.bytes,
+            messages=summary.counts.messages,
+            objects=summary.counts.objects,
+            bytes=summary.counts.size_bytes,
         )
         return Worker(
             assignment,
@@ -234,10 +230,10 @@ class Engine:
             stop=self._stop,
         )
 
-    def _mover(self, share: WorkerShare) -> ObjectMover:
+    def _mover(self, share: WorkerContext) -> ObjectCopier:
         curl = CurlClient(unavailable=SourceUnavailable, stage=Stage.DOWNLOAD, timeouts=self._config.timeouts)
         sink, retrier = GcsSink(self._gcs_client(), self._capabilities), self._retrier()
-        return ObjectMover(
+        return ObjectCopier(
             EdgeSource(
                 curl,
                 base_url=self._task.edge_url,

@@ -1,8 +1,8 @@
 """HTTP/1.1 beside HTTP/2 as libcurl speaks them: many lanes over one CurlMulti in one thread, as the engine drives them.
 
 `python -m benchmarks.http_versions [--quick]` starts nginx with TLS on loopback, lets every variant do the same in turn, round
-after round, and prints a Markdown table. Options and loop are those of `transfer.backends.curl` and `driving`, written out here
-so that the engine's own choice of version does not decide what is measured.
+after round, and prints a Markdown table. Options and loop are those of `transfer.backends.http.client` and `driving`, written out
+here so that the engine's own choice of version does not decide what is measured.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import boto3
 from benchmarks.listing import ENGINE
 from benchmarks.listing_server import BUCKET
 from benchmarks.measure import Meter, PeerFailed
-from transfer.backends.s3_listing import list_objects
+from transfer.backends.s3.listing import list_objects
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from benchmarks.measure import REPOSITORY
 from benchmarks.source import Content
 from benchmarks.workloads import BUCKET, DESTINATION, Workload, part_hashes, write_content
-from transfer.backends.signing import PublicUrls, UrlAuthorizer
+from transfer.backends.cloudfront.signing import PublicUrls, UrlAuthorizer
 
 READY_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 10.0

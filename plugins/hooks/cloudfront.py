@@ -13,15 +13,15 @@ from airflow.sdk import BaseHook
 from airflow.sdk.log import mask_secret
 
 from hooks.errors import InvalidConnection
+from transfer.limits import URL_LIFETIME_S
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
-    from transfer.backends.signing import UrlAuthorizer
+    from transfer.backends.cloudfront.signing import UrlAuthorizer
 
 MIN_MASKED_CHARACTERS = 5
 """Airflow's masker refuses shorter secrets with a warning: they would mask ordinary words."""
-DEFAULT_URL_LIFETIME_S = 3600
 DEFAULT_PORTS = {"https": 443, "http": 80}
 
 _DOMAIN = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\]")
@@ -104,7 +104,7 @@ class CloudfrontHook(BaseHook):
             AirflowNotFoundException: there is no such connection.
             InvalidConnection: a field is missing or wrong.
         """
-        from transfer.backends.signing import HashAlgorithm, InvalidSigningValue, PublicUrls, UrlSigner
+        from transfer.backends.cloudfront.signing import HashAlgorithm, InvalidSigningValue, PublicUrls, UrlSigner
 
         if not self.is_signed:
             return PublicUrls()
@@ -129,8 +129,8 @@ class CloudfrontHook(BaseHook):
         Success means that the edge accepted the request: S3 answered, be it with 404, or with the 403 it gives for a
         missing key to a reader who may not list.
         """
-        from transfer.backends.edge_probe import EdgeUnreachable, probe_edge
-        from transfer.edge_answers import edge_problem
+        from transfer.backends.cloudfront.probe import EdgeUnreachable, probe_edge
+        from transfer.preflight.edge_answers import edge_problem
 
         try:
             query = self.get_signer().query(_PROBE_PREFIX)
@@ -156,7 +156,7 @@ class CloudfrontHook(BaseHook):
         """How long one signature is good for. Raises InvalidConnection."""
         value = self._extra.get("url_lifetime_s")
         if value is None or value == "":
-            return DEFAULT_URL_LIFETIME_S
+            return URL_LIFETIME_S.default
         if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,9}", str(value)):
             self._refuse(_FIELDS["lifetime_s"], f"must be a whole number of seconds, not {value!r}")
         return int(str(value))

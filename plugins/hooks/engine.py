@@ -16,16 +16,17 @@ from hooks.s3 import S3SourceHook
 from transfer.stopping import NEVER, RECORDS_S, Grace, Stop, StopRequest
 
 if TYPE_CHECKING:
-    from transfer.backends.driving import CurlLoop
-    from transfer.backends.gcs_client import GcsClient
-    from transfer.backends.gcs_sink import GcsSink
-    from transfer.backends.gcs_state import GcsListing, GcsState
-    from transfer.backends.pubsub import PubSubFailures, PubSubQueue, PubSubRequests
-    from transfer.backends.s3_keys import S3Keys
+    from transfer.backends.gcs.client import GcsClient
+    from transfer.backends.gcs.sink import GcsSink
+    from transfer.backends.gcs.state import GcsListing, GcsState
+    from transfer.backends.http.loop import CurlLoop
+    from transfer.backends.pubsub.topics import PubSubFailures, PubSubQueue, PubSubRequests
+    from transfer.backends.s3.keys import S3Keys
     from transfer.backends.sample_readers import SampleReaders
+    from transfer.config import TransferConfig
+    from transfer.copying.whole import ObjectCopier, WorkerContext
     from transfer.event_log import EventLog
-    from transfer.model import ObjectMeta, TransferConfig
-    from transfer.mover import ObjectMover, WorkerShare
+    from transfer.model import ObjectMeta
     from transfer.naming import Naming
     from transfer.retry import Retrier
 
@@ -37,7 +38,7 @@ def source_listing(
 
     `before` is the key that a listing had just before that one.
     """
-    from transfer.backends.s3_listing import list_objects
+    from transfer.backends.s3.listing import list_objects
 
     client = S3SourceHook(aws_conn_id).get_conn()
     return list_objects(client, bucket, prefix, after=after, before=before, stop=stop)
@@ -45,8 +46,8 @@ def source_listing(
 
 def source_keys(aws_conn_id: str, bucket: str, *, stop: Stop = NEVER) -> S3Keys:
     """Asks the source bucket for single keys."""
-    from transfer.backends.s3_files import LANES
-    from transfer.backends.s3_keys import S3Keys
+    from transfer.backends.s3.files import LANES
+    from transfer.backends.s3.keys import S3Keys
 
     return S3Keys(S3SourceHook(aws_conn_id).get_conn(connections=LANES), bucket, stop=stop)
 
@@ -54,7 +55,7 @@ def source_keys(aws_conn_id: str, bucket: str, *, stop: Stop = NEVER) -> S3Keys:
 def sample_reader(aws_conn_id: str, source_bucket: str, gcp_conn_id: str, destination_bucket: str) -> SampleReaders:
     """Reads both sides for a sample, by other means than those that copy."""
     from transfer.backends.sample_readers import SampleReaders
-    from transfer.sampling import LANES
+    from transfer.reconciliation.sampling import LANES
 
     s3, google = S3SourceHook(aws_conn_id).get_conn(connections=LANES), GCSSinkHook(gcp_conn_id)
     return SampleReaders(
@@ -82,7 +83,7 @@ class Destination:
         cls, gcp_conn_id: str, bucket: str, state_bucket: str, *, stop: StopRequest | None = None
     ) -> Destination:
         """For a task that moves no objects; without `stop`, for one that nothing stops."""
-        from transfer.model import TransferConfig
+        from transfer.config import TransferConfig
 
         return cls(
             gcp_conn_id=gcp_conn_id,
@@ -98,14 +99,14 @@ class Destination:
 
     def listing(self) -> GcsListing:
         """Pages through the bucket's objects."""
-        from transfer.backends.gcs_state import GcsListing
+        from transfer.backends.gcs.state import GcsListing
         from transfer.retry import Retrier
 
         return GcsListing(self.client(), Retrier(self.config.retry), self.stop)
 
     def state(self, prefix: str) -> GcsState:
         """The run's own records under a prefix of their bucket. They can still be written for a while when the task stops."""
-        from transfer.backends.gcs_state import GcsState
+        from transfer.backends.gcs.state import GcsState
         from transfer.retry import Retrier
 
         end = Grace(self.stop, RECORDS_S)
@@ -116,31 +117,33 @@ class Destination:
 
         `state_root` is the prefix of all runs' records, `opening` what the run's workers were given.
         """
-        from transfer.backends.driving import complete
-        from transfer.backends.gcs_sink import GcsSink
-        from transfer.backends.gcs_stored import Capabilities
-        from transfer.left_uploads import close_uploads, end_left_uploads
+        from transfer.backends.gcs.sink import GcsSink
+        from transfer.backends.gcs.verification import Capabilities
+        from transfer.backends.http.loop import complete
+        from transfer.copying.abandoned_uploads import abort_abandoned_uploads, close_uploads
+        from transfer.records.runs import open_runs
         from transfer.retry import Retrier
-        from transfer.runs import open_runs
 
         state, retrier = self.state(state_root), Retrier(self.config.retry)
         sink = GcsSink(self._client_factory()(), Capabilities())
         close_uploads(state, run, opening)
         going_on = open_runs(state) - {run}
-        return end_left_uploads(state, sink, lambda step: complete(retrier.call(step), self.stop), open_runs=going_on)
+        return abort_abandoned_uploads(
+            state, sink, lambda step: complete(retrier.call(step), self.stop), open_runs=going_on
+        )
 
     def _of_state(self) -> Destination:
         return replace(self, bucket=self.state_bucket or self.bucket)
 
     def loop(self) -> CurlLoop:
         """Drives transfers; one a thread."""
-        from transfer.backends.driving import CurlLoop
+        from transfer.backends.http.loop import CurlLoop
 
         return CurlLoop(self.stop)
 
     def sinks(self, count: int) -> list[tuple[GcsSink, Retrier]]:
         """For lanes that only write or delete, one a lane."""
-        from transfer.backends.gcs_sink import GcsSink
+        from transfer.backends.gcs.sink import GcsSink
         from transfer.retry import Retrier
 
         new_client = self._client_factory()
@@ -148,26 +151,26 @@ class Destination:
 
     def mover_factory(
         self, cloudfront_conn_id: str, *, naming: Naming, state_prefix: str, opening: str
-    ) -> Callable[[WorkerShare], ObjectMover]:
+    ) -> Callable[[WorkerContext], ObjectCopier]:
         """Makes one mover a lane; the signature and the token are shared by all of them.
 
         `opening` is what closing this opening of the run will name.
         """
-        from transfer.backends.curl import CurlClient
-        from transfer.backends.edge import EdgeSource
-        from transfer.backends.gcs_sink import GcsSink
-        from transfer.backends.gcs_stored import Capabilities
+        from transfer.backends.cloudfront.source import EdgeSource
+        from transfer.backends.gcs.sink import GcsSink
+        from transfer.backends.gcs.verification import Capabilities
+        from transfer.backends.http.client import CurlClient
+        from transfer.copying.uploads import UploadRecords
+        from transfer.copying.whole import ObjectCopier
         from transfer.errors import SourceUnavailable, Stage
-        from transfer.mover import ObjectMover
         from transfer.retry import Retrier
-        from transfer.uploads import UploadRecords
 
         edge = CloudfrontHook(cloudfront_conn_id)
         base_url, authorizer = edge.base_url, edge.get_signer()
         new_client, new_record_client = self._client_factory(), self._of_state()._client_factory()
         capabilities = Capabilities()
 
-        def new_mover(share: WorkerShare) -> ObjectMover:
+        def new_mover(share: WorkerContext) -> ObjectCopier:
             pacer = share.pacer
             curl = CurlClient(
                 unavailable=SourceUnavailable,
@@ -184,7 +187,7 @@ class Destination:
             )
             sink = GcsSink(new_client(pacer.request_wait_s), capabilities)
             retrier = Retrier(self.config.retry, on_slow=pacer.slowed, others_pass=pacer.others_pass)
-            return ObjectMover(
+            return ObjectCopier(
                 source,
                 sink,
                 naming=naming,
@@ -197,8 +200,8 @@ class Destination:
         return new_mover
 
     def _client_factory(self) -> Callable[..., GcsClient]:
-        from transfer.backends.curl import CurlClient
-        from transfer.backends.gcs_client import GcsClient
+        from transfer.backends.gcs.client import GcsClient
+        from transfer.backends.http.client import CurlClient
         from transfer.errors import SinkUnavailable, Stage
 
         hook = GCSSinkHook(self.gcp_conn_id)
@@ -227,21 +230,21 @@ class Messaging:
 
     def requests(self, topic: str, events: EventLog) -> PubSubRequests:
         """Publishes transfer requests."""
-        from transfer.backends.pubsub import PubSubRequests
+        from transfer.backends.pubsub.topics import PubSubRequests
 
         hook = PubSubQueueHook(self.gcp_conn_id)
         return PubSubRequests(hook.get_publisher(), self.topic_path(topic), events, stop=self.stop)
 
     def failures(self, topic: str, *, run_id: str) -> PubSubFailures:
         """Publishes failure records."""
-        from transfer.backends.pubsub import PubSubFailures
+        from transfer.backends.pubsub.topics import PubSubFailures
 
         hook = PubSubQueueHook(self.gcp_conn_id)
         return PubSubFailures(hook.get_publisher(), self.topic_path(topic), run_id=run_id, stop=self.stop)
 
     def queue(self, subscription: str, *, ack_deadline_s: int) -> PubSubQueue:
         """Pulls from a subscription."""
-        from transfer.backends.pubsub import PubSubQueue
+        from transfer.backends.pubsub.topics import PubSubQueue
 
         hook = PubSubQueueHook(self.gcp_conn_id)
         return PubSubQueue(
@@ -253,7 +256,7 @@ class Messaging:
 
     def open(self, subscription: str, *, topic: str, run_id: str, ack_deadline_s: int) -> None:
         """Create the topic if need be, and a new subscription for one run; one left over of that name is replaced."""
-        from transfer.backends.pubsub import create_subscription, ensure_topic
+        from transfer.backends.pubsub.topics import create_subscription, ensure_topic
 
         hook = PubSubQueueHook(self.gcp_conn_id)
         ensure_topic(hook.get_publisher(), self.topic_path(topic))
@@ -268,7 +271,7 @@ class Messaging:
 
     def close(self, subscription: str) -> None:
         """Delete a subscription; one that is gone already is no error."""
-        from transfer.backends.pubsub import delete_subscription
+        from transfer.backends.pubsub.topics import delete_subscription
 
         subscriber = PubSubQueueHook(self.gcp_conn_id).get_subscriber()
         delete_subscription(subscriber, self.subscription_path(subscription))

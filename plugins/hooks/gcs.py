@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from airflow.providers.google.cloud.hooks.gcs import GCSHook
     from google.cloud.storage import Client
 
-    from transfer.backends.google_token import GoogleToken
+    from transfer.backends.gcs.token import GoogleToken
 
 
 class GcsEndpoint(NamedTuple):
@@ -63,6 +63,6 @@ class GCSSinkHook(BaseHook):
 
     def get_endpoint(self) -> GcsEndpoint:
         """The endpoint that google-cloud-storage's client would use, and a token; raises what `get_conn` raises."""
-        from transfer.backends.google_token import GoogleToken
+        from transfer.backends.gcs.token import GoogleToken
 
         return GcsEndpoint(self.get_conn().api_endpoint.rstrip("/"), GoogleToken(self._hook.get_credentials()))

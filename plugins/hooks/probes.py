@@ -1,4 +1,4 @@
-"""What `transfer.preflight` tries, over Airflow connections: every trouble with one is an engine error like any other."""
+"""What `transfer.preflight.checks` tries, over Airflow connections: every trouble with one is an engine error like any other."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from hooks.source import SourceList
 if TYPE_CHECKING:
     from google.cloud.pubsub_v1 import PublisherClient
 
-    from transfer.backends.gcs_client import GcsClient
-    from transfer.edge_answers import EdgeAnswer
+    from transfer.backends.gcs.client import GcsClient
     from transfer.errors import Stage
-    from transfer.ports import SourceKey
-    from transfer.probes import ListedPage
+    from transfer.model import SourceKey
+    from transfer.preflight.edge_answers import EdgeAnswer
+    from transfer.preflight.probes import ListedPage
 
 
 class S3Probe:
@@ -33,7 +33,7 @@ class S3Probe:
 
     def page(self, after: str = "") -> ListedPage:
         """The first objects under the prefix, or the first after a key."""
-        from transfer.backends.s3_listing import one_page
+        from transfer.backends.s3.listing import one_page
         from transfer.errors import Stage
 
         with connection_errors(self.conn_id, Stage.LIST):
@@ -56,7 +56,7 @@ class S3Probe:
 
 
 class SourceListProbe:
-    """A `SourceListProbe` of `transfer.probes`."""
+    """A `SourceListProbe` of `transfer.preflight.probes`."""
 
     def __init__(self, source_list: SourceList) -> None:
         self.uri = source_list.uri
@@ -83,7 +83,7 @@ class CloudfrontProbe:
 
     def ask(self, key: str) -> EdgeAnswer:
         """The first byte of an object. A key outside the prefix is asked for as if it were under it."""
-        from transfer.backends.edge_probe import EdgeUnreachable, probe_edge
+        from transfer.backends.cloudfront.probe import EdgeUnreachable, probe_edge
         from transfer.errors import SourceUnavailable, Stage
         from transfer.naming import escape_key
 
@@ -117,7 +117,7 @@ class GcsProbe:
 
     def list(self) -> str:
         """List one object; the server's `Date`."""
-        from transfer.backends.driving import complete
+        from transfer.backends.http.loop import complete
 
         url = f"{self._client.objects_url}?{urlencode({'maxResults': '1', 'fields': 'items(name)'})}"
         return complete(self._client.send("GET", url), self._stop).headers.get("date", "")
@@ -126,7 +126,7 @@ class GcsProbe:
         """A retention policy or a hold by default: of the bucket, or where we may not look at it, as an object shows it."""
         import json
 
-        from transfer.backends.driving import complete
+        from transfer.backends.http.loop import complete
 
         bucket_url = self._client.objects_url.removesuffix("/o")
         objects = urlencode({"maxResults": "1", "fields": "items(name,retentionExpirationTime,eventBasedHold)"})
@@ -154,15 +154,15 @@ class GcsProbe:
 
     def create(self, name: str) -> None:
         """Store an empty object."""
-        from transfer.backends.driving import complete
-        from transfer.backends.gcs_sink import GcsSink
+        from transfer.backends.gcs.sink import GcsSink
+        from transfer.backends.http.loop import complete
 
         complete(GcsSink(self._client).put(name, b"", {"contentType": "text/plain"}, None), self._stop)
 
     def label(self, name: str) -> None:
         """Change its metadata, as a copy gets the proof of its bytes."""
-        from transfer.backends.driving import complete
-        from transfer.backends.gcs_sink import GcsSink
+        from transfer.backends.gcs.sink import GcsSink
+        from transfer.backends.http.loop import complete
 
         sink = GcsSink(self._client)
         stored = complete(sink.stat(name), self._stop)
@@ -171,16 +171,16 @@ class GcsProbe:
 
     def delete(self, name: str) -> None:
         """Remove it."""
-        from transfer.backends.driving import complete
-        from transfer.backends.gcs_sink import GcsSink
+        from transfer.backends.gcs.sink import GcsSink
+        from transfer.backends.http.loop import complete
 
         complete(GcsSink(self._client).delete(name), self._stop)
 
     def begin_parts(self, name: str) -> bool:
         """Begin and abort an upload in parts; False where the server has none."""
-        from transfer.backends.driving import complete
-        from transfer.backends.gcs_parts import NO_SUCH_THING, GcsPartsUpload, begin_parts
-        from transfer.backends.gcs_stored import Capabilities
+        from transfer.backends.gcs.multipart import NO_SUCH_THING, GcsPartsUpload, begin_parts
+        from transfer.backends.gcs.verification import Capabilities
+        from transfer.backends.http.loop import complete
 
         client, capabilities = self._client, Capabilities()
         token = complete(begin_parts(client, name, {}, capabilities, no_such_thing=NO_SUCH_THING), self._stop)
@@ -202,7 +202,7 @@ class PubSubProbe:
 
     def granted(self, permissions: Sequence[str]) -> Sequence[str] | None:
         """Those of the permissions that we have; None where the server does not tell."""
-        from transfer.backends.pubsub import granted_permissions
+        from transfer.backends.pubsub.topics import granted_permissions
         from transfer.errors import Stage
 
         with connection_errors(self.conn_id, Stage.MESSAGE):
@@ -211,7 +211,7 @@ class PubSubProbe:
 
     def exists(self) -> bool | None:
         """None when we may not know."""
-        from transfer.backends.pubsub import topic_exists
+        from transfer.backends.pubsub.topics import topic_exists
 
         return topic_exists(self._publisher, self.topic)
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from transfer.limits import URL_LIFETIME_S
+
 
 def get_provider_info() -> dict[str, Any]:
     """Airflow's description of this package; see `provider_info.schema.json` in Airflow."""
@@ -51,7 +53,12 @@ def get_provider_info() -> dict[str, Any]:
                         "label": "URL lifetime (seconds)",
                         "description": "How long one signature is good for. It is renewed at half of this, so it need "
                         "not cover a run; it must exceed the longest wait before a retry.",
-                        "schema": {"type": "integer", "minimum": 60, "maximum": 604800, "default": 3600},
+                        "schema": {
+                            "type": "integer",
+                            "minimum": URL_LIFETIME_S.low,
+                            "maximum": URL_LIFETIME_S.high,
+                            "default": URL_LIFETIME_S.default,
+                        },
                     },
                 },
             }

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from transfer.selection import Selection
+    from transfer.listing.selection import Selection
 
 BOUNDS = ("min_size", "max_size", "modified_since", "modified_before")
 LISTS = ("include", "exclude", "storage_classes")
@@ -19,10 +19,10 @@ def selection_of(wanted: Mapping[str, str], *, now_s: float) -> Selection | None
 
     `now_s` is what a relative time counts back from.
     """
-    from transfer.selection import read_selection
+    from transfer.listing.selection import read_selection
 
     return read_selection(
-        has_name=name_filter_of(wanted),
+        name_filter=name_filter_of(wanted),
         **{name: wanted.get(name) or "" for name in BOUNDS},
         storage_classes=_list(wanted, "storage_classes"),
         now_s=now_s,
@@ -34,10 +34,11 @@ def name_filter_of(wanted: Mapping[str, str]) -> Callable[[str], bool] | None:
     include, exclude = _list(wanted, "include"), _list(wanted, "exclude")
     if not (include or exclude):
         return None
-    from transfer.backends.globs import name_filter
+    from transfer.backends.globs import compile_globs
 
-    return name_filter(include, exclude)
+    return compile_globs(include, exclude)
 
 
 def _list(wanted: Mapping[str, str], name: str) -> list[str]:
-    return json.loads(wanted.get(name) or "[]")
+    found: list[str] = json.loads(wanted.get(name) or "[]")
+    return found

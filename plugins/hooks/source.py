@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from threading import Event
 from typing import TYPE_CHECKING
 
 from hooks.engine import Destination
 from hooks.s3 import S3SourceHook
-from transfer.stopping import Stop
 
 if TYPE_CHECKING:
     from transfer.model import ObjectMeta
-    from transfer.source_list import FileStore, SourceUri
+    from transfer.sources.files import FileStore, SourceUri
 
 
 class _Enough(Exception):
@@ -30,15 +30,15 @@ class SourceList:
     bucket: str
     """The source bucket."""
     prefix: str
-    stop: Stop
+    stop: Event
 
     def objects(self, tell: Callable[[str], None]) -> Iterator[ObjectMeta]:
         """What it names, in byte order; `tell` gets lines for the log. Raises TransferError, Stopped."""
         from transfer.backends.parquet import parquet_rows
-        from transfer.backends.s3_files import LANES, head_all
-        from transfer.inventory import inventory_objects
-        from transfer.key_manifest import manifest_keys
-        from transfer.source_list import Kind, SourceUri
+        from transfer.backends.s3.files import LANES, head_all
+        from transfer.sources.files import Kind, SourceUri
+        from transfer.sources.inventory import inventory_objects
+        from transfer.sources.key_manifest import manifest_keys
 
         uri = SourceUri.parse(self.uri)
         if uri.kind is Kind.INVENTORY:
@@ -57,10 +57,10 @@ class SourceList:
 
     def check(self) -> None:
         """Read a manifest.json, or a manifest's first line, and see whether its keys can be asked for. Raises TransferError."""
-        from transfer.backends.s3_files import head_all
-        from transfer.inventory import read_inventory
-        from transfer.key_manifest import HEAD_BYTES, check_header
-        from transfer.source_list import Kind, SourceUri
+        from transfer.backends.s3.files import head_all
+        from transfer.sources.files import Kind, SourceUri
+        from transfer.sources.inventory import read_inventory
+        from transfer.sources.key_manifest import HEAD_BYTES, check_header
 
         uri = SourceUri.parse(self.uri)
         if uri.kind is Kind.INVENTORY:
@@ -72,8 +72,8 @@ class SourceList:
             list(head_all(S3SourceHook(self.aws_conn_id).get_conn(), self.bucket, asked, lanes=1, stop=self.stop))
 
     def _store(self, uri: SourceUri) -> FileStore:
-        from transfer.backends.gcs_files import GcsFiles
-        from transfer.backends.s3_files import S3Files
+        from transfer.backends.gcs.files import GcsFiles
+        from transfer.backends.s3.files import S3Files
         from transfer.retry import Retrier
 
         if uri.scheme == "s3":

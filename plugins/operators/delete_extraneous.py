@@ -5,80 +5,66 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from operators.engine_errors import connections, engine_errors
-from operators.run_identity import OPEN_TASK, STATE_PREFIX, RunIdentity
+from operators.base import CopyOperator
+from operators.hand_over import SUMMARY_KEY, ListingResult
+from operators.prefixes import prefix_problem
+from operators.run_identity import RunIdentity
 from operators.run_selection import run_globs
-from operators.s3_list_to_pubsub import SUMMARY_KEY
 from operators.siblings import sibling
-from operators.stopping import StopsOnKill
 from operators.verdict import why_not_green
+from transfer.limits import MAX_DELETE_OBJECTS, MAX_DELETE_PERCENT
+from transfer.records.layout import STATE_PREFIX
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from hooks.engine import Destination
+    from transfer.deletion.extraneous import DeleteExtraneous
 
 
-class DeleteExtraneousOperator(StopsOnKill, BaseOperator):
+class DeleteExtraneousOperator(CopyOperator):
     """Marches manifest and destination listing once more, lists what is extraneous, and deletes it by its generation.
 
     S3 is asked for each key again right before its copy goes. Returns `extraneous, extraneous_bytes, percent, new, protected,
     deleted, gone, changed, still_in_source, list_uri, why_not_deleted`; report.json gets `deleted` and `deletion`, or
     `why_not_deleted`, and deleted.csv each object with its answer. Skips itself when nothing is wanted, or nothing may be
-    done: see `transfer.deletion.permission`. Whatever is wanted, it fails first of all when this opening of the run has no green
-    verdict on record: as the last task besides the teardown it keeps a run from ending well without one.
+    done: see `transfer.deletion.extraneous.permission`. Whatever is wanted, it fails first of all when this opening of the run
+    has no green verdict on record: as the last task besides the teardown it keeps a run from ending well without one.
 
     :param wish: `off`, `list` or `delete`.
     :param max_delete_percent: of the objects under the destination prefix; if more would go, nothing is deleted.
     :param max_delete_objects: likewise, in objects.
     :param selection: as the listing had it: what its globs leave out at the destination stays.
     :param list_task: the task id of `S3ListToPubSubOperator`.
-    :param open_task: the task id of `OpenTransferRunOperator`.
     :param reconcile_task: the task id of the first pass of `ReconcileTransferOperator`.
     :param verify_task: that of its final pass.
-    :param source_bucket: the S3 bucket, which is asked for each key again.
-    :param source_prefix: as the listing had it.
-    :param destination_bucket: the Cloud Storage bucket.
-    :param destination_prefix: as the listing had it.
     :param aws_conn_id: the AWS connection, which may read the source's objects.
     :raises AirflowFailException: no green verdict, a limit would be passed, the manifest is not complete, a prefix is no folder,
         or something could not be deleted.
     """
 
     template_fields: Sequence[str] = (
+        *CopyOperator.template_fields,
         "wish",
         "max_delete_percent",
         "max_delete_objects",
         "selection",
-        "source_bucket",
-        "source_prefix",
-        "destination_bucket",
-        "destination_prefix",
         "aws_conn_id",
-        "gcp_conn_id",
     )
     ui_color = "#fce8e6"
 
     def __init__(
         self,
         *,
-        source_bucket: str,
-        destination_bucket: str,
         wish: str = "off",
-        max_delete_percent: float | str = 10,
-        max_delete_objects: int | str = 10_000,
+        max_delete_percent: float | str = MAX_DELETE_PERCENT.default,
+        max_delete_objects: int | str = MAX_DELETE_OBJECTS.default,
         selection: Mapping[str, str] | None = None,
         list_task: str = "list",
-        open_task: str = OPEN_TASK,
         reconcile_task: str = "reconcile",
         verify_task: str = "verify",
-        source_prefix: str = "",
-        destination_prefix: str = "",
         aws_conn_id: str = "aws_default",
-        gcp_conn_id: str = "google_cloud_default",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -87,22 +73,13 @@ class DeleteExtraneousOperator(StopsOnKill, BaseOperator):
         self.max_delete_objects = max_delete_objects
         self.selection = selection or {}
         self.list_task = list_task
-        self.open_task = open_task
         self.reconcile_task = reconcile_task
         self.verify_task = verify_task
-        self.source_bucket = source_bucket
-        self.source_prefix = source_prefix
-        self.destination_bucket = destination_bucket
-        self.destination_prefix = destination_prefix
         self.aws_conn_id = aws_conn_id
-        self.gcp_conn_id = gcp_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Find, list, and delete if asked."""
-        from hooks.engine import Destination
-        from transfer.deletion import DeleteExtraneous
-        from transfer.event_log import NoEventLog
-        from transfer.prefixes import prefix_problem
+        from transfer.deletion.extraneous import DeleteExtraneous
 
         wish = DeleteExtraneous(self.wish or DeleteExtraneous.OFF)
         if wish is not DeleteExtraneous.OFF and (
@@ -110,16 +87,12 @@ class DeleteExtraneousOperator(StopsOnKill, BaseOperator):
         ):
             raise AirflowFailException(f"nothing is deleted: {problem}")
         task = context["ti"]
-        open_task = sibling(task, self.open_task)
-        run = RunIdentity.of(task.xcom_pull(task_ids=open_task), open_task)
-        destination = Destination.of_records(
-            self.gcp_conn_id, self.destination_bucket, run.state_bucket, stop=self.stop
-        )
-        with engine_errors(self.task_id, connections(aws=self.aws_conn_id, gcp=self.gcp_conn_id), NoEventLog()):
+        run = self.opened_run(task)
+        with self.engine_errors():
             why_not = why_not_green(
                 task,
                 run,
-                destination.state(run.state_prefix),
+                self.state(run),
                 list_task=self.list_task,
                 reconcile_task=self.reconcile_task,
                 verify_task=self.verify_task,
@@ -128,55 +101,55 @@ class DeleteExtraneousOperator(StopsOnKill, BaseOperator):
                 raise AirflowFailException(f"nothing was deleted: {why_not}")
             if wish is DeleteExtraneous.OFF:
                 raise AirflowSkipException("delete_extraneous is off")
-            listing = task.xcom_pull(task_ids=sibling(task, self.list_task), key=SUMMARY_KEY)
-            if listing["mode"] == "plan":
+            list_task = sibling(task, self.list_task)
+            listing = ListingResult.of(task.xcom_pull(task_ids=list_task, key=SUMMARY_KEY), list_task)
+            if listing.mode == "plan":
                 raise AirflowSkipException("a plan deletes nothing; it counts what a run would delete")
-            return self._execute(wish, run, listing, destination, attempt=task.try_number)
+            return self._execute(wish, run, listing, attempt=task.try_number)
 
     def _execute(
-        self, wish: Any, run: RunIdentity, listing: Mapping[str, Any], destination: Destination, *, attempt: int
+        self, wish: DeleteExtraneous, run: RunIdentity, listing: ListingResult, *, attempt: int
     ) -> dict[str, Any]:
         from hooks.engine import source_keys
-        from transfer.deletion import DeleteExtraneous, permission
-        from transfer.model import Mode
-        from transfer.naming import Naming
-        from transfer.removal import LANES
-        from transfer.report import REPORT, ReconciliationReport
-        from transfer.sweep import sweep, tell_why_not
+        from transfer.config import Mode
+        from transfer.deletion.extraneous import DeleteExtraneous, DeletionLimits, permission
+        from transfer.deletion.removal import LANES, Deleters
+        from transfer.deletion.sweep import record_refusal, sweep
+        from transfer.reconciliation.report import ReconciliationReport
+        from transfer.reconciliation.run_context import RunContext
+        from transfer.records.layout import REPORT_JSON
 
-        state = destination.state(run.state_prefix)
+        destination = self.destination(run)
+        state, naming = destination.state(run.state_prefix), self.naming
         may = permission(
             wish,
-            mode=Mode(listing["mode"]),
-            is_whole_source=listing["is_whole_source"],
-            is_own_listing=listing["run"]["transfer_id"] == run.transfer_id,
-            listed=listing["listed"],
-            is_green=ReconciliationReport.decode(state.read(REPORT)).is_green,
+            mode=Mode(listing.mode),
+            is_whole_source=listing.is_whole_source,
+            is_own_listing=listing.run.transfer_id == run.transfer_id,
+            listed=listing.listed,
+            is_green=ReconciliationReport.decode(state.read(REPORT_JSON)).is_green,
         )
         if may.action is DeleteExtraneous.OFF:
-            tell_why_not(state, may.why_not)
+            record_refusal(state, may.why_not)
             raise AirflowSkipException(f"nothing is deleted: {may.why_not}")
-        naming = Naming(
-            source_prefix=self.source_prefix,
-            destination_prefix=self.destination_prefix or self.source_prefix,
-            state_prefix=STATE_PREFIX,
-        )
         swept = sweep(
             may,
-            state=state,
+            RunContext(
+                run_id=run.run_id,
+                transfer_id=run.transfer_id,
+                state=state,
+                naming=naming,
+                listing=listing.listing,
+                listed=listing.listed,
+                attempt=attempt,
+                name_filter=run_globs(self.selection),
+            ),
             destination=destination.listing().objects(naming.destination_prefix, leave_out=STATE_PREFIX),
             source=source_keys(self.aws_conn_id, self.source_bucket, stop=self.stop),
-            naming=naming,
-            listing=listing["listing"],
-            listed=listing["listed"],
-            # An older listing that does not say has everything count as newer.
-            began_at_s=listing.get("began_at_s", 0.0),
-            max_percent=float(self.max_delete_percent),
-            max_objects=int(self.max_delete_objects),
-            attempt=attempt,
-            lanes=destination.sinks(LANES),
-            new_loop=destination.loop,
-            has_name=run_globs(self.selection),
+            deleters=Deleters(lanes=destination.sinks(LANES), new_loop=destination.loop),
+            limits=DeletionLimits(max_percent=float(self.max_delete_percent), max_objects=int(self.max_delete_objects)),
+            # With an older listing that does not say when it began, every object counts as newer, and stays.
+            began_at_s=listing.began_at_s,
         )
-        self.log.info("%s", swept.told)
+        self.log.info("%s", swept.text)
         return swept.to_dict()

@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from airflow.sdk import BaseOperator, Context
     from airflow.sdk.types import TaskInstanceKey
 
+    from operators.base import EdgehaulOperator
+
 CONSOLE = "https://console.cloud.google.com"
 
 
-class _ShownLink(BaseOperatorLink):
+class ShownLink(BaseOperatorLink):
     """A link whose address the operator has found by itself."""
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
@@ -28,31 +30,31 @@ class _ShownLink(BaseOperatorLink):
         return str(getattr(operator, "link_urls", {}).get(self.name, ""))
 
 
-class DestinationLink(_ShownLink):
+class DestinationLink(ShownLink):
     """The destination prefix in Cloud Storage's browser."""
 
     name = "Destination"
 
 
-class ReportLink(_ShownLink):
+class ReportLink(ShownLink):
     """The report of the run, as an object in Cloud Storage's browser."""
 
     name = "Report"
 
 
-class LogsLink(_ShownLink):
+class LogsLink(ShownLink):
     """The run's entries in the Logs Explorer, where it writes any."""
 
     name = "Cloud Logging"
 
 
-class DistributionLink(_ShownLink):
+class DistributionLink(ShownLink):
     """The distribution's own address; its page in the console is named by an id that no connection has."""
 
     name = "Distribution"
 
 
-def show_links(operator: BaseOperator, context: Context, urls: Mapping[type[_ShownLink], str]) -> None:
+def show_links(operator: EdgehaulOperator, context: Context, urls: Mapping[type[ShownLink], str]) -> None:
     """Show these from now on."""
     operator.link_urls = {str(link.name): url for link, url in urls.items()}
     for link in operator.operator_extra_links:

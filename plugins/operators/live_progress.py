@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+    from pydantic import JsonValue
 
-    from transfer.progress import TransferStats
-    from transfer.sampling import SampleReport
+    from transfer.accounting.progress import TransferStats
+    from transfer.reconciliation.sampling import SampleReport
 
 PROGRESS_KEY = "progress"
 
@@ -22,4 +23,4 @@ class LiveProgress:
     def show(self, stats: TransferStats | SampleReport) -> None:
         """Write the counts; about 9 ms."""
         if self._store is not None:
-            self._store.set(PROGRESS_KEY, stats.to_dict())
+            self._store.set(PROGRESS_KEY, cast("JsonValue", stats.to_dict()))  # numbers, and examples of a sample

@@ -12,10 +12,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from hooks.selection import BOUNDS, LISTS, selection_of
-from transfer.deletion import DeleteExtraneous
-from transfer.model import Mode, Overwrite
-from transfer.prefixes import DatedPrefix, InvalidPrefix, prefix_problem
-from transfer.selection import InvalidSelection
+from operators.prefixes import DatedPrefix, InvalidPrefix, prefix_problem
+from transfer.config import Mode, Overwrite
+from transfer.deletion.extraneous import DeleteExtraneous
+from transfer.errors import InvalidSelection
+from transfer.limits import (
+    KEEP_RUNS,
+    MAX_DELETE_OBJECTS,
+    MAX_DELETE_PERCENT,
+    PART_SIZE_MIB,
+    THREADS,
+    VERIFY_SAMPLE_PERCENT,
+    WORKERS,
+    Limits,
+)
 
 
 class InvalidParameter(ValueError):
@@ -24,45 +34,43 @@ class InvalidParameter(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Number:
-    """What a number may be."""
+    """A number that a person may set."""
 
-    low: float
-    high: float | None = None
-    """None for no end."""
+    limits: Limits | None = None
+    """None for a rate, which may be any positive number; empty and 0 mean that there is no limit."""
     unit: str = ""
     is_whole: bool = True
-    has_none: bool = False
-    """Whether nothing, and 0, stand for no limit."""
 
     @property
     def choice(self) -> str:
-        """What to choose, in words."""
-        unit = f" {self.unit}" if self.unit else ""
-        if self.has_none:
-            return f"how many{unit} a second, or nothing for no limit"
-        if self.high is None:
-            return f"{self.low:,} or more"
-        return f"{self.low:,} to {self.high:,}{unit}"
+        """A phrase that says which values are allowed."""
+        if self.limits is None:
+            return f"a number of {self.unit} per second, or leave the field empty for no limit"
+        return f"{self.limits} {self.unit}".rstrip()
+
+    @property
+    def default(self) -> int | None:
+        """The value where a person gives none; None for a rate without a limit."""
+        return None if self.limits is None else self.limits.default
 
     @property
     def schema(self) -> dict[str, Any]:
-        """The same as the form wants it."""
+        """The same rules as JSON schema, for a field of the form, which may always be empty."""
         kind = "integer" if self.is_whole else "number"
-        limits = {"minimum": self.low, "maximum": self.high}
-        return {"type": ["null", kind], **{word: limit for word, limit in limits.items() if limit is not None}}
+        low, high = (0, None) if self.limits is None else (self.limits.low, self.limits.high)
+        return {"type": ["null", kind], "minimum": low, **({} if high is None else {"maximum": high})}
 
 
 NUMBERS: Mapping[str, Number] = {
-    "max_delete_percent": Number(low=0, high=100, is_whole=False),
-    "max_delete_objects": Number(low=0),
-    "verify_sample": Number(low=0, high=100, is_whole=False),
-    "workers": Number(low=1, high=64),
-    "threads": Number(low=1, high=256),
-    # The least part that S3 and Cloud Storage take, and as much as one broken GET should cost.
-    "part_size_mib": Number(low=5, high=1024, unit="MiB"),
-    "bandwidth_limit_mib_s": Number(low=0, unit="MiB", is_whole=False, has_none=True),
-    "max_requests_per_s": Number(low=0, unit="requests", is_whole=False, has_none=True),
-    "keep_runs": Number(low=1, high=10_000),
+    "max_delete_percent": Number(limits=MAX_DELETE_PERCENT, is_whole=False),
+    "max_delete_objects": Number(limits=MAX_DELETE_OBJECTS),
+    "verify_sample": Number(limits=VERIFY_SAMPLE_PERCENT, is_whole=False),
+    "workers": Number(limits=WORKERS),
+    "threads": Number(limits=THREADS),
+    "part_size_mib": Number(limits=PART_SIZE_MIB, unit="MiB"),
+    "bandwidth_limit_mib_s": Number(unit="MiB", is_whole=False),
+    "max_requests_per_s": Number(unit="requests", is_whole=False),
+    "keep_runs": Number(limits=KEEP_RUNS),
 }
 CHOICES: Mapping[str, Sequence[str]] = {
     "overwrite": tuple(each.value for each in Overwrite),
@@ -93,7 +101,7 @@ CHECKED = (*NUMBERS, *CHOICES, *FLAGS, *PREFIXES, "only_failed", "plan_run")
 def number(name: str, value: float | str | None) -> float | None:
     """A number as a template renders it; None for no limit. Raises InvalidParameter."""
     rule = NUMBERS[name]
-    if rule.has_none and value in (None, "", 0):
+    if rule.limits is None and value in (None, "", 0):
         return None
     try:
         found = int(str(value)) if rule.is_whole else float(str(value))
@@ -101,9 +109,10 @@ def number(name: str, value: float | str | None) -> float | None:
         if rule.is_whole:
             raise InvalidParameter(f"{name} is {value!r}: choose a whole number, {rule.choice}") from None
         found = math.nan
-    if not rule.low <= found <= (math.inf if rule.high is None else rule.high) or math.isinf(found):
+    is_allowed = 0 <= found < math.inf if rule.limits is None else rule.limits.has(found)
+    if not is_allowed:
         raise InvalidParameter(f"{name} is {found if rule.is_whole else repr(value)}: choose {rule.choice}")
-    return None if rule.has_none and not found else found
+    return None if rule.limits is None and not found else found
 
 
 def whole(name: str, value: int | str) -> int:
@@ -180,7 +189,7 @@ def code_problems(templates: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 def selection_problems(wanted: Mapping[str, str], *, now_s: float) -> Iterator[tuple[str, str]]:
     """Everything wrong with a selection: each field by itself, and then all together."""
-    problems = []
+    problems: list[tuple[str, str]] = []
     for names in (*([name] for name in (*BOUNDS, *LISTS)), (*BOUNDS, *LISTS)):
         try:
             if problems and len(names) > 1:

@@ -7,39 +7,36 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from operators.links import DestinationLink, DistributionLink, destination_url, distribution_url, show_links
+from operators.base import CopyOperator
+from operators.links import DestinationLink, DistributionLink, distribution_url
 from operators.parameters import WHAT_TO_COPY, code_problems, name_problems, value_problems
-from operators.run_identity import OPEN_TASK, STATE_PREFIX, run_name
+from operators.run_identity import run_name
 from operators.run_source import RunSource
 from operators.siblings import sibling
-from operators.stopping import StopsOnKill, may_be_broken_off
+from operators.stopping import may_be_broken_off
+from transfer.records.layout import STATE_PREFIX
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from hooks.probes import SourceListProbe
-    from transfer.preflight import Finding, Preflight
+    from transfer.preflight.checks import Finding, Preflight
 
 
 OWN = ("delete_extraneous", "source_prefix", "destination_prefix", *WHAT_TO_COPY)
 """What it has itself of the values to check."""
 
 
-class PreflightOperator(StopsOnKill, BaseOperator):
+class PreflightOperator(CopyOperator):
     """Tries every permission, connection and clock that a run needs, and says all that has to change, before anything moves.
 
     Returns `checks` and `warnings`, the lines of those that passed with a warning.
 
-    :param source_bucket: the S3 bucket.
-    :param source_prefix: only keys under it are read; empty for all.
     :param source_listing: an inventory or a manifest in place of a listing of S3: whether it can be read is tried, too.
     :param delete_extraneous: must be `off` together with `source_listing`, which may not name all of the source, and where
         the destination prefix is no folder. With `delete`, whether S3 tells of single keys is tried, too.
-    :param destination_bucket: the Cloud Storage bucket.
-    :param destination_prefix: takes the place of the source prefix in names; empty keeps keys as they are.
     :param state_bucket: the bucket for the run's records; the destination bucket when empty.
     :param topic: the topic that transfer requests go to.
     :param error_topic: the topic that failure records go to.
@@ -47,19 +44,14 @@ class PreflightOperator(StopsOnKill, BaseOperator):
     :param settings: checked only: parameters of the later tasks, by the names in `operators.parameters.CHECKED`.
     :param only_failed: S3 is not listed when it is set; whether that run's records are there and of this way is tried.
     :param plan_run: likewise.
-    :param open_task: the task id of `OpenTransferRunOperator`, by which records are found.
-    :param gcp_project: the project of the topics; the connection's when empty.
     :raises AirflowFailException: some check failed; nothing is retried.
     :raises AirflowException: some check failed for a reason that may pass.
     """
 
     template_fields: Sequence[str] = (
-        "source_bucket",
-        "source_prefix",
+        *CopyOperator.template_fields,
         "source_listing",
         "delete_extraneous",
-        "destination_bucket",
-        "destination_prefix",
         "state_bucket",
         "topic",
         "error_topic",
@@ -69,8 +61,6 @@ class PreflightOperator(StopsOnKill, BaseOperator):
         "plan_run",
         "aws_conn_id",
         "cloudfront_conn_id",
-        "gcp_conn_id",
-        "gcp_project",
     )
     operator_extra_links = (DestinationLink(), DistributionLink())
     ui_color = "#fef7e0"
@@ -78,33 +68,22 @@ class PreflightOperator(StopsOnKill, BaseOperator):
     def __init__(
         self,
         *,
-        source_bucket: str,
-        destination_bucket: str,
         topic: str,
         error_topic: str,
-        source_prefix: str = "",
         source_listing: str = "",
         delete_extraneous: str = "off",
-        destination_prefix: str = "",
         state_bucket: str = "",
         selection: Mapping[str, str] | None = None,
         settings: Mapping[str, str] | None = None,
         only_failed: str = "",
         plan_run: str = "",
-        open_task: str = OPEN_TASK,
         aws_conn_id: str = "aws_default",
         cloudfront_conn_id: str = "cloudfront_default",
-        gcp_conn_id: str = "google_cloud_default",
-        gcp_project: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.source_bucket = source_bucket
-        self.source_prefix = source_prefix
         self.source_listing = source_listing
         self.delete_extraneous = delete_extraneous
-        self.destination_bucket = destination_bucket
-        self.destination_prefix = destination_prefix
         self.state_bucket = state_bucket
         self.topic = topic
         self.error_topic = error_topic
@@ -112,28 +91,16 @@ class PreflightOperator(StopsOnKill, BaseOperator):
         self.settings = settings or {}
         self.only_failed = only_failed
         self.plan_run = plan_run
-        self.open_task = open_task
         self.aws_conn_id = aws_conn_id
         self.cloudfront_conn_id = cloudfront_conn_id
-        self.gcp_conn_id = gcp_conn_id
-        self.gcp_project = gcp_project
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Make all checks, show them as a table, and fail if one did."""
         from transfer.plain_text import redact
-        from transfer.preflight import Mark, table
+        from transfer.preflight.checks import Mark, table
 
         self._check_parameters(context)
-        show_links(
-            self,
-            context,
-            {
-                DestinationLink: destination_url(
-                    self.destination_bucket, self.destination_prefix or self.source_prefix
-                ),
-                DistributionLink: distribution_url(self.cloudfront_conn_id),
-            },
-        )
+        self.show_links(context, {DistributionLink: distribution_url(self.cloudfront_conn_id)})
         findings = []
         with may_be_broken_off():
             for finding in chain(self._preflight(context).findings(), self._earlier_run(context)):
@@ -167,7 +134,7 @@ class PreflightOperator(StopsOnKill, BaseOperator):
         from hooks.engine import Destination
         from hooks.probes import connection_errors
         from transfer.errors import RetryableError, Stage, TransferError
-        from transfer.preflight import Finding, Mark
+        from transfer.preflight.checks import Finding, Mark
 
         source = RunSource.of(self)
         if not source.earlier:
@@ -209,7 +176,7 @@ class PreflightOperator(StopsOnKill, BaseOperator):
 
     def _preflight(self, context: Context) -> Preflight:
         from hooks.probes import CloudfrontProbe, GcsProbe, PubSubProbe, S3Probe
-        from transfer.preflight import Preflight
+        from transfer.preflight.checks import Preflight
 
         task = context["ti"]
         buckets = dict.fromkeys([self.destination_bucket, self.state_bucket or self.destination_bucket])

@@ -7,12 +7,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from airflow.sdk.exceptions import AirflowFailException
 
-from transfer.prefixes import ROUTE, RUN, DatedPrefix, InvalidPrefix
+from operators.prefixes import ROUTE, RUN, DatedPrefix, InvalidPrefix
+
+if TYPE_CHECKING:
+    from airflow.sdk.types import DagRunProtocol
 
 ROUTE_DAG_PREFIX = "route_"
 
@@ -27,7 +30,7 @@ class RunDates:
         """For `DAG(user_defined_macros=…)`."""
         return {"dated": self.dated, "dated_if_sound": self.dated_if_sound, "date_of": self.date_of}
 
-    def dated(self, prefix: str | None, dag_run: Any) -> str:
+    def dated(self, prefix: str | None, dag_run: DagRunProtocol) -> str:
         """The prefix with its date codes and placeholders filled in; empty for none.
 
         Raises AirflowFailException (no retry) for a prefix with anything else in it.
@@ -39,24 +42,24 @@ class RunDates:
         names = {RUN: dag_run.run_id, ROUTE: dag_run.dag_id.removeprefix(ROUTE_DAG_PREFIX)}
         return template.resolve(self._moment(dag_run)[0], names)
 
-    def dated_if_sound(self, prefix: str | None, dag_run: Any) -> str:
+    def dated_if_sound(self, prefix: str | None, dag_run: DagRunProtocol) -> str:
         """The same for preflight, which refuses an unsound prefix itself, together with all else that is wrong: as it is."""
         try:
             return self.dated(prefix, dag_run)
         except AirflowFailException:
             return prefix or ""
 
-    def date_of(self, dag_run: Any) -> str:
+    def date_of(self, dag_run: DagRunProtocol) -> str:
         """The date, and what it is, for the log."""
         moment, origin = self._moment(dag_run)
         return f"{moment.isoformat(timespec='seconds')} ({self.timezone}), {origin}"
 
-    def _moment(self, dag_run: Any) -> tuple[datetime, str]:
+    def _moment(self, dag_run: DagRunProtocol) -> tuple[datetime, str]:
         moment, origin = _date_of(dag_run)
         return moment.astimezone(ZoneInfo(self.timezone)), origin
 
 
-def _date_of(dag_run: Any) -> tuple[datetime, str]:
+def _date_of(dag_run: DagRunProtocol) -> tuple[datetime, str]:
     if dag_run.data_interval_start:
         return dag_run.data_interval_start, "the start of its data interval"
     if dag_run.logical_date:

@@ -6,22 +6,22 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import Self
 
 from airflow.sdk.exceptions import AirflowFailException
+
+from operators.xcom_record import XComRecord
+from transfer.records.layout import STATE_PREFIX
 
 OPEN_TASK = "open_run"
 """The task that opens a run, where nobody says otherwise."""
 MAX_SLUG_CHARACTERS = 60
-STATE_PREFIX = ".edgehaul/"
-"""Where runs keep their records in the destination bucket."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunIdentity:
-    """One opening of one copy of a DAG run. It travels through XCom as a dict.
+@dataclass(frozen=True, kw_only=True)
+class RunIdentity(XComRecord):
+    """One opening of one copy of a DAG run.
 
     A DAG may hold several copies, in task groups: the id of the task that opens belongs to every name.
     """
@@ -61,13 +61,13 @@ class RunIdentity:
         )
 
     @classmethod
-    def of(cls, opened: Mapping[str, Any] | None, open_task: str) -> RunIdentity:
-        """What the task `open_task` has returned. Raises AirflowFailException when it has opened nothing."""
-        if not opened:
+    def of(cls, given: object, sender: str) -> Self:
+        """The run that the task `sender` has opened. Raises AirflowFailException when it has opened none."""
+        if not given:
             raise AirflowFailException(
-                f"{open_task} has opened no run: it was marked by hand, or cleared alone; clear it with what is downstream of it"
+                f"{sender} has opened no run: it was marked manually, or cleared alone; clear it with what is downstream of it"
             )
-        return cls(**opened)
+        return super().of(given, sender)
 
     @property
     def opening(self) -> int:
@@ -87,10 +87,6 @@ class RunIdentity:
     def listing_name(self, attempt: int) -> str:
         """What the listing of an attempt (Airflow's try number) is called; no other listing of any opening is."""
         return f"{self.transfer_id.removeprefix(self.name + '-')}-{attempt}"
-
-    def to_dict(self) -> dict[str, str | float]:
-        """As XCom carries it."""
-        return asdict(self)
 
 
 def copy_name(dag_id: str, open_task: str = OPEN_TASK) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from airflow.sdk.exceptions import AirflowFailException
 
 if TYPE_CHECKING:
-    from transfer.selection import Selection
+    from transfer.listing.selection import Selection
 
 
 def run_selection(wanted: Mapping[str, str], *, now_s: float) -> Selection | None:
@@ -17,7 +17,7 @@ def run_selection(wanted: Mapping[str, str], *, now_s: float) -> Selection | Non
     `wanted` has what `hooks.selection` reads. `now_s` is the opening of the run: every try of a task sees the same bounds.
     """
     from hooks.selection import selection_of
-    from transfer.selection import InvalidSelection
+    from transfer.errors import InvalidSelection
 
     try:
         return selection_of(wanted, now_s=now_s)
@@ -28,7 +28,7 @@ def run_selection(wanted: Mapping[str, str], *, now_s: float) -> Selection | Non
 def run_globs(wanted: Mapping[str, str]) -> Callable[[str], bool] | None:
     """The globs alone: what they leave out at the destination is none of the run's business. Raises AirflowFailException."""
     from hooks.selection import name_filter_of
-    from transfer.selection import InvalidSelection
+    from transfer.errors import InvalidSelection
 
     try:
         return name_filter_of(wanted)

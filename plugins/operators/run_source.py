@@ -5,18 +5,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow.sdk.exceptions import AirflowFailException
 
 from operators.parameters import WHAT_TO_COPY
-from operators.run_identity import STATE_PREFIX, RunIdentity, copy_name, run_name
+from operators.run_identity import RunIdentity, copy_name, run_name
+from transfer.records.layout import STATE_PREFIX
 
 if TYPE_CHECKING:
     from hooks.engine import Destination
-    from transfer.listing import ListingSummary
+    from operators.base import CopyOperator
+    from transfer.listing.publish import ListingSummary
     from transfer.model import ObjectMeta
-    from transfer.replay import RunRecord
+    from transfer.records.run_record import RunRecord
 
 LAST_RUN = "last"
 
@@ -38,7 +40,7 @@ class RunSource:
     gcp_conn_id: str
 
     @classmethod
-    def of(cls, operator: Any) -> RunSource:
+    def of(cls, operator: CopyOperator) -> RunSource:
         """That of an operator whose templates are rendered. Raises AirflowFailException when two things say what to copy."""
         made = cls(**{name: getattr(operator, name) for name in cls.__dataclass_fields__})
         named = [name for name in WHAT_TO_COPY if getattr(made, name)]
@@ -58,15 +60,15 @@ class RunSource:
 
     def begin(self, run: RunIdentity, destination: Destination) -> float:
         """Put on record from where to where, before anything is listed; when that was, by Cloud Storage's own clock."""
-        from transfer.replay import RECORD
+        from transfer.records.layout import RUN_JSON
 
         state = destination.state(run.state_prefix)
         self.record_of(run.run_id).write(state)
-        return state.created_at_s(RECORD)
+        return state.created_at_s(RUN_JSON)
 
     def record_of(self, run_id: str) -> RunRecord:
         """From where to where a run with this source copies."""
-        from transfer.replay import RunRecord
+        from transfer.records.run_record import RunRecord
 
         return RunRecord(
             run_id=run_id,
@@ -80,8 +82,8 @@ class RunSource:
         self, dag_id: str, open_task: str, destination: Destination, *, run: str, now: RunRecord
     ) -> Iterator[ObjectMeta]:
         """What the earlier run left unfinished, or planned. `run` is the name of this one. Raises RunUnknown."""
-        from transfer.replay import planned_objects, unfinished_objects
-        from transfer.runs import RunIndex
+        from transfer.records.runs import RunIndex
+        from transfer.sources.replay import planned_objects, unfinished_objects
 
         earlier = run_name(dag_id, self.earlier, open_task)
         if self.earlier == LAST_RUN:
@@ -128,20 +130,20 @@ class RunSource:
         them to copy     plan, verify      no: a plan says it, a verification has a verdict of its own
         any other        any               no
         """
-        if not summary.listed:
+        if not summary.counts.listed:
             return not self.earlier
         return summary.is_empty and mode == "transfer"
 
     def why_nothing(self, summary: ListingSummary) -> str:
         """What to tell a person when nothing is listed, or nothing of it can be copied."""
-        from transfer.report import nothing_to_copy
+        from transfer.reconciliation.report import nothing_to_copy
 
-        place = f"s3://{self.source_bucket}/{self.source_prefix}"
-        if summary.listed > summary.left_out:
-            return f"{place}: {nothing_to_copy(summary.listed)}; archived.csv of such a run names what is archived"
-        if summary.listed:
+        place, counts = f"s3://{self.source_bucket}/{self.source_prefix}", summary.counts
+        if counts.listed > counts.left_out:
+            return f"{place}: {nothing_to_copy(counts.listed)}; archived.csv of such a run names what is archived"
+        if counts.listed:
             return (
-                f"of the {summary.listed:,} objects of {place} none is selected: check include, exclude and the bounds, or set"
+                f"of the {counts.listed:,} objects of {place} none is selected: check include, exclude and the bounds, or set"
                 " allow_empty if that is expected"
             )
         nothing = (

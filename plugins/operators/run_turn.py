@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING
 
 from airflow.sdk.exceptions import AirflowRescheduleException
+
+if TYPE_CHECKING:
+    from airflow.sdk.types import RuntimeTaskInstanceProtocol as Task
 
 WAIT_S = 5
 """How often one of the waiting runs asks. The more of them wait, the more seldom each does."""
@@ -22,7 +25,7 @@ NOT_OPEN_YET = ["scheduled", "queued", "running", "up_for_reschedule", "up_for_r
 log = logging.getLogger(__name__)
 
 
-def wait_for_turn(task: Any, max_open_runs: int) -> None:
+def wait_for_turn(task: Task, max_open_runs: int) -> None:
     """Returns when fewer than `max_open_runs` other runs are open. Frees the slot and comes again later otherwise.
 
     Only one task instance of a DAG may ask at a time. The answer comes from states of runs and tasks alone, so nothing
@@ -41,4 +44,4 @@ def wait_for_turn(task: Any, max_open_runs: int) -> None:
         waiting,
         wait_s,
     )
-    raise AirflowRescheduleException(datetime.now(UTC) + timedelta(seconds=wait_s))
+    raise AirflowRescheduleException(datetime.now(UTC) + timedelta(seconds=wait_s))  # type: ignore[no-untyped-call]  # Airflow's

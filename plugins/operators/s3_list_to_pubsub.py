@@ -6,40 +6,40 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
-from operators.engine_errors import connections, engine_errors
-from operators.links import DestinationLink, LogsLink, destination_url, logs_url, show_links
+from operators.base import CopyOperator
+from operators.hand_over import PLAN_KEY, SUMMARY_KEY, ListingResult
+from operators.links import DestinationLink, LogsLink, logs_url
 from operators.live_progress import LiveProgress
 from operators.parameters import as_bool, choice, whole
-from operators.run_identity import OPEN_TASK, STATE_PREFIX, RunIdentity
+from operators.run_identity import RunIdentity
 from operators.run_selection import run_selection
 from operators.run_source import RunSource
 from operators.siblings import refuse_when_closed, sibling
-from operators.stopping import StopsOnKill
 from operators.stored_cursor import StoredCursor
-from operators.worker_settings import MIB
+from transfer.limits import MIB, PART_SIZE_MIB, WORKERS
+from transfer.records.layout import STATE_PREFIX
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import Context, XComArg
 
-    from transfer.cursor import ListingCursor
-    from transfer.listing import ListingSummary
-    from transfer.listing_record import ListingRecord
-    from transfer.plan import Plan
+    from transfer.event_log import EventLog
+    from transfer.listing.cursor import ListingCursor
+    from transfer.listing.publish import ListingSummary
+    from transfer.planning.plan import Plan
     from transfer.ports import StateStore
+    from transfer.records.listing_record import ListingRecord
 
-SUMMARY_KEY = "summary"
-PLAN_KEY = "plan"
 PRICES_VARIABLE = "EDGEHAUL_PRICES"
 """Names a price file of your own, on the machine of the task, in place of the list prices."""
 
 
-class S3ListToPubSubOperator(StopsOnKill, BaseOperator):
+class S3ListToPubSubOperator(CopyOperator):
     """Marches the source listing against the destination's, publishes what has to move, and writes the manifest.
 
     Returns one dict for each worker slot, for `CloudfrontToGcsWorker.expand(slot=…)`: one for each message to share, at
@@ -52,14 +52,9 @@ class S3ListToPubSubOperator(StopsOnKill, BaseOperator):
     A listing that came to its end stands until the run is opened anew: cleared alone, the task returns the same again.
 
     :param run: what `OpenTransferRunOperator` returned.
-    :param open_task: its task id.
     :param close_task: the task id of `CloseTransferRunOperator`.
     :param mode: `transfer`, `plan` or `verify`.
-    :param source_bucket: the S3 bucket.
-    :param source_prefix: only keys under it are listed; empty for all.
     :param source_listing: the URI of an S3 Inventory or a manifest that takes the place of a listing; empty for a listing.
-    :param destination_bucket: the Cloud Storage bucket.
-    :param destination_prefix: takes the place of the source prefix in names; empty keeps keys as they are.
     :param topic: the topic to publish to.
     :param workers: the most worker slots, 1 to 64.
     :param overwrite: what to do with an object that is there: `changed`, `never` or `always`.
@@ -71,7 +66,6 @@ class S3ListToPubSubOperator(StopsOnKill, BaseOperator):
     :param part_size_mib: as the workers have it; a plan counts requests by it.
     :param allow_empty: whether it is a success that there are no objects, or none that can be copied (not selected, archived);
         it is an error otherwise.
-    :param gcp_project: the project of the topic; the connection's when empty.
     :param log_name: the Cloud Logging log for events; empty for none.
     :param is_verbose: whether each published message is an event.
     :raises AirflowFailException: nothing listed, a missing bucket, credentials refused, a listing out of order, an earlier
@@ -79,13 +73,10 @@ class S3ListToPubSubOperator(StopsOnKill, BaseOperator):
     """
 
     template_fields: Sequence[str] = (
+        *CopyOperator.template_fields,
         "run",
         "mode",
-        "source_bucket",
-        "source_prefix",
         "source_listing",
-        "destination_bucket",
-        "destination_prefix",
         "topic",
         "workers",
         "overwrite",
@@ -95,8 +86,6 @@ class S3ListToPubSubOperator(StopsOnKill, BaseOperator):
         "part_size_mib",
         "allow_empty",
         "aws_conn_id",
-        "gcp_conn_id",
-        "gcp_project",
         "log_name",
         "is_verbose",
     )
@@ -106,40 +95,28 @@ class S3ListToPubSubOperator(StopsOnKill, BaseOperator):
     def __init__(
         self,
         *,
-        run: Mapping[str, Any] | None,
-        source_bucket: str,
-        destination_bucket: str,
+        run: Mapping[str, Any] | XComArg | None,
         topic: str,
-        open_task: str = OPEN_TASK,
         close_task: str = "close_run",
         mode: str = "transfer",
-        source_prefix: str = "",
         source_listing: str = "",
-        destination_prefix: str = "",
-        workers: int | str = 4,
+        workers: int | str = WORKERS.default,
         overwrite: str = "changed",
         selection: Mapping[str, str] | None = None,
         only_failed: str = "",
         plan_run: str = "",
-        part_size_mib: int | str = 32,
+        part_size_mib: int | str = PART_SIZE_MIB.default,
         allow_empty: bool | str = False,
         aws_conn_id: str = "aws_default",
-        gcp_conn_id: str = "google_cloud_default",
-        gcp_project: str | None = None,
         log_name: str | None = None,
         is_verbose: bool | str = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.run = run
-        self.open_task = open_task
         self.close_task = close_task
         self.mode = mode
-        self.source_bucket = source_bucket
-        self.source_prefix = source_prefix
         self.source_listing = source_listing
-        self.destination_bucket = destination_bucket
-        self.destination_prefix = destination_prefix
         self.topic = topic
         self.workers = workers
         self.overwrite = overwrite
@@ -149,51 +126,34 @@ class S3ListToPubSubOperator(StopsOnKill, BaseOperator):
         self.part_size_mib = part_size_mib
         self.allow_empty = allow_empty
         self.aws_conn_id = aws_conn_id
-        self.gcp_conn_id = gcp_conn_id
-        self.gcp_project = gcp_project
         self.log_name = log_name
         self.is_verbose = is_verbose
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """List, publish, and return the worker slots."""
-        from hooks.cloud_logging import CloudLoggingHook
-
         source, run = RunSource.of(self), RunIdentity.of(self.run, sibling(context["ti"], self.open_task))
-        events = CloudLoggingHook(self.gcp_conn_id, self.gcp_project or None).get_event_log(
-            self.log_name or None, is_verbose=as_bool(self.is_verbose), labels={"run": run.transfer_id}
+        events = self.event_log(self.log_name, run, is_verbose=as_bool(self.is_verbose))
+        self.show_links(
+            context, {LogsLink: logs_url(self.gcp_conn_id, self.gcp_project, self.log_name, run.transfer_id)}
         )
-        show_links(
-            self,
-            context,
-            {
-                DestinationLink: destination_url(
-                    self.destination_bucket, self.destination_prefix or self.source_prefix
-                ),
-                LogsLink: logs_url(self.gcp_conn_id, self.gcp_project, self.log_name, run.transfer_id),
-            },
-        )
-        conn = connections(aws=self.aws_conn_id, gcp=self.gcp_conn_id)
-        with engine_errors(self.task_id, conn, events):
+        with self.engine_errors(events):
             workers = whole("workers", self.workers)
             found, plan = self._found(context, source, run, events)
         return self._told(context, source, run, found, plan, workers=workers)
 
     def _found(
-        self, context: Context, source: RunSource, run: RunIdentity, events: Any
+        self, context: Context, source: RunSource, run: RunIdentity, events: EventLog
     ) -> tuple[ListingRecord, dict[str, Any] | None]:
         """What this opening has listed already, or what is listed now; on record either way."""
-        from hooks.engine import Destination
-        from transfer.listing_record import ListingRecord, read_listing
-        from transfer.plan import PLAN
+        from transfer.records.layout import PLAN_JSON
+        from transfer.records.listing_record import ListingRecord, read_listing
 
         task = context["ti"]
-        state = Destination.of_records(
-            self.gcp_conn_id, self.destination_bucket, run.state_bucket, stop=self.stop
-        ).state(run.state_prefix)
+        state = self.state(run)
         earlier = read_listing(state)
         if earlier is not None and earlier.is_complete and earlier.transfer_id == run.transfer_id:
             self.log.info("this run was listed already since it was opened, so that listing stands")
-            return earlier, json.loads(state.read(PLAN)) if self.mode == "plan" else None
+            return earlier, json.loads(state.read(PLAN_JSON)) if self.mode == "plan" else None
         refuse_when_closed(task, self.close_task)
         stored = StoredCursor(context, self)
         # A plan's tally is in memory alone, a list is to be sorted anew, and a run's records are read again as quickly.
@@ -201,7 +161,9 @@ class S3ListToPubSubOperator(StopsOnKill, BaseOperator):
         cursor = stored.load() if is_resumable else None
         listing = cursor.listing if cursor else run.listing_name(task.try_number)
         if cursor:
-            self.log.info("an earlier try listed and published %s objects: going on behind them", f"{cursor.listed:,}")
+            self.log.info(
+                "an earlier try listed and published %s objects: going on behind them", f"{cursor.counts.listed:,}"
+            )
         ListingRecord(transfer_id=run.transfer_id, mode=self.mode, listing=listing).write(state)
         with _forgetting(stored):
             summary, plan = self._list(
@@ -216,24 +178,21 @@ class S3ListToPubSubOperator(StopsOnKill, BaseOperator):
             )
         if source.is_nothing(summary, self.mode) and not as_bool(self.allow_empty):
             raise AirflowFailException(source.why_nothing(summary))
+        counts = summary.counts if self.mode == "transfer" else replace(summary.counts, messages=0)
         found = ListingRecord(
             transfer_id=run.transfer_id,
             mode=self.mode,
             listing=listing,
             is_complete=True,
-            messages=summary.messages if self.mode == "transfer" else 0,
-            objects=summary.objects,
-            bytes=summary.bytes,
-            strays=summary.strays,
-            listed=summary.listed,
-            skipped=summary.skipped,
+            counts=counts,
+            skipped_numbers=summary.skipped_numbers,
             began_at_s=summary.began_at_s,
         )
         self.log.info(
             "%s objects listed (%s bytes): %s to %s, in %s messages, %s skipped",
-            *(f"{count:,}" for count in (summary.listed, summary.listed_bytes, summary.objects)),
+            *(f"{count:,}" for count in (counts.listed, counts.listed_bytes, counts.objects)),
             "compare" if self.mode == "verify" else "copy",
-            *(f"{count:,}" for count in (found.messages, summary.skipped)),
+            *(f"{count:,}" for count in (counts.messages, counts.skipped)),
         )
         if plan is not None:
             self._tell(plan, run, state)
@@ -252,33 +211,28 @@ class S3ListToPubSubOperator(StopsOnKill, BaseOperator):
         workers: int,
     ) -> list[dict[str, Any]]:
         """The XComs, and one slot for each worker."""
-        shared = {
-            "run": run.to_dict(),
-            "listing": found.listing,
-            "messages": found.messages,
-            "strays": found.strays,
-            "objects": found.objects,
-            "bytes": found.bytes,
-        }
-        context["ti"].xcom_push(
-            key=SUMMARY_KEY,
-            value={
-                **shared,
-                "mode": self.mode,
-                "listed": found.listed,
-                "skipped": found.skipped,
-                "began_at_s": found.began_at_s,
-                "is_whole_source": source.is_listed_in_s3,
-                "allow_empty": as_bool(self.allow_empty),
-                "workers": workers,
-            },
+        result = ListingResult(
+            run=run,
+            listing=found.listing,
+            messages=found.counts.messages,
+            skipped_numbers=found.skipped_numbers,
+            objects=found.counts.objects,
+            bytes=found.counts.size_bytes,
+            mode=self.mode,
+            listed=found.counts.listed,
+            skipped=found.counts.skipped,
+            began_at_s=found.began_at_s,
+            is_whole_source=source.is_listed_in_s3,
+            allow_empty=as_bool(self.allow_empty),
+            workers=workers,
         )
+        context["ti"].xcom_push(key=SUMMARY_KEY, value=result.to_dict())
         if plan is not None:
             context["ti"].xcom_push(key=PLAN_KEY, value=plan)
         if self.mode != "transfer":
             return []
         # One even for nothing: skipping would spread downstream.
-        return worker_slots(shared, workers=max(1, min(workers, found.messages)))
+        return result.slots(max(1, min(workers, found.counts.messages)))
 
     def _list(
         self,
@@ -287,44 +241,46 @@ class S3ListToPubSubOperator(StopsOnKill, BaseOperator):
         dag_id: str,
         listing: str,
         *,
-        events: Any,
+        events: EventLog,
         live: LiveProgress,
         cursor: ListingCursor | None,
         on_cursor: Callable[[ListingCursor], None] | None,
     ) -> tuple[ListingSummary, Plan | None]:
-        from hooks.engine import Destination, Messaging
-        from transfer.listing import list_and_publish
-        from transfer.model import Mode, Overwrite, TransferConfig
-        from transfer.naming import Naming
-        from transfer.plan import PlanTally
-        from transfer.prices import LIST_PRICES, load_prices
-        from transfer.progress import Progress
-        from transfer.records import Manifest
+        from transfer.accounting.progress import Progress, ProgressReporter
+        from transfer.config import Mode, Overwrite, TransferConfig
+        from transfer.listing.publish import Lister, ListingJob
+        from transfer.planning.plan import PlanTally
+        from transfer.planning.prices import LIST_PRICES, load_prices
+        from transfer.records.manifest import Manifest
 
         mode = Mode(choice("mode", self.mode))
         prices = load_prices(Path(os.environ.get(PRICES_VARIABLE) or LIST_PRICES)) if mode is Mode.PLAN else None
         config = TransferConfig(part_size_bytes=whole("part_size_mib", self.part_size_mib) * MIB)
-        naming = Naming(
-            source_prefix=self.source_prefix,
-            destination_prefix=self.destination_prefix or self.source_prefix,
-            state_prefix=STATE_PREFIX,
-        )
-        destination = Destination(
-            gcp_conn_id=self.gcp_conn_id,
-            bucket=self.destination_bucket,
-            state_bucket=run.state_bucket,
-            config=config,
-            stop=self.stop,
-        )
-        messaging = Messaging(gcp_conn_id=self.gcp_conn_id, project=self.gcp_project or None, stop=self.stop)
+        naming, destination = self.naming, self.destination(run, config)
         selection = run_selection(self.selection, now_s=run.opened_at_s)
         # Also in the place of the topic, where nothing is to move.
-        tally = PlanTally(naming, config, selection and selection.has_name)
+        tally = PlanTally(naming, config, selection.name_filter if selection else None)
         after, before = (cursor.after, cursor.before) if cursor else ("", "")
         began_at_s = source.begin(run, destination)
-        summary = list_and_publish(
-            source.objects(run, dag_id, destination, after=after, before=before),
-            # A verification compares everything, and only once: the reconciliation does it.
+        job = ListingJob(
+            run_id=run.transfer_id,
+            listing=listing,
+            naming=naming,
+            overwrite=Overwrite.ALWAYS if mode is Mode.VERIFY else Overwrite(choice("overwrite", self.overwrite)),
+            selection=selection,
+            is_planned=bool(self.plan_run) and mode is not Mode.VERIFY,  # which asks for no new generation
+            began_at_s=began_at_s,
+        )
+        lister = Lister(
+            job,
+            publisher=self.messaging().requests(self.topic, events) if mode is Mode.TRANSFER else tally,
+            manifest=Manifest(destination.state(run.state_prefix), listing, shards=cursor.shards if cursor else 0),
+            cursor=cursor,
+            on_cursor=on_cursor,
+            on_pair=tally.take if mode is Mode.PLAN else None,
+        )
+        # A verification compares everything, and only once: the reconciliation does it.
+        at_destination = (
             ()
             if mode is Mode.VERIFY
             else destination.listing().objects(
@@ -332,22 +288,13 @@ class S3ListToPubSubOperator(StopsOnKill, BaseOperator):
                 leave_out=STATE_PREFIX,
                 is_dated=False,
                 after=naming.name_of(after) if cursor else "",
-            ),
-            naming=naming,
-            overwrite=Overwrite.ALWAYS if mode is Mode.VERIFY else Overwrite(choice("overwrite", self.overwrite)),
-            publisher=messaging.requests(self.topic, events) if mode is Mode.TRANSFER else tally,
-            manifest=Manifest(destination.state(run.state_prefix), listing, shards=cursor.shards if cursor else 0),
-            run_id=run.transfer_id,
-            listing=listing,
-            progress=Progress(),
+            )
+        )
+        summary = lister.run(
+            source.objects(run, dag_id, destination, after=after, before=before),
+            at_destination,
+            reporter=ProgressReporter(Progress(), live.show),
             stop=self.stop,
-            began_at_s=began_at_s,
-            is_planned=bool(self.plan_run) and mode is not Mode.VERIFY,  # which asks for no new generation
-            selection=selection,
-            cursor=cursor,
-            on_cursor=on_cursor,
-            on_report=live.show,
-            on_pair=tally.take if mode is Mode.PLAN else lambda *pair: None,
         )
         if prices is None:
             return summary, None
@@ -355,20 +302,16 @@ class S3ListToPubSubOperator(StopsOnKill, BaseOperator):
 
     def _tell(self, plan: Plan, run: RunIdentity, state: StateStore) -> None:
         """The plan among the run's records, where it is the run's verdict, and in the log."""
-        from transfer.plan import PLAN, write_plan
-        from transfer.plan_table import plan_table
-        from transfer.run_verdict import RunVerdict
+        from transfer.planning.plan import write_plan
+        from transfer.planning.table import plan_table
+        from transfer.records.layout import PLAN_JSON
+        from transfer.records.verdict import RunVerdict
 
         write_plan(state, plan)
         RunVerdict(
             transfer_id=run.transfer_id, is_plan=True, is_green=True, said="a plan: nothing was to be copied"
         ).write(state)
-        self.log.info("the plan, also at %s%s:\n%s", state.uri, PLAN, plan_table(plan))
-
-
-def worker_slots(shared: Mapping[str, Any], *, workers: int) -> list[dict[str, Any]]:
-    """One dict for each worker, for `CloudfrontToGcsWorker.expand(slot=…)`."""
-    return [{**shared, "workers": workers, "label": f"worker {index + 1} of {workers}"} for index in range(workers)]
+        self.log.info("the plan, also at %s%s:\n%s", state.uri, PLAN_JSON, plan_table(plan))
 
 
 @contextmanager

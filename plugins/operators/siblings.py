@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from airflow.sdk.exceptions import AirflowSkipException
+
+if TYPE_CHECKING:
+    from airflow.sdk.types import RuntimeTaskInstanceProtocol as Task
 
 ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 
 
-def sibling(task: Any, name: str) -> str:
+def sibling(task: Task, name: str) -> str:
     """The id of a task of the same copy: in a task group it has the group's prefix. One with a dot is an id already."""
     group, dot, _ = str(task.task_id).rpartition(".")
     return name if "." in name else f"{group}{dot}{name}"
 
 
-def state_of(task: Any, name: str) -> str | None:
+def state_of(task: Task, name: str) -> str | None:
     """The state of another task of this run; None when it has none yet, or there is no such task."""
     task_id = sibling(task, name)
     states = task.get_task_states(dag_id=task.dag_id, task_ids=[task_id], run_ids=[task.run_id])
@@ -23,12 +26,12 @@ def state_of(task: Any, name: str) -> str | None:
     return None if state is None else str(state)
 
 
-def has_ended(task: Any, name: str) -> bool:
+def has_ended(task: Task, name: str) -> bool:
     """Whether a task of this run has come to its end, whatever that was, and was not cleared since."""
     return state_of(task, name) in ENDED
 
 
-def refuse_when_closed(task: Any, close_task: str) -> None:
+def refuse_when_closed(task: Task, close_task: str) -> None:
     """Raises AirflowSkipException when the run was closed and this task was cleared alone.
 
     Its subscriptions are gone, and nobody would hear of what it found, verify it or close after it.

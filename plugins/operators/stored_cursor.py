@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator, Context
 
-    from transfer.cursor import ListingCursor
+    from transfer.listing.cursor import ListingCursor
 
 CURSOR_KEY = "cursor"
 
@@ -26,20 +26,23 @@ class StoredCursor:
 
     def load(self) -> ListingCursor | None:
         """That of an earlier try that was broken off, if there is one to go on from."""
-        from transfer.cursor import ListingCursor
+        from transfer.listing.cursor import ListingCursor
 
         stored = self._store.get(CURSOR_KEY) if self._store is not None else None
         if not isinstance(stored, dict) or stored.get("settings") != self._settings:
             return None
+        fields = stored["cursor"]
+        if not isinstance(fields, dict):
+            return None
         try:
-            return ListingCursor.of(stored["cursor"])
+            return ListingCursor.of(fields)
         except TypeError:  # another version's
             return None
 
     def save(self, cursor: ListingCursor) -> None:
         """In place of the one before; about 9 ms."""
         if self._store is not None:
-            self._store.set(CURSOR_KEY, {"settings": self._settings, "cursor": cursor.to_dict()})
+            self._store.set(CURSOR_KEY, {"settings": self._settings, "cursor": {**cursor.to_dict()}})
 
     def forget(self) -> None:
         """The listing is whole, and who runs the task again wants another; or it was refused, and nothing of it counts."""

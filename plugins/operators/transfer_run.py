@@ -7,14 +7,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
-from operators.engine_errors import connections, engine_errors
+from operators.base import ACK_DEADLINE_S, EdgehaulOperator
 from operators.parameters import whole
 from operators.run_identity import (
     OPEN_TASK,
-    STATE_PREFIX,
     RunIdentity,
     copy_name,
     error_subscription,
@@ -22,26 +20,24 @@ from operators.run_identity import (
 )
 from operators.run_turn import wait_for_turn
 from operators.siblings import has_ended, sibling, state_of
-from operators.stopping import StopsOnKill
 from operators.verdict import why_not_green
+from transfer.limits import KEEP_RUNS
+from transfer.records.layout import STATE_PREFIX
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import Context, XComArg
+    from airflow.sdk.types import RuntimeTaskInstanceProtocol as Task
 
-    from hooks.engine import Destination, Messaging
-    from transfer.runs import RunIndex
-
-ACK_DEADLINE_S = 30
-"""How long after a worker was killed its messages come again; leases of living workers are extended every 10 s."""
+    from hooks.engine import Messaging
+    from transfer.records.runs import RunIndex
 
 
-class OpenTransferRunOperator(StopsOnKill, BaseOperator):
+class OpenTransferRunOperator(EdgehaulOperator):
     """Creates this run's two subscriptions, filtered on the run, and the topics where they are missing, when it is its turn.
 
     Returns the run's identity: `run_id`, `transfer_id`, `subscription`, `error_subscription`, `opened_at_s`,
     `state_bucket`, `open_task`. Cleared alone, it opens nothing, since nobody would close it.
 
-    :param destination_bucket: the Cloud Storage bucket.
     :param close_task: the task id of `CloseTransferRunOperator`.
     :param state_bucket: the bucket for the run's records; the destination bucket when empty.
     :param way: from where to where this run copies, for the log.
@@ -50,20 +46,16 @@ class OpenTransferRunOperator(StopsOnKill, BaseOperator):
         instance of this task may run at a time (`max_active_tis_per_dag=1`).
     :param topic: the topic that transfer requests go to; its short name, or the full one.
     :param error_topic: the topic that failure records go to.
-    :param gcp_project: the project of topics and subscriptions; the connection's when empty.
-    :param gcp_conn_id: the Google Cloud connection.
     :raises AirflowFailException: missing permission, or a name that Pub/Sub does not take.
     """
 
     template_fields: Sequence[str] = (
+        *EdgehaulOperator.template_fields,
         "topic",
         "error_topic",
-        "destination_bucket",
         "state_bucket",
         "way",
         "date",
-        "gcp_project",
-        "gcp_conn_id",
     )
     ui_color = "#e8f0fe"
 
@@ -72,33 +64,25 @@ class OpenTransferRunOperator(StopsOnKill, BaseOperator):
         *,
         topic: str,
         error_topic: str,
-        destination_bucket: str,
         close_task: str = "close_run",
         state_bucket: str = "",
         way: str = "",
         date: str = "",
         max_open_runs: int | None = None,
-        gcp_project: str | None = None,
-        gcp_conn_id: str = "google_cloud_default",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.topic = topic
         self.error_topic = error_topic
-        self.destination_bucket = destination_bucket
         self.close_task = close_task
         self.state_bucket = state_bucket
         self.way = way
         self.date = date
         self.max_open_runs = max_open_runs
-        self.gcp_project = gcp_project
-        self.gcp_conn_id = gcp_conn_id
 
     def execute(self, context: Context) -> dict[str, str | float]:
         """Open the run."""
-        from hooks.engine import Messaging
         from transfer.errors import TransferError
-        from transfer.event_log import NoEventLog
 
         task = context["ti"]
         self.log.info("this run copies %s; its date is %s", self.way, self.date)
@@ -119,11 +103,10 @@ class OpenTransferRunOperator(StopsOnKill, BaseOperator):
         )
         # First on record, then made: what a task that is killed has begun, its teardown finds, or a later run's.
         task.xcom_push(key="return_value", value=run.to_dict())
-        messaging = Messaging(gcp_conn_id=self.gcp_conn_id, project=self.gcp_project or None)
-        with engine_errors(self.task_id, connections(gcp=self.gcp_conn_id), NoEventLog()):
-            _index_of(run, task.dag_id, self.gcp_conn_id, self.destination_bucket).open(
-                run.name, run.opened_at_s, run_id=run.run_id, opening=run.opening
-            )
+        messaging = self.messaging()
+        with self.engine_errors():
+            index = _index_of(self, run, task.dag_id)
+            index.open(run.name, run.opened_at_s, run_id=run.run_id, opening=run.opening)
             try:
                 self._open(messaging, run)
             except TransferError:  # a teardown follows a setup that succeeded, and no other
@@ -143,57 +126,45 @@ class OpenTransferRunOperator(StopsOnKill, BaseOperator):
             self.log.info("subscription %s on topic %s is open", subscription, topic)
 
 
-class CloseTransferRunOperator(BaseOperator):
+class CloseTransferRunOperator(EdgehaulOperator):
     """Cleans up after a run, and then fails unless the run was verified since it was opened last.
 
     It deletes the subscriptions of every opening of this run, ends its unfinished uploads, does the same for earlier runs
     that were never closed, and deletes the records of old ones. Safe to repeat.
 
-    It has no `on_kill`: nothing takes its place, so it goes on until it is killed; every step may be cut off, and a later run
-    finds what is left.
-
     As `.as_teardown(setups=…, on_failure_fail_dagrun=True)` it also runs in a run that a person marks as failed or
     successful, and keeps that run from ending well without a verdict.
 
     :param run: what the opening returned.
-    :param destination_bucket: the Cloud Storage bucket.
     :param keep_runs: of how many runs of this DAG the records stay, 1 or more; the others' go, once those runs are closed.
     :param open_task: the task id of `OpenTransferRunOperator`.
     :param list_task: the task id of `S3ListToPubSubOperator`.
     :param reconcile_task: the task id of the first pass of `ReconcileTransferOperator`.
     :param verify_task: that of its final pass.
-    :param gcp_project: the project of the subscriptions; the connection's when empty.
-    :param gcp_conn_id: the Google Cloud connection.
     :raises AirflowFailException: the run is not verified, or not everything arrived; its message says what to do.
     """
 
-    template_fields: Sequence[str] = ("run", "destination_bucket", "keep_runs", "gcp_project", "gcp_conn_id")
+    template_fields: Sequence[str] = (*EdgehaulOperator.template_fields, "run", "keep_runs")
     ui_color = "#e8f0fe"
 
     def __init__(
         self,
         *,
-        run: Mapping[str, Any] | None,
-        destination_bucket: str,
-        keep_runs: int | str = 30,
+        run: Mapping[str, Any] | XComArg | None,
+        keep_runs: int | str = KEEP_RUNS.default,
         open_task: str = OPEN_TASK,
         list_task: str = "list",
         reconcile_task: str = "reconcile",
         verify_task: str = "verify",
-        gcp_project: str | None = None,
-        gcp_conn_id: str = "google_cloud_default",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.run = run
-        self.destination_bucket = destination_bucket
         self.keep_runs = keep_runs
         self.open_task = open_task
         self.list_task = list_task
         self.reconcile_task = reconcile_task
         self.verify_task = verify_task
-        self.gcp_project = gcp_project
-        self.gcp_conn_id = gcp_conn_id
 
     def execute(self, context: Context) -> None:
         """Close the run, whatever its verdict."""
@@ -212,15 +183,15 @@ class CloseTransferRunOperator(BaseOperator):
             kind = AirflowFailException if is_final else AirflowException
             raise kind("\n".join(map(str, problems))) from problems[0]
 
-    def _judge(self, task: Any, run: RunIdentity) -> None:
-        from transfer.event_log import NoEventLog
+    def on_kill(self) -> None:
+        """Go on until Airflow kills it: no other task takes its place. Every step may be cut off; a later run finds the rest."""
 
-        with engine_errors(self.task_id, connections(gcp=self.gcp_conn_id), NoEventLog()):
-            state = _records_of(run, self.gcp_conn_id, self.destination_bucket).state(run.state_prefix)
+    def _judge(self, task: Task, run: RunIdentity) -> None:
+        with self.engine_errors():
             why_not = why_not_green(
                 task,
                 run,
-                state,
+                self.state(run),
                 list_task=self.list_task,
                 reconcile_task=self.reconcile_task,
                 verify_task=self.verify_task,
@@ -228,30 +199,26 @@ class CloseTransferRunOperator(BaseOperator):
         if why_not:
             raise AirflowFailException(why_not)
 
-    def _close(self, task: Any, run: RunIdentity) -> None:
-        from hooks.engine import Messaging
-        from transfer.event_log import NoEventLog
-
-        messaging = Messaging(gcp_conn_id=self.gcp_conn_id, project=self.gcp_project or None)
-        with engine_errors(self.task_id, connections(gcp=self.gcp_conn_id), NoEventLog()):
+    def _close(self, task: Task, run: RunIdentity) -> None:
+        messaging = self.messaging()
+        with self.engine_errors():
             _close_subscriptions(messaging, run.name, run.opening)
         self.log.info("the subscriptions of this run are gone")
         self._clean_up(task, run, messaging)
 
-    def _clean_up(self, task: Any, run: RunIdentity, messaging: Messaging) -> None:
+    def _clean_up(self, task: Task, run: RunIdentity, messaging: Messaging) -> None:
         """What stays because of an error goes with a later run."""
         from transfer.errors import TransferError
         from transfer.plain_text import redact
 
-        destination = _records_of(run, self.gcp_conn_id, self.destination_bucket)
-        index = _index_of(run, task.dag_id, self.gcp_conn_id, self.destination_bucket)
+        index = _index_of(self, run, task.dag_id)
         try:
             for entry in list(index.entries()):
                 if not entry.is_closed and entry.run != run.name and _is_over(task, entry.run_id):
                     _close_subscriptions(messaging, entry.run, entry.opening)
                     index.close(entry.run, entry.opened_at_s)
                     self.log.info("the run %s, which nobody had closed, is closed", entry.run)
-            if ended := destination.end_uploads(STATE_PREFIX, run.name, run.transfer_id):
+            if ended := self.destination(run).end_uploads(STATE_PREFIX, run.name, run.transfer_id):
                 self.log.info("%d unfinished uploads, of this run and of earlier ones, were ended", ended)
             index.close(run.name, run.opened_at_s)
             for name in index.old(whole("keep_runs", self.keep_runs)):
@@ -265,17 +232,10 @@ class CloseTransferRunOperator(BaseOperator):
             )
 
 
-def _records_of(run: RunIdentity, gcp_conn_id: str, destination_bucket: str) -> Destination:
-    from hooks.engine import Destination
+def _index_of(operator: EdgehaulOperator, run: RunIdentity, dag_id: str) -> RunIndex:
+    from transfer.records.runs import RunIndex
 
-    return Destination.of_records(gcp_conn_id, destination_bucket, run.state_bucket)
-
-
-def _index_of(run: RunIdentity, dag_id: str, gcp_conn_id: str, destination_bucket: str) -> RunIndex:
-    from transfer.runs import RunIndex
-
-    state = _records_of(run, gcp_conn_id, destination_bucket).state(STATE_PREFIX)
-    return RunIndex(state, copy_name(dag_id, run.open_task))
+    return RunIndex(operator.destination(run).state(STATE_PREFIX), copy_name(dag_id, run.open_task))
 
 
 def _close_subscriptions(messaging: Messaging, name: str, last_opening: int) -> None:
@@ -285,6 +245,6 @@ def _close_subscriptions(messaging: Messaging, name: str, last_opening: int) -> 
         messaging.close(error_subscription(name, opening))
 
 
-def _is_over(task: Any, run_id: str) -> bool:
+def _is_over(task: Task, run_id: str) -> bool:
     """Whether Airflow has ended a run, or does not know it (any more)."""
     return bool(run_id) and not task.get_dr_count(task.dag_id, run_ids=[run_id], states=["running", "queued"])

@@ -1,26 +1,29 @@
 """What a run's colour rests on: the record of a verdict of this very opening, whatever Airflow's states say.
 
 Two tasks ask for it, since Airflow judges a run by its last tasks, and each of the two covers what the other cannot see
-(docs/decisions/0063-two-judges.md).
+(docs/decisions/0033-the-colour-of-a-run-is-its-verdict.md).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from operators.hand_over import SUMMARY_KEY
 from operators.run_identity import RunIdentity
 from operators.siblings import sibling, state_of
 
 if TYPE_CHECKING:
+    from airflow.sdk.types import RuntimeTaskInstanceProtocol as Task
+
     from transfer.ports import StateStore
 
 
 def why_not_green(
-    task: Any, run: RunIdentity, state: StateStore, *, list_task: str, reconcile_task: str, verify_task: str
+    task: Task, run: RunIdentity, state: StateStore, *, list_task: str, reconcile_task: str, verify_task: str
 ) -> str:
     """One sentence on what happened and what to do now; empty when this opening has a green verdict."""
-    from transfer.listing_record import read_listing
-    from transfer.run_verdict import read_verdict
+    from transfer.records.listing_record import read_listing
+    from transfer.records.verdict import read_verdict
 
     verdict = read_verdict(state, run.transfer_id)
     verified = state_of(task, verify_task)
@@ -29,7 +32,7 @@ def why_not_green(
     reconcile, verify = sibling(task, reconcile_task), sibling(task, verify_task)
     listing = read_listing(state)
     # What reconcile will read.
-    has_listed = bool(task.xcom_pull(task_ids=sibling(task, list_task), key="summary"))
+    has_listed = bool(task.xcom_pull(task_ids=sibling(task, list_task), key=SUMMARY_KEY))
     again = (
         f"clear {reconcile} with what is downstream of it, or start a run with only_failed={run.run_id!r}: what is not"
         " there is copied as it was listed, and all of it is verified"

@@ -5,9 +5,8 @@ from __future__ import annotations
 from airflow.sdk.exceptions import AirflowFailException
 
 from operators.parameters import InvalidParameter, number, whole
-from transfer.model import TransferConfig
-
-MIB = 1024 * 1024
+from transfer.config import TransferConfig
+from transfer.limits import MIB
 
 
 def transfer_config(

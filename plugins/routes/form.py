@@ -1,16 +1,18 @@
-"""The parameters of a copy: the form that a person fills in, and what a route sets in its place."""
+"""The parameters of a copy: the form that a person fills in, and the values that a route sets instead."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from airflow.sdk import Param
 
 from operators.parameters import CHOICES, NUMBERS, STORAGE_CLASSES
-from transfer.selection import MEANING as MEANING_OF_BOUNDS
-from transfer.selection import MOMENT, SIZE
-from transfer.source_list import MEANING as MEANING_OF_LISTS
-from transfer.source_list import URI
+from transfer.limits import PART_SIZE_MIB, THREADS, WORKERS
+from transfer.listing.selection import MEANING as MEANING_OF_BOUNDS
+from transfer.listing.selection import MOMENT, SIZE
+from transfer.sources.files import MEANING as MEANING_OF_LISTS
+from transfer.sources.files import URI
 
 S3_BUCKET = r"^[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]$"
 GCS_BUCKET = r"^[a-z0-9][a-z0-9._\-]{1,220}[a-z0-9]$"
@@ -24,20 +26,20 @@ MEANING = {
     GCS_BUCKET: "the name of a Cloud Storage bucket alone: lower-case letters, digits, dots, hyphens and underscores",
     TOPIC: "a Pub/Sub topic: a letter first, and 3 to 255 letters, digits and any of - _ . ~ + %,"
     " or projects/<project>/topics/<topic>",
-    LOG_NAME: "a log's name: 1 to 511 letters, digits and any of . _ / -",
+    LOG_NAME: "the name of a log: 1 to 511 letters, digits and any of . _ / -",
     CONNECTION: "the id of a connection under Admin, Connections: letters, digits and any of - _ . :",
-    PROJECT: "a project's id: lower-case letters, digits and hyphens",
+    PROJECT: "the id of a project: lower-case letters, digits and hyphens",
     **MEANING_OF_BOUNDS,
     **MEANING_OF_LISTS,
 }
-"""What a pattern stands for, in words."""
+"""Each pattern in words."""
 
 
 def text(pattern: str, *, is_required: bool = False) -> dict[str, Any]:
-    """The rules of a text field: a refusal says in words what was expected (docs/decisions/0052-the-form.md).
+    """The rules of a text field: a refusal says in words what was expected (docs/decisions/0022-the-form.md).
 
-    A field may always be empty as far as the form is concerned: it paints one that may not red before anybody has typed.
-    What is required is refused when the run is triggered.
+    The form accepts any field when it is empty, because it would mark a required one red before anybody has typed.
+    An empty required field is refused when the run is triggered.
     """
     kinds = ["string"] if is_required else ["null", "string"]
     # jsonschema words the refusal of a constant as "'…' was expected", and that of a pattern as the pattern.
@@ -48,257 +50,187 @@ def text(pattern: str, *, is_required: bool = False) -> dict[str, Any]:
     }
 
 
-GLOBS = {"type": ["null", "array"], "items": {"type": "string", "maxLength": 1024}, "maxItems": 1000}
+def one_of(name: str, **labels: str) -> dict[str, Any]:
+    """The rules of a choice, with a label that explains each value."""
+    shown = {value: f"{value}: {label}" for value, label in labels.items()}
+    return {"type": ["null", "string"], "enum": list(CHOICES[name]), "values_display": shown}
 
-PARAMS = {
-    "source_bucket": Param(
-        None,
-        **text(S3_BUCKET, is_required=True),
-        title="source_bucket (required)",
-        section="Source",
-        description="The S3 bucket behind the distribution.",
-    ),
-    "source_listing": Param(
-        None,
-        **text(URI),
-        section="Source",
-        description="Inventory's manifest.json, or a .csv or .jsonl of keys, as s3:// or gs:// URI; empty to list.",
-    ),
-    "aws_conn_id": Param(
-        "aws_default",
-        **text(CONNECTION),
-        section="Source",
-        description="Amazon Web Services connection that may list the bucket.",
-    ),
-    "cloudfront_conn_id": Param(
-        "cloudfront_default",
-        **text(CONNECTION),
-        section="Edge",
-        description="CloudFront connection: the distribution's domain, and the key pair if URLs are signed.",
-    ),
-    "destination_bucket": Param(
-        None,
-        **text(GCS_BUCKET, is_required=True),
-        title="destination_bucket (required)",
-        section="Destination",
-        description="The Cloud Storage bucket.",
-    ),
-    "gcp_conn_id": Param(
-        "google_cloud_default",
-        **text(CONNECTION),
-        section="Destination",
-        description="Google Cloud connection for Cloud Storage, Pub/Sub and Cloud Logging.",
-    ),
-    "source_prefix": Param(
-        None,
-        type=["null", "string"],
-        maxLength=1024,
-        section="What to move",
-        description="Only keys that begin with this; empty for all. %Y/%m/%d/ and {dag_run_id} are filled in.",
-    ),
-    "destination_prefix": Param(
-        None,
-        type=["null", "string"],
-        maxLength=1024,
-        section="What to move",
-        description="Takes the place of the source prefix in names; empty keeps them. Filled in likewise.",
-    ),
-    "include": Param(
-        None,
-        **GLOBS,
-        section="What to move",
-        description="Only names that match one of these patterns, as in .gitignore: *.gz, 2026/, a/**/b. One a line.",
-    ),
-    "exclude": Param(
-        None,
-        **GLOBS,
-        section="What to move",
-        description="No names that match one of these patterns, even if included; they are never deleted either.",
-    ),
-    "min_size": Param(
-        None,
-        **text(SIZE),
-        section="What to move",
-        description="Only objects of this size or larger, as in 1 or 10 MiB.",
-    ),
-    "max_size": Param(
-        None,
-        **text(SIZE),
-        section="What to move",
-        description="Only objects of this size or smaller, as in 5 GiB.",
-    ),
-    "modified_since": Param(
-        None,
-        **text(MOMENT),
-        section="What to move",
-        description="Only objects modified then or later: 2026-01-31, 2026-01-31T08:00+01:00, 7d or 12h ago.",
-    ),
-    "modified_before": Param(
-        None,
-        **text(MOMENT),
-        section="What to move",
-        description="Only objects modified before then; written likewise.",
-    ),
-    "storage_classes": Param(
-        None,
-        type=["null", "array"],
-        items={"type": "string", "enum": list(STORAGE_CLASSES)},
-        examples=list(STORAGE_CLASSES),
-        section="What to move",
-        description="Only objects of these S3 storage classes; empty for all.",
-    ),
-    "overwrite": Param(
-        "changed",
-        type=["null", "string"],
-        enum=list(CHOICES["overwrite"]),
-        values_display={
-            "changed": "changed: copy what is new or different",
-            "never": "never: copy only what is not there",
-            "always": "always: copy everything again",
-        },
-        section="What to move",
-        description="What to do with objects that are at the destination already.",
-    ),
-    "delete_extraneous": Param(
-        "off",
-        type=["null", "string"],
-        enum=list(CHOICES["delete_extraneous"]),
-        values_display={
-            "off": "off: leave it",
-            "list": "list: leave it, and list it in extraneous.csv",
-            "delete": "delete: delete it, once everything else has arrived",
-        },
-        section="What to move",
-        description="What to do with objects under the destination prefix that the source does not have.",
-    ),
-    "max_delete_percent": Param(
-        10,
-        **NUMBERS["max_delete_percent"].schema,
-        section="What to move",
-        description="If more than this share of the destination would go, nothing does and the run fails.",
-    ),
-    "max_delete_objects": Param(
-        10_000,
-        **NUMBERS["max_delete_objects"].schema,
-        section="What to move",
-        description="If more objects than this would go, nothing does and the run fails.",
-    ),
-    "mode": Param(
-        "transfer",
-        type=["null", "string"],
-        enum=list(CHOICES["mode"]),
-        values_display={
-            "transfer": "transfer: move what has to move",
-            "plan": "plan: only list, and say what would move and what it would cost",
-            "verify": "verify: only compare, and say what is missing or differs",
-        },
-        section="What to move",
-        description="A plan and a verification move nothing, and write nothing but their own records.",
-    ),
-    "verify_sample": Param(
-        0,
-        **NUMBERS["verify_sample"].schema,
-        section="What to move",
-        description="Read so many percent of the matched objects back from both sides and compare each byte.",
-    ),
-    "plan_run": Param(
-        None,
-        expected="the run id of an earlier run of this DAG with mode plan, or last",
-        type=["null", "string"],
-        minLength=1,
-        section="What to move",
-        description="Move exactly what an earlier run with mode plan found: its run id, or last.",
-    ),
-    "workers": Param(
-        4,
-        **NUMBERS["workers"].schema,
-        section="How fast",
-        description="Worker tasks that share the queue, 1 to 64.",
-    ),
-    "threads": Param(
-        16,
-        **NUMBERS["threads"].schema,
-        section="How fast",
-        description="Objects each worker moves at a time, 1 to 256; fewer for a while when told to slow down.",
-    ),
-    "part_size_mib": Param(
-        32,
-        **NUMBERS["part_size_mib"].schema,
-        section="How fast",
-        description="MiB of a large object that one request fetches, 5 to 1,024; it takes no memory.",
-    ),
-    "bandwidth_limit_mib_s": Param(
-        None,
-        **NUMBERS["bandwidth_limit_mib_s"].schema,
-        section="How fast",
-        description="The most MiB a second that each worker reads; empty for no limit.",
-    ),
-    "max_requests_per_s": Param(
-        None,
-        **NUMBERS["max_requests_per_s"].schema,
-        section="How fast",
-        description="The most requests a second that each worker sends to both sides; empty for no limit.",
-    ),
-    "ramp_up": Param(
-        True,
-        type=["null", "boolean"],
-        section="How fast",
-        description="Begin with 1,000 writes a second and double them every 20 minutes, as Cloud Storage asks.",
-    ),
-    "only_failed": Param(
-        None,
-        expected="the run id of an earlier run of this DAG, or last",
-        type=["null", "string"],
-        minLength=1,
-        section="When it fails",
-        description="Move only what an earlier run left unfinished: its run id, or last. S3 is not listed.",
-    ),
-    "allow_empty": Param(
-        False,
-        type=["null", "boolean"],
-        section="When it fails",
-        description="Whether it is a success that no objects are found, or none that can be copied.",
-    ),
-    "topic": Param(
-        "edgehaul-requests",
-        **text(TOPIC),
-        section="Queue, records and logs",
-        description="Pub/Sub topic for transfer requests; made if it is missing.",
-    ),
-    "error_topic": Param(
-        "edgehaul-failures",
-        **text(TOPIC),
-        section="Queue, records and logs",
-        description="Pub/Sub topic for the records of objects that could not be moved.",
-    ),
-    "gcp_project": Param(
-        None,
-        **text(PROJECT),
-        section="Queue, records and logs",
-        description="Project of the topics and the log; empty for the Google Cloud connection's own.",
-    ),
-    "state_bucket": Param(
-        None,
-        **text(GCS_BUCKET),
-        section="Queue, records and logs",
-        description="Bucket for the runs' own records, under .edgehaul/; empty for the destination bucket.",
-    ),
-    "keep_runs": Param(
-        30,
-        **NUMBERS["keep_runs"].schema,
-        section="Queue, records and logs",
-        description="How many runs' records are kept; older ones go at the end of a run.",
-    ),
-    "log_name": Param(
-        None,
-        **text(LOG_NAME),
-        section="Queue, records and logs",
-        description="Cloud Logging log for errors; empty to keep logs in Airflow only.",
-    ),
-    "verbose": Param(
-        False,
-        type=["null", "boolean"],
-        section="Queue, records and logs",
-        description="Also log each published message and each object begun, if there is a log name.",
-    ),
+
+PREFIX = {"type": ["null", "string"], "maxLength": 1024}
+GLOBS = {"type": ["null", "array"], "items": {"type": "string", "maxLength": 1024}, "maxItems": 1000}
+FLAG = {"type": ["null", "boolean"]}
+RUN_ID = {"type": ["null", "string"], "minLength": 1}
+CLASSES = {
+    "type": ["null", "array"],
+    "items": {"type": "string", "enum": list(STORAGE_CLASSES)},
+    "examples": list(STORAGE_CLASSES),
 }
+
+
+def field(default: object, rules: Mapping[str, Any], description: str, **more: str) -> Param:
+    """One field of the form."""
+    return Param(default, description=description, schema={**rules, **more})
+
+
+def number(name: str, description: str) -> Param:
+    """A field for a number, whose default and limits are those of `operators.parameters`."""
+    return field(NUMBERS[name].default, NUMBERS[name].schema, description)
+
+
+SECTIONS: Mapping[str, Mapping[str, Param]] = {
+    "Source": {
+        "source_bucket": field(
+            None,
+            text(S3_BUCKET, is_required=True),
+            "The S3 bucket behind the distribution.",
+            title="source_bucket (required)",
+        ),
+        "source_listing": field(
+            None,
+            text(URI),
+            "s3:// or gs:// URI of an inventory's manifest.json, or a .csv or .jsonl of keys; empty to list S3.",
+        ),
+        "aws_conn_id": field(
+            "aws_default", text(CONNECTION), "Amazon Web Services connection that may list the bucket."
+        ),
+    },
+    "Edge": {
+        "cloudfront_conn_id": field(
+            "cloudfront_default",
+            text(CONNECTION),
+            "CloudFront connection: the distribution's domain, and the key pair if URLs are signed.",
+        ),
+    },
+    "Destination": {
+        "destination_bucket": field(
+            None,
+            text(GCS_BUCKET, is_required=True),
+            "The Cloud Storage bucket.",
+            title="destination_bucket (required)",
+        ),
+        "gcp_conn_id": field(
+            "google_cloud_default",
+            text(CONNECTION),
+            "Google Cloud connection for Cloud Storage, Pub/Sub and Cloud Logging.",
+        ),
+    },
+    "What to copy": {
+        "source_prefix": field(
+            None, PREFIX, "Only keys that begin with this; empty for all. Date codes and {dag_run_id} work: %Y/%m/%d/."
+        ),
+        "destination_prefix": field(
+            None, PREFIX, "Replaces the source prefix in names; empty keeps names as they are. Date codes work here too."
+        ),
+        "include": field(
+            None, GLOBS, "Only names that match one of these patterns, as in .gitignore: *.gz, 2026/, a/**/b. One per line."
+        ),
+        "exclude": field(
+            None, GLOBS, "No names that match one of these patterns, even if included. They are never deleted either."
+        ),
+        "min_size": field(None, text(SIZE), "Only objects of this size or larger, for example 1 or 10 MiB."),
+        "max_size": field(None, text(SIZE), "Only objects of this size or smaller, for example 5 GiB."),
+        "modified_since": field(
+            None, text(MOMENT), "Only objects modified at this time or later: 2026-01-31, 2026-01-31T08:00+01:00, or 7d ago."
+        ),
+        "modified_before": field(None, text(MOMENT), "Only objects modified before this time, in the same formats."),
+        "storage_classes": field(None, CLASSES, "Only objects of these S3 storage classes; empty for all."),
+        "overwrite": field(
+            "changed",
+            one_of(
+                "overwrite",
+                changed="copy new and changed objects",
+                never="copy only objects that are missing",
+                always="copy every object again",
+            ),
+            "What to do with objects that are already at the destination.",
+        ),
+        "delete_extraneous": field(
+            "off",
+            one_of(
+                "delete_extraneous",
+                off="keep them",
+                list="keep them, and list them in extraneous.csv",
+                delete="delete them once everything else has arrived",
+            ),
+            "What to do with objects under the destination prefix that the source does not have.",
+        ),
+        "max_delete_percent": number(
+            "max_delete_percent", "If more than this share of the destination would be deleted, nothing is and the run fails."
+        ),
+        "max_delete_objects": number(
+            "max_delete_objects", "If more objects than this would be deleted, nothing is deleted and the run fails."
+        ),
+        "mode": field(
+            "transfer",
+            one_of(
+                "mode",
+                transfer="copy the objects",
+                plan="only list, and report what a copy would do and cost",
+                verify="only compare, and report what is missing or different",
+            ),
+            "A plan and a verification copy nothing, and write nothing but their own records.",
+        ),
+        "verify_sample": number(
+            "verify_sample", "Percentage of the matched objects to read back from both sides and compare byte by byte."
+        ),
+        "plan_run": field(
+            None,
+            RUN_ID,
+            "Copy exactly what an earlier run with mode plan found: its run id, or last.",
+            expected="the run id of an earlier run of this DAG with mode plan, or last",
+        ),
+    },
+    "How fast": {
+        "workers": number("workers", f"Worker tasks that share the queue, {WORKERS}."),
+        "threads": number("threads", f"Objects each worker copies at a time, {THREADS}; fewer while a server throttles."),
+        "part_size_mib": number(
+            "part_size_mib", f"MiB of a large object that one request fetches, {PART_SIZE_MIB}; it takes no memory."
+        ),
+        "bandwidth_limit_mib_s": number(
+            "bandwidth_limit_mib_s", "The most MiB per second that each worker reads; empty for no limit."
+        ),
+        "max_requests_per_s": number(
+            "max_requests_per_s", "The most requests per second that each worker sends to both sides; empty for no limit."
+        ),
+        "ramp_up": field(
+            True, FLAG, "Start with 1,000 writes per second and double every 20 minutes, as Cloud Storage recommends."
+        ),
+    },
+    "When it fails": {
+        "only_failed": field(
+            None,
+            RUN_ID,
+            "Copy only what an earlier run left unfinished: its run id, or last. S3 is not listed.",
+            expected="the run id of an earlier run of this DAG, or last",
+        ),
+        "allow_empty": field(False, FLAG, "Succeed even if there are no objects, or none that can be copied."),
+    },
+    "Queue, records and logs": {
+        "topic": field(
+            "edgehaul-requests", text(TOPIC), "Pub/Sub topic for transfer requests; created if it does not exist."
+        ),
+        "error_topic": field(
+            "edgehaul-failures", text(TOPIC), "Pub/Sub topic for the records of objects that could not be copied."
+        ),
+        "gcp_project": field(
+            None, text(PROJECT), "Project of the topics and the log; empty for the Google Cloud connection's own."
+        ),
+        "state_bucket": field(
+            None, text(GCS_BUCKET), "Bucket for the runs' own records, under .edgehaul/; empty for the destination bucket."
+        ),
+        "keep_runs": number("keep_runs", "Number of runs whose records are kept; older ones are deleted at the end of a run."),
+        "log_name": field(
+            None, text(LOG_NAME), "Cloud Logging log for errors; empty to keep logs in Airflow only."
+        ),
+        "verbose": field(
+            False, FLAG, "Also log each published message and each object that is started, if there is a log name."
+        ),
+    },
+}  # fmt: skip
+
+PARAMS: Mapping[str, Param] = {
+    name: Param(param.value, description=param.description, schema={**param.schema, "section": section})
+    for section, params in SECTIONS.items()
+    for name, param in params.items()
+}
+"""All fields by name, in the order of the form."""

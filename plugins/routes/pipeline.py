@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG, Asset, AssetAlias, Param, TriggerRule
 
@@ -17,6 +17,10 @@ from operators.reconcile_transfer import ReconcileTransferOperator
 from operators.run_date import RunDates
 from operators.s3_list_to_pubsub import S3ListToPubSubOperator
 from operators.transfer_run import CloseTransferRunOperator, OpenTransferRunOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator
+    from airflow.sdk.definitions.mappedoperator import MappedOperator
 
 
 def param(name: str) -> str:
@@ -66,20 +70,45 @@ def pipeline(
     return dag
 
 
+GOOGLE = {"gcp_conn_id": param("gcp_conn_id"), "gcp_project": param("gcp_project")}
+NAMES = {
+    "source_prefix": prefix("source_prefix"),
+    "destination_bucket": param("destination_bucket"),
+    "destination_prefix": prefix("destination_prefix"),
+}
+SELECTION = {name: param(name) for name in BOUNDS} | {name: listed(name) for name in LISTS}
+EVENTS = {"log_name": param("log_name"), "is_verbose": param("verbose")}
+
+
 def _tasks(arrived: Asset | AssetAlias, max_open_runs: int | None) -> None:
-    google = {"gcp_conn_id": param("gcp_conn_id"), "gcp_project": param("gcp_project")}
-    names = {
-        "source_prefix": prefix("source_prefix"),
-        "destination_bucket": param("destination_bucket"),
-        "destination_prefix": prefix("destination_prefix"),
-    }
-    selection = {name: param(name) for name in BOUNDS} | {name: listed(name) for name in LISTS}
-    events = {"log_name": param("log_name"), "is_verbose": param("verbose")}
+    preflight, open_run = _preflight(), _open_run(max_open_runs)
+    list_objects = _list(open_run)
+    transfer = _workers("transfer", list_objects)
+    # What the workers left is judged whatever became of them, also where none was needed (mode=verify): the rules that ask
+    # for a success skip the task when its upstream was skipped. Without a listing it skips itself.
+    reconcile = _reconcile("reconcile")
+    retry = _workers("retry", reconcile)
+    # Also after retries that were skipped, since there was nothing to retry. Fails when there was no first pass.
+    verify = _reconcile(
+        "verify",
+        reviews="reconcile",
+        outlets=[arrived],
+        source_bucket=param("source_bucket"),
+        verify_sample=param("verify_sample"),
+        aws_conn_id=param("aws_conn_id"),
+    )
+    # Airflow judges a run by the tasks that nothing follows: these two. Both fail without a green verdict of this opening, so
+    # where a person marks one of them, or what it depends on, the other still judges
+    # (docs/decisions/0033-the-colour-of-a-run-is-its-verdict.md).
+    judges = [_delete_extraneous(), _close_run(open_run)]
 
-    source_listing = prefix("source_listing")
+    preflight >> open_run >> list_objects >> transfer >> reconcile >> retry >> verify >> judges
+    list_objects >> reconcile >> verify
 
-    # Before the setup: when it fails, there is nothing to tear down.
-    preflight = PreflightOperator(
+
+def _preflight() -> PreflightOperator:
+    """Comes before the setup: when it fails, there is nothing to tear down."""
+    return PreflightOperator(
         task_id="preflight",
         source_bucket=param("source_bucket"),
         topic=param("topic"),
@@ -87,16 +116,18 @@ def _tasks(arrived: Asset | AssetAlias, max_open_runs: int | None) -> None:
         destination_bucket=param("destination_bucket"),
         state_bucket=param("state_bucket"),
         **{name: f"{{{{ dated_if_sound(params.{name}, dag_run) }}}}" for name in PREFIXES},
-        selection=selection,
+        selection=SELECTION,
         settings={name: param(name) for name in CHECKED},
         only_failed=param("only_failed"),
         plan_run=param("plan_run"),
         aws_conn_id=param("aws_conn_id"),
         cloudfront_conn_id=param("cloudfront_conn_id"),
-        **google,
+        **GOOGLE,
     )
 
-    open_run = OpenTransferRunOperator(
+
+def _open_run(max_open_runs: int | None) -> OpenTransferRunOperator:
+    task = OpenTransferRunOperator(
         task_id="open_run",
         topic=param("topic"),
         error_topic=param("error_topic"),
@@ -108,94 +139,90 @@ def _tasks(arrived: Asset | AssetAlias, max_open_runs: int | None) -> None:
         max_open_runs=max_open_runs,
         # One at a time asks whether it is its turn, so that two never take the same one.
         max_active_tis_per_dag=None if max_open_runs is None else 1,
-        **google,
-    ).as_setup()
+        **GOOGLE,
+    )
+    task.as_setup()  # type: ignore[no-untyped-call]  # Airflow's
+    return task
 
-    list_objects = S3ListToPubSubOperator(
+
+def _list(open_run: OpenTransferRunOperator) -> S3ListToPubSubOperator:
+    return S3ListToPubSubOperator(
         task_id="list",
         run=open_run.output,
         source_bucket=param("source_bucket"),
         topic=param("topic"),
         workers=param("workers"),
         overwrite=param("overwrite"),
-        source_listing=source_listing,
-        selection=selection,
+        source_listing=prefix("source_listing"),
+        selection=SELECTION,
         only_failed=param("only_failed"),
         mode=param("mode"),
         plan_run=param("plan_run"),
         part_size_mib=param("part_size_mib"),
         allow_empty=param("allow_empty"),
         aws_conn_id=param("aws_conn_id"),
-        **names,
-        **google,
-        **events,
+        **NAMES,
+        **GOOGLE,
+        **EVENTS,
     )
 
-    worker = {
-        "map_index_template": "{{ task.slot['label'] }}",
-        "source_bucket": param("source_bucket"),
-        "error_topic": param("error_topic"),
-        "threads": param("threads"),
-        "part_size_mib": param("part_size_mib"),
-        "bandwidth_limit_mib_s": param("bandwidth_limit_mib_s"),
-        "max_requests_per_s": param("max_requests_per_s"),
-        "ramp_up": param("ramp_up"),
-        "cloudfront_conn_id": param("cloudfront_conn_id"),
-        **names,
-        **google,
-        **events,
-    }
-    judge = {
-        "topic": param("topic"),
-        "overwrite": param("overwrite"),
-        "selection": selection,
-        "log_name": param("log_name"),
-        **names,
-        **google,
-    }
 
-    transfer = CloudfrontToGcsWorker.partial(task_id="transfer", **worker).expand(slot=list_objects.output)
-
-    # Whatever became of the workers, what they left is judged, also where none was needed (mode=verify): the rules that ask
-    # for a success skip the task when its upstream was skipped. Without a listing it skips itself.
-    reconcile = ReconcileTransferOperator(task_id="reconcile", trigger_rule=TriggerRule.ALL_DONE, **judge)
-
-    retry = CloudfrontToGcsWorker.partial(task_id="retry", **worker).expand(slot=reconcile.output)
-
-    # Also after retries that were skipped, since there was nothing to try again. Fails when there was no first pass.
-    verify = ReconcileTransferOperator(
-        task_id="verify",
-        reviews="reconcile",
-        trigger_rule=TriggerRule.ALL_DONE,
-        outlets=[arrived],
+def _workers(task_id: str, published_by: BaseOperator) -> MappedOperator:
+    """One worker for each slot that a task has returned."""
+    return CloudfrontToGcsWorker.partial(
+        task_id=task_id,
+        map_index_template="{{ task.slot['label'] }}",
         source_bucket=param("source_bucket"),
-        verify_sample=param("verify_sample"),
-        aws_conn_id=param("aws_conn_id"),
-        **judge,
+        error_topic=param("error_topic"),
+        threads=param("threads"),
+        part_size_mib=param("part_size_mib"),
+        bandwidth_limit_mib_s=param("bandwidth_limit_mib_s"),
+        max_requests_per_s=param("max_requests_per_s"),
+        ramp_up=param("ramp_up"),
+        cloudfront_conn_id=param("cloudfront_conn_id"),
+        **NAMES,
+        **GOOGLE,
+        **EVENTS,
+    ).expand(slot=published_by.output)
+
+
+def _reconcile(task_id: str, **more: Any) -> ReconcileTransferOperator:
+    return ReconcileTransferOperator(
+        task_id=task_id,
+        trigger_rule=TriggerRule.ALL_DONE,
+        topic=param("topic"),
+        overwrite=param("overwrite"),
+        selection=SELECTION,
+        log_name=param("log_name"),
+        **NAMES,
+        **GOOGLE,
+        **more,
     )
 
-    # Airflow judges a run by the tasks that nothing follows: these two. Both fail without a green verdict of this opening, so
-    # where a person marks one of them, or what it depends on, the other still judges (docs/decisions/0063-two-judges.md).
-    delete_extraneous = DeleteExtraneousOperator(
+
+def _delete_extraneous() -> DeleteExtraneousOperator:
+    return DeleteExtraneousOperator(
         task_id="delete_extraneous",
         # A plan skips verify.
         trigger_rule=TriggerRule.NONE_FAILED,
         wish=param("delete_extraneous"),
         max_delete_percent=param("max_delete_percent"),
         max_delete_objects=param("max_delete_objects"),
-        selection=selection,
+        selection=SELECTION,
         source_bucket=param("source_bucket"),
         aws_conn_id=param("aws_conn_id"),
-        **names,
         gcp_conn_id=param("gcp_conn_id"),
+        **NAMES,
     )
-    close_run = CloseTransferRunOperator(
+
+
+def _close_run(open_run: OpenTransferRunOperator) -> CloseTransferRunOperator:
+    task = CloseTransferRunOperator(
         task_id="close_run",
         run=open_run.output,
         destination_bucket=param("destination_bucket"),
         keep_runs=param("keep_runs"),
-        **google,
-    ).as_teardown(setups=open_run, on_failure_fail_dagrun=True)
-
-    preflight >> open_run >> list_objects >> transfer >> reconcile >> retry >> verify >> [delete_extraneous, close_run]
-    list_objects >> reconcile >> verify
+        **GOOGLE,
+    )
+    task.as_teardown(setups=open_run, on_failure_fail_dagrun=True)
+    return task

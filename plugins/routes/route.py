@@ -13,11 +13,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from hooks.selection import BOUNDS, LISTS
 from operators.parameters import selection_problems
+from operators.prefixes import DatedPrefix, InvalidPrefix, prefix_problem
 from operators.run_date import ROUTE_DAG_PREFIX
 from routes.form import PARAMS
 from routes.notifications import can_watch
 from routes.schema import PARAM_OF
-from transfer.prefixes import DatedPrefix, InvalidPrefix, prefix_problem
+from transfer.limits import MAX_ACTIVE_RUNS
 
 DEFAULT_TIMEZONE = "UTC"
 
@@ -39,7 +40,7 @@ class Route:
     max_active_runs: int
     queue: str | None
     """The URL of the SQS queue whose messages start runs."""
-    queue_conn_id: str | None
+    queue_conn_id: str
 
     @classmethod
     def of(cls, entry: Mapping[str, Any]) -> Route:
@@ -57,7 +58,7 @@ class Route:
             timezone=schedule.get("timezone", DEFAULT_TIMEZONE),
             start=date.fromisoformat(start) if start else None,
             catchup=schedule.get("catchup", False),
-            max_active_runs=entry.get("max_active_runs", 1),
+            max_active_runs=entry.get("max_active_runs", MAX_ACTIVE_RUNS.default),
             queue=schedule.get("sqs"),
             queue_conn_id=schedule.get("connection") or placed.get("aws_conn_id", PARAMS["aws_conn_id"].value),
         )
@@ -108,7 +109,7 @@ def route_problems(entry: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, 
             "what arrives at the end of a day would be looked for under the next: take the date codes out, or"
             " schedule.sqs",
         )
-    if prefixes_are_sound and entry.get("max_active_runs", 1) > 1:
+    if prefixes_are_sound and entry.get("max_active_runs", MAX_ACTIVE_RUNS.default) > 1:
         written = entry["destination"].get("prefix") or entry["source"].get("prefix") or ""
         if not _has_run_in_it(written):
             yield (

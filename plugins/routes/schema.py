@@ -10,6 +10,7 @@ from jsonschema import Draft202012Validator, ValidationError
 from operators.parameters import did_you_mean
 from routes.form import MEANING, PARAMS
 from routes.notifications import QUEUE, QUEUE_MEANING
+from transfer.limits import MAX_ACTIVE_RUNS
 
 PARAM_OF = {
     ("source", "bucket"): "source_bucket",
@@ -87,7 +88,7 @@ ROUTE = _mapping(
             },
         )
         | {"type": ["null", "object"], "anyOf": [{"type": "null"}, {"required": ["cron"]}, {"required": ["sqs"]}]},
-        "max_active_runs": {"type": "integer", "minimum": 1, "maximum": 1000},
+        "max_active_runs": {"type": "integer", "minimum": MAX_ACTIVE_RUNS.low, "maximum": MAX_ACTIVE_RUNS.high},
         "parameters": _mapping(
             {name: _of_form(name) for name in PARAMS if name not in {*PARAM_OF.values(), *OF_ONE_RUN}}
         ),
@@ -101,16 +102,22 @@ Path = tuple[str | int, ...]
 def schema_problems(entry: Any) -> Iterator[tuple[Path, str]]:
     """Everything the schema finds wrong: where in the entry, and a sentence on what to change."""
     for error in Draft202012Validator(ROUTE).iter_errors(entry):
-        path = tuple(error.absolute_path)
+        path: Path = tuple(error.absolute_path)
+        value: Any = error.instance
+        wanted: Any = error.validator_value
         if error.validator == "additionalProperties":
-            known = list(error.schema["properties"])
-            for unknown in [name for name in error.instance if name not in known]:
+            known = list(_schema_of(error)["properties"])
+            for unknown in [name for name in value if name not in known]:
                 yield (*path, unknown), _unknown(str(unknown), known)
         elif error.validator == "required":
-            missing = next(name for name in error.validator_value if f"'{name}'" in error.message)
+            missing = next(name for name in wanted if f"'{name}'" in error.message)
             yield (*path, missing), "it is missing: add it"
         else:
             yield path, _sentence(error)
+
+
+def _schema_of(error: ValidationError) -> Any:
+    return error.schema
 
 
 def _unknown(name: str, known: list[str]) -> str:
@@ -118,7 +125,9 @@ def _unknown(name: str, known: list[str]) -> str:
 
 
 def _sentence(error: ValidationError) -> str:
-    value, wanted, schema = error.instance, error.validator_value, error.schema
+    value: Any = error.instance
+    wanted: Any = error.validator_value
+    schema = _schema_of(error)
     match error.validator:
         case "type":
             kinds = [wanted] if isinstance(wanted, str) else list(wanted)

@@ -33,7 +33,7 @@ def what_is_too_much(text: str) -> tuple[str, int] | None:
     """Of each anchor: values, and levels."""
     around: list[list[Any]] = [["", 0, 0]]
     for event in yaml.parse(text, Loader=Loader):
-        line = event.start_mark.line + 1
+        line = event.start_mark.line + 1 if event.start_mark else 1
         if isinstance(event, yaml.CollectionStartEvent):
             around.append([event.anchor, 0, 0])
             if len(around) > MAX_DEPTH:
@@ -41,12 +41,12 @@ def what_is_too_much(text: str) -> tuple[str, int] | None:
             continue
         anchor, values, levels = "", 1, 1
         if isinstance(event, yaml.AliasEvent):
-            values, levels = sizes.get(event.anchor, (1, 1))
+            values, levels = sizes.get(event.anchor or "", (1, 1))
         elif isinstance(event, yaml.CollectionEndEvent):
             anchor, values, levels = around.pop()
             values, levels = values + 1, levels + 1
         elif isinstance(event, yaml.ScalarEvent):
-            anchor = event.anchor
+            anchor = event.anchor or ""
         else:
             continue
         if anchor:

@@ -6,6 +6,7 @@ knows keeps the service's own words and the narrowest scope: nobody is kept from
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -50,3 +51,19 @@ def rule_for(rules: Iterable[AnswerRule], status: int | None, reason: str) -> An
         if rule.status in (None, status) and rule.reason in ("", reason):
             return rule
     return None
+
+
+_CODE = re.compile(r"<Code>([A-Za-z0-9._]{1,64})</Code>")
+_MESSAGE = re.compile(r"<(?:Message|Details)>([^<]*)</")
+
+
+def xml_code(text: str) -> str:
+    """The `<Code>` of an XML error body, as S3, CloudFront and Cloud Storage's XML API write it; empty when there is none."""
+    found = _CODE.search(text)
+    return found[1] if found else ""
+
+
+def xml_message(text: str) -> str | None:
+    """The `<Message>` of an XML error body, and its `<Details>`; None when it has neither."""
+    found = _MESSAGE.findall(text)
+    return " ".join(found) if found else None

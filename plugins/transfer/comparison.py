@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from transfer.labels import bound_crc32c, named_proof
 from transfer.model import DestinationObject, Evidence, ObjectMeta, Proof
@@ -76,7 +77,7 @@ def difference(stored: DestinationObject | None, item: ObjectMeta) -> str:
         return "nothing was copied: what the listing saw at the destination is still there"
     if _is_from_another_time(stored, item):
         return (
-            f"the source was last modified at {item.last_modified}, and what is there was copied when that was"
+            f"the source was last modified at {item.last_modified_s}, and what is there was copied when that was"
             f" {stored.source_mtime} (seconds since 1970): its metadata may have changed"
         )
     if stored.source_etag and stored.source_etag != item.etag:
@@ -105,9 +106,19 @@ def _is_from_another_time(stored: DestinationObject, item: ObjectMeta) -> bool:
 
     S3 User Guide, "Copying objects": a copy onto itself that replaces the metadata is a new object with the same content.
     """
-    if not stored.source_mtime or not item.last_modified or stored.source_mtime == str(item.last_modified):
+    if not stored.source_mtime or not item.last_modified_s or stored.source_mtime == str(item.last_modified_s):
         return False
     try:
-        return int(float(stored.source_mtime)) != item.last_modified
+        return int(float(stored.source_mtime)) != item.last_modified_s
     except (ValueError, TypeError, OverflowError):  # another tool's own notation
         return False
+
+
+def has_etag(headers: Mapping[str, str]) -> bool:
+    """Whether the answer says of which content its bytes are. A response headers policy can take the ETag away."""
+    return bool(headers.get("etag", "").strip())
+
+
+def etag_value(header: str) -> str:
+    """An ETag without its quotes and without the mark of a weak one (RFC 9110, section 8.8.3), as `ObjectMeta` holds it."""
+    return header.strip().removeprefix("W/").strip('"')

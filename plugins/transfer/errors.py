@@ -275,3 +275,23 @@ class ListingOutOfOrder(FatalError):
 
 class Stopped(Exception):
     """The task was asked to stop while a transfer was in flight."""
+
+
+class InvalidSelection(ValueError):
+    """A bound or a glob that is none, or bounds between which nothing is. The message is for people.
+
+    Attributes:
+        field: the parameter to change.
+    """
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class UploadGone(Exception):
+    """An upload begun earlier is no more: it has to begin anew."""
+
+
+class GenerationMismatch(Exception):
+    """The destination is not at the generation the upload was conditional on."""

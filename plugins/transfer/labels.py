@@ -2,7 +2,7 @@
 
 An ETag alone would go on being believed when somebody replaces the bytes and keeps the metadata. So the CRC32C of the bytes
 that were copied stands beside it, with what proved them: a label is worth something only while Cloud Storage names the same
-CRC32C of what it stores (docs/decisions/0060-a-label-is-bound-to-its-bytes.md).
+CRC32C of what it stores (docs/decisions/0030-a-label-is-bound-to-its-bytes.md).
 """
 
 from __future__ import annotations

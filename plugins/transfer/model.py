@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass
+from enum import Enum, StrEnum
 
-from transfer.errors import Stage
+from transfer.errors import Stage, TransferError
 from transfer.quick_init import quick_init
 
 
@@ -19,14 +19,14 @@ class ObjectMeta:
     size_bytes: int
     etag: str
     """Without quotes: an MD5, or `md5-of-md5s-N` for a multipart object."""
-    last_modified: int
+    last_modified_s: int
     storage_class: str = "STANDARD"
     replaces_generation: int = 0
     """The generation the listing saw at the destination; 0 when there was none. Uploads are conditional on it."""
     is_restored: bool = False
     """An archived object with a restored copy that can be read now."""
     unreadable: SkipReason | None = None
-    """ARCHIVED in a tier of Intelligent-Tiering, which an inventory and a HEAD tell and a listing does not, or one of UNTOLD,
+    """ARCHIVED in a tier of Intelligent-Tiering, which an inventory and a HEAD tell and a listing does not, or one of UNRESOLVED,
     which then also stands in place of the ETag: no ETag of S3's has this form."""
     version_id: str = ""
     """The version to read; empty for the current one."""
@@ -146,18 +146,16 @@ class SkipReason(StrEnum):
 
 
 NOT_SELECTED = frozenset({SkipReason.OTHER_NAME, SkipReason.OTHER_SIZE, SkipReason.OTHER_TIME, SkipReason.OTHER_CLASS})
-"""What the run's selection leaves out (`transfer/selection.py`)."""
-NEVER_TO_MOVE = frozenset({SkipReason.ARCHIVED, SkipReason.PREFIX_ITSELF, *NOT_SELECTED})
+"""What the run's selection leaves out (`transfer/listing/selection.py`)."""
+NEVER_COPIED = frozenset({SkipReason.ARCHIVED, SkipReason.PREFIX_ITSELF, *NOT_SELECTED})
 """Skipped by the listing, whatever the destination holds."""
-
-
-UNTOLD = frozenset({SkipReason.ABSENT, SkipReason.FORBIDDEN, SkipReason.ENCRYPTED})
+UNRESOLVED = frozenset({SkipReason.ABSENT, SkipReason.FORBIDDEN, SkipReason.ENCRYPTED})
 """Named by a manifest, and nothing more is known of it than its name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copied:
-    """Moved and verified."""
+    """UploadResult and verified."""
 
     key: str
     size_bytes: int
@@ -207,84 +205,54 @@ class Failed:
 TransferOutcome = Copied | Skipped | Failed
 
 
-class Overwrite(StrEnum):
-    """What to do with an object that is at the destination already."""
-
-    CHANGED = "changed"
-    NEVER = "never"
-    ALWAYS = "always"
+ARCHIVE_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
+"""Unreadable until restored (S3 User Guide, "Storage classes"); GLACIER_IR is read at once."""
 
 
-class Mode(StrEnum):
-    """What a run is for."""
+class Removed(Enum):
+    """Whether a delete found something to delete."""
 
-    TRANSFER = "transfer"
-    PLAN = "plan"
-    """List both sides and say what a transfer would do and cost."""
-    VERIFY = "verify"
-    """List both sides and say what is missing or differs."""
+    NOW = "now"
+    BEFORE = "before"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Timeouts:
-    """How long to wait for either side, in seconds."""
+class OpenParts:
+    """An upload in parts that was neither completed nor ended."""
 
-    connect_s: float = 10.0
-    stall_s: float = 60.0
-    """A transfer that moves less than 1 KiB a second for this long is broken off."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetryPolicy:
-    """Exponential back-off with full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter", 2015)."""
-
-    attempts: int = 7
-    base_s: float = 0.5
-    cap_s: float = 32.0
-    """Cloud Storage's guidance for truncated exponential back-off caps at 32 to 64 s."""
-    total_s: float = 300.0
-    """No further try is begun this long after the first that failed."""
-
-
-MIN_PART_BYTES = 5 * 1024 * 1024
-"""Of an upload in parts, for all but the last one (Cloud Storage and S3, "Quotas")."""
-MAX_PART_BYTES = 5 * 1024**3
-"""Of an upload in parts (the same pages)."""
-MAX_PARTS = 10_000
-"""Of an upload in parts, in Cloud Storage and in S3."""
+    token: str
+    started_at_s: float
+    """By the server's clock."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TransferConfig:
-    """How a worker moves objects."""
+class ReplacedVersion:
+    """What was the object of a name once, and can be brought back."""
 
-    threads: int = 16
-    """Objects on their way at a time."""
-    part_size_bytes: int = 32 * 1024 * 1024
-    """How much of an object in parts one GET fetches, and the size of its parts where the source's own is not known."""
-    whole_bytes: int = 256 * 1024
-    """Objects up to this size are fetched whole before they are sent; it bounds the memory of a lane."""
-    parallel_bytes: int = 64 * 1024 * 1024
-    """From this size on an upload is worth going on with after a crash, and worth several lanes."""
-    bandwidth_limit_bytes_per_s: float | None = None
-    """What this worker may read from the edge; None for no limit."""
-    max_requests_per_s: float | None = None
-    """What this worker may send, to both sides together; None for no limit."""
-    is_ramped: bool = True
-    """Whether writes keep to Cloud Storage's ramp-up guideline (`transfer/pacing.py`); not for a bucket that is warm."""
-    workers: int = 1
-    """How many workers write to the bucket at a time: each gets its share of the ramp-up."""
-    timeouts: Timeouts = field(default_factory=Timeouts)
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    generation: int
+    size_bytes: int
+    crc32c: str
+    source_etag: str
+    """Of what it was copied from; empty where it says nothing."""
+    restored_by: str
+    """A command that brings it back."""
 
-    def __post_init__(self) -> None:
-        if not 1 <= self.threads <= 256:
-            raise ValueError(f"threads is {self.threads}: choose 1 to 256")
-        if self.part_size_bytes < MIN_PART_BYTES:
-            raise ValueError(f"part_size_bytes is {self.part_size_bytes}: choose {MIN_PART_BYTES} (5 MiB) or more")
-        for name in ("bandwidth_limit_bytes_per_s", "max_requests_per_s"):
-            limit = getattr(self, name)
-            if limit is not None and not 0 < limit < math.inf:
-                raise ValueError(f"{name} is {limit}: choose a number above 0, or None for no limit")
-        if self.workers < 1:
-            raise ValueError(f"workers is {self.workers}: choose how many share the bucket, 1 or more")
+
+class KeyState(Enum):
+    """What S3 says of one key."""
+
+    THERE = "there"
+    GONE = "gone"
+    UNSURE = "unsure"
+    """It was refused, or no answer came."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceKey:
+    """One key, asked for."""
+
+    state: KeyState
+    last_modified_s: float = 0.0
+    """Of one that is there, by S3's clock."""
+    error: TransferError | None = None
+    """Of one of which nothing can be told, why."""

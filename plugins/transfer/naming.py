@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import quote
 
 from transfer.errors import InvalidName, Stage
 
+NameFilter = Callable[[str], bool]
+"""Whether the run's include and exclude globs choose a name (a key below the source prefix, or its copy's name)."""
 MAX_NAME_BYTES = 1024
 """Of UTF-8 (Cloud Storage, "Object naming")."""
 

@@ -7,11 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any, Protocol
 
-from transfer.errors import TransferError
-from transfer.model import DestinationObject, ObjectMeta, Proof, StoredPart, TransferFailure, TransferRequest
+from transfer.model import (
+    DestinationObject,
+    ObjectMeta,
+    OpenParts,
+    Proof,
+    Removed,
+    ReplacedVersion,
+    SourceKey,
+    StoredPart,
+    TransferFailure,
+    TransferRequest,
+)
 from transfer.steps import Step
 
 
@@ -101,35 +110,6 @@ class PartsUpload(Protocol):
 
     def abort(self) -> Step[None]:
         """Give it up, and free its parts."""
-
-
-class Removed(Enum):
-    """Whether a delete found something to delete."""
-
-    NOW = "now"
-    BEFORE = "before"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenParts:
-    """An upload in parts that was neither completed nor ended."""
-
-    token: str
-    begun_at_s: float
-    """By the server's clock."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReplacedVersion:
-    """What was the object of a name once, and can be brought back."""
-
-    generation: int
-    size_bytes: int
-    crc32c: str
-    source_etag: str
-    """Of what it was copied from; empty where it says nothing."""
-    restored_by: str
-    """A command that brings it back."""
 
 
 class ObjectSink(Protocol):
@@ -227,14 +207,6 @@ class TransferLoop(Protocol):
         """Drive the lanes until all have ended. Raises Stopped after a stop request, or what a lane raises."""
 
 
-class UploadGone(Exception):
-    """An upload begun earlier is no more: it has to begin anew."""
-
-
-class GenerationMismatch(Exception):
-    """The destination is not at the generation the upload was conditional on."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
     """One message as it was pulled."""
@@ -284,26 +256,6 @@ class StateEntry:
     metadata: Mapping[str, str]
     created_at_s: float = 0.0
     """By Cloud Storage's clock; 0 where it does not say."""
-
-
-class KeyState(Enum):
-    """What S3 says of one key."""
-
-    THERE = "there"
-    GONE = "gone"
-    UNSURE = "unsure"
-    """It was refused, or no answer came."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceKey:
-    """One key, asked for."""
-
-    state: KeyState
-    last_modified_s: float = 0.0
-    """Of one that is there, by S3's clock."""
-    error: TransferError | None = None
-    """Of one of which nothing can be told, why."""
 
 
 class SourceKeys(Protocol):

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from transfer.config import RetryPolicy
 from transfer.errors import RetryableError
-from transfer.model import RetryPolicy
 from transfer.steps import Pause, Step
 
 T = TypeVar("T")

@@ -18,7 +18,7 @@ from benchmarks.table import Report, Result
 from benchmarks.workloads import MIB, QUICK, Workload
 from hooks.errors import InvalidConnection
 from localcloud.edge import EdgeServer
-from transfer.backends.signing import UrlSigner
+from transfer.backends.cloudfront.signing import UrlSigner
 
 TINY = Workload(name="small", count=30, size_bytes=4096)
 SERVERS = ("AWS_ENDPOINT_URL_S3", "STORAGE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST", "EDGE_URL")

@@ -11,7 +11,8 @@ import pytest
 from hooks.selection import selection_of
 from operators.cloudfront_to_gcs import CloudfrontToGcsWorker
 from operators.parameters import as_bool
-from operators.worker_settings import MIB, transfer_config
+from operators.worker_settings import transfer_config
+from transfer.limits import MIB
 
 DAGS = Path(__file__).resolve().parents[2] / "dags"
 
@@ -71,7 +72,7 @@ def test_the_form_has_sections_and_a_line_of_help_for_each_field(dag) -> None:
         "Source": ["source_bucket", "source_listing", "aws_conn_id"],
         "Edge": ["cloudfront_conn_id"],
         "Destination": ["destination_bucket", "gcp_conn_id"],
-        "What to move": [
+        "What to copy": [
             "source_prefix",
             "destination_prefix",
             "include",
@@ -156,7 +157,7 @@ EXPECTED_GCS = "the name of a Cloud Storage bucket alone: lower-case letters"
         ("max_delete_objects", 0.5, "is not of type 'null', 'integer'"),
         ("topic", "1", "a Pub/Sub topic: a letter first, and 3 to 255 letters"),
         ("error_topic", "topics/x", "or projects/<project>/topics/<topic>"),
-        ("gcp_project", "My Project", "a project's id: lower-case letters, digits and hyphens"),
+        ("gcp_project", "My Project", "the id of a project: lower-case letters, digits and hyphens"),
         ("aws_conn_id", "aws default", "the id of a connection under Admin, Connections: letters"),
         ("cloudfront_conn_id", "https://d1.cloudfront.net", "the id of a connection under Admin, Connections"),
         ("gcp_conn_id", "", "the id of a connection under Admin, Connections"),
@@ -164,7 +165,7 @@ EXPECTED_GCS = "the name of a Cloud Storage bucket alone: lower-case letters"
         ("keep_runs", 0, "less than the minimum of 1"),
         ("only_failed", "", "should be non-empty"),
         ("allow_empty", "yes", "is not of type 'null', 'boolean'"),
-        ("log_name", "my log", "a log's name: 1 to 511 letters, digits and any of . _ / -"),
+        ("log_name", "my log", "the name of a log: 1 to 511 letters, digits and any of . _ / -"),
         ("verbose", 1, "is not of type 'null', 'boolean'"),
     ],
 )
@@ -230,5 +231,5 @@ def test_the_selection_reaches_every_task_that_needs_it(dag, task: str) -> None:
     assert json.loads(rendered["exclude"]) == json.loads(rendered["storage_classes"]) == []
     found = selection_of(rendered, now_s=0)
     assert (found.min_bytes, found.since_s, found.classes) == (1024, None, None)
-    assert found.has_name("it's")
-    assert not found.has_name("other")
+    assert found.name_filter("it's")
+    assert not found.name_filter("other")

@@ -37,7 +37,7 @@ from everything import (
 )
 from localcloud.supervisor import LocalCloud, create_topics
 from pipeline import Pipeline, control
-from transfer.advice import FAILURES
+from transfer.reconciliation.advice import FAILURES
 
 MIB = 1024 * 1024
 WATCH = "everything-watch"

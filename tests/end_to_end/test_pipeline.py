@@ -103,7 +103,7 @@ def test_a_plan_is_moved_and_the_bucket_kept_in_step(pipeline) -> None:
     assert (pipeline.wait(planned), pipeline.wait(compared)) == ("success", "failed")
 
     plan = pipeline.airflow.xcom(planned, "list", key="plan")
-    assert plan["to_move"] == {"objects": len(bodies), "bytes": sum(map(len, bodies.values()))}
+    assert plan["to_copy"] == {"objects": len(bodies), "bytes": sum(map(len, bodies.values()))}
     assert plan["usage"]["edge_requests"] == len(bodies)
     assert "← cheapest" in pipeline.logs(planned)
     states = {task.task_id: task.state for task in pipeline.airflow.task_instances(planned)}

@@ -257,7 +257,7 @@ def test_a_person_triggers_a_run_in_the_browser_and_reads_its_result(pipeline: P
         assert form.required() == ["source_bucket", "destination_bucket"]
         assert form.red_fields() == []
 
-        form.fill("What to move", source_prefix="albums/%Y/", destination_prefix="photos/{dag_run_id}/")
+        form.fill("What to copy", source_prefix="albums/%Y/", destination_prefix="photos/{dag_run_id}/")
         form.fill("Source", source_bucket="my-photos")
         form.picture(pictures / "form.png")
         form.fill("Source", source_bucket="s3://My_Photos/2026")

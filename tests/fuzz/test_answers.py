@@ -14,18 +14,19 @@ from hypothesis import strategies as st
 
 from engine_rig import EngineRig, engine_rig
 from hostile import Parrot, answer_bytes, bodies, document, few, fuzz, header_values, headers, statuses, texts
-from transfer.backends.edge import edge_error
-from transfer.backends.exchange import Answer, parse_headers
-from transfer.backends.gcs_answers import gcs_error
-from transfer.backends.gcs_client import stored_object
-from transfer.backends.pubsub_answers import pubsub_error
-from transfer.backends.s3_errors import s3_error
+from transfer.backends.cloudfront.source import edge_error
+from transfer.backends.gcs.answers import gcs_error
+from transfer.backends.gcs.client import stored_object
+from transfer.backends.http.exchange import Answer, parse_headers
+from transfer.backends.pubsub.answers import pubsub_error
+from transfer.backends.s3.answers import listing_error
+from transfer.config import RetryPolicy
+from transfer.copying.metadata import resource_of
+from transfer.copying.proof import SourceDigest
 from transfer.errors import FatalError, Stage, TransferError
-from transfer.metadata import resource_of
-from transfer.model import Copied, Failed, ObjectMeta, RetryPolicy, Skipped
-from transfer.proof import SourceDigest
+from transfer.model import Copied, Failed, ObjectMeta, Skipped
 
-ITEM = ObjectMeta(key="k", size_bytes=7, etag="9a0364b9e99bb480dd25e1f0284c8555", last_modified=1)
+ITEM = ObjectMeta(key="k", size_bytes=7, etag="9a0364b9e99bb480dd25e1f0284c8555", last_modified_s=1)
 BODY = b"content"
 
 
@@ -48,7 +49,7 @@ def parrot() -> Iterator[Parrot]:
 
 
 def outcome_of(rig: EngineRig, item: ObjectMeta) -> None:
-    """Moved to some end, or ended by what is everybody's."""
+    """UploadResult to some end, or ended by what is everybody's."""
     with suppress(FatalError):
         outcome = rig.move(item)
         assert isinstance(outcome, Copied | Failed | Skipped)
@@ -146,7 +147,7 @@ def test_pages_of_s3(rig: EngineRig, parrot: Parrot, status: int, body: bytes) -
     import boto3
     from botocore.config import Config
 
-    from transfer.backends.s3_listing import list_objects
+    from transfer.backends.s3.listing import list_objects
 
     parrot.says = answer_bytes(status, {"Content-Length": str(len(body))}, body)
     client = boto3.client(
@@ -214,5 +215,5 @@ def test_refusals_of_s3(code: str, status: int | None, message: str) -> None:
     from botocore.exceptions import ClientError
 
     response = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}
-    found = s3_error(ClientError(response, "ListObjectsV2"), bucket="b")  # type: ignore[arg-type]
+    found = listing_error(ClientError(response, "ListObjectsV2"), bucket="b")  # type: ignore[arg-type]
     assert isinstance(found, TransferError) and found.message.isprintable()

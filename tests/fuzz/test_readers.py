@@ -11,23 +11,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hostile import bodies, document, fuzz, packed, texts, values
+from memory_files import MemoryFiles
 from memory_state import MemoryState
 from routes.route_file import SETTING, read_routes
-from transfer.begun import BegunMessages, fatal_end, last_words
-from transfer.control import copied_by_others, spread
-from transfer.cursor import ListingCursor
+from transfer.copying.uploads import OpenUpload
 from transfer.errors import InvalidMessage, RecordDamaged, RunUnknown, SourceListInvalid
-from transfer.failures import FailureTable, load_failures
-from transfer.inventory import inventory_objects
-from transfer.key_manifest import manifest_keys
-from transfer.messages import LISTING, RUN, decode_failure, decode_request, encode_failure
+from transfer.listing.cursor import ListingCursor
 from transfer.model import ObjectMeta
 from transfer.plain_text import MAX_CHARACTERS, block, one_line
-from transfer.records import Ledger, ledger_failures, parse_numbers, parse_ranges, read_manifest, read_shards
-from transfer.replay import RECORD, RunRecord, planned_objects, unfinished_objects
-from transfer.runs import RunIndex
-from transfer.source_list import SourceUri
-from transfer.uploads import OpenUpload
+from transfer.reconciliation.failures import FailureTable, load_failures
+from transfer.records.in_flight import InFlightMessages, crash_of, fatal_error_of
+from transfer.records.layout import RUN_JSON
+from transfer.records.ledger import Ledger, ledger_failures
+from transfer.records.manifest import read_manifest
+from transfer.records.messages import LISTING, RUN, decode_failure, decode_request, encode_failure
+from transfer.records.numbers import parse_numbers, parse_ranges
+from transfer.records.run_record import RunRecord
+from transfer.records.runs import RunIndex
+from transfer.records.shards import read_shards
+from transfer.sources.files import SourceUri
+from transfer.sources.inventory import inventory_objects
+from transfer.sources.key_manifest import manifest_keys
+from transfer.sources.replay import planned_objects, unfinished_objects
+from transfer.worker.refusal_check import recently_copied, sample_listing
 
 OBJECT = {"key": "k", "size": 7, "etag": "e", "mtime": 1, "class": "STANDARD", "replaces": 5, "version": "v"}
 REQUEST = {"version": 1, "number": 0, "attempt": 1, "objects": [OBJECT]}
@@ -88,14 +94,14 @@ def test_records(body: bytes, note: str) -> None:
         lambda: list(read_manifest(state, "1")),
         lambda: list(ledger_failures(state, "1")),
         lambda: list(read_shards(state, "failures/")),
-        lambda: spread(state, "1.001", ["k"]),
+        lambda: sample_listing(state, "1.001", ["k"]),
     ):
         with suppress(RecordDamaged):
             read()
     with suppress(RecordDamaged), FailureTable() as table:
         load_failures(state, table, ["1"])
         list(table.sorted())
-    list(copied_by_others(state))
+    list(recently_copied(state))
     assert all(number < 100 for number in Ledger(state, listing="1", worker="w").settled(below=100))
 
 
@@ -130,7 +136,7 @@ def test_records_of_an_earlier_run(report: bytes, way: bytes, is_same: bool) -> 
     state = MemoryState()
     state.write("report.json", report, content_type="")
     state.write("plan.json", report, content_type="")
-    state.write(RECORD, way, content_type="")
+    state.write(RUN_JSON, way, content_type="")
     if is_same:
         WAY.write(state)
     for read in (unfinished_objects, planned_objects):
@@ -151,14 +157,14 @@ def test_names_and_notes(entries: list[tuple[str, str, str]]) -> None:
     list(index.entries())
     index.old(1)
     index.last_but("x")
-    begun = BegunMessages(state, listing="1", slot="w", attempt=3)
+    begun = InFlightMessages(state, listing="1", slot="w", attempt=3)
     begun.open()
     begun.is_poison(1)
-    assert fatal_end(state, "1").isprintable() and last_words(state, "1").isprintable()
+    assert fatal_error_of(state, "1").isprintable() and crash_of(state, "1").isprintable()
 
 
 @fuzz
-@given(document(listing="1", after="a", shards=1, next_number=1, strays="1-2"))
+@given(document(listing="1", after="a", shards=1, next_number=1, skipped_numbers="1-2"))
 def test_cursors(stored: dict[str, object]) -> None:
     with suppress(TypeError, ValueError):
         ListingCursor.of(stored)
@@ -173,19 +179,6 @@ def test_numbers_and_texts(first: str, second: str) -> None:
     plain = one_line(text + second)
     assert plain.isprintable() and len(plain) <= MAX_CHARACTERS and one_line(plain) == plain
     assert all(line.startswith("    | ") and line.isprintable() for line in block(text).split("\n") if line)
-
-
-class Files:
-    uri = "s3://lists/"
-
-    def __init__(self, files: dict[str, bytes]) -> None:
-        self.files = files
-
-    def stat(self, name: str) -> int:
-        return len(self.files.get(name, b""))
-
-    def copy(self, name, write) -> None:
-        write(self.files.get(name, b""))
 
 
 rows = st.lists(st.lists(texts, max_size=5).map(",".join), max_size=4).map(
@@ -205,7 +198,7 @@ def test_manifests_of_keys(body: bytes, kind: str) -> None:
     uri = SourceUri.parse(f"s3://lists/m.{kind}")
     with suppress(SourceListInvalid):
         for key, _ in manifest_keys(
-            Files({f"m.{kind}": body}), uri, source_bucket="b", prefix="", stop=threading.Event()
+            MemoryFiles({f"m.{kind}": body}), uri, source_bucket="b", prefix="", stop=threading.Event()
         ):
             assert key
 
@@ -223,7 +216,7 @@ def test_inventories(manifest: dict, body: bytes) -> None:
     from hostile import as_json
 
     uri = SourceUri.parse("s3://lists/manifest.json")
-    files = Files({"manifest.json": as_json(manifest), "f": body})
+    files = MemoryFiles({"manifest.json": as_json(manifest), "f": body})
     with suppress(SourceListInvalid):
         found = list(
             inventory_objects(

@@ -24,7 +24,7 @@ from hooks.cloudfront import CloudfrontHook
 from hooks.errors import InvalidConnection
 from localcloud.edge import EdgeServer
 from localcloud.http1 import Exchange, HttpServer
-from transfer.backends.signing import PublicUrls
+from transfer.backends.cloudfront.signing import PublicUrls
 
 RSA_KEY = rsa.generate_private_key(65537, 2048)
 EC_KEY = ec.generate_private_key(ec.SECP256R1())

@@ -25,7 +25,7 @@ from localcloud.pubsub import PubSubServer
 from localcloud.s3 import S3Server
 from localcloud.supervisor import KEY_PAIR_ID, signing_key
 from transfer.model import SkipReason
-from transfer.preflight import Finding, Mark, Preflight
+from transfer.preflight.checks import Finding, Mark, Preflight
 
 SOURCE, DESTINATION, RECORDS, PROJECT = "preflight-source", "preflight-destination", "preflight-records", "p1"
 NAME = ".edgehaul/preflight/run-1"
@@ -398,13 +398,13 @@ FAILURES: list[tuple[str, Callable[[Rig], object], str, str]] = [
         "s3 key",
         lambda rig: rig.aws(login="AKIDNOBODY", password="x"),
         "list s3",
-        "access key id is unknown: correct it",
+        "does not know the access key id of the AWS connection: correct it",
     ),
     (
         "s3 secret",
         lambda rig: rig.aws(login=rig.s3.access_key_id, password="x"),
         "list s3",
-        "secret access key is not that of its access key id: correct it",
+        "secret access key of the AWS connection does not belong to its access key id: correct it",
     ),
     (
         "s3 permission",
@@ -416,7 +416,7 @@ FAILURES: list[tuple[str, Callable[[Rig], object], str, str]] = [
         "s3 token",
         s3_refuses("ExpiredToken"),
         "list s3",
-        "session token of the AWS connection has expired or is none: renew it",
+        "session token of the AWS connection is invalid or has expired: renew it",
     ),
     ("s3 clock", s3_refuses("RequestTimeTooSkewed"), "list s3", "set this machine's clock by NTP"),
     ("s3 gone", lambda rig: None, "list s3", "there is no such bucket; correct its name"),

@@ -82,9 +82,10 @@ def test_the_form_has_the_fields(seen_by_airflow: dict) -> None:
 
 
 def test_the_form_and_the_hook_agree() -> None:
-    from hooks.cloudfront import DEFAULT_URL_LIFETIME_S, CloudfrontHook
+    from hooks.cloudfront import CloudfrontHook
     from hooks.provider import get_provider_info
-    from transfer.backends.signing import MAX_LIFETIME_S, MIN_LIFETIME_S, HashAlgorithm
+    from transfer.backends.cloudfront.signing import HashAlgorithm
+    from transfer.limits import URL_LIFETIME_S
 
     (described,) = get_provider_info()["connection-types"]
     assert described["connection-type"] == CloudfrontHook.conn_type
@@ -92,8 +93,8 @@ def test_the_form_and_the_hook_agree() -> None:
     assert described["hook-class-name"] == f"{CloudfrontHook.__module__}.{CloudfrontHook.__qualname__}"
     fields = {name: field["schema"] for name, field in described["conn-fields"].items()}
     lifetime = fields["url_lifetime_s"]
-    assert (lifetime["minimum"], lifetime["maximum"]) == (MIN_LIFETIME_S, MAX_LIFETIME_S)
-    assert lifetime["default"] == DEFAULT_URL_LIFETIME_S
+    assert (lifetime["minimum"], lifetime["maximum"]) == (URL_LIFETIME_S.low, URL_LIFETIME_S.high)
+    assert lifetime["default"] == URL_LIFETIME_S.default
     assert fields["hash_algorithm"]["enum"] == list(HashAlgorithm)
 
 

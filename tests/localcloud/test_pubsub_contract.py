@@ -21,7 +21,7 @@ from google.pubsub_v1 import types
 from localcloud.pubsub import PubSubServer
 from needs import missing
 from official_pubsub import official_pubsub, why_unavailable
-from transfer.backends.pubsub import LESSER_RETENTION_S, RETENTION_S, create_subscription
+from transfer.backends.pubsub.topics import LESSER_RETENTION_S, RETENTION_S, create_subscription
 from transfer.errors import QueueRefused
 
 TIMEOUT_S = 20

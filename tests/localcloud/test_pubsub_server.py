@@ -22,7 +22,7 @@ from google.pubsub_v1 import types
 
 from localcloud.faults import Fault
 from localcloud.pubsub import PubSubServer
-from transfer.backends.pubsub import PubSubQueue
+from transfer.backends.pubsub.topics import PubSubQueue
 
 TOPIC = "projects/p/topics/work"
 SUBSCRIPTION = "projects/p/subscriptions/workers"

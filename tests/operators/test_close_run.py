@@ -14,7 +14,7 @@ from large_objects import MIB, abandoned, large_rig, left_behind, open_parts, pu
 from operators.run_identity import RunIdentity
 from operators.transfer_run import CloseTransferRunOperator
 from task_stub import TaskStub
-from transfer.run_verdict import RunVerdict
+from transfer.records.verdict import RunVerdict
 
 STATE_BUCKET = "records-bucket"
 

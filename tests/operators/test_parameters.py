@@ -42,8 +42,11 @@ def test_what_the_form_begins_with_is_sound() -> None:
         ({"keep_runs": "0"}, "keep_runs is 0: choose 1 to 10,000"),
         ({"max_delete_percent": "100.5"}, "max_delete_percent is '100.5': choose 0 to 100"),
         ({"max_delete_percent": "nan"}, "max_delete_percent is 'nan': choose 0 to 100"),
-        ({"max_requests_per_s": "inf"}, "max_requests_per_s is 'inf': choose how many requests a second, or nothing"),
-        ({"bandwidth_limit_mib_s": "-1"}, "bandwidth_limit_mib_s is '-1': choose how many MiB a second, or nothing"),
+        (
+            {"max_requests_per_s": "inf"},
+            "max_requests_per_s is 'inf': choose a number of requests per second, or leave",
+        ),
+        ({"bandwidth_limit_mib_s": "-1"}, "bandwidth_limit_mib_s is '-1': choose a number of MiB per second, or leave"),
         ({"mode": "Transfer"}, "mode is 'Transfer': choose transfer, plan or verify"),
         ({"overwrite": "sometimes"}, "overwrite is 'sometimes': choose changed, never or always"),
         ({"delete_extraneous": "yes"}, "delete_extraneous is 'yes': choose off, list or delete"),

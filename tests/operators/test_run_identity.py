@@ -5,7 +5,7 @@ from __future__ import annotations
 from localcloud.pubsub import rules
 from localcloud.pubsub.filters import MAX_FILTER_BYTES, compile_filter
 from operators.run_identity import RunIdentity
-from transfer.backends.pubsub import run_filter
+from transfer.backends.pubsub.topics import run_filter
 
 AIRFLOWS_LONGEST = 250
 """Airflow's columns `dag_id` and `run_id` take no more (airflow.models.base, ID_LEN)."""

@@ -11,7 +11,8 @@ from operators.delete_extraneous import DeleteExtraneousOperator
 from operators.preflight import PreflightOperator
 from operators.run_source import RunSource
 from operators.s3_list_to_pubsub import S3ListToPubSubOperator
-from transfer.listing import ListingSummary
+from transfer.listing.publish import ListingSummary
+from transfer.records.listing_record import ListingCounts
 
 LIST = "s3://lists/keys.csv"
 BOTH = {"source_bucket": "from-here", "destination_bucket": "to-there", "topic": "t"}
@@ -88,9 +89,7 @@ def test_one_thing_says_what_to_copy(named: dict[str, str], said: str) -> None:
 )
 def test_nothing_to_copy_is_no_success(mode: str, earlier: str, listed: int, passed_over: int, expected: bool) -> None:
     source = RunSource.of(S3ListToPubSubOperator(task_id="list", run={}, only_failed=earlier, **BOTH))
-    summary = ListingSummary(
-        listed=listed, listed_bytes=0, messages=0, objects=0, bytes=0, skipped=passed_over, passed_over=passed_over
-    )
+    summary = ListingSummary(counts=ListingCounts(listed=listed, skipped=passed_over, passed_over=passed_over))
     assert source.is_nothing(summary, mode) is expected
     if listed:
         assert "archived" in source.why_nothing(summary)

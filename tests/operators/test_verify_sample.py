@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
 from engine_rig import DESTINATION, PROJECT, SOURCE, engine_rig, fault
+from operators.hand_over import ListingResult
 from operators.reconcile_transfer import ReconcileTransferOperator
 from operators.run_identity import RunIdentity
 
@@ -19,7 +21,7 @@ class Store(dict):
 
 @pytest.fixture
 def rig(tmp_path, monkeypatch):
-    monkeypatch.setattr("transfer.worker.PULL_WAIT_S", 0.3)
+    monkeypatch.setattr("transfer.worker.drain.PULL_WAIT_S", 0.3)
     with engine_rig(tmp_path, monkeypatch.setenv) as made:
         aws = {"endpoint_url": made.s3.url, "region_name": made.s3.region}
         conn = {"conn_type": "aws", "login": made.s3.access_key_id, "password": made.s3.secret_access_key, "extra": aws}
@@ -43,13 +45,26 @@ def test_a_sample_is_read_through_the_runs_connections(rig) -> None:
         verify_sample="100",  # as a template renders it
     )
     run = RunIdentity(run_id="r", transfer_id="run-1-1-abc", subscription="s", error_subscription="e", opened_at_s=0)
+    listing = ListingResult(
+        run=run,
+        listing=report.listing,
+        messages=5,
+        objects=5,
+        bytes=10,
+        mode="transfer",
+        listed=5,
+        skipped=0,
+        is_whole_source=True,
+        workers=1,
+    )
     store = Store()
-    sampled = operator._sampled({"task_state_store": store}, run, report)
+    context = {"task_state_store": store, "ti": SimpleNamespace(try_number=1)}
+    sampled = operator._sampled(context, run, listing, report)
     assert sampled.is_green
     assert (sampled.sample.chosen, sampled.sample.equal) == (5, 5)
     assert store["progress"]["equal"] == 5
     assert rig.report() == sampled
 
     rig.s3.faults.replace([fault("GET .*/3", "status", status=403, body="<Error><Code>AccessDenied</Code></Error>")])
-    sampled = operator._sampled({"task_state_store": store}, run, report)
+    sampled = operator._sampled(context, run, listing, report)
     assert (sampled.sample.unreadable, sampled.is_green) == (1, False)

@@ -8,8 +8,9 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from operators.cloudfront_to_gcs import CloudfrontToGcsWorker
-from operators.worker_settings import MIB, transfer_config
+from operators.worker_settings import transfer_config
 from task_stub import TaskStub
+from transfer.limits import MIB
 
 RENDERED = {
     "threads": "16",
@@ -50,17 +51,17 @@ def test_limits_come_in_the_engines_units() -> None:
         (
             "bandwidth_limit_mib_s",
             "fast",
-            "bandwidth_limit_mib_s is 'fast': choose how many MiB a second, or nothing for no limit",
+            "bandwidth_limit_mib_s is 'fast': choose a number of MiB per second, or leave the field empty for no limit",
         ),
         (
             "max_requests_per_s",
             -1,
-            "max_requests_per_s is -1: choose how many requests a second, or nothing for no limit",
+            "max_requests_per_s is -1: choose a number of requests per second, or leave the field empty for no limit",
         ),
         (
             "max_requests_per_s",
             "nan",
-            "max_requests_per_s is 'nan': choose how many requests a second, or nothing for no limit",
+            "max_requests_per_s is 'nan': choose a number of requests per second, or leave the field empty for no limit",
         ),
     ],
 )

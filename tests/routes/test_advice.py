@@ -8,14 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from airflow.sdk import AssetAlias
 
 from routes.form import PARAMS
-from transfer.advice import _COMPARED, _OTHERS, FAILURES, advice_for
-from transfer.control import _ADVICE
+from routes.pipeline import pipeline
+from transfer.reconciliation.advice import _COMPARED, _OTHERS, FAILURES, advice_for
+from transfer.worker.refusals import REFUSAL_ADVICE
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PLUGINS = REPOSITORY / "plugins"
-TASKS = set(re.findall(r'task_id="(\w+)"', (PLUGINS / "routes/pipeline.py").read_text()))
+TASKS = set(pipeline("any", params=PARAMS, arrived=AssetAlias("any")).task_ids)
 RECORDS = {
     "failures.csv",
     "archived.csv",
@@ -37,7 +39,7 @@ def sentences() -> Iterator[tuple[str, str]]:
     """Where it stands, and the text, of every advice and every text of an error in the pipeline."""
     for code in FAILURES:
         yield f"advice for {code}", advice_for(code)
-    for reason, text in {**_OTHERS, **_COMPARED, **_ADVICE}.items():
+    for reason, text in {**_OTHERS, **_COMPARED, **REFUSAL_ADVICE}.items():
         yield f"advice for {reason}", text
     for path in sorted(PLUGINS.rglob("*.py")):
         tree = ast.parse(path.read_text())

@@ -1,4 +1,4 @@
-"""One worker as a process of its own that a certain key kills: what a crash in a library, or too little memory, does.
+"""A worker process that is killed by a certain key, as by a crash in a library or by too little memory.
 
 python deadly_worker.py '{"edge": url, "gcs": url, "run_id": …, "listing": …, "messages": …, "slot": …, "attempt": …}'
 """
@@ -12,35 +12,34 @@ import sys
 from types import SimpleNamespace
 from typing import Any
 
-import transfer.worker
+import transfer.worker.drain
 from engine_rig import EngineRig
-from transfer.listing import ListingSummary
-from transfer.mover import ObjectMover
+from transfer.copying.whole import ObjectCopier
+from transfer.listing.publish import ListingSummary
+from transfer.records.listing_record import ListingCounts
 
 DEADLY = "deadly"
 
 
-def kill_at_deadly(move: Any) -> Any:
-    def moved(self: ObjectMover, item: Any) -> Any:
+def kill_at_deadly(copy: Any) -> Any:
+    def deadly(self: ObjectCopier, item: Any) -> Any:
         if item.key.endswith(DEADLY):
             os.kill(os.getpid(), signal.SIGKILL)
-        return move(self, item)
+        return copy(self, item)
 
-    return moved
+    return deadly
 
 
 if __name__ == "__main__":
-    told = json.loads(sys.argv[1])
-    transfer.worker.PULL_WAIT_S = 0.3
-    ObjectMover.move = kill_at_deadly(ObjectMover.move)  # type: ignore[method-assign]
+    spec = json.loads(sys.argv[1])
+    transfer.worker.drain.PULL_WAIT_S = 0.3
+    ObjectCopier.move = kill_at_deadly(ObjectCopier.move)  # type: ignore[method-assign]
     nowhere = SimpleNamespace(url="http://127.0.0.1:9", access_key_id="", secret_access_key="", region="us-east-1")
     rig = EngineRig(
         s3=nowhere,  # type: ignore[arg-type]
-        edge=SimpleNamespace(url=told["edge"]),  # type: ignore[arg-type]
-        gcs=SimpleNamespace(url=told["gcs"]),  # type: ignore[arg-type]
-        run_id=told["run_id"],
+        edge=SimpleNamespace(url=spec["edge"]),  # type: ignore[arg-type]
+        gcs=SimpleNamespace(url=spec["gcs"]),  # type: ignore[arg-type]
+        run_id=spec["run_id"],
     )
-    summary = ListingSummary(
-        listed=0, listed_bytes=0, messages=told["messages"], objects=told["messages"], bytes=0, skipped=0
-    )
-    rig.worker(summary, name=told["slot"], attempt=told["attempt"], listing=told["listing"]).run()
+    summary = ListingSummary(counts=ListingCounts(messages=spec["messages"], objects=spec["messages"]))
+    rig.worker(summary, name=spec["slot"], attempt=spec["attempt"], listing=spec["listing"]).run()

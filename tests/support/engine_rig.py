@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,58 +19,57 @@ from localcloud.faults import Fault
 from localcloud.gcs import GcsServer
 from localcloud.pubsub import PubSubServer
 from localcloud.s3 import S3Server
-from transfer.backends.curl import CurlClient
-from transfer.backends.driving import CurlLoop
-from transfer.backends.edge import EdgeSource
-from transfer.backends.gcs_client import GcsClient
-from transfer.backends.gcs_sink import GcsSink
-from transfer.backends.gcs_state import GcsListing, GcsState
-from transfer.backends.gcs_stored import Capabilities
-from transfer.backends.google_token import GoogleToken
-from transfer.backends.pubsub import (
+from transfer.accounting.pacing import Pacer
+from transfer.accounting.progress import Progress, ProgressReporter, TransferStats
+from transfer.backends.cloudfront.signing import PublicUrls, UrlAuthorizer
+from transfer.backends.cloudfront.source import EdgeSource
+from transfer.backends.gcs.client import GcsClient
+from transfer.backends.gcs.sink import GcsSink
+from transfer.backends.gcs.state import GcsListing, GcsState
+from transfer.backends.gcs.token import GoogleToken
+from transfer.backends.gcs.verification import Capabilities
+from transfer.backends.http.client import CurlClient
+from transfer.backends.http.loop import CurlLoop
+from transfer.backends.pubsub.topics import (
     PubSubFailures,
     PubSubQueue,
     PubSubRequests,
     create_subscription,
     ensure_topic,
 )
-from transfer.backends.s3_keys import S3Keys
-from transfer.backends.s3_listing import list_objects
-from transfer.backends.signing import PublicUrls, UrlAuthorizer
-from transfer.begun import BegunMessages
-from transfer.cursor import ListingCursor
-from transfer.deletion import Permission
+from transfer.backends.s3.keys import S3Keys
+from transfer.backends.s3.listing import list_objects
+from transfer.config import Overwrite, RetryPolicy, Timeouts, TransferConfig
+from transfer.copying.parts import PartsBoard
+from transfer.copying.uploads import UploadRecords
+from transfer.copying.whole import ObjectCopier, WorkerContext
+from transfer.deletion.extraneous import DeletionLimits, Permission
+from transfer.deletion.removal import Deleters
+from transfer.deletion.sweep import SweepResult, sweep
 from transfer.errors import SinkUnavailable, SourceUnavailable, Stage
 from transfer.event_log import NoEventLog
-from transfer.listing import ListingSummary, list_and_publish
-from transfer.model import (
-    DestinationObject,
-    ObjectMeta,
-    Overwrite,
-    RetryPolicy,
-    Timeouts,
-    TransferConfig,
-    TransferOutcome,
-)
-from transfer.mover import ObjectMover, WorkerShare
+from transfer.listing.cursor import ListingCursor
+from transfer.listing.publish import Lister, ListingJob, ListingSummary
+from transfer.listing.selection import Selection
+from transfer.model import DestinationObject, ObjectMeta, TransferOutcome
 from transfer.naming import Naming
-from transfer.pacing import Pacer
-from transfer.parts import PartsBoard
-from transfer.passes import Republished, run_pass
-from transfer.plan import Plan, PlanTally
+from transfer.planning.plan import Plan, PlanTally
+from transfer.planning.prices import load_prices
 from transfer.ports import SourceKeys
-from transfer.prices import load_prices
-from transfer.progress import Progress, TransferStats
-from transfer.records import Ledger, Manifest, parse_ranges
-from transfer.report import ReconciliationReport
+from transfer.reconciliation.passes import Republished, run_pass
+from transfer.reconciliation.reconcile import PassSettings
+from transfer.reconciliation.report import ReconciliationReport
+from transfer.reconciliation.run_context import RunContext
+from transfer.reconciliation.verdicts import Pass
+from transfer.records.in_flight import InFlightMessages
+from transfer.records.ledger import Ledger
+from transfer.records.listing_record import ListingCounts
+from transfer.records.manifest import Manifest
+from transfer.records.numbers import parse_ranges
 from transfer.retry import Retrier
-from transfer.selection import Selection
 from transfer.steps import Pause, Step
 from transfer.stopping import RECORDS_S, Grace, StopRequest
-from transfer.sweep import Swept, sweep
-from transfer.uploads import UploadRecords
-from transfer.verdicts import Pass
-from transfer.worker import Assignment, Worker
+from transfer.worker.drain import Assignment, Worker
 
 SOURCE, DESTINATION, PROJECT = "source-bucket", "destination-bucket", "test-project"
 TOPIC = f"projects/{PROJECT}/topics/requests"
@@ -152,8 +151,8 @@ class EngineRig:
         return f"{STATE_PREFIX}{self.run_id}/"
 
     @property
-    def has_name(self) -> Callable[[str], bool] | None:
-        return self.selection.has_name if self.selection else None
+    def name_filter(self) -> Callable[[str], bool] | None:
+        return self.selection.name_filter if self.selection else None
 
     def open(self, *, ack_deadline_s: int = 10) -> None:
         """Topics and this run's subscriptions."""
@@ -192,7 +191,7 @@ class EngineRig:
     def destination_listing(self) -> GcsListing:
         return GcsListing(self.gcs_client(), self.retrier(), self.stop)
 
-    def mover(self, share: WorkerShare) -> ObjectMover:
+    def mover(self, share: WorkerContext) -> ObjectCopier:
         pacer = share.pacer
         curl = CurlClient(
             unavailable=SourceUnavailable,
@@ -209,7 +208,7 @@ class EngineRig:
         )
         sink = GcsSink(self.gcs_client(), self.capabilities)
         retrier = Retrier(self.config.retry, on_slow=pacer.slowed, others_pass=pacer.others_pass)
-        return ObjectMover(
+        return ObjectCopier(
             source,
             sink,
             naming=self.naming,
@@ -222,7 +221,7 @@ class EngineRig:
     def move(self, item: ObjectMeta, *, lanes: int = 1) -> TransferOutcome:
         """One object, alone; further lanes lend a hand."""
         self.progress = Progress()
-        share = WorkerShare(progress=self.progress, pacer=Pacer(self.config), board=PartsBoard())
+        share = WorkerContext(progress=self.progress, pacer=Pacer(self.config), board=PartsBoard())
         outcomes: list[TransferOutcome] = []
 
         def move() -> Step[None]:
@@ -253,29 +252,41 @@ class EngineRig:
         source = list_objects(
             self.client, SOURCE, self.naming.source_prefix, after=after, before=before, stop=self.stop
         )
-        summary = list_and_publish(
+        job = self.listing_job(
+            listing,
+            overwrite,
+            is_planned=planned is not None if is_planned is None else is_planned,
+            began_at_s=began_at_s,
+        )
+        lister = Lister(
+            job,
+            publisher=PubSubRequests(self.publisher, TOPIC, NoEventLog(), stop=self.stop),
+            manifest=Manifest(self.state(), listing, shard_lines=shard_lines, shards=cursor.shards if cursor else 0),
+            cursor=cursor,
+            on_cursor=on_cursor,
+        )
+        summary = lister.run(
             source if planned is None else planned,
             self.destination_listing().objects(
                 self.naming.destination_prefix,
                 leave_out=STATE_PREFIX,
                 after=self.naming.name_of(after) if after else "",
             ),
-            naming=self.naming,
-            overwrite=overwrite,
-            publisher=PubSubRequests(self.publisher, TOPIC, NoEventLog(), stop=self.stop),
-            manifest=Manifest(self.state(), listing, shard_lines=shard_lines, shards=cursor.shards if cursor else 0),
+            reporter=silent_reporter(),
+            stop=self.stop,
+        )
+        self.listed = summary.counts.listed
+        return summary
+
+    def listing_job(self, listing: str, overwrite: Overwrite, **fields: Any) -> ListingJob:
+        return ListingJob(
             run_id=self.run_id,
             listing=listing,
-            progress=Progress(),
-            stop=self.stop,
-            began_at_s=began_at_s,
-            is_planned=planned is not None if is_planned is None else is_planned,
+            naming=self.naming,
+            overwrite=overwrite,
             selection=self.selection,
-            cursor=cursor,
-            on_cursor=on_cursor,
+            **fields,
         )
-        self.listed = summary.listed
-        return summary
 
     def compare(self, *, listing: str = "1") -> ReconciliationReport:
         """What `mode=verify` does: no topic is there to publish to."""
@@ -284,19 +295,13 @@ class EngineRig:
 
     def list_to_compare(self, *, listing: str = "1") -> int:
         """The listing of `mode=verify`; how many objects there are."""
-        self.listed = list_and_publish(
-            list_objects(self.client, SOURCE, self.naming.source_prefix),
-            (),
-            naming=self.naming,
-            overwrite=Overwrite.ALWAYS,
+        lister = Lister(
+            self.listing_job(listing, Overwrite.ALWAYS),
             publisher=PlanTally(self.naming, self.config),
             manifest=Manifest(self.state(), listing),
-            run_id=self.run_id,
-            listing=listing,
-            progress=Progress(),
-            stop=self.stop,
-            selection=self.selection,
-        ).listed
+        )
+        source = list_objects(self.client, SOURCE, self.naming.source_prefix)
+        self.listed = lister.run(source, (), reporter=silent_reporter(), stop=self.stop).counts.listed
         return self.listed
 
     def sweep(
@@ -311,42 +316,36 @@ class EngineRig:
         source: SourceKeys | None = None,
         attempt: int = 1,
         destination: Iterable[DestinationObject] | None = None,
-    ) -> Swept:
+    ) -> SweepResult:
         """What the task `delete_extraneous` does once it is permitted; everything at the destination counts as old."""
         listed_there = self.destination_listing().objects(self.naming.destination_prefix, leave_out=STATE_PREFIX)
         return sweep(
             may,
-            state=self.state(),
+            replace(self.context(listing=listing, attempt=attempt), listed=listed),
             destination=listed_there if destination is None else destination,
             source=source or S3Keys(self.client, SOURCE, stop=self.stop),
-            naming=self.naming,
-            listing=listing,
-            listed=listed,
+            deleters=Deleters(
+                lanes=[(GcsSink(self.gcs_client()), self.retrier()) for _ in range(3)],
+                new_loop=lambda: CurlLoop(self.stop),
+            ),
+            limits=DeletionLimits(max_percent=max_percent, max_objects=max_objects),
             began_at_s=began_at_s,
-            max_percent=max_percent,
-            max_objects=max_objects,
-            attempt=attempt,
-            lanes=[(GcsSink(self.gcs_client()), self.retrier()) for _ in range(3)],
-            new_loop=lambda: CurlLoop(self.stop),
-            has_name=self.has_name,
         )
 
     def plan(self, *, overwrite: Overwrite = Overwrite.CHANGED, listing: str = "1") -> Plan:
         """What `mode=plan` does: no topic is there to publish to."""
-        tally = PlanTally(self.naming, self.config, self.has_name)
-        list_and_publish(
-            list_objects(self.client, SOURCE, self.naming.source_prefix),
-            self.destination_listing().objects(self.naming.destination_prefix, leave_out=STATE_PREFIX),
-            naming=self.naming,
-            overwrite=overwrite,
+        tally = PlanTally(self.naming, self.config, self.name_filter)
+        lister = Lister(
+            self.listing_job(listing, overwrite),
             publisher=tally,
             manifest=Manifest(self.state(), listing),
-            run_id=self.run_id,
-            listing=listing,
-            progress=Progress(),
-            stop=self.stop,
-            selection=self.selection,
             on_pair=tally.take,
+        )
+        lister.run(
+            list_objects(self.client, SOURCE, self.naming.source_prefix),
+            self.destination_listing().objects(self.naming.destination_prefix, leave_out=STATE_PREFIX),
+            reporter=silent_reporter(),
+            stop=self.stop,
         )
         return tally.plan(load_prices(), run_id=self.run_id, listing=listing, is_listed_in_s3=True)
 
@@ -359,21 +358,22 @@ class EngineRig:
         listing: str = "1",
         ack_deadline_s: int = 10,
     ) -> Worker:
+        amount = summary.counts if isinstance(summary, ListingSummary) else summary
         return Worker(
             Assignment(
                 run_id=self.run_id,
                 listing=listing,
                 source_bucket=SOURCE,
                 destination_bucket=DESTINATION,
-                messages=summary.messages,
-                strays=tuple(parse_ranges(getattr(summary, "strays", ""))),
-                objects=summary.objects,
-                bytes=summary.bytes,
+                messages=amount.messages,
+                skipped_numbers=tuple(parse_ranges(getattr(summary, "skipped_numbers", ""))),
+                objects=amount.objects,
+                bytes=amount.size_bytes if isinstance(amount, ListingCounts) else amount.bytes,
             ),
             queue=self.queue(self.subscription, ack_deadline_s=ack_deadline_s),
             failures=PubSubFailures(self.publisher, ERROR_TOPIC, run_id=self.run_id, stop=self.stop),
             ledger=Ledger(self.state(), listing=listing, worker=f"{name}-{attempt}"),
-            begun=BegunMessages(self.state(), listing=listing, slot=name, attempt=attempt),
+            begun=InFlightMessages(self.state(), listing=listing, slot=name, attempt=attempt),
             new_mover=self.mover,
             new_loop=lambda: CurlLoop(self.stop),
             config=self.config,
@@ -391,20 +391,24 @@ class EngineRig:
     ) -> tuple[ReconciliationReport, Republished]:
         queue = self.queue(self.error_subscription)
         return run_pass(
-            which,
-            state=self.state(),
+            self.context(listing=listing, attempt=attempt),
+            PassSettings(which=which, may_replace=may_replace, has_extras=True),
             destination=self.destination_listing().objects(self.naming.destination_prefix, leave_out=STATE_PREFIX),
             errors=None if is_reopened else queue,
             publisher=PubSubRequests(self.publisher, TOPIC, NoEventLog(), stop=self.stop),
-            naming=self.naming,
+        )
+
+    def context(self, *, listing: str = "1", attempt: int = 1) -> RunContext:
+        """What the steps after the copying know of the run."""
+        return RunContext(
             run_id=self.run_id,
             transfer_id=self.run_id,
+            state=self.state(),
+            naming=self.naming,
             listing=listing,
             listed=self.listed,
             attempt=attempt,
-            may_replace=may_replace,
-            has_extras=True,
-            has_name=self.has_name,
+            name_filter=self.name_filter,
         )
 
     def report(self) -> ReconciliationReport:
@@ -419,6 +423,10 @@ class EngineRig:
         self.open()
         stats = self.worker(self.list()).run()
         return stats, self.reconcile()
+
+
+def silent_reporter() -> ProgressReporter:
+    return ProgressReporter(Progress(), lambda stats: None)
 
 
 def fault(match: str, action: str, **fields: object) -> Fault:

@@ -1,4 +1,4 @@
-"""What nobody in their right mind sends: texts, numbers, JSON and packed bytes for the fuzz suite."""
+"""Hostile texts, numbers, JSON, packed bytes and HTTP responses for the fuzz suite."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "60"))
-"""Of each test; `make fuzz` makes it more."""
+"""Examples of each test; `make fuzz` tries more."""
 
 fuzz = settings(
     max_examples=EXAMPLES,
@@ -83,7 +83,7 @@ def document(**fields: Any) -> st.SearchStrategy[dict[str, Any]]:
 
 
 def as_json(value: Any) -> bytes:
-    """Also what is no number in JSON, and half surrogates."""
+    """JSON, with numbers that JSON does not have and lone surrogates."""
     return json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
@@ -96,7 +96,7 @@ def bodies(*documents: st.SearchStrategy[Any]) -> st.SearchStrategy[bytes]:
 
 
 def packed(lines: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
-    """Lines, packed, and what has become of them on the way."""
+    """Compressed lines, whole or cut short."""
     whole = st.lists(lines, max_size=4).map(lambda found: gzip.compress(b"\n".join(found) + b"\n", 1))
     cut = st.tuples(whole, st.integers(1, 60)).map(lambda pair: pair[0][: -pair[1]])
     return st.one_of(whole, cut, st.binary(max_size=100))
@@ -141,7 +141,7 @@ statuses = st.sampled_from(
 
 
 def answer_bytes(status: int, fields: dict[str, str], body: bytes) -> bytes:
-    """As it stands on the wire; without a length of its own it ends with the connection."""
+    """A response as it is sent; it ends with the connection."""
     lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
     return f"HTTP/1.1 {status} Said\r\nConnection: close\r\n{lines}\r\n".encode("utf-8", "replace") + body
 

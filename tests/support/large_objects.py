@@ -16,9 +16,9 @@ from google.api_core.exceptions import NotFound
 
 from engine_rig import DESTINATION, SOURCE, STATE_PREFIX, EngineRig, engine_rig, fault
 from localcloud.edge import EdgeServer
-from transfer.backends.driving import complete
-from transfer.backends.gcs_sink import GcsSink
-from transfer.backends.gcs_stored import Capabilities
+from transfer.backends.gcs.sink import GcsSink
+from transfer.backends.gcs.verification import Capabilities
+from transfer.backends.http.loop import complete
 from transfer.errors import Stopped
 from transfer.model import Copied, Failed, ObjectMeta, TransferFailure, TransferOutcome
 
@@ -28,14 +28,14 @@ PART = 5 * MIB
 
 @contextmanager
 def large_rig(folder: Path, set_variable: Callable[[str, str], None]) -> Iterator[EngineRig]:
-    """A rig on which objects of 2 MiB go on record and in parts already."""
+    """A rig on which objects from 2 MiB on are copied in parts, or in an upload that is on record."""
     with engine_rig(folder, set_variable) as rig:
         rig.config = replace(rig.config, parallel_bytes=2 * MIB, part_size_bytes=10 * MIB)
         yield rig
 
 
 def fresh(rig: EngineRig) -> EngineRig:
-    """The same servers without faults, with an empty destination, and nothing learnt of it."""
+    """The rig without faults, with an empty destination, and without anything learnt about it."""
     for server in (rig.edge, rig.gcs, rig.s3):
         server.faults.replace([])
     for blob in rig.storage.list_blobs(DESTINATION):
@@ -47,7 +47,7 @@ def fresh(rig: EngineRig) -> EngineRig:
 
 
 def put_in_parts(rig: EngineRig, key: str, body: bytes, *, part_bytes: int = PART, **arguments: object) -> None:
-    """As S3's multipart API makes it: its ETag is that of parts."""
+    """Upload an object by S3's multipart API, so that its ETag is that of parts."""
     where = {"Bucket": SOURCE, "Key": key}
     upload = rig.client.create_multipart_upload(**where, **arguments)["UploadId"]
     parts = []
@@ -59,13 +59,13 @@ def put_in_parts(rig: EngineRig, key: str, body: bytes, *, part_bytes: int = PAR
 
 
 def listed(rig: EngineRig, key: str, **fields: object) -> ObjectMeta:
-    """An object as the listing would have it."""
+    """An object as S3 lists it; `fields` replace some of its values."""
     head = rig.client.head_object(Bucket=SOURCE, Key=key)
     values = {
         "key": key,
         "size_bytes": head["ContentLength"],
         "etag": head["ETag"].strip('"'),
-        "last_modified": int(head["LastModified"].timestamp()),
+        "last_modified_s": int(head["LastModified"].timestamp()),
     }
     return ObjectMeta(**(values | fields))
 
@@ -83,7 +83,7 @@ def stored_parts(rig: EngineRig, name: str, token: str) -> list[int]:
 
 
 def records(rig: EngineRig) -> dict[str, dict]:
-    """The uploads on record, and noted to begin, by the record's name, also while a worker replaces and removes them."""
+    """The records and notes of uploads by name, also while a worker replaces and removes them."""
     bucket, found = rig.storage.bucket(DESTINATION), {}
     for listed_blob in rig.storage.list_blobs(bucket, prefix=f"{STATE_PREFIX}uploads/{rig.run_id}/"):
         if "/closed-" in listed_blob.name:
@@ -96,7 +96,7 @@ def records(rig: EngineRig) -> dict[str, dict]:
 def left_behind(rig: EngineRig, *, notes_may_stay: bool = False) -> list[object]:
     """Open uploads in parts, and records and notes of any.
 
-    A note may stay where an upload was begun in vain: its answer may have been lost, and whoever closes the run looks.
+    A note may stay where the start of an upload failed: its response may have been lost, so the end of the run looks for it.
     """
     found = [name for name, record in records(rig).items() if record["token"] or not notes_may_stay]
     return [*open_parts(rig), *found]
@@ -104,7 +104,7 @@ def left_behind(rig: EngineRig, *, notes_may_stay: bool = False) -> list[object]
 
 @contextmanager
 def ranges_asked(edge: EdgeServer) -> Iterator[list[str]]:
-    """What is asked of the edge meanwhile: `Range` headers, or nothing for a whole object."""
+    """The `Range` headers of the requests to the edge meanwhile; empty for a whole object."""
     asked: list[str] = []
     server = edge._http
     handler = server._handler
@@ -121,7 +121,7 @@ def ranges_asked(edge: EdgeServer) -> Iterator[list[str]]:
 
 
 def arrived(rig: EngineRig, key: str, body: bytes, outcome: TransferOutcome, *, notes_may_stay: bool = False) -> Copied:
-    """The outcome, once it is clear that the object is there, is right, counts once, and left nothing behind."""
+    """Check that the object was copied, is right, counts once, and left nothing behind; its outcome."""
     assert isinstance(outcome, Copied), outcome
     assert rig.stored(key) == body
     assert rig.progress.stats().bytes_copied == len(body)
@@ -132,7 +132,7 @@ def arrived(rig: EngineRig, key: str, body: bytes, outcome: TransferOutcome, *, 
 def refused(
     rig: EngineRig, outcome: TransferOutcome, *, names: Sequence[str] = (), notes_may_stay: bool = False
 ) -> TransferFailure:
-    """The failure, once it is clear that nothing (but `names`) is at the destination, counted as copied, or left behind."""
+    """Check that nothing (but `names`) is at the destination, counted as copied, or left behind; the failure."""
     assert isinstance(outcome, Failed), outcome
     assert rig.names() == list(names)
     assert rig.progress.stats().bytes_copied == 0
@@ -165,5 +165,5 @@ def _stop_midway(rig: EngineRig, key: str, is_in_parts: bool) -> None:
         if tokens and has_stalled and (not is_in_parts or len(stored_parts(rig, key, tokens[0])) > 1):
             break
         time.sleep(0.02)
-    time.sleep(0.15)  # what came before the stall is on its way still
+    time.sleep(0.15)  # the bytes before the stall are still in flight
     rig.stop.set()

@@ -9,7 +9,6 @@ import json
 import subprocess
 import sys
 import threading
-from dataclasses import asdict
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,20 +25,20 @@ def main() -> None:
     from google.auth.credentials import AnonymousCredentials
     from google.cloud import pubsub_v1
 
-    from transfer.backends.curl import CurlClient
-    from transfer.backends.gcs_client import GcsClient
-    from transfer.backends.gcs_state import GcsListing, GcsState
-    from transfer.backends.google_token import GoogleToken
-    from transfer.backends.pubsub import PubSubRequests
-    from transfer.backends.s3_listing import list_objects
-    from transfer.cursor import ListingCursor
+    from transfer.accounting.progress import Progress, ProgressReporter
+    from transfer.backends.gcs.client import GcsClient
+    from transfer.backends.gcs.state import GcsListing, GcsState
+    from transfer.backends.gcs.token import GoogleToken
+    from transfer.backends.http.client import CurlClient
+    from transfer.backends.pubsub.topics import PubSubRequests
+    from transfer.backends.s3.listing import list_objects
+    from transfer.config import Overwrite, TransferConfig
     from transfer.errors import SinkUnavailable, Stage
     from transfer.event_log import NoEventLog
-    from transfer.listing import list_and_publish
-    from transfer.model import Overwrite, TransferConfig
+    from transfer.listing.cursor import ListingCursor
+    from transfer.listing.publish import Lister, ListingJob
     from transfer.naming import Naming
-    from transfer.progress import Progress
-    from transfer.records import Manifest
+    from transfer.records.manifest import Manifest
     from transfer.retry import Retrier
 
     spec = json.loads(sys.argv[1])
@@ -67,21 +66,21 @@ def main() -> None:
         region_name="us-east-1",
     )
     state = GcsState(client(), Retrier(config.retry), threading.Event(), prefix=".edgehaul/run/")
-    summary = list_and_publish(
-        list_objects(s3, "b", "", after=after, before=before),
-        GcsListing(client(), Retrier(config.retry), stop).objects("", leave_out=".edgehaul/", after=after),
-        naming=Naming(source_prefix="", destination_prefix="", state_prefix=".edgehaul/"),
-        overwrite=Overwrite.CHANGED,
+    naming = Naming(source_prefix="", destination_prefix="", state_prefix=".edgehaul/")
+    lister = Lister(
+        ListingJob(run_id="run", listing=listing, naming=naming, overwrite=Overwrite.CHANGED),
         publisher=PubSubRequests(pubsub_v1.PublisherClient(), spec["topic"], NoEventLog()),
         manifest=Manifest(state, listing, shard_lines=spec["shard_lines"], shards=cursor.shards if cursor else 0),
-        run_id="run",
-        listing=listing,
-        progress=Progress(),
-        stop=stop,
         cursor=cursor,
         on_cursor=save,
     )
-    print(json.dumps(asdict(summary)))
+    summary = lister.run(
+        list_objects(s3, "b", "", after=after, before=before),
+        GcsListing(client(), Retrier(config.retry), stop).objects("", leave_out=".edgehaul/", after=after),
+        reporter=ProgressReporter(Progress(), lambda stats: None),
+        stop=stop,
+    )
+    print(json.dumps({**summary.counts.to_dict(), "skipped_numbers": summary.skipped_numbers}))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The engine in a process of its own over objects that exist nowhere: a sparse file read, a sink that keeps checksums."""
+"""The engine in a separate process, with a source that serves a sparse file and a sink that keeps checksums only."""
 
 from __future__ import annotations
 
@@ -21,7 +21,13 @@ from benchmarks.measure import peak_rss_bytes, run_module
 from benchmarks.servers import Processes
 from benchmarks.source import Content
 from benchmarks.workloads import BUCKET, Workload
-from transfer.backends.pubsub import PubSubFailures, PubSubQueue, PubSubRequests, create_subscription, ensure_topic
+from transfer.backends.pubsub.topics import (
+    PubSubFailures,
+    PubSubQueue,
+    PubSubRequests,
+    create_subscription,
+    ensure_topic,
+)
 from transfer.event_log import NoEventLog
 
 MIB = 1024 * 1024
@@ -40,23 +46,23 @@ class MemoryRig:
     count: int
     environment: dict[str, str]
 
-    def moved(self) -> dict[str, float]:
-        """All of them moved by lanes alone; what that took, in bytes and seconds."""
+    def copied(self) -> dict[str, float]:
+        """Copy all objects by lanes alone; the bytes and seconds that it took."""
         return run_module("benchmarks.engine", {**asdict(self.task), "is_bare": True}, self.environment, TIMEOUT_S)
 
     def lister_peak_bytes(self) -> int:
-        """All of them listed and published by a process of its own; its peak."""
+        """List and publish all objects in a separate process; its peak memory in bytes."""
         ensure_topic(pubsub_v1.PublisherClient(), TOPIC)
         return self._peak_bytes("list", asdict(self.task))
 
     def worker_peak_bytes(self) -> int:
-        """All of them listed here and moved by a worker in a process of its own; its peak."""
+        """List all objects here, and copy them by a worker in a separate process; its peak memory in bytes."""
         publisher, subscriber = pubsub_v1.PublisherClient(), pubsub_v1.SubscriberClient()
         for topic in (TOPIC, ERROR_TOPIC):
             ensure_topic(publisher, topic)
         create_subscription(subscriber, SUBSCRIPTION, topic=TOPIC, run_id=RUN, ack_deadline_s=ACK_DEADLINE_S)
-        summary = Engine(self.task)._list(PubSubRequests(publisher, TOPIC, NoEventLog()))
-        return self._peak_bytes("work", asdict(self.task), summary.messages, summary.objects, summary.bytes)
+        counts = Engine(self.task)._list(PubSubRequests(publisher, TOPIC, NoEventLog())).counts
+        return self._peak_bytes("work", asdict(self.task), counts.messages, counts.objects, counts.size_bytes)
 
     def _peak_bytes(self, what: str, *spec: object) -> int:
         done = subprocess.run(
@@ -76,7 +82,7 @@ class MemoryRig:
 def zeros(
     folder: Path, *, size_bytes: int, count: int = 1, threads: int = 16, is_one_put: bool = False, gcs_url: str = ""
 ) -> Iterator[MemoryRig]:
-    """`is_one_put`: whether their ETag is an MD5 and not that of parts. `gcs_url`: in place of the sink that keeps nothing."""
+    """`is_one_put`: whether their ETag is an MD5 rather than one of parts. `gcs_url`: a destination in place of the sink."""
     path = folder / "zeros"
     with path.open("wb") as file:
         file.truncate(size_bytes)
@@ -114,7 +120,7 @@ def zeros(
 
 
 def main() -> None:
-    """One process of `_peak_bytes`: how many objects it did, and its peak."""
+    """One process of `_peak_bytes`: prints how many objects it listed or copied, and its peak memory."""
     done = {"list": _list, "work": _work}[sys.argv[1]](*json.loads(sys.argv[2]))
     print(done, peak_rss_bytes(os.getpid()))
 

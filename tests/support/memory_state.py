@@ -1,4 +1,4 @@
-"""State stores for tests without a server; tests/transfer/test_engine.py holds the same expectations against Cloud Storage."""
+"""State stores for tests without a server; they keep the same contract as Cloud Storage (`tests/transfer/contracts`)."""
 
 from __future__ import annotations
 
@@ -52,16 +52,26 @@ class DirectoryState:
         self._metadata: dict[str, dict[str, str]] = {}
 
     def write(self, name: str, body: bytes, *, content_type: str, metadata: Mapping[str, str] | None = None) -> None:
-        (self._folder / quote(name, safe="")).write_bytes(body)
+        self._path(name).write_bytes(body)
         self._metadata[name] = dict(metadata or {})
 
     def read(self, name: str) -> bytes:
-        return (self._folder / quote(name, safe="")).read_bytes()
+        try:
+            return self._path(name).read_bytes()
+        except FileNotFoundError as error:
+            raise InvalidMessage(f"the record {name} is gone", stage=Stage.RECONCILE) from error
 
     def entries(self, prefix: str) -> Iterator[StateEntry]:
         for name in sorted(unquote(path.name) for path in self._folder.iterdir()):
             if name.startswith(prefix):
-                yield StateEntry(name=name, metadata=self._metadata.get(name, {}))
+                metadata = self._metadata.get(name, {})
+                yield StateEntry(name=name, metadata=metadata, created_at_s=self.created_at_s(name))
+
+    def created_at_s(self, name: str) -> float:
+        return self._path(name).stat().st_mtime
 
     def delete(self, name: str) -> None:
-        (self._folder / quote(name, safe="")).unlink(missing_ok=True)
+        self._path(name).unlink(missing_ok=True)
+
+    def _path(self, name: str) -> Path:
+        return self._folder / quote(name, safe="")

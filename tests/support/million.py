@@ -1,4 +1,4 @@
-"""A pass over a million listed objects in a process of its own; prints its peak memory, seconds and counts as JSON.
+"""Reconciles a million listed objects in a separate process, and prints its peak memory, seconds and counts as JSON.
 
 python million.py FOLDER COUNT
 """
@@ -11,15 +11,19 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from counting_publisher import CountingPublisher
 from memory_state import DirectoryState
 from transfer.errors import Stage
-from transfer.messages import encode_failure
-from transfer.model import DestinationObject, Failed, ObjectMeta, SkipReason, TransferFailure, TransferRequest
+from transfer.model import DestinationObject, Failed, ObjectMeta, SkipReason, TransferFailure
 from transfer.naming import Naming
-from transfer.passes import run_pass
 from transfer.ports import Delivery
-from transfer.records import Ledger, Manifest
-from transfer.verdicts import Pass
+from transfer.reconciliation.passes import run_pass
+from transfer.reconciliation.reconcile import PassSettings
+from transfer.reconciliation.run_context import RunContext
+from transfer.reconciliation.verdicts import Pass
+from transfer.records.ledger import Ledger
+from transfer.records.manifest import Manifest
+from transfer.records.messages import encode_failure
 
 RUN = "run"
 FAILED_EVERY, MISSING_EVERY, SKIPPED_EVERY = 10, 25, 3
@@ -27,7 +31,7 @@ FAILED_EVERY, MISSING_EVERY, SKIPPED_EVERY = 10, 25, 3
 
 def item(index: int) -> ObjectMeta:
     key = f"logs/service-{index // 1000:05d}/2026/01/01/part-{index:09d}.snappy.parquet"
-    return ObjectMeta(key=key, size_bytes=index, etag=f"{index:032x}", last_modified=1_700_000_000)
+    return ObjectMeta(key=key, size_bytes=index, etag=f"{index:032x}", last_modified_s=1_700_000_000)
 
 
 def is_failed(index: int) -> bool:
@@ -53,49 +57,42 @@ def destination(count: int) -> Iterator[DestinationObject]:
             size_bytes=index,
             generation=1,
             source_etag=meta.etag,
-            source_mtime=str(meta.last_modified),
+            source_mtime=str(meta.last_modified_s),
             crc32c="AAAAAA==",
             proof="crc32c=AAAAAA==; proof=etag-multipart",
         )
 
 
 class ErrorTopic:
-    """Delivers every failure, out of order, a thousand a pull."""
+    """A `RequestQueue` that delivers every failure out of order; messages that are given back come again."""
 
     ack_deadline_s = 30
 
     def __init__(self, count: int) -> None:
         self._indexes = filter(is_failed, reversed(range(count)))
+        self._given_back: list[int] = []
         self.acked = 0
 
     def pull(self, max_messages: int, wait_s: float) -> Sequence[Delivery]:
         batch = []
-        for index in self._indexes:
-            body, attributes = encode_failure(failure(index, "said " * 20), run_id=RUN)
-            batch.append(Delivery(ack_id=str(index), body=body, attributes=attributes))
-            if len(batch) >= max_messages:
+        while len(batch) < max_messages:
+            index = self._given_back.pop() if self._given_back else next(self._indexes, None)
+            if index is None:
                 break
+            body, attributes = encode_failure(failure(index, "message " * 13), run_id=RUN)
+            batch.append(Delivery(ack_id=str(index), body=body, attributes=attributes))
         return batch
 
     def ack(self, ack_ids: Sequence[str]) -> None:
         self.acked += len(ack_ids)
 
     def extend(self, ack_ids: Sequence[str], seconds: int) -> None:
-        raise AssertionError("nothing is held that long")
-
-
-class Publisher:
-    objects = 0
-
-    def publish(self, request: TransferRequest) -> None:
-        self.objects += len(request.objects)
-
-    def flush(self) -> None:
-        pass
+        if not seconds:
+            self._given_back += map(int, ack_ids)
 
 
 def peak_mib() -> float:
-    """Of this program alone: getrusage would count the process that it was forked from, too."""
+    """The peak memory of this program alone: getrusage would also count the process that it was forked from."""
     (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
     return int(line.split()[1]) / 1024
 
@@ -115,26 +112,26 @@ def main() -> None:
     ledger.write(lines, [])
     manifest.flush()
     del manifest, lines
-    errors, publisher = ErrorTopic(count), Publisher()
-    begun = time.monotonic()
+    errors, publisher = ErrorTopic(count), CountingPublisher()
+    started = time.monotonic()
     report, published = run_pass(
-        Pass.FIRST,
-        state=state,
+        RunContext(
+            run_id=RUN,
+            transfer_id=RUN,
+            state=state,
+            naming=Naming(source_prefix="", destination_prefix="", state_prefix=".edgehaul/"),
+            listing="1",
+            listed=count,
+            attempt=1,
+        ),
+        PassSettings(which=Pass.FIRST, may_replace=True, has_extras=True),
         destination=destination(count),
         errors=errors,
         publisher=publisher,
-        naming=Naming(source_prefix="", destination_prefix="", state_prefix=".edgehaul/"),
-        run_id=RUN,
-        transfer_id=RUN,
-        listing="1",
-        listed=count,
-        attempt=1,
-        may_replace=True,
-        has_extras=True,
     )
     found = {
         "peak_mib": peak_mib(),
-        "seconds": time.monotonic() - begun,
+        "seconds": time.monotonic() - started,
         "listed": report.listed,
         "sum": report.matched + report.skipped + report.failed + report.missing + report.differing,
         "failed": report.failed,

@@ -1,4 +1,4 @@
-"""A sync of as many objects on both sides in a process of its own; prints its peak memory, seconds and counts as JSON.
+"""Lists a million objects on both sides in a separate process, and prints its peak memory, seconds and counts as JSON.
 
 python million_sync.py URL FOLDER, where URL is that of benchmarks.listing_server
 """
@@ -16,66 +16,51 @@ from google.auth.credentials import AnonymousCredentials
 
 from benchmarks.listing_server import BUCKET
 from benchmarks.measure import Meter
+from counting_publisher import CountingPublisher
 from memory_state import DirectoryState
-from transfer.backends.curl import CurlClient
-from transfer.backends.gcs_client import GcsClient
-from transfer.backends.gcs_state import GcsListing
-from transfer.backends.google_token import GoogleToken
-from transfer.backends.s3_listing import list_objects
+from transfer.accounting.progress import Progress, ProgressReporter
+from transfer.backends.gcs.client import GcsClient
+from transfer.backends.gcs.state import GcsListing
+from transfer.backends.gcs.token import GoogleToken
+from transfer.backends.http.client import CurlClient
+from transfer.backends.s3.listing import list_objects
+from transfer.config import Overwrite, TransferConfig
 from transfer.errors import SinkUnavailable, Stage
-from transfer.listing import list_and_publish
-from transfer.messages import encode_request
-from transfer.model import Overwrite, TransferConfig, TransferRequest
+from transfer.listing.publish import Lister, ListingJob
 from transfer.naming import Naming
-from transfer.progress import Progress
-from transfer.records import Manifest
+from transfer.records.manifest import Manifest
 from transfer.retry import Retrier
-
-
-class Publisher:
-    """Encodes what it is given, and counts it."""
-
-    def __init__(self) -> None:
-        self.messages = self.objects = 0
-
-    def publish(self, request: TransferRequest) -> None:
-        encode_request(request)
-        self.messages += 1
-        self.objects += len(request.objects)
-
-    def flush(self) -> None:
-        pass
 
 
 def main() -> None:
     url, folder = sys.argv[1], Path(sys.argv[2])
-    config, stop, publisher = TransferConfig(), threading.Event(), Publisher()
+    config, stop, publisher = TransferConfig(), threading.Event(), CountingPublisher()
     s3 = boto3.client(
         "s3", endpoint_url=url, aws_access_key_id="any", aws_secret_access_key="any", region_name="us-east-1"
     )
     curl = CurlClient(unavailable=SinkUnavailable, stage=Stage.UPLOAD, timeouts=config.timeouts)
     client = GcsClient(curl, base_url=url, bucket=BUCKET, token=GoogleToken(AnonymousCredentials()))
-    meter, begun = Meter(), time.monotonic()
-    summary = list_and_publish(
-        list_objects(s3, BUCKET, ""),
-        GcsListing(client, Retrier(config.retry), stop).objects("", leave_out=".edgehaul/", is_dated=False),
-        naming=Naming(source_prefix="", destination_prefix="", state_prefix=".edgehaul/"),
-        overwrite=Overwrite.CHANGED,
-        publisher=publisher,
-        manifest=Manifest(DirectoryState(folder), "1"),
-        run_id="run",
-        listing="1",
-        progress=Progress(),
-        stop=stop,
+    meter, started = Meter(), time.monotonic()
+    naming = Naming(source_prefix="", destination_prefix="", state_prefix=".edgehaul/")
+    job = ListingJob(run_id="run", listing="1", naming=naming, overwrite=Overwrite.CHANGED)
+    counts = (
+        Lister(job, publisher=publisher, manifest=Manifest(DirectoryState(folder), "1"))
+        .run(
+            list_objects(s3, BUCKET, ""),
+            GcsListing(client, Retrier(config.retry), stop).objects("", leave_out=".edgehaul/", is_dated=False),
+            reporter=ProgressReporter(Progress(), lambda stats: None),
+            stop=stop,
+        )
+        .counts
     )
-    seconds, usage = time.monotonic() - begun, meter.stop()
+    seconds, usage = time.monotonic() - started, meter.stop()
     found = {
-        "listed": summary.listed,
-        "skipped": summary.skipped,
+        "listed": counts.listed,
+        "skipped": counts.skipped,
         "published": publisher.objects,
         "messages": publisher.messages,
         "seconds": seconds,
-        "cpu_us_per_key": usage.cpu_s / summary.listed * 1e6,
+        "cpu_us_per_key": usage.cpu_s / counts.listed * 1e6,
         "peak_mib": usage.peak_rss_bytes / 1024**2,
     }
     print(json.dumps(found))

@@ -66,8 +66,8 @@ def official_pubsub() -> Iterator[str]:
 
 
 def _wait_until_open(process: subprocess.Popen[bytes], port: int) -> None:
-    give_up = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < give_up:
+    abort_upload = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < abort_upload:
         if process.poll() is not None:
             raise RuntimeError(f"the official Pub/Sub emulator ended with status {process.returncode}")
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):

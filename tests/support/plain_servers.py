@@ -50,7 +50,9 @@ class _EdgeHandler(BaseHTTPRequestHandler):
         if edge.statuses:
             status, headers = edge.statuses.pop(0)
             return self._send(f"{status} Trouble", headers, b"", "length")
-        body = edge.bodies[unquote(urlsplit(self.path).path[1:])]
+        body = edge.bodies.get(unquote(urlsplit(self.path).path[1:]))
+        if body is None:
+            return self._send("404 Not Found", {}, b"", "length")
         headers = dict(edge.headers)
         if (etag := edge.etag(hashlib.md5(body).hexdigest())) is not None:
             headers["ETag"] = etag
@@ -128,7 +130,7 @@ class _GcsHandler(BaseHTTPRequestHandler):
         elif parts.path.startswith("/session/"):
             self._session(parts.path, body)
         elif name and self.command == "DELETE":
-            self._answer(204 if gcs.objects.pop(name, None) else 404)
+            self._delete(name, query)
         elif name and name in gcs.objects:
             resource, content = gcs.objects[name]
             self._answer(200, content if query.get("alt") == "media" else json.dumps(resource).encode())
@@ -145,26 +147,43 @@ class _GcsHandler(BaseHTTPRequestHandler):
 
     def _begin_session(self, resource: dict, query: dict[str, str]) -> None:
         gcs: PlainGcs = self.server.owner
-        path = f"/session/{len(gcs.sessions)}"
+        if not self._is_as_asked(resource["name"], query):
+            return self._answer(412)
+        path = f"/session/{len(gcs.requests)}"
         gcs.sessions[path] = (resource, query, bytearray())
-        self._answer(gcs.created_status, headers={"LOCATION": path if gcs.has_relative_locations else gcs.url + path})
+        location = path if gcs.has_relative_locations else gcs.url + path
+        return self._answer(gcs.created_status, headers={"LOCATION": location})
+
+    def _delete(self, name: str, query: dict[str, str]) -> None:
+        gcs: PlainGcs = self.server.owner
+        if name in gcs.objects and not self._is_as_asked(name, query):
+            return self._answer(412)
+        return self._answer(204 if gcs.objects.pop(name, None) else 404)
+
+    def _is_as_asked(self, name: str, query: dict[str, str]) -> bool:
+        gcs: PlainGcs = self.server.owner
+        generation = gcs.objects[name][0]["generation"] if name in gcs.objects else "0"
+        return query.get("ifGenerationMatch", generation) == generation
 
     def _session(self, path: str, body: bytes) -> None:
         gcs: PlainGcs = self.server.owner
+        if path not in gcs.sessions:
+            return self._answer(404)
+        if self.command == "DELETE":
+            del gcs.sessions[path]
+            return self._answer(499)
         resource, query, held = gcs.sessions[path]
         size = int(self.headers["Content-Range"].rpartition("/")[2])
         room = gcs.takes_bytes.pop(0) if body and gcs.takes_bytes else len(body)
         held += body[:room]
         if len(held) == size:
-            self._store(resource, bytes(held), query)
-        else:
-            self._answer(308, headers={"range": gcs.range_form.format(len(held) - 1)} if held else {})
+            return self._store(resource, bytes(held), query)
+        return self._answer(308, headers={"range": gcs.range_form.format(len(held) - 1)} if held else {})
 
     def _store(self, resource: dict, content: bytes, query: dict[str, str]) -> None:
         gcs: PlainGcs = self.server.owner
         name = resource["name"]
-        found = gcs.objects.get(name)
-        if query.get("ifGenerationMatch", "") not in ("", found[0]["generation"] if found else "0"):
+        if not self._is_as_asked(name, query):
             self._answer(412)
             return
         stored = {

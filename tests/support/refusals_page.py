@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from transfer import edge_answers, head_answers
 from transfer.answers import AnswerRule
-from transfer.backends import gcs_answers, pubsub_answers, s3_answers
+from transfer.backends.gcs import answers as gcs_answers
+from transfer.backends.pubsub import answers as pubsub_answers
+from transfer.backends.s3 import answers as s3_answers
 from transfer.errors import FatalError, RetryableError
+from transfer.preflight import edge_answers
+from transfer.sources import head_answers
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "refusals.md"
 TABLES: dict[str, Sequence[AnswerRule]] = {

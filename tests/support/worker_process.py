@@ -32,7 +32,11 @@ def start(rig, summary, *, attempt: int, name: str = "w0", ack_deadline_s: int =
         "threads": rig.config.threads,
         "part_size_bytes": rig.config.part_size_bytes,
         "parallel_bytes": rig.config.parallel_bytes,
-        "summary": {"messages": summary.messages, "objects": summary.objects, "bytes": summary.bytes},
+        "summary": {
+            "messages": summary.counts.messages,
+            "objects": summary.counts.objects,
+            "bytes": summary.counts.size_bytes,
+        },
         "attempt": attempt,
         "name": name,
         "ack_deadline_s": ack_deadline_s,

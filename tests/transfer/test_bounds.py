@@ -10,46 +10,35 @@ import threading
 import time
 import tracemalloc
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from memory_files import MemoryFiles
 from memory_state import MemoryState
-from transfer.bounded import MAX_LINE
-from transfer.csv_file import CsvFile, as_it_was, harmless
 from transfer.errors import RecordDamaged, SourceListInvalid, Stopped
-from transfer.inventory import read_inventory
-from transfer.key_manifest import manifest_keys
 from transfer.model import ObjectMeta
-from transfer.records import Ledger, Manifest, ledger_failures, parse_numbers, read_manifest, read_shards
-from transfer.report import ArchivedFile
-from transfer.source_list import MAX_WHOLE_BYTES, SourceUri
+from transfer.reconciliation.report import ArchivedFile
+from transfer.records.bounded_lines import MAX_LINE
+from transfer.records.csv_file import CsvFile, escape_cell, unescape_cell
+from transfer.records.ledger import Ledger, ledger_failures
+from transfer.records.manifest import Manifest, read_manifest
+from transfer.records.numbers import parse_numbers
+from transfer.records.shards import read_shards
+from transfer.sources.files import MAX_WHOLE_BYTES, SourceUri
+from transfer.sources.inventory import read_inventory
+from transfer.sources.key_manifest import manifest_keys
 
 LIMIT_BYTES = 60 * 1024**2
 
 
-class Files:
-    """A file store in memory."""
-
-    uri = "s3://lists/"
-
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-
-    def stat(self, name: str) -> int:
-        return len(self._body)
-
-    def copy(self, name: str, write: Callable[[bytes], object]) -> None:
-        for at in range(0, len(self._body), 1024**2):
-            write(self._body[at : at + 1024**2])
-
-
 def read(name: str, body: bytes, stop: threading.Event | None = None) -> list[tuple[str, str]]:
     uri = SourceUri.parse(f"s3://lists/{name}")
-    return list(manifest_keys(Files(body), uri, source_bucket="b", prefix="", stop=stop or threading.Event()))
+    return list(
+        manifest_keys(MemoryFiles({name: body}), uri, source_bucket="b", prefix="", stop=stop or threading.Event())
+    )
 
 
 def packed(piece: bytes, times: int, head: bytes = b"") -> bytes:
@@ -94,7 +83,7 @@ def test_a_manifest_json_of_an_inventory_is_bounded() -> None:
     uri = SourceUri.parse("s3://lists/manifest.json")
     for body in (b" " * (MAX_WHOLE_BYTES + 1), b"[" * 100_000, b'{"sourceBucket": "b"', b"[]", b"null"):
         with pytest.raises(SourceListInvalid, match=r"s3://lists/manifest.json"):
-            read_inventory(Files(body), uri, source_bucket="b")
+            read_inventory(MemoryFiles({uri.name: body}), uri, source_bucket="b")
 
 
 # Records
@@ -142,7 +131,7 @@ def test_the_keys_that_were_listed_come_back_as_they_were() -> None:
     state = MemoryState()
     manifest = Manifest(state, "1")
     for key in ("a\nb", "\u2028", "\ud800", "=1+1", "k" * 5000):
-        manifest.add(ObjectMeta(key=key, size_bytes=1, etag="e", last_modified=1))
+        manifest.add(ObjectMeta(key=key, size_bytes=1, etag="e", last_modified_s=1))
     manifest.flush()
     assert [item.key for item, _ in read_manifest(state, "1")] == ["a\nb", "\u2028", "\ud800", "=1+1", "k" * 5000]
     assert len(list(read_shards(state, "manifest/"))) == 5
@@ -155,9 +144,9 @@ cells = st.text(st.sampled_from("'=+-@\t\r\n＝a\","), max_size=5) | st.text(max
 
 @given(cells)
 def test_a_cell_is_harmless_and_comes_back_exactly(text: str) -> None:
-    shown = str(harmless(text))
+    shown = str(escape_cell(text))
     assert not shown.startswith(("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"))
-    assert as_it_was(shown) == text
+    assert unescape_cell(shown) == text
 
 
 @given(st.lists(cells.filter(lambda text: text and "\x00" not in text and text.isprintable()), max_size=6, unique=True))
@@ -165,7 +154,7 @@ def test_archived_csv_names_the_exact_keys_when_it_comes_back_as_a_manifest(keys
     state = MemoryState()
     archived = ArchivedFile(state)
     for key in keys:
-        archived.add(ObjectMeta(key=key, size_bytes=1, etag="e", last_modified=1, version_id="=v"))
+        archived.add(ObjectMeta(key=key, size_bytes=1, etag="e", last_modified_s=1, version_id="=v"))
     archived.close()
     if keys:
         body = state.read("archived.csv")

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transfer.backends.driving import complete
+from transfer.backends.http.loop import complete
 from transfer.comparison import evidence_of, holds
+from transfer.config import Overwrite, RetryPolicy, TransferConfig
+from transfer.copying.metadata import resource_of
 from transfer.errors import (
     InvalidMessage,
     InvalidName,
@@ -23,27 +25,16 @@ from transfer.errors import (
     Throttled,
     TransferError,
 )
-from transfer.listing import decide
-from transfer.messages import decode_failure, decode_request, encode_failure, encode_request
-from transfer.metadata import resource_of
-from transfer.model import (
-    DestinationObject,
-    Evidence,
-    ObjectMeta,
-    Overwrite,
-    RetryPolicy,
-    SkipReason,
-    TransferConfig,
-    TransferFailure,
-    TransferRequest,
-)
+from transfer.listing.decision import decide
+from transfer.model import DestinationObject, Evidence, ObjectMeta, SkipReason, TransferFailure, TransferRequest
 from transfer.naming import Naming, escape_key
+from transfer.reconciliation.verdicts import Verdict, judge
+from transfer.records.messages import decode_failure, decode_request, encode_failure, encode_request
 from transfer.retry import Retrier
 from transfer.steps import Step
-from transfer.verdicts import Verdict, judge
 
 NAMING = Naming(source_prefix="in/", destination_prefix="out/", state_prefix=".edgehaul/")
-ITEM = ObjectMeta(key="in/k", size_bytes=5, etag="5d41402abc4b2a76b9719d911017c592", last_modified=1_700_000_000)
+ITEM = ObjectMeta(key="in/k", size_bytes=5, etag="5d41402abc4b2a76b9719d911017c592", last_modified_s=1_700_000_000)
 BOUND = {"crc32c": "AAAAAA==", "proof": "crc32c=AAAAAA==; proof=etag-multipart"}
 SAME = DestinationObject(name="out/k", size_bytes=5, generation=3, source_etag=ITEM.etag, **BOUND)
 OTHER = DestinationObject(name="out/k", size_bytes=5, generation=3, source_etag="f" * 32, **BOUND)
@@ -104,7 +95,7 @@ metas = st.builds(
     key=st.text(min_size=1),
     size_bytes=st.integers(0, 2**45),
     etag=st.text(min_size=1, max_size=40),
-    last_modified=st.integers(0, 2**33),
+    last_modified_s=st.integers(0, 2**33),
     storage_class=st.sampled_from(["STANDARD", "STANDARD_IA"]),
     replaces_generation=st.integers(0, 2**60),
 )
@@ -285,20 +276,20 @@ def test_what_shows_that_an_object_holds_another_and_never_the_name_alone(stored
 @pytest.mark.parametrize(
     ("kept", "listed", "expected"),
     [
-        (str(ITEM.last_modified), ITEM.last_modified, True),
-        (f"{ITEM.last_modified}.75", ITEM.last_modified, True),  # of a tool that keeps fractions
-        (str(ITEM.last_modified - 1), ITEM.last_modified, False),
-        (str(ITEM.last_modified + 1), ITEM.last_modified, False),
-        ("", ITEM.last_modified, True),  # not kept
-        ("yesterday", ITEM.last_modified, True),
-        ("nan", ITEM.last_modified, True),
-        ("inf", ITEM.last_modified, True),
+        (str(ITEM.last_modified_s), ITEM.last_modified_s, True),
+        (f"{ITEM.last_modified_s}.75", ITEM.last_modified_s, True),  # of a tool that keeps fractions
+        (str(ITEM.last_modified_s - 1), ITEM.last_modified_s, False),
+        (str(ITEM.last_modified_s + 1), ITEM.last_modified_s, False),
+        ("", ITEM.last_modified_s, True),  # not kept
+        ("yesterday", ITEM.last_modified_s, True),
+        ("nan", ITEM.last_modified_s, True),
+        ("inf", ITEM.last_modified_s, True),
         ("1", 0, True),  # not listed
     ],
 )
 def test_metadata_alone_that_changed_is_a_change(kept: str, listed: int, expected: bool) -> None:
     """S3 leaves the ETag of an object whose metadata alone is replaced as it is."""
-    item = replace(ITEM, last_modified=listed)
+    item = replace(ITEM, last_modified_s=listed)
     for stored in (replace(KEPT, source_mtime=kept), replace(BARE, md5=ITEM.etag, source_mtime=kept)):
         assert holds(stored, item) is expected
         assert decide(item, stored, Overwrite.CHANGED) is (SkipReason.UNCHANGED if expected else None)

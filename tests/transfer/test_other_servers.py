@@ -12,7 +12,7 @@ import pytest
 
 from engine_rig import EngineRig
 from plain_servers import PlainEdge, PlainGcs
-from transfer.backends.gcs_stored import Capabilities
+from transfer.backends.gcs.verification import Capabilities
 from transfer.model import Copied, Failed, ObjectMeta, Proof, TransferOutcome
 
 MIB = 1024 * 1024
@@ -34,7 +34,7 @@ def listed(key: str) -> ObjectMeta:
     if key == "parts":
         pieces = [body[at : at + PART] for at in range(0, len(body), PART)]
         etag = f"{hashlib.md5(b''.join(hashlib.md5(piece).digest() for piece in pieces)).hexdigest()}-{len(pieces)}"
-    return ObjectMeta(key=key, size_bytes=len(body), etag=etag, last_modified=0)
+    return ObjectMeta(key=key, size_bytes=len(body), etag=etag, last_modified_s=0)
 
 
 def headers_of(item: ObjectMeta, form: str = '"{}"'):
@@ -126,7 +126,7 @@ def test_an_edge_without_ranges_sends_an_object_in_parts_once(rig: EngineRig) ->
 
 
 def test_ranges_past_what_an_edge_serves_whole(rig: EngineRig, monkeypatch) -> None:
-    monkeypatch.setattr("transfer.streamed.MAX_GET_BYTES", MIB)
+    monkeypatch.setattr("transfer.copying.streamed.MAX_GET_BYTES", MIB)
     for has_ranges in (True, False):
         etag = headers_of(listed("stream"))
         with PlainEdge(bodies=BODIES, etag=etag, has_ranges=has_ranges) as edge, PlainGcs() as gcs:

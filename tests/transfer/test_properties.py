@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from engine_rig import SOURCE
 from large_objects import MIB, PART, arrived, fresh, listed, put_in_parts
 from transfer.backends.crc32c import combined, crc32c_of
+from transfer.config import MAX_PART_BYTES, MAX_PARTS, MIN_PART_BYTES, RetryPolicy
+from transfer.copying.parts import Layout, PartsInFlight, layout_of, missing_ranges
+from transfer.copying.proof import COMMON_PART_SIZES_MIB, likely_part_sizes, source_part_bytes
+from transfer.copying.uploads import OpenUpload, UploadKind
 from transfer.errors import InvalidMessage, RetriesExhausted, SinkUnavailable, Stage
-from transfer.model import MAX_PART_BYTES, MAX_PARTS, MIN_PART_BYTES, ObjectMeta, RetryPolicy, StoredPart
-from transfer.parts import Layout, PartsInHand, layout_of, ranges_to_do
-from transfer.proof import COMMON_PART_SIZES_MIB, likely_part_sizes, source_part_bytes
+from transfer.model import ObjectMeta, StoredPart
 from transfer.retry import Retrier
 from transfer.steps import Pause
-from transfer.uploads import OpenUpload, UploadKind
 
 on_servers = settings(
     max_examples=24,
@@ -109,7 +110,7 @@ def test_ranges_cover_every_byte_that_is_not_stored_once(layout: Layout, data: s
     numbers = range(1, layout.count + 1)
     stored = data.draw(st.sets(st.sampled_from(numbers)))
     fetch_bytes = data.draw(st.integers(1, 200 * MIB))
-    ranges = list(ranges_to_do(layout, dict.fromkeys(stored), fetch_bytes))
+    ranges = list(missing_ranges(layout, dict.fromkeys(stored), fetch_bytes))
     assert [number for range_ in ranges for number in range_] == sorted(set(numbers) - stored)
     for range_ in ranges:
         assert len(range_) == 1 or layout.end(range_[-1]) - layout.start(range_[0]) <= fetch_bytes
@@ -126,7 +127,7 @@ def test_parts_join_without_a_gap_and_the_last_one_ends_the_object(layout: Layou
 
 @given(SIZES_BYTES, st.integers(MIN_PART_BYTES, 1024 * MIB), st.integers(1, 99_999))
 def test_a_layout_always_fits_cloud_storage(size: int, wanted_bytes: int, parts: int) -> None:
-    item = ObjectMeta(key="k", size_bytes=size, etag=f"{'0' * 32}-{parts}", last_modified=0)
+    item = ObjectMeta(key="k", size_bytes=size, etag=f"{'0' * 32}-{parts}", last_modified_s=0)
     layout = layout_of(item, wanted_bytes)
     assert layout.count <= MAX_PARTS
     assert MIN_PART_BYTES <= layout.part_bytes <= MAX_PART_BYTES
@@ -152,7 +153,7 @@ def test_a_writers_part_size_is_among_the_likely_ones(size: int, part_mib: int) 
         assert (part_bytes in likely) == (part_bytes in common[:3])
     elif len(likely) < 3:
         assert part_bytes in likely
-    own = source_part_bytes(ObjectMeta(key="k", size_bytes=size, etag=f"{'0' * 32}-{count}", last_modified=0))
+    own = source_part_bytes(ObjectMeta(key="k", size_bytes=size, etag=f"{'0' * 32}-{count}", last_modified_s=0))
     assert own is None or own in likely
 
 
@@ -197,18 +198,16 @@ def test_a_damaged_record_is_an_invalid_message_or_another_upload(upload: OpenUp
 
 @given(layouts(), st.data())
 def test_parts_in_hand_are_given_out_once_and_can_be_redone(layout: Layout, data: st.DataObject) -> None:
-    item = ObjectMeta(key="k", size_bytes=layout.size_bytes, etag="e", last_modified=0)
+    item = ObjectMeta(key="k", size_bytes=layout.size_bytes, etag="e", last_modified_s=0)
     now = [0.0]
-    hand = PartsInHand(
+    hand = PartsInFlight(
         item,
         "n",
         layout,
         "t",
+        {"etag": "e"},
         bucket="b",
         fetch_bytes=data.draw(st.integers(1, 200 * MIB)),
-        wants_md5=True,
-        source_crc32c="",
-        edge_request_id="",
         stored={},
         clock=lambda: now[0],
     )
@@ -220,7 +219,7 @@ def test_parts_in_hand_are_given_out_once_and_can_be_redone(layout: Layout, data
             hand.add(StoredPart(number=number, size_bytes=layout.size(number), crc32c="c", md5="m", tag="t"))
         hand.release()
         if given_out[-1] == layout.count and redo is not None:
-            hand.redo(redo)
+            hand.copy_again(redo)
             redo = None
     assert set(given_out) == set(range(1, layout.count + 1))
     assert len(given_out) == layout.count + 1

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from pathspec import GitIgnoreSpec
 from pathspec.patterns.gitignore import GitIgnorePatternError
 from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
 from transfer.backends.linear_globs import linear
-from transfer.selection import InvalidSelection
+from transfer.errors import InvalidSelection
+from transfer.naming import NameFilter
 
 
-def name_filter(include: Sequence[str], exclude: Sequence[str]) -> Callable[[str], bool] | None:
+def compile_globs(include: Sequence[str], exclude: Sequence[str]) -> NameFilter | None:
     """Whether a name matches an include (or there is none) and no exclude; None without any glob.
 
     A name is a path as git sees it: a `/` that it begins with is not looked at. Unlike git, which never looks into a folder
@@ -23,11 +24,11 @@ def name_filter(include: Sequence[str], exclude: Sequence[str]) -> Callable[[str
     if included is None and excluded is None:
         return None
 
-    def has_name(name: str) -> bool:
+    def name_filter(name: str) -> bool:
         path = _path(name)
         return (included is None or included(path)) and (excluded is None or not excluded(path))
 
-    return has_name
+    return name_filter
 
 
 def _path(name: str) -> str:
@@ -54,7 +55,7 @@ def _linear(field: str, line: str, expression: str) -> str:
         raise InvalidSelection(field, f"{field} has {line!r}, which cannot be matched: {error}; correct it") from error
 
 
-def _matcher(field: str, lines: Sequence[str]) -> Callable[[str], bool] | None:
+def _matcher(field: str, lines: Sequence[str]) -> NameFilter | None:
     for line in lines:
         _check(field, line)
     patterns = [

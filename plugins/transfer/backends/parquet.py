@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transfer.inventory import COLUMNS, check_columns, plain
+from transfer.sources.inventory import COLUMNS, check_columns, plain
 
 BATCH_ROWS = 8_192
 MAX_METADATA_BYTES = 16 * 1024**2
@@ -21,7 +21,7 @@ MAX_BATCH_BYTES = 256 * 1024**2
 
 
 def parquet_rows(path: Path) -> Iterator[Sequence[Any]]:
-    """The values of `transfer.inventory.COLUMNS` in each row; times in seconds. Keys are as they are, not URL-encoded.
+    """The values of `transfer.sources.inventory.COLUMNS` in each row; times in seconds. Keys are as they are, not URL-encoded.
 
     Raises SourceListInvalid when a column is missing, ValueError for a file that is none.
     """

@@ -1,6 +1,6 @@
 """The tasks of a run as processes, on the engine alone: the only file of the chaos suite that knows the engine.
 
-`act` is one try of one task. It does what the operator of that name does, reads what earlier tasks returned from its
+`act` is one attempt of one task. It does what the operator of that name does, reads what earlier tasks returned from its
 specification, and leaves its own result as a file, as XCom would hold it. It may be killed at any time.
 """
 
@@ -28,23 +28,25 @@ from botocore.config import Config
 
 from engine_chaos.scale import CLOCK_SPEED, LARGE_BYTES, LEASE_S, PART_BYTES, SHARD_LINES, WHOLE_BYTES, shrink_engine
 from engine_rig import DESTINATION, SOURCE, STATE_PREFIX, EngineRig
-from transfer.backends.driving import complete
-from transfer.backends.gcs_sink import GcsSink
-from transfer.backends.gcs_state import GcsState
-from transfer.backends.pubsub import PubSubQueue, delete_subscription
-from transfer.cursor import ListingCursor
-from transfer.deletion import DeleteExtraneous, permission
+from transfer.backends.gcs.sink import GcsSink
+from transfer.backends.gcs.state import GcsState
+from transfer.backends.http.loop import complete
+from transfer.backends.pubsub.topics import PubSubQueue, delete_subscription
+from transfer.config import Mode, Overwrite, RetryPolicy, Timeouts, TransferConfig
+from transfer.copying.abandoned_uploads import abort_abandoned_uploads, close_uploads
+from transfer.deletion.extraneous import DeleteExtraneous, permission
+from transfer.deletion.sweep import record_refusal
 from transfer.errors import FatalError, Stopped, TransferError
-from transfer.left_uploads import close_uploads, end_left_uploads
-from transfer.model import Mode, Overwrite, RetryPolicy, Timeouts, TransferConfig
+from transfer.listing.cursor import ListingCursor
 from transfer.naming import Naming
-from transfer.passes import round_name
-from transfer.plan import write_plan
-from transfer.replay import RECORD, RunRecord, planned_objects, unfinished_objects
-from transfer.report import ReconciliationReport
-from transfer.runs import RunIndex, open_runs
-from transfer.sweep import tell_why_not
-from transfer.verdicts import Pass
+from transfer.planning.plan import write_plan
+from transfer.reconciliation.passes import round_name
+from transfer.reconciliation.report import ReconciliationReport
+from transfer.reconciliation.verdicts import Pass
+from transfer.records.layout import RUN_JSON
+from transfer.records.run_record import RunRecord
+from transfer.records.runs import RunIndex, open_runs
+from transfer.sources.replay import planned_objects, unfinished_objects
 
 DAG = "chaos"
 HEEDS_TERM = frozenset({"list", "transfer", "retry", "delete_extraneous"})
@@ -95,7 +97,7 @@ def warm_up() -> None:
 
 
 def act(spec: dict[str, Any]) -> None:
-    """One try of a task, to its end; the process ends with it."""
+    """Run one attempt of a task to its end; the process ends with it."""
     out = Path(spec["out"])
     log = os.open(out.with_suffix(".log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
@@ -170,7 +172,7 @@ def _list(rig: _ActorRig, spec: dict[str, Any]) -> dict[str, Any]:
     RunIndex(rig.whole_state(), DAG).open(spec["run"], spec["opened_at_s"])
     state = rig.state()
     record.write(state)
-    began_at_s = state.created_at_s(RECORD)
+    began_at_s = state.created_at_s(RUN_JSON)
     is_resumable = mode is Mode.TRANSFER and not earlier
     cursor = ListingCursor.of(json.loads(path.read_text())) if is_resumable and path.exists() else None
     listing = cursor.listing if cursor else f"{spec['opening']}-{spec['attempt']}"
@@ -185,7 +187,7 @@ def _list(rig: _ActorRig, spec: dict[str, Any]) -> dict[str, Any]:
     if mode is Mode.PLAN:
         plan = rig.plan(overwrite=overwrite, listing=listing)
         write_plan(rig.state(), plan)
-        return {**found, "listed": plan.listed.objects, "messages": 0, "to_move": plan.to_move.objects}
+        return {**found, "listed": plan.listed.objects, "messages": 0, "to_copy": plan.to_copy.objects}
     if mode is Mode.VERIFY:
         return {**found, "listed": rig.list_to_compare(listing=listing), "messages": 0}
     objects_of = {"plan_run": planned_objects, "only_failed": unfinished_objects}.get(spec["earlier_kind"])
@@ -204,7 +206,12 @@ def _list(rig: _ActorRig, spec: dict[str, Any]) -> dict[str, Any]:
         began_at_s=began_at_s,
     )
     path.unlink(missing_ok=True)
-    return {**found, **asdict(summary)}
+    return {
+        **found,
+        **summary.counts.to_dict(),
+        "skipped_numbers": summary.skipped_numbers,
+        "began_at_s": summary.began_at_s,
+    }
 
 
 def _work(rig: _ActorRig, spec: dict[str, Any]) -> dict[str, Any]:
@@ -248,7 +255,7 @@ def _sweep(rig: _ActorRig, spec: dict[str, Any]) -> dict[str, Any]:
         is_green=ReconciliationReport.decode(state.read("report.json")).is_green,
     )
     if may.action is DeleteExtraneous.OFF:
-        tell_why_not(state, may.why_not)
+        record_refusal(state, may.why_not)
         return {"skipped": may.why_not}
     return rig.sweep(
         may,
@@ -271,9 +278,9 @@ def _close(rig: _ActorRig, spec: dict[str, Any]) -> dict[str, Any]:
         try:
             close_uploads(state, spec["run"], rig.opening)
             others = open_runs(state) - {spec["run"]}
-            end_left_uploads(state, sink, lambda step: complete(retrier.call(step), rig.stop), open_runs=others)
+            abort_abandoned_uploads(state, sink, lambda step: complete(retrier.call(step), rig.stop), open_runs=others)
             RunIndex(state, DAG).close(spec["run"], spec["opened_at_s"])
-        except TransferError as error:  # as the operator does: what stays goes with a later run
+        except TransferError as error:  # as the operator does: a later run aborts what is left
             said = f"{error.code}: {error.message}"
     return {"not_cleaned": said}
 

@@ -32,7 +32,7 @@ class Version:
     arguments: dict[str, Any]
     since: float
     written_at: float
-    """By the clock of the day."""
+    """By the system clock, in seconds since 1970."""
     until: float = math.inf
 
     def was_current(self, begin: float, end: float) -> bool:
@@ -71,7 +71,7 @@ class Strike:
 
 @dataclass(slots=True, kw_only=True)
 class Blow:
-    """One process that was killed, stopped, or told to end."""
+    """One process that was killed, stopped, or asked to end."""
 
     at: float
     way: str

@@ -13,7 +13,7 @@ PART_BYTES = 8 * MIB
 MIDDLE_BYTES = 16 * MIB
 WHOLE_BYTES = 6 * 1024
 LARGE_BYTES = 16 * MIB
-"""From here on uploads can be gone on with, and several lanes work on one object."""
+"""From this size on uploads can be resumed, and several lanes work on one object."""
 QUANTUM_BYTES = 1024
 """What a resumable session keeps whole multiples of."""
 BUFFER_BYTES = 16 * 1024
@@ -27,27 +27,27 @@ SHARD_LINES = 20
 
 def shrink_engine() -> None:
     """In an actor, before it does anything."""
-    import transfer.backends.curl
-    import transfer.backends.edge
-    import transfer.backends.streams
-    import transfer.failures
-    import transfer.model
-    import transfer.parts
-    import transfer.proof
-    import transfer.worker
+    import transfer.backends.cloudfront.source
+    import transfer.backends.http.client
+    import transfer.backends.http.streams
+    import transfer.config
+    import transfer.copying.parts
+    import transfer.copying.proof
+    import transfer.reconciliation.failures
+    import transfer.worker.drain
 
-    for module in (transfer.model, transfer.parts, transfer.proof):
+    for module in (transfer.config, transfer.copying.parts, transfer.copying.proof):
         module.MIN_PART_BYTES = MIN_PART_BYTES
-    for module in (transfer.parts, transfer.proof):
+    for module in (transfer.copying.parts, transfer.copying.proof):
         module.MIB = MIB
-    for module in (transfer.backends.streams, transfer.backends.curl):
+    for module in (transfer.backends.http.streams, transfer.backends.http.client):
         module.BUFFER_BYTES = BUFFER_BYTES
-    transfer.parts.RECORD_INTERVAL_S = 0.05
-    transfer.backends.edge.ERROR_CACHE_S = 0.05
-    transfer.worker.PULL_WAIT_S = 0.25
-    transfer.worker.COMMIT_INTERVAL_S = 0.4
-    transfer.failures.PULL_WAIT_S = 0.25
-    transfer.failures.PATIENCE_S = 3.0
+    transfer.copying.parts.RECORD_INTERVAL_S = 0.05
+    transfer.backends.cloudfront.source.ERROR_CACHE_S = 0.05
+    transfer.worker.drain.PULL_WAIT_S = 0.25
+    transfer.worker.drain.COMMIT_INTERVAL_S = 0.4
+    transfer.reconciliation.failures.PULL_WAIT_S = 0.25
+    transfer.reconciliation.failures.PATIENCE_S = 3.0
 
 
 def shrink_servers() -> None:

@@ -1,4 +1,4 @@
-"""What Airflow does for a run, without Airflow: tasks in their order, each try a process, retries, clearing, closing."""
+"""Does without Airflow what Airflow does for a run: tasks in order, each attempt a process, retries, clearing, closing."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from typing import Any
 from engine_chaos import actors
 from engine_chaos.world import World
 
-TRIES = 3
-"""A task's, as the DAG has it: two retries."""
+MAX_ATTEMPTS = 3
+"""Attempts of a task, as in the DAG: two retries."""
 TASK_TIMEOUT_S = 60.0
 """Longer than any task of these sizes can take: then it hangs."""
 _FORK_SERVER = multiprocessing.get_context("forkserver")
@@ -29,7 +29,7 @@ _FORK_SERVER.set_forkserver_preload(["engine_chaos.actors"])
 
 @dataclass(kw_only=True)
 class Ended:
-    """How a task ended after its last try."""
+    """How a task ended after its last attempt."""
 
     state: str
     """`success`, `fail`, or `lost` for one whose every try died."""
@@ -38,8 +38,8 @@ class Ended:
 
 
 @dataclass(kw_only=True)
-class Try:
-    """One try of one task instance."""
+class Attempt:
+    """One attempt of one task instance."""
 
     task: str
     index: int
@@ -63,7 +63,7 @@ class Run:
     opened: float = 0.0
     """The same, by this process's clock."""
     judged: list[dict[str, Any]] = field(default_factory=list)
-    """What each pass came to, with the time at which it began and ended."""
+    """The result of each pass, with the time at which it began and ended."""
     ends: list[tuple[str, int, str, str]] = field(default_factory=list)
     """Task, index, state and words of each task that ended."""
     faults: list[str] = field(default_factory=list)
@@ -71,15 +71,15 @@ class Run:
     is_closed: bool = False
     swept: dict[str, Any] = field(default_factory=dict)
     listed_at: tuple[float, float] = (0.0, 0.0)
-    _tries: Counter[tuple[str, int]] = field(default_factory=Counter)
-    _zombies: list[Try] = field(default_factory=list)
+    _attempts: Counter[tuple[str, int]] = field(default_factory=Counter)
+    _zombies: list[Attempt] = field(default_factory=list)
 
     def tasks(
         self, task: str, count: int = 1, *, may_end: Callable[[], bool] = lambda: False, **spec: Any
     ) -> list[Ended]:
-        """Instances of one task at a time, each tried up to TRIES times. `may_end` breaks them off."""
+        """Run instances of one task at a time, with up to MAX_ATTEMPTS attempts each, until `may_end` is true."""
         ended: dict[int, Ended] = {}
-        first = {index: self._tries[task, index] for index in range(count)}
+        first = {index: self._attempts[task, index] for index in range(count)}
         running = [self._start(task, index, spec) for index in range(count)]
         while running:
             connection.wait([item.process.sentinel for item in running], timeout=0.2)
@@ -91,7 +91,7 @@ class Run:
                     continue
                 running.remove(item)
                 result = self._result(item)
-                is_last = self._tries[task, item.index] - first[item.index] >= TRIES
+                is_last = self._attempts[task, item.index] - first[item.index] >= MAX_ATTEMPTS
                 if result["state"] == "retry" and not is_last:
                     running.append(self._start(task, item.index, spec))
                     continue
@@ -109,9 +109,9 @@ class Run:
             item.process.kill()
             item.process.join()
 
-    def _start(self, task: str, index: int, spec: Mapping[str, Any]) -> Try:
-        self._tries[task, index] += 1
-        attempt = self._tries[task, index]
+    def _start(self, task: str, index: int, spec: Mapping[str, Any]) -> Attempt:
+        self._attempts[task, index] += 1
+        attempt = self._attempts[task, index]
         out = self.folder / f"{self.name}.{task}.{index}.{attempt}.json"
         whole = {
             **self.world.spec(),
@@ -129,44 +129,44 @@ class Run:
         }
         process = _FORK_SERVER.Process(target=actors.act, args=(whole,), daemon=True)
         process.start()
-        self.world.processes.setdefault(task, []).append((self.name, process))
-        return Try(task=task, index=index, attempt=attempt, process=process, out=out, began=time.monotonic())
+        self.world.processes.add(task, self.name, process)
+        return Attempt(task=task, index=index, attempt=attempt, process=process, out=out, began=time.monotonic())
 
-    def _has_ended(self, item: Try) -> bool:
+    def _has_ended(self, item: Attempt) -> bool:
         if not item.process.is_alive():
             return True
-        if item.process.pid in self.world.zombies:
-            self._zombies.append(item)  # taken for dead, and tried again
+        if item.process.pid in self.world.processes.zombies:
+            self._zombies.append(item)  # its task is tried again, as if it had died
             return True
         if time.monotonic() - item.began > TASK_TIMEOUT_S:
             _end(item.process, signal.SIGCONT)
             _end(item.process, signal.SIGUSR1)  # its stacks go into its log
             time.sleep(0.5)
             self.faults.append(
-                f"hangs: {item.task} {item.index} try {item.attempt}, see {item.out.with_suffix('.log')}"
+                f"hangs: {item.task} {item.index} attempt {item.attempt}, see {item.out.with_suffix('.log')}"
             )
             item.process.kill()
             item.process.join()
             return True
         return False
 
-    def _result(self, item: Try) -> dict[str, Any]:
+    def _result(self, item: Attempt) -> dict[str, Any]:
         if item.process.is_alive():
             return {"state": "retry", "said": "zombie"}
         item.process.join()
         if not item.out.exists():
             if item.process.exitcode not in (-signal.SIGKILL, -signal.SIGTERM):
                 self.faults.append(
-                    f"died: {item.task} {item.index} try {item.attempt}: exit code {item.process.exitcode}"
+                    f"died: {item.task} {item.index} attempt {item.attempt}: exit code {item.process.exitcode}"
                 )
             return {"state": "retry", "said": "killed"}
         result: dict[str, Any] = json.loads(item.out.read_text())
         if "unexpected" in result:
-            self.faults.append(f"unexpected: {item.task} try {item.attempt}: {result['said']}, see {item.out}")
+            self.faults.append(f"unexpected: {item.task} attempt {item.attempt}: {result['said']}, see {item.out}")
         return result
 
-    def _break_off(self, running: list[Try]) -> None:
-        """As Airflow does when a run is marked: SIGTERM, and SIGKILL for who has not ended in 5 s. `close` goes on meanwhile."""
+    def _break_off(self, running: list[Attempt]) -> None:
+        """As Airflow does when a run is marked: SIGTERM, and SIGKILL after 5 s. `close` runs meanwhile."""
         for item in running:
             _end(item.process, signal.SIGTERM)
         self.ends.append((running[0].task, 0, "broken off", ""))

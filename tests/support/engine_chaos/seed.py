@@ -14,15 +14,15 @@ from dataclasses import asdict, dataclass
 from multiprocessing import forkserver
 from pathlib import Path
 
+from engine_chaos.draw import draw
 from engine_chaos.jury import judge
-from engine_chaos.scenario import draw
-from engine_chaos.story import Told, play
+from engine_chaos.story import PlayedSeed, play
 from engine_chaos.world import World
 
 
 @dataclass(kw_only=True)
 class Outcome:
-    """What a seed came to."""
+    """The result of a seed."""
 
     seed: int
     story: str
@@ -48,18 +48,18 @@ def run_seed(number: int, *, with_all: bool = False, keep: bool = False, objects
     folder = Path(tempfile.mkdtemp(prefix=f"chaos-{number}-"))
     world = World(scenario, folder)
     try:
-        told = play(scenario, world, folder)
-        violations, copied = judge(told)
+        played = play(scenario, world, folder)
+        violations, copied = judge(played)
     except BaseException:
         print(f"seed {number} broke off: its records are in {folder}", file=sys.stderr)
         raise
     finally:
         world.close()
     history = world.history
-    greens = [run.judged[-1]["is_green"] for run in told.runs if run.judged]
+    greens = [run.judged[-1]["is_green"] for run in played.runs if run.judged]
     if violations or keep:
         (folder / "scenario.json").write_text(json.dumps(asdict(scenario), indent=1, default=str))
-        (folder / "history.txt").write_text("\n".join(_lines(told)))
+        (folder / "history.txt").write_text("\n".join(_lines(played)))
     else:
         shutil.rmtree(folder, ignore_errors=True)
     return Outcome(
@@ -79,9 +79,9 @@ def run_seed(number: int, *, with_all: bool = False, keep: bool = False, objects
     )
 
 
-def _lines(told: Told) -> list[str]:
+def _lines(played: PlayedSeed) -> list[str]:
     """What happened, in the order of time."""
-    history = told.world.history
+    history = played.world.history
     found = [(item.at, f"{item.server} {item.what} at {item.request}") for item in history.strikes]
     found += [(item.at, f"{item.way} {item.task} of {item.run}") for item in history.blows]
     for write in history.user_writes():
@@ -93,7 +93,7 @@ def _lines(told: Told) -> list[str]:
             found.append((version.since, f"source has {version.key} etag {version.etag} md5 {version.md5}"))
             if version.until < float("inf"):
                 found.append((version.until, f"source loses {version.key} etag {version.etag}"))
-    runs = [*told.runs, *([told.afterwards] if told.afterwards else [])]
+    runs = [*played.runs, *([played.afterwards] if played.afterwards else [])]
     for run in runs:
         found.append((run.opened, f"run {run.name} opened ({run.opening})"))
         found += [(item["ended"], f"{run.name} {item['task']} {item['pass']}: {item['report']}") for item in run.judged]

@@ -15,7 +15,7 @@ from engine_chaos.world import World
 
 
 @dataclass
-class Told:
+class PlayedSeed:
     """What happened, for the jury."""
 
     scenario: Scenario
@@ -28,33 +28,33 @@ class Told:
     began_afterwards: float = 0.0
 
 
-def play(scenario: Scenario, world: World, folder: Path) -> Told:
+def play(scenario: Scenario, world: World, folder: Path) -> PlayedSeed:
     """All of it, in order."""
-    told = Told(scenario, world)
+    played = PlayedSeed(scenario, world)
     world.plant()
     world.storm()
-    stormy = _Storm(told, folder)
+    stormy = _Storm(played, folder)
     stormy.run()
     world.calm()
-    for run in told.runs:
+    for run in played.runs:
         run.finish()
-    told.quiet_since = time.monotonic()
-    for run in list(told.runs):
-        _follow_advice(told, run, folder)
-    told.began_afterwards = time.monotonic()
-    told.afterwards = _new(told, "afterwards", folder, overwrite="changed")
-    dag(told.afterwards)
-    return told
+    played.quiet_since = time.monotonic()
+    for run in list(played.runs):
+        _follow_advice(played, run, folder)
+    played.began_afterwards = time.monotonic()
+    played.afterwards = _new(played, "afterwards", folder, overwrite="changed")
+    dag(played.afterwards)
+    return played
 
 
 class _Storm:
-    def __init__(self, told: Told, folder: Path) -> None:
-        self._told = told
+    def __init__(self, played: PlayedSeed, folder: Path) -> None:
+        self._played = played
         self._folder = folder
 
     def run(self) -> None:
-        told = self._told
-        match told.scenario.story:
+        played = self._played
+        match played.scenario.story:
             case Story.TWO_RUNS:
                 threads = [threading.Thread(target=self._dag, args=(name,)) for name in ("one", "two")]
                 for thread in threads:
@@ -70,14 +70,14 @@ class _Storm:
                 self._dag("one")
 
     def _dag(self, name: str, **params: Any) -> Run:
-        run = _new(self._told, name, self._folder, **params)
-        self._told.runs.append(run)
-        dag(run, may_end=self._told.world.ended_by_hand.is_set)
+        run = _new(self._played, name, self._folder, **params)
+        self._played.runs.append(run)
+        dag(run, may_end=self._played.world.ended_manually.is_set)
         return run
 
 
-def _new(told: Told, name: str, folder: Path, **params: Any) -> Run:
-    scenario = told.scenario
+def _new(played: PlayedSeed, name: str, folder: Path, **params: Any) -> Run:
+    scenario = played.scenario
     shared = {
         "mode": "transfer",
         "earlier": "",
@@ -89,7 +89,7 @@ def _new(told: Told, name: str, folder: Path, **params: Any) -> Run:
         "workers": scenario.workers,
         "threads": scenario.threads,
     }
-    return Run(name.replace(" ", "-"), told.world, folder, shared | params)
+    return Run(name.replace(" ", "-"), played.world, folder, shared | params)
 
 
 def dag(run: Run, *, may_end: Any = lambda: False) -> None:
@@ -109,7 +109,7 @@ def dag(run: Run, *, may_end: Any = lambda: False) -> None:
 
 
 def clear_reconcile(run: Run) -> None:
-    """What the advice `clear the task reconcile` comes to: the run is opened again, and replayed as it was listed."""
+    """Follow the advice to clear the task `reconcile`: the run is opened again, and replayed as it was listed."""
     if _open(run):
         _judge_and_sweep(run, "replay", lambda: False)
     close(run)
@@ -126,7 +126,7 @@ def _open(run: Run) -> bool:
 
 def _work(run: Run, task: str, slot: Mapping[str, Any], may_end: Any) -> None:
     workers = max(1, min(int(run.params["workers"]), int(slot["messages"])))
-    run.tasks(task, workers, may_end=may_end, slot={**slot, "strays": slot.get("strays", "")})
+    run.tasks(task, workers, may_end=may_end, slot={**slot, "skipped_numbers": slot.get("skipped_numbers", "")})
 
 
 def _judge_and_sweep(run: Run, which: str, may_end: Any) -> None:
@@ -141,7 +141,7 @@ def _judge_and_sweep(run: Run, which: str, may_end: Any) -> None:
         _work(run, "retry", slot, may_end)
     if may_end():
         return
-    # The first pass was of this opening, whatever the listing was of. Where it had nothing to try again, its report stands.
+    # The first pass belongs to this opening. Where it had nothing to retry, its report is final.
     stands = which == "compare" or not slot["messages"]
     final = _judge(run, "verify", "final", is_reopened=False, stands=stands)
     if final is not None and final["is_green"] and run.params["delete"] != "off":
@@ -166,12 +166,12 @@ def close(run: Run) -> None:
     run.is_closed = ended.state == "success" and not ended.summary["not_cleaned"]
 
 
-def _follow_advice(told: Told, run: Run, folder: Path) -> None:
-    """What a red run's report says to do; and a run that was not closed is closed."""
+def _follow_advice(played: PlayedSeed, run: Run, folder: Path) -> None:
+    """Follow the advice in a red run's report, and close a run that was not closed."""
     if run.judged and run.listing and not run.judged[-1]["is_green"]:
-        if told.scenario.recovery == "only_failed" or run.params["mode"] == "verify":
-            again = _new(told, f"again-{run.name}", folder, earlier=run.name, earlier_kind="only_failed")
-            told.runs.append(again)
+        if played.scenario.recovery == "only_failed" or run.params["mode"] == "verify":
+            again = _new(played, f"again-{run.name}", folder, earlier=run.name, earlier_kind="only_failed")
+            played.runs.append(again)
             dag(again)
         else:
             clear_reconcile(run)

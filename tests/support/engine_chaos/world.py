@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 import re
-import signal
 import threading
 import time
 from collections.abc import Iterable
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +16,11 @@ from google.api_core.exceptions import NotFound
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
-from engine_chaos.history import STATE, Blow, History, Strike, Version, Write, md5_of
+from engine_chaos.history import STATE, History, Strike, Write, md5_of
+from engine_chaos.processes import Processes
 from engine_chaos.scale import CLOCK_SPEED, PART_BYTES
 from engine_chaos.scenario import Deed, Item, Scenario, There, Trigger, Way
+from engine_chaos.source_owner import SOURCE, SourceOwner, plain
 from localcloud.edge import EdgeServer
 from localcloud.faults import Fault, FaultPlan
 from localcloud.gcs import GcsServer
@@ -30,13 +29,13 @@ from localcloud.pubsub import PubSubServer
 from localcloud.pubsub.broker import Chaos
 from localcloud.s3 import S3Server
 
-SOURCE, DESTINATION, PROJECT = "source-bucket", "destination-bucket", "test-project"
+DESTINATION, PROJECT = "destination-bucket", "test-project"
 _CHANGING = re.compile(r"\d{13,}|(?<=upload_id=)[^&]+|(?<=uploadId=)[^&]+", re.IGNORECASE)
-"""What of a request is another each time a seed runs: generations and the ids of uploads."""
+"""The parts of a request that differ each time a seed runs: generations and the ids of uploads."""
 
 
 class _Plan(FaultPlan):
-    """Tells the world of each request before it is answered, and of each fault that strikes."""
+    """Notes each request in the world before it is answered, and each fault in the history."""
 
     def __init__(self, server: str, world: World) -> None:
         super().__init__()
@@ -55,16 +54,13 @@ class _Plan(FaultPlan):
 
 
 class World:
-    """One seed's servers and what was true in them. `close` ends them."""
+    """The servers of one seed, and their history. `close` ends them."""
 
     def __init__(self, scenario: Scenario, folder: Path) -> None:
         self.scenario = scenario
         self.history = History()
-        self.ended_by_hand = threading.Event()
-        self.processes: dict[str, list[tuple[str, BaseProcess]]] = {}
-        """By task: the run and the process, while it lives."""
-        self.zombies: set[int] = set()
-        """Processes that are taken for dead while they only stand still."""
+        self.ended_manually = threading.Event()
+        self.processes = Processes(self.history)
         self._triggers: list[Trigger] = []
         self._counts: list[int] = []
         self._lock = threading.RLock()
@@ -97,6 +93,7 @@ class World:
             aws_secret_access_key=self.s3.secret_access_key,
             region_name=self.s3.region,
         )
+        self.owner = SourceOwner(self.client, self.history)
         self.gcs_url = self._back_doors[1].url
         self.storage = storage.Client(
             project=PROJECT, credentials=AnonymousCredentials(), client_options={"api_endpoint": self.gcs_url}
@@ -129,9 +126,9 @@ class World:
             draw = random.Random(f"{scenario.seed}/{item.key}")
             body = draw.randbytes(item.size_bytes)
             self._plant_there(item, body, draw)
-            self._put(item, body)
+            self.owner.put(item, body)
         for key in scenario.neighbours:
-            self._put(_plain(key), b"a neighbour")
+            self.owner.put(plain(key), b"a neighbour")
         for name in (*scenario.extraneous, *scenario.strangers):
             self.bucket.blob(name).upload_from_string(f"there before: {name}".encode())
         self.history.author = "engine"
@@ -185,7 +182,7 @@ class World:
             for index, trigger in enumerate(self._triggers):
                 if (
                     trigger.server == server
-                    and any(_is_alive(process) for _, process in self.processes.get(trigger.task, ()))
+                    and self.processes.is_running(trigger.task)
                     and re.search(trigger.match, request)
                 ):
                     self._counts[index] += 1
@@ -197,18 +194,17 @@ class World:
     def _do(self, deed: Deed) -> None:
         with self._deeds:
             if deed.what in set(Way):
-                self._blow(deed)
+                self.processes.blow(deed)
                 return
             self.history.deeds.append(f"{deed.what} {deed.on}")
             draw = random.Random(f"{self.scenario.seed}/{deed.index}")
             match deed.what:
                 case "replace" | "add":
-                    self._put(_plain(deed.on), b"new " + draw.randbytes(draw.randrange(1, 3 * PART_BYTES)))
+                    self.owner.put(plain(deed.on), b"new " + draw.randbytes(draw.randrange(1, 3 * PART_BYTES)))
                 case "remove":
-                    self.client.delete_object(Bucket=SOURCE, Key=deed.on)
-                    self.history.loses(deed.on)
+                    self.owner.remove(deed.on)
                 case "metadata changed":
-                    self._retouch(deed.on)
+                    self.owner.retouch(deed.on)
                 case "foreign write":
                     blob = self.bucket.blob(deed.on)
                     blob.metadata = {"written-by": "foreign"}
@@ -216,77 +212,11 @@ class World:
                 case "foreign delete":
                     if (blob := self.bucket.get_blob(deed.on)) is not None:
                         self.history.foreign_deletes.add(deed.on)
-                        with contextlib.suppress(NotFound):  # written anew in this moment
+                        with contextlib.suppress(NotFound):  # replaced at this moment
                             blob.delete()
                         self.history.foreign_deletes.discard(deed.on)
                 case "end":
-                    self.ended_by_hand.set()
-
-    def _blow(self, deed: Deed) -> None:
-        alive = [(run, process) for run, process in self.processes.get(deed.on, ()) if _is_alive(process)]
-        if not alive:
-            return
-        run, process = alive[deed.index % len(alive)]
-        assert process.pid is not None
-        self.history.blows.append(Blow(at=time.monotonic(), way=deed.what, task=deed.on, run=run))
-        number = {Way.KILL: signal.SIGKILL, Way.TERM: signal.SIGTERM}.get(Way(deed.what), signal.SIGSTOP)
-        _signal(process.pid, number)
-        if number is signal.SIGSTOP:
-            if deed.what == Way.ZOMBIE:
-                self.zombies.add(process.pid)
-            timer = threading.Timer(deed.seconds, _signal, [process.pid, signal.SIGCONT])
-            timer.daemon = True
-            timer.start()
-        if deed.what == Way.TERM:  # Airflow waits for 5 s
-            timer = threading.Timer(8.0, _signal, [process.pid, signal.SIGKILL])
-            timer.daemon = True
-            timer.start()
-
-    def _put(self, item: Item, body: bytes) -> None:
-        with self._deeds:
-            arguments: dict[str, Any] = dict(item.arguments)
-            if item.part_bytes:
-                upload = self.client.create_multipart_upload(Bucket=SOURCE, Key=item.key, **arguments)["UploadId"]
-                parts = []
-                for number, at in enumerate(range(0, len(body), item.part_bytes), 1):
-                    part = {"Bucket": SOURCE, "Key": item.key, "UploadId": upload, "PartNumber": number}
-                    sent = self.client.upload_part(**part, Body=body[at : at + item.part_bytes])
-                    parts.append({"PartNumber": number, "ETag": sent["ETag"]})
-                done = self.client.complete_multipart_upload(
-                    Bucket=SOURCE, Key=item.key, UploadId=upload, MultipartUpload={"Parts": parts}
-                )
-            else:
-                done = self.client.put_object(Bucket=SOURCE, Key=item.key, Body=body, **arguments)
-            self._note_version(item.key, body, done["ETag"], arguments)
-
-    def _note_version(self, key: str, body: bytes, etag: str, arguments: dict[str, Any]) -> None:
-        self.history.has_version(
-            Version(
-                key=key,
-                md5=md5_of(body),
-                size_bytes=len(body),
-                etag=etag.strip('"'),
-                arguments=arguments,
-                since=time.monotonic(),
-                written_at=time.time(),
-            )
-        )
-
-    def _retouch(self, key: str) -> None:
-        """Other metadata, the same bytes, the same ETag."""
-        if (version := self.history.current(key)) is None or "-" in version.etag:
-            return
-        arguments = {"Metadata": {"touched": "yes"}, "ContentType": "text/touched"}
-        body = self.client.get_object(Bucket=SOURCE, Key=key)["Body"].read()
-        done = self.client.copy_object(
-            Bucket=SOURCE,
-            Key=key,
-            CopySource={"Bucket": SOURCE, "Key": key},
-            MetadataDirective="REPLACE",
-            StorageClass="STANDARD",
-            **arguments,
-        )
-        self._note_version(key, body, done["CopyObjectResult"]["ETag"], arguments)
+                    self.ended_manually.set()
 
     def _watch_writes(self) -> None:
         """Puts every generation that the destination ever has into the history."""
@@ -324,22 +254,3 @@ class World:
         """What is at the destination, without the runs' own records, by name."""
         blobs: Iterable[Any] = self.storage.list_blobs(DESTINATION)
         return {blob.name: blob for blob in blobs if not blob.name.startswith(STATE)}
-
-
-def _plain(key: str) -> Item:
-    return Item(key=key, size_bytes=0, part_bytes=0, arguments={"ContentType": "text/plain"}, there=There.NOTHING)
-
-
-def _is_alive(process: BaseProcess) -> bool:
-    # Process.is_alive may be called from one thread only.
-    assert process.pid is not None
-    try:
-        os.kill(process.pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def _signal(pid: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, number)

@@ -1,0 +1,144 @@
+"""The base of all operators: shared parameters, and how a task reaches the engine, stops, and reports the engine's errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+from operators.engine_errors import connections, engine_errors
+from operators.links import DestinationLink, ShownLink, destination_url, show_links
+from operators.run_identity import OPEN_TASK, RunIdentity
+from operators.siblings import sibling
+from operators.stopping import StopsOnKill
+from transfer.event_log import EventLog, NoEventLog
+from transfer.naming import Naming
+from transfer.records.layout import STATE_PREFIX
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+    from airflow.sdk.types import RuntimeTaskInstanceProtocol as Task
+
+    from hooks.engine import Destination, Messaging
+    from transfer.config import TransferConfig
+    from transfer.ports import StateStore
+
+ACK_DEADLINE_S = 30
+"""After how many seconds the messages of a killed worker are delivered again; living workers extend theirs every 10 s."""
+
+
+class EdgehaulOperator(StopsOnKill, BaseOperator):
+    """Base of all operators of a run. When Airflow asks the task to stop, it ends in order, or is interrupted in time.
+
+    :param destination_bucket: the Cloud Storage bucket that is copied to.
+    :param gcp_conn_id: the Google Cloud connection.
+    :param gcp_project: the project of topics, subscriptions and logs; the connection's own when empty.
+    """
+
+    template_fields: Sequence[str] = ("destination_bucket", "gcp_conn_id", "gcp_project")
+    aws_conn_id = ""
+    cloudfront_conn_id = ""
+    link_urls: Mapping[str, str] = {}
+    """By the name of the link, once `show_links` has found them."""
+
+    def __init__(
+        self,
+        *,
+        destination_bucket: str,
+        gcp_conn_id: str = "google_cloud_default",
+        gcp_project: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.destination_bucket = destination_bucket
+        self.gcp_conn_id = gcp_conn_id
+        self.gcp_project = gcp_project
+
+    def destination(self, run: RunIdentity, config: TransferConfig | None = None) -> Destination:
+        """The destination bucket, and the bucket with the records of the run. `config` is for a task that copies."""
+        from hooks.engine import Destination
+        from transfer.config import TransferConfig
+
+        return Destination(
+            gcp_conn_id=self.gcp_conn_id,
+            bucket=self.destination_bucket,
+            state_bucket=run.state_bucket,
+            config=config or TransferConfig(),
+            stop=self.stop,
+        )
+
+    def state(self, run: RunIdentity) -> StateStore:
+        """The records of the run."""
+        return self.destination(run).state(run.state_prefix)
+
+    def messaging(self) -> Messaging:
+        """The topics and subscriptions."""
+        from hooks.engine import Messaging
+
+        return Messaging(gcp_conn_id=self.gcp_conn_id, project=self.gcp_project or None, stop=self.stop)
+
+    def event_log(self, log_name: str | None, run: RunIdentity, *, is_verbose: bool = False) -> EventLog:
+        """The log in Cloud Logging with this run's label; without a name, one that drops everything."""
+        from hooks.cloud_logging import CloudLoggingHook
+
+        return CloudLoggingHook(self.gcp_conn_id, self.gcp_project or None).get_event_log(
+            log_name or None, is_verbose=is_verbose, labels={"run": run.transfer_id}
+        )
+
+    def engine_errors(self, events: EventLog | None = None) -> AbstractContextManager[None]:
+        """Turns the engine's errors into Airflow's: see `operators.engine_errors`. Closes the event log."""
+        conn = connections(aws=self.aws_conn_id, gcp=self.gcp_conn_id, cloudfront=self.cloudfront_conn_id)
+        return engine_errors(self.task_id, conn, events or NoEventLog())
+
+
+class CopyOperator(EdgehaulOperator):
+    """Base of the operators that know both sides of a copy.
+
+    :param source_bucket: the S3 bucket that is copied from.
+    :param source_prefix: only keys that begin with it belong to the run; empty for all.
+    :param destination_prefix: takes the place of the source prefix in names; empty keeps keys as they are.
+    :param open_task: the task id of `OpenTransferRunOperator`.
+    """
+
+    template_fields: Sequence[str] = (
+        *EdgehaulOperator.template_fields,
+        "source_bucket",
+        "source_prefix",
+        "destination_prefix",
+    )
+
+    def __init__(
+        self,
+        *,
+        source_bucket: str,
+        source_prefix: str = "",
+        destination_prefix: str = "",
+        open_task: str = OPEN_TASK,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.source_bucket = source_bucket
+        self.source_prefix = source_prefix
+        self.destination_prefix = destination_prefix
+        self.open_task = open_task
+
+    @property
+    def naming(self) -> Naming:
+        """Maps keys of the source to names at the destination."""
+        return Naming(
+            source_prefix=self.source_prefix,
+            destination_prefix=self.destination_prefix or self.source_prefix,
+            state_prefix=STATE_PREFIX,
+        )
+
+    def opened_run(self, task: Task) -> RunIdentity:
+        """The run that the setup has opened last. Raises AirflowFailException when it has opened none."""
+        open_task = sibling(task, self.open_task)
+        return RunIdentity.of(task.xcom_pull(task_ids=open_task), open_task)
+
+    def show_links(self, context: Context, urls: Mapping[type[ShownLink], str]) -> None:
+        """Show the link to the destination, and these, from now on."""
+        destination = destination_url(self.destination_bucket, self.naming.destination_prefix)
+        show_links(self, context, {DestinationLink: destination, **urls})

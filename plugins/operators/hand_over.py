@@ -1,0 +1,94 @@
+"""What the tasks of a run hand to each other through XCom, besides the run's identity (`operators.run_identity`)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from operators.run_identity import RunIdentity
+from operators.xcom_record import XComRecord
+
+SUMMARY_KEY = "summary"
+"""The XCom key of the `ListingResult` of the listing and of the `FirstPassResult` of the reconciliation."""
+PLAN_KEY = "plan"
+"""The XCom key of the plan that the listing made with `mode=plan`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work(XComRecord):
+    """Published messages for workers to drain."""
+
+    run: RunIdentity
+    """The opening of the run whose subscription has them."""
+    listing: str
+    """Names the listing, or the later round of it, that published them."""
+    messages: int
+    objects: int
+    bytes: int
+    skipped_numbers: str = ""
+    """The numbers of messages to ignore, as `transfer.records.numbers` writes them: their objects were published again."""
+
+    def slots(self, workers: int) -> list[dict[str, Any]]:
+        """One `WorkerSlot` for each worker, for `CloudfrontToGcsWorker.expand(slot=…)`."""
+        shared = {name: getattr(self, name) for name in Work.__dataclass_fields__}
+        labels = [f"worker {index + 1} of {workers}" for index in range(workers)]
+        return [WorkerSlot(**shared, workers=workers, label=label).to_dict() for label in labels]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerSlot(Work):
+    """One worker's part: all workers share the messages."""
+
+    workers: int
+    """How many workers share them."""
+    label: str = ""
+    """The name of the mapped task in Airflow's UI."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListingResult(Work):
+    """What the listing found and published."""
+
+    mode: str
+    listed: int
+    skipped: int
+    is_whole_source: bool
+    """Whether S3 was listed, so that whatever else the destination has is not in the source."""
+    workers: int
+    """The most workers that the run may have."""
+    began_at_s: float = 0.0
+    """When the listing began, by Cloud Storage's clock."""
+    allow_empty: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class PassResult(XComRecord):
+    """The counts of a reconciliation."""
+
+    run_id: str
+    listed: int
+    copied: int
+    skipped: int
+    failed: int
+    matched: int
+    missing: int
+    differing: int
+    extra: int
+    bytes_copied: int
+    seconds: float
+    """Since the run was opened."""
+    report_uri: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirstPassResult(PassResult):
+    """The counts of the first reconciliation, and what it published again."""
+
+    republished: int
+    """In objects."""
+    run: RunIdentity
+
+    @classmethod
+    def after(cls, result: PassResult, *, republished: int, run: RunIdentity) -> FirstPassResult:
+        """The result of a pass, with what it published again."""
+        return cls(**asdict(result), republished=republished, run=run)

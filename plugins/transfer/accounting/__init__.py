@@ -1,0 +1,1 @@
+"""How far a task has come, and how fast it may go."""

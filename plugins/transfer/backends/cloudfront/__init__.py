@@ -1,0 +1,1 @@
+"""CloudFront: objects read through a distribution, and the signatures of their URLs."""

@@ -1,0 +1,1 @@
+"""Cloud Storage: objects written and verified, listings, records of a run."""

@@ -1,0 +1,1 @@
+"""libcurl: requests, bodies as streams, many transfers in one thread."""

@@ -1,0 +1,1 @@
+"""Pub/Sub: the two topics, and what its refusals mean."""

@@ -1,0 +1,1 @@
+"""Which of the objects have to be copied: compared with the destination, published, recorded."""

@@ -1,0 +1,1 @@
+"""Plans a run: what it would copy, and what that would cost."""

@@ -1,0 +1,287 @@
+"""What the answers of an edge mean: CloudFront's own, and those of S3 that it passes on; a table each.
+
+The two are told apart by what only S3's bear. By status alone a firewall's 403 looks like a locked object, and an object
+that was encrypted with somebody's key like a wrong request.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from transfer.answers import AnswerRule, Scope, rule_for, xml_code, xml_message
+from transfer.errors import (
+    BucketMissing,
+    CredentialsRejected,
+    EdgeBlocked,
+    EdgeErrorPage,
+    EndpointRejected,
+    InvalidName,
+    ObjectError,
+    SignatureRejected,
+    SourceArchived,
+    SourceChanged,
+    SourceEncrypted,
+    SourceForbidden,
+    SourceNotFound,
+    SourceUnavailable,
+    Throttled,
+    TransferError,
+)
+
+MAX_WORDS = 200
+
+_MARKUP = re.compile(r"<(?:head|style|script)\b.*?</(?:head|style|script)>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+_S3_HEADERS = ("x-amz-request-id", "x-amz-id-2")
+_OK = (200, 206)
+
+
+def _row(
+    status: int | None, reason: str, error: type[TransferError], meaning: str, source: str, scope: Scope = Scope.OBJECT
+) -> AnswerRule:
+    return AnswerRule(status=status, reason=reason, scope=scope, error=error, meaning=meaning, source=source)
+
+
+_TROUBLESHOOTING = "AWS Knowledge Center, Troubleshoot 403 errors from CloudFront"
+_STATUSES = "CloudFront Developer Guide, How CloudFront processes HTTP 4xx and 5xx status codes from your origin"
+_S3_BEHAVIOR = "CloudFront Developer Guide, Request and response behavior for Amazon S3 origins"
+_S3_ERRORS = "Amazon S3 API Reference, Error responses"
+
+_TAKE_KEY = "take it from the behaviour's trusted key group"
+_SIGNATURE = (
+    "CloudFront refused the signature; check that the private key in password belongs to the key pair id in login,"
+    " hash_algorithm, and this machine's clock"
+)
+_BLOCKED = (
+    "CloudFront itself blocked the request: a rule of the web ACL (firewall), its rate limit, or a geographic restriction;"
+    " let the rules count signed requests instead of blocking them, and let the workers' country through"
+)
+_LONG = "its URL is too long for the edge"
+_ENCRYPTED = "S3 cannot decrypt it for the distribution"
+
+CLOUDFRONT_ANSWERS = (
+    _row(
+        403,
+        "MissingKey",
+        SignatureRejected,
+        "the distribution wants signed URLs; set signing to 'signed', the key pair id and the private key",
+        _TROUBLESHOOTING,
+        Scope.ACCOUNT,
+    ),
+    _row(
+        403,
+        "InvalidKey",
+        SignatureRejected,
+        f"CloudFront does not know the key pair id in login; {_TAKE_KEY}",
+        _TROUBLESHOOTING,
+        Scope.ACCOUNT,
+    ),
+    *(
+        _row(403, code, SignatureRejected, _SIGNATURE, _TROUBLESHOOTING, Scope.ACCOUNT)
+        for code in ("AccessDenied", "MalformedSignature", "MalformedPolicy")
+    ),
+    _row(403, "", EdgeBlocked, _BLOCKED, _TROUBLESHOOTING, Scope.PASSING),
+    _row(
+        401,
+        "",
+        CredentialsRejected,
+        "the edge wants another kind of authentication than signed URLs",
+        "RFC 9110, section 15.5.2",
+        Scope.ACCOUNT,
+    ),
+    _row(404, "", SourceNotFound, "it was deleted since the listing", _STATUSES),
+    _row(416, "", SourceChanged, "shorter than listed", "RFC 9110, section 15.5.17"),
+    _row(413, "", InvalidName, _LONG, _S3_BEHAVIOR),
+    _row(414, "", InvalidName, _LONG, "RFC 9110, section 15.5.15"),
+    _row(431, "", InvalidName, _LONG, "RFC 6585, section 5"),
+    _row(494, "", InvalidName, _LONG, "CloudFront Developer Guide, HTTP 494 status code"),
+    _row(429, "", Throttled, "", "RFC 6585, section 4", Scope.PASSING),
+    _row(408, "", SourceUnavailable, "", "RFC 9110, section 15.5.9", Scope.PASSING),
+)
+"""Answers that the edge made itself: no header of S3's, and no code of S3's."""
+
+S3_ANSWERS = (
+    _row(
+        None,
+        "NoSuchBucket",
+        BucketMissing,
+        "the distribution's origin names an S3 bucket that does not exist; correct the distribution's origin",
+        _S3_ERRORS,
+        Scope.BUCKET,
+    ),
+    _row(None, "SlowDown", Throttled, "", _S3_ERRORS, Scope.PASSING),
+    _row(None, "RequestTimeout", SourceUnavailable, "", _S3_ERRORS, Scope.PASSING),
+    _row(None, "InvalidObjectState", SourceArchived, "it is archived; restore it in S3", _S3_ERRORS),
+    _row(
+        403,
+        "AccessDenied (kms)",
+        SourceEncrypted,
+        f"{_ENCRYPTED}; allow kms:Decrypt on its key to the distribution (cloudfront.amazonaws.com)",
+        "Amazon S3 User Guide, Using server-side encryption with AWS KMS keys",
+        Scope.FOLDER,
+    ),
+    _row(None, "KMS.ThrottlingException", Throttled, "KMS is asked too often", _S3_ERRORS, Scope.PASSING),
+    *(
+        _row(None, code, SourceUnavailable, "", "AWS KMS API Reference, Decrypt, Errors", Scope.PASSING)
+        for code in ("KMS.KMSInternalException", "KMS.DependencyTimeoutException")
+    ),
+    _row(
+        None,
+        "KMS",
+        SourceEncrypted,
+        f"{_ENCRYPTED}; enable its KMS key, and allow kms:Decrypt on it to the distribution",
+        "AWS KMS API Reference, Decrypt, Errors",
+        Scope.FOLDER,
+    ),
+    _row(
+        400,
+        "InvalidRequest (SSE-C)",
+        SourceEncrypted,
+        f"{_ENCRYPTED}: it was stored with a key of a customer's own (SSE-C), which no distribution can send; copy it onto"
+        " itself with another encryption",
+        "Amazon S3 User Guide, Using server-side encryption with customer-provided keys (SSE-C)",
+    ),
+    _row(
+        400,
+        "InvalidArgument (SigV4)",
+        SourceEncrypted,
+        f"{_ENCRYPTED}; give the distribution's origin an origin access control in place of the origin access identity,"
+        " which cannot read SSE-KMS",
+        "CloudFront Developer Guide, Restrict access to an Amazon S3 origin",
+        Scope.BUCKET,
+    ),
+    _row(
+        403,
+        "",
+        SourceForbidden,
+        "S3 refuses it to the distribution, or it was deleted and may not be listed; allow s3:GetObject to the distribution"
+        " in the policy of the bucket, and kms:Decrypt on the key of an SSE-KMS bucket",
+        "Amazon S3 API Reference, GetObject, Permissions",
+        Scope.FOLDER,
+    ),
+    _row(404, "", SourceNotFound, "it was deleted since the listing", _S3_ERRORS),
+    _row(405, "", SourceNotFound, "this version is a delete marker", "Amazon S3 API Reference, GetObject"),
+    _row(416, "", SourceChanged, "shorter than listed", _S3_ERRORS),
+    _row(429, "", Throttled, "", _S3_ERRORS, Scope.PASSING),
+    _row(408, "", SourceUnavailable, "", _S3_ERRORS, Scope.PASSING),
+)
+"""Answers that S3 made and the edge passed on. `KMS` stands for every code that begins so, and what is in brackets for what
+the message says."""
+
+_PAGE = _row(
+    200,
+    "custom error page",
+    EdgeErrorPage,
+    "this is no object but a page that the distribution shows in place of an error (its custom error responses), so what"
+    " the error was cannot be told; remove them",
+    "CloudFront Developer Guide, Generate custom error responses",
+)
+_TROUBLE = _row(None, "5xx", SourceUnavailable, "", _STATUSES, Scope.PASSING)
+_REDIRECT = _row(
+    None,
+    "3xx",
+    EndpointRejected,
+    "it redirects elsewhere; set schema to https, host to the distribution's own domain name, and its origin to the bucket's"
+    " own region",
+    "CloudFront Developer Guide, How CloudFront processes HTTP 3xx status codes from your origin",
+    Scope.BUCKET,
+)
+UNKNOWN = _row(None, "", SourceForbidden, "", _S3_ERRORS)
+ANY_ANSWERS = (_PAGE, _TROUBLE, _REDIRECT, UNKNOWN)
+"""Whoever made the answer, where neither table has a line for it. `5xx` and `3xx` stand for every such status."""
+_CLOUDFRONTS = frozenset(rule.reason for rule in CLOUDFRONT_ANSWERS if rule.reason)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EdgeAnswer:
+    """What the edge said."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Names in lower case."""
+    text: str = ""
+    """The beginning of an error's body."""
+
+    @cached_property
+    def error_code(self) -> str:
+        """The `<Code>` of an XML error body; "" when there is none, or only the status again."""
+        code = xml_code(self.text)
+        return code if code != str(self.status) else ""
+
+    @property
+    def is_from_origin(self) -> bool:
+        """Whether S3 made this answer. A response headers policy may have taken its headers away, not what its body says."""
+        return (
+            any(name in self.headers for name in _S3_HEADERS)
+            or self.headers.get("server", "") == "AmazonS3"
+            or bool(self.error_code and ("<HostId>" in self.text or self.error_code not in _CLOUDFRONTS))
+        )
+
+    @property
+    def is_from_cache(self) -> bool:
+        """Whether a copy that the edge keeps was served."""
+        kept = self.headers.get("x-cache", "").lower().startswith(("hit", "refreshhit"))
+        return kept or self.headers.get("age", "0") != "0"
+
+    @property
+    def is_error_page(self) -> bool:
+        """Whether the distribution shows a page of its own, as if it were the object, in place of an error."""
+        return self.status in _OK and self.headers.get("x-cache", "").lower().startswith("error")
+
+    @property
+    def words(self) -> str:
+        """What the body says to a person, on one line."""
+        message = xml_message(self.text)
+        return " ".join((_MARKUP.sub(" ", self.text) if message is None else message).split())[:MAX_WORDS]
+
+    @property
+    def rule(self) -> AnswerRule | None:
+        """What it means; None for an object or a range of it."""
+        if self.status in _OK:
+            return _PAGE if self.is_error_page else None
+        table = S3_ANSWERS if self.is_from_origin else CLOUDFRONT_ANSWERS
+        if found := rule_for(table, self.status, self._reason):
+            return found
+        return _TROUBLE if self.status >= 500 else _REDIRECT if 300 <= self.status < 400 else UNKNOWN
+
+    @property
+    def meaning(self) -> str:
+        """What it means, to a person; the service's own words where no rule knows better."""
+        rule = self.rule
+        return (rule.meaning if rule else "") or self.words
+
+    @property
+    def _reason(self) -> str:
+        """What the tables have: the code, and what the message says where one code means several things."""
+        code, said = self.error_code, self.words.lower()
+        if code == "AccessDenied" and "kms" in said:
+            return "AccessDenied (kms)"
+        if code == "InvalidRequest" and "server side encryption" in said:
+            return "InvalidRequest (SSE-C)"
+        if code == "InvalidArgument" and "signature version 4" in said:
+            return "InvalidArgument (SigV4)"
+        if code.startswith("KMS.") and not any(rule.reason == code for rule in S3_ANSWERS):
+            return "KMS"
+        return code
+
+
+def edge_problem(answer: EdgeAnswer) -> str:
+    """What is wrong and what to change, or "" when the edge let the request through to S3, whatever that said of the object."""
+    rule = answer.rule
+    if rule is None or answer.is_error_page or (answer.status in (404, 416) and rule.error is not BucketMissing):
+        return ""
+    if answer.is_from_origin and issubclass(rule.error, ObjectError):
+        return ""
+    said = f"the edge answered HTTP {answer.status} {answer.error_code}".rstrip()
+    return f"{said}: {answer.meaning or 'check the distribution and its origin'}"
+
+
+def object_problem(answer: EdgeAnswer, bucket: str) -> str:
+    """What kept a listed object from being read once the edge had let the request through, or "" when it was read."""
+    if (answer.status in _OK and not answer.is_error_page) or answer.status == 416:
+        return ""
+    if answer.status == 404:
+        return f"S3 does not have it; is s3://{bucket} the origin of this distribution, without an origin path?"
+    return f"{answer.meaning} (s3://{bucket})"

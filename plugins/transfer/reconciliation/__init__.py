@@ -1,0 +1,1 @@
+"""How each listed key ended, and whether the run is green."""

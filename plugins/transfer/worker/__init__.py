@@ -1,0 +1,1 @@
+"""Works through the queue: pulls messages, copies their objects, records the outcomes, and acknowledges."""

@@ -1,0 +1,196 @@
+"""Pulls requests within a budget of messages and bytes, and notes them before they are started.
+
+Messages that a crashed worker had in flight are suspects: they are worked on alone, after all others, so that a crash has one
+cause.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+
+from transfer.accounting.pacing import Pacer
+from transfer.copying.containment import failure_of
+from transfer.errors import InvalidMessage, Stage
+from transfer.model import Failed, TransferRequest
+from transfer.ports import Delivery, RequestQueue
+from transfer.records.in_flight import InFlightMessages, poison_failures
+from transfer.records.messages import LISTING, RUN, decode_request
+from transfer.worker.leases import LeaseKeeper
+from transfer.worker.settlement import Settlement
+
+BUSY_PULL_WAIT_S = 0.5
+"""Seconds that a pull waits while messages are in flight: when they end, the worker must not be waiting for an empty pull."""
+ROOM_WAIT_S = 1.0
+"""Seconds to wait for a message to end before looking again whether there is room for more."""
+MAX_HELD_BYTES = 1024**3
+"""Bytes of objects above which no more messages are pulled: a worker must not hold messages that others could start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One message to work on, and the id by which it is acknowledged."""
+
+    ack_id: str
+    request: TransferRequest
+
+
+def numbers_of(messages: int, skipped_numbers: Sequence[range]) -> range:
+    """The numbers that messages of a listing may have, including those that were published again under other numbers."""
+    return range(max([messages + sum(map(len, skipped_numbers)), *(numbers.stop for numbers in skipped_numbers)]))
+
+
+class Intake:
+    """Pulls the messages of one listing and hands them to the lanes.
+
+    `pull` is called from one thread, `take` and `done` from any.
+
+    Args:
+        run_id, listing: the messages to take; those of other runs or listings are acknowledged at once.
+        messages: how many messages the listing published.
+        skipped_numbers: numbers of messages that were published again under other numbers: they are acknowledged at once.
+        in_flight: the notes of the messages in flight; None where none are kept.
+        on_failed: called for each object, or invalid message, that fails without an attempt to copy it.
+    """
+
+    def __init__(
+        self,
+        run_id: str,
+        listing: str,
+        messages: int,
+        *,
+        skipped_numbers: Sequence[range] = (),
+        queue: RequestQueue,
+        leases: LeaseKeeper,
+        settlement: Settlement,
+        in_flight: InFlightMessages | None,
+        pacer: Pacer,
+        on_failed: Callable[[Failed], None],
+    ) -> None:
+        self._mine = (run_id, listing)
+        self._messages = messages
+        self._numbers = numbers_of(messages, skipped_numbers)
+        self._skipped_numbers = skipped_numbers
+        self._queue = queue
+        self._leases = leases
+        self._settlement = settlement
+        self._in_flight = in_flight
+        self._pacer = pacer
+        self._on_failed = on_failed
+        self._work: SimpleQueue[Work] = SimpleQueue()
+        self._accepted: list[Work] = []
+        self._suspects: deque[Work] = deque()
+        self._is_alone = False
+        self._changed = threading.Condition()
+        self._held_messages = 0
+        self._held_bytes = 0
+        self._requests = 0
+        """Requests that were delivered here. One that is delivered twice only delays the next pull a little."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no message is in flight."""
+        return not self._held_messages
+
+    def take(self) -> Work | None:
+        """The next message to work on, if there is one. The caller passes it to `done` in the end."""
+        try:
+            return self._work.get_nowait()
+        except Empty:
+            return None
+
+    def done(self, work: Work) -> None:
+        """Make room for another message: all objects of this one have been worked on."""
+        with self._changed:
+            self._held_messages -= 1
+            self._held_bytes -= work.request.size_bytes
+            self._changed.notify()
+
+    def pull(self, idle_wait_s: float) -> bool:
+        """Pull as many messages as the budget has room for. Returns False when none came and the worker may be idle.
+
+        `idle_wait_s` is how many seconds a pull waits for the first message while none is in flight.
+        """
+        if self._suspects or self._is_alone:
+            return self._work_on_suspects()
+        room = 2 * self._pacer.limit - self._held_messages
+        has_all = self._requests >= self._messages
+        if has_all and not self._held_messages and self._settlement.has_pending:
+            return False  # no more will come: settle at once
+        if room <= 0 or self._held_bytes > MAX_HELD_BYTES or (has_all and self._held_messages):
+            with self._changed:
+                self._changed.wait(timeout=ROOM_WAIT_S)
+            return True
+        deliveries = self._queue.pull(room, BUSY_PULL_WAIT_S if self._held_messages else idle_wait_s)
+        self._leases.hold([delivery.ack_id for delivery in deliveries])
+        for delivery in deliveries:
+            self._accept(delivery)
+        self._start_accepted()
+        return bool(deliveries)
+
+    def _accept(self, delivery: Delivery) -> None:
+        """Accept a request; settle at once a message of another run or listing, or one that is not a request."""
+        run_and_listing = (delivery.attributes.get(RUN), delivery.attributes.get(LISTING))
+        if None not in run_and_listing and run_and_listing != self._mine:
+            # Another run receives it on its own subscription; nobody waits for a message of an older listing.
+            self._settlement.add(delivery.ack_id, (), number=None)
+            return
+        try:
+            request = decode_request(delivery.body, delivery.attributes)
+            if request.number not in self._numbers:
+                raise InvalidMessage(
+                    f"it is not a transfer request of this listing, whose {len(self._numbers):,} messages are numbered from 0:"
+                    f" its number is {request.number}",
+                    stage=Stage.MESSAGE,
+                )
+        except InvalidMessage as error:
+            outcome = Failed(failure=failure_of(error, key="", attempts=1))
+            self._on_failed(outcome)
+            self._settlement.add(delivery.ack_id, (outcome,), number=None)
+            return
+        if any(request.number in numbers for numbers in self._skipped_numbers):
+            self._settlement.add(delivery.ack_id, (), number=None)
+            return
+        self._requests += 1
+        self._accepted.append(Work(delivery.ack_id, request))
+
+    def _start_accepted(self) -> None:
+        """Note the accepted messages and hand them to the lanes; suspects wait until they can be worked on alone."""
+        accepted, self._accepted = self._accepted, []
+        suspects = self._in_flight.suspects if self._in_flight else frozenset()
+        self._suspects.extend(work for work in accepted if work.request.number in suspects)
+        others = [work for work in accepted if work.request.number not in suspects]
+        if others and self._in_flight:
+            self._in_flight.begin(work.request.number for work in others)
+        for work in others:
+            self._put(work)
+
+    def _put(self, work: Work) -> None:
+        with self._changed:
+            self._held_messages += 1
+            self._held_bytes += work.request.size_bytes
+        self._work.put(work)
+
+    def _work_on_suspects(self) -> bool:
+        """Hand over one suspect while no other message is in flight, and settle it before the next: so a crash has one cause."""
+        with self._changed:
+            if self._held_messages:
+                self._changed.wait(timeout=ROOM_WAIT_S)
+                return True
+        self._settlement.commit()
+        self._is_alone = False
+        if self._suspects and self._in_flight:
+            work = self._suspects.popleft()
+            if self._in_flight.is_poison(work.request.number):
+                outcomes = poison_failures(work.request)
+                for outcome in outcomes:
+                    self._on_failed(outcome)
+                self._settlement.add(work.ack_id, outcomes, number=work.request.number)
+            else:
+                self._in_flight.start_alone(work.request.number)
+                self._is_alone = True
+                self._put(work)
+        return True

@@ -1,0 +1,21 @@
+"""A publisher for tests without Pub/Sub."""
+
+from __future__ import annotations
+
+from transfer.model import TransferRequest
+from transfer.records.messages import encode_request
+
+
+class CountingPublisher:
+    """A `RequestPublisher` that encodes each request as the real one does, and keeps only counts."""
+
+    def __init__(self) -> None:
+        self.messages = self.objects = 0
+
+    def publish(self, request: TransferRequest) -> None:
+        encode_request(request)
+        self.messages += 1
+        self.objects += len(request.objects)
+
+    def flush(self) -> None:
+        pass

@@ -9,7 +9,7 @@ import os
 import re
 import time
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -102,9 +102,9 @@ class Bucket:
             self.destination.blob(key).upload_from_string(b"kept")
             self.patch(key, one.before)
 
-    def patch(self, key: str, attributes: dict[str, Any]) -> None:
+    def patch(self, key: str, attributes: Mapping[str, Any]) -> None:
         path = f"{self.destination.blob(key).path}?overrideUnlockedRetention=true"
-        self.gcs._connection.api_request(method="PATCH", path=path, data=attributes)
+        self.gcs._connection.api_request(method="PATCH", path=path, data=dict(attributes))
 
     def plan(self, *, is_held: bool = False, only: str = "") -> None:
         """What goes wrong from now on: all of it, or what ends as `only` says."""

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 from google.api_core import exceptions as google_errors
+from google.auth.credentials import AnonymousCredentials
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,18 +17,26 @@ from engine_rig import EngineRig, engine_rig
 from hostile import Parrot, answer_bytes, bodies, document, few, fuzz, header_values, headers, statuses, texts
 from transfer.backends.cloudfront.source import edge_error
 from transfer.backends.gcs.answers import gcs_error
-from transfer.backends.gcs.client import stored_object
+from transfer.backends.gcs.client import GcsClient
+from transfer.backends.gcs.token import GoogleToken
+from transfer.backends.http.client import CurlClient
 from transfer.backends.http.exchange import Answer, parse_headers
 from transfer.backends.pubsub.answers import pubsub_error
 from transfer.backends.s3.answers import listing_error
-from transfer.config import RetryPolicy
+from transfer.config import RetryPolicy, Timeouts
 from transfer.copying.metadata import resource_of
 from transfer.copying.proof import SourceDigest
-from transfer.errors import FatalError, Stage, TransferError
+from transfer.errors import FatalError, SinkUnavailable, Stage, TransferError
 from transfer.model import Copied, Failed, ObjectMeta, Skipped
 
 ITEM = ObjectMeta(key="k", size_bytes=7, etag="9a0364b9e99bb480dd25e1f0284c8555", last_modified_s=1)
 BODY = b"content"
+GCS = GcsClient(
+    CurlClient(unavailable=SinkUnavailable, stage=Stage.UPLOAD, timeouts=Timeouts()),
+    base_url="http://127.0.0.1:1",
+    bucket="b",
+    token=GoogleToken(AnonymousCredentials()),
+)
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +183,7 @@ def test_headers_and_refusals(lines: list[tuple[str, str]], status: int, body: b
     for error in (edge_error(answer, ITEM), gcs_error(answer, bucket="b")):
         assert isinstance(error, TransferError) and error.message.isprintable()
     with suppress(TransferError):
-        stored_object(answer, bucket="b", name="k")
+        GCS.described(answer, "k")
 
 
 @fuzz
@@ -215,5 +224,5 @@ def test_refusals_of_s3(code: str, status: int | None, message: str) -> None:
     from botocore.exceptions import ClientError
 
     response = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}
-    found = listing_error(ClientError(response, "ListObjectsV2"), bucket="b")  # type: ignore[arg-type]
+    found = listing_error(ClientError(response, "ListObjectsV2"), bucket="b")
     assert isinstance(found, TransferError) and found.message.isprintable()

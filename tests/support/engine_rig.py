@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -101,7 +102,7 @@ class EngineRig:
     naming: Naming = field(
         default_factory=lambda: Naming(source_prefix="", destination_prefix="", state_prefix=STATE_PREFIX)
     )
-    stop: StopRequest = field(default_factory=StopRequest)
+    stop: threading.Event = field(default_factory=StopRequest)
     capabilities: Capabilities = field(default_factory=Capabilities)
     selection: Selection | None = None
     listed: int = 0
@@ -166,7 +167,8 @@ class EngineRig:
         self.client.put_object(Bucket=SOURCE, Key=key, Body=body, **arguments)
 
     def stored(self, name: str) -> bytes:
-        return self.storage.bucket(DESTINATION).blob(name).download_as_bytes(raw_download=True)
+        body: bytes = self.storage.bucket(DESTINATION).blob(name).download_as_bytes(raw_download=True)
+        return body
 
     def names(self) -> list[str]:
         """What is at the destination, without the run's own records."""

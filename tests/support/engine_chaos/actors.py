@@ -125,10 +125,10 @@ def act(spec: dict[str, Any]) -> None:
 
 
 def _rig(spec: dict[str, Any], stop: threading.Event) -> _ActorRig:
+    servers: dict[str, Any] = {name: SimpleNamespace(url=spec[name]) for name in ("edge", "gcs")}
+    servers["s3"] = SimpleNamespace(**spec["s3"])
     rig = _ActorRig(
-        s3=SimpleNamespace(**spec["s3"]),
-        edge=SimpleNamespace(url=spec["edge"]),
-        gcs=SimpleNamespace(url=spec["gcs"]),
+        **servers,
         run_id=f"{spec['run']}-{spec['opening']}",
         stop=stop,
         opening=f"{spec['run']}-{spec['opening']}",
@@ -215,7 +215,7 @@ def _list(rig: _ActorRig, spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def _work(rig: _ActorRig, spec: dict[str, Any]) -> dict[str, Any]:
-    slot = SimpleNamespace(**spec["slot"])
+    slot: Any = SimpleNamespace(**spec["slot"])
     worker = rig.worker(
         slot,
         name=f"{spec['task']}-{spec['index']}",

@@ -272,7 +272,9 @@ def test_passing_trouble_of_s3_under_any_status(code: str, status: int) -> None:
 GOOGLE_ERRORS = [
     kind
     for kind in vars(google_exceptions).values()
-    if isinstance(kind, type) and issubclass(kind, google_exceptions.GoogleAPICallError) and kind.code is not None
+    if isinstance(kind, type)
+    and issubclass(kind, google_exceptions.GoogleAPICallError)
+    and getattr(kind, "code", None) is not None
 ]
 
 

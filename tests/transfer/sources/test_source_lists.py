@@ -235,7 +235,8 @@ def csv_text(rows, *, quoting=csv.QUOTE_MINIMAL) -> bytes:
 def read_keys(rig: EngineRig, name: str, body: bytes, *, scheme: str = "s3", prefix: str = "") -> list[tuple[str, str]]:
     if scheme == "s3":
         rig.client.put_object(Bucket=INVENTORIES, Key=name, Body=body)
-        store, bucket = S3Files(rig.client, INVENTORIES), INVENTORIES
+        store: S3Files | GcsFiles = S3Files(rig.client, INVENTORIES)
+        bucket = INVENTORIES
     else:
         client = rig.gcs_client()
         rig.storage.bucket(client.bucket).blob(name).upload_from_string(body)

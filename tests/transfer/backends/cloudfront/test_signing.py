@@ -25,7 +25,10 @@ from transfer.backends.cloudfront.signing import InvalidSigningValue, PublicUrls
 
 BASE = "https://d111.cloudfront.net"
 NOW_S = 1_900_000_000.0
-KEYS = {"rsa": rsa.generate_private_key(65537, 2048), "ec": ec.generate_private_key(ec.SECP256R1())}
+KEYS: dict[str, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey] = {
+    "rsa": rsa.generate_private_key(65537, 2048),
+    "ec": ec.generate_private_key(ec.SECP256R1()),
+}
 
 
 class Clock:

@@ -307,7 +307,9 @@ def test_a_header_that_is_refused_is_kept_as_metadata(rig: EngineRig, size_bytes
 def test_a_refusal_that_names_no_header_ends_the_object(rig: EngineRig) -> None:
     body = json_body(400, "invalid", "No.").decode()
     rig.gcs.faults.replace([fault("POST /upload", "status", status=400, body=body)])
-    assert rig.move(listed(rig, "a")).failure.error_code == "DestinationRefused"
+    outcome = rig.move(listed(rig, "a"))
+    assert isinstance(outcome, Failed)
+    assert outcome.failure.error_code == "DestinationRefused"
 
 
 def test_a_bucket_whose_requester_pays(rig: EngineRig) -> None:

@@ -29,9 +29,10 @@ down: setup  ## stop what `make up` started
 test: setup  ## the test suite (ARGS=… for pytest)
 	$(if $(ARGS),$(BIN)/python -m pytest $(ARGS),tests/run-all $(BIN)/python)
 
-chromium:  ## Debian's Chromium for the test of the form, where it is missing and you are root
-	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
-	{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; }
+tools:  ## Debian's packages of the programs that tests need, where one is missing and you are root
+	@missing=; for program in chromium npm openssl curl git; do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	if command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null; then missing="$${missing# chromium}"; fi; \
+	[ -z "$$missing" ] || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; }
 
 pictures: setup  ## the pictures of the UI in docs/images, by the test of the form
 	EDGEHAUL_PICTURES=$(CURDIR)/docs/images $(BIN)/python -m pytest tests/end_to_end/test_routes.py -k in_the_browser
@@ -76,4 +77,4 @@ lock: setup  ## resolve pyproject.toml into requirements.lock again
 clean:  ## remove what runs leave behind (.local); .venv stays
 	rm -rf .local
 
-.PHONY: help demo up down test chromium pictures chaos chaos-engine fuzz check bench setup lock clean
+.PHONY: help demo up down test tools pictures chaos chaos-engine fuzz check bench setup lock clean

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from dataclasses import replace
 
 import pycurl
@@ -13,11 +11,14 @@ from benchmarks.http_versions import VARIANTS, Case, main, measure
 from benchmarks.measure import PeerFailed
 from benchmarks.tls_servers import tls_servers
 from benchmarks.workloads import MIB
-
-HAS_NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin") is not None
-pytestmark = pytest.mark.skipif(not HAS_NGINX, reason="nginx is not installed")
+from needs import program
 
 FIRST, DEFAULT, PIPEWAIT, SINGLE = VARIANTS
+
+
+@pytest.fixture(autouse=True, scope="module")
+def nginx() -> str:
+    return program("nginx", is_optional=True, hint="its package would start a server on every address")
 
 
 def test_the_table_has_every_variant_with_its_ratios(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ import io
 import os
 import random
 import time
+from functools import partial
 
 import pytest
 
@@ -80,7 +81,7 @@ def test_a_storm(pipeline: Pipeline, chaos: Chaos) -> None:
     pipeline.put(f"{prefix}added", b"added while the run was on")
 
     for run in (first, second):
-        chaos.until(lambda run=run: chaos.is_running(run, "transfer", 0), "the first worker to run")
+        chaos.until(partial(chaos.is_running, run, "transfer", 0), "the first worker to run")
     killed = 0
     for _ in range(4):
         time.sleep(chaos.random.uniform(0.5, 2.5))

@@ -230,6 +230,7 @@ def test_the_selection_reaches_every_task_that_needs_it(dag, task: str) -> None:
     assert json.loads(rendered["include"]) == given["include"]
     assert json.loads(rendered["exclude"]) == json.loads(rendered["storage_classes"]) == []
     found = selection_of(rendered, now_s=0)
+    assert found and found.name_filter
     assert (found.min_bytes, found.since_s, found.classes) == (1024, None, None)
     assert found.name_filter("it's")
     assert not found.name_filter("other")

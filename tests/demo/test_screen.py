@@ -6,7 +6,6 @@ import sys
 
 import pytest
 
-from demo import screen as demo_screen
 from demo.screen import Screen, human_bytes
 
 
@@ -47,7 +46,7 @@ def test_a_phase_that_fails_is_not_ticked_off(capsys: pytest.CaptureFixture[str]
 
 def test_progress_in_a_file_is_sparse(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     now_s = 100.0
-    monkeypatch.setattr(demo_screen.time, "monotonic", lambda: now_s)
+    monkeypatch.setattr("demo.screen.time.monotonic", lambda: now_s)
     screen = Screen()
     for second in range(11):
         now_s = 100.0 + second

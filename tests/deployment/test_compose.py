@@ -14,6 +14,8 @@ import pytest
 import yaml
 from airflow.dag_processing.dagbag import DagBag
 
+from needs import program
+
 ROOT = Path(__file__).parents[2]
 COMPOSE_TEXT = (ROOT / "docker-compose.yaml").read_text()
 COMPOSE = yaml.safe_load(COMPOSE_TEXT)  # anchors and merge keys are resolved here
@@ -128,13 +130,14 @@ def test_every_variable_is_required_and_explained_and_none_has_a_value() -> None
 def test_each_command_in_env_example_makes_a_usable_value(name: str, pattern: str) -> None:
     found = re.search(rf":  (openssl .+)\n{name}=$", ENV_EXAMPLE, re.MULTILINE)
     assert found, f"no command above {name}"
+    program("openssl")
     made = subprocess.run(found[1], shell=True, capture_output=True, text=True, check=True, timeout=10).stdout
     assert re.fullmatch(pattern, made.strip())
 
 
 def test_secrets_stay_out_of_git() -> None:
     def is_ignored(name: str) -> bool:
-        return subprocess.run(["git", "check-ignore", "--quiet", name], cwd=ROOT, check=False).returncode == 0
+        return subprocess.run([program("git"), "check-ignore", "--quiet", name], cwd=ROOT, check=False).returncode == 0
 
     assert is_ignored(".env")
     assert not is_ignored(".env.example")

@@ -7,10 +7,9 @@ import signal
 import time
 from pathlib import Path
 
-import pytest
-
 from demo.airflow_stack import AirflowStack
 from inventories import Row, put_inventory
+from needs import missing
 from official_pubsub import official_pubsub, why_unavailable
 from pipeline import Pipeline, event_texts, fill, subscriptions
 
@@ -306,7 +305,7 @@ def test_records_are_kept_in_their_own_bucket_and_old_ones_deleted(pipeline) -> 
 def test_the_main_job_on_the_official_pubsub_emulator(cloud, tmp_path: Path) -> None:
     """The same DAG runs on a server that is not ours, and that ignores filters: the product knows no stand-in."""
     if reason := why_unavailable():
-        pytest.skip(reason)
+        missing(reason, is_optional=True)
     with official_pubsub() as host:
         environment = cloud.environment() | {"PUBSUB_EMULATOR_HOST": host}
         with AirflowStack(tmp_path / "airflow", environment=environment) as airflow:

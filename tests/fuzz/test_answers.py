@@ -37,6 +37,12 @@ CLIENT = GcsClient(
 )
 ITEM = ObjectMeta(key="k", size_bytes=7, etag="9a0364b9e99bb480dd25e1f0284c8555", last_modified_s=1)
 BODY = b"content"
+GCS = GcsClient(
+    CurlClient(unavailable=SinkUnavailable, stage=Stage.UPLOAD, timeouts=Timeouts()),
+    base_url="http://127.0.0.1:1",
+    bucket="b",
+    token=GoogleToken(AnonymousCredentials()),
+)
 
 
 @pytest.fixture(scope="module")
@@ -227,5 +233,5 @@ def test_refusals_of_s3(code: str, status: int | None, message: str) -> None:
     from botocore.exceptions import ClientError
 
     response = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}
-    found = listing_error(ClientError(response, "ListObjectsV2"), bucket="b")  # type: ignore[arg-type]
+    found = listing_error(ClientError(response, "ListObjectsV2"), bucket="b")
     assert isinstance(found, TransferError) and found.message.isprintable()

@@ -24,9 +24,9 @@ def test_an_edge_that_caches_is_a_warning_and_a_stale_copy_is_named(rig: Preflig
 @pytest.mark.parametrize(
     ("settings", "tried", "said"),
     [
-        (Settings(blocked=r"\.log$"), "odd names", "not names with '.log'"),
-        (Settings(blocked="<script|union select"), "odd names", "count signed requests instead of blocking"),
-        (Settings(error_pages={404: ErrorPage(status=200, body=b"sorry")}), "odd names", "custom error responses"),
+        (Settings(blocked=r"\.log$"), "unusual names", "not names with '.log'"),
+        (Settings(blocked="<script|union select"), "unusual names", "count signed requests instead of blocking"),
+        (Settings(error_pages={404: ErrorPage(status=200, body=b"sorry")}), "unusual names", "custom error responses"),
         (Settings(removed_headers=frozenset({"etag"})), "read through the edge", "came without its ETag"),
     ],
 )

@@ -25,6 +25,7 @@ import pytest
 from localcloud.edge import EdgeServer
 from localcloud.faults import Fault
 from localcloud.s3 import S3Server
+from needs import program
 
 BUCKET = "edge-http"
 HOSTILE_KEYS = [
@@ -96,7 +97,7 @@ def test_a_hostile_key_arrives_as_it_is(edge: EdgeServer, client: Any, key: str)
 def test_curl_agrees_on_raw_paths(edge: EdgeServer, client: Any) -> None:
     for key in ("x/../y", "x//y", "x/./y"):
         client.put_object(Bucket=BUCKET, Key=key, Body=key.encode())
-        command = ["curl", "--silent", "--fail", "--path-as-is", f"{edge.url}/{key}"]
+        command = [program("curl"), "--silent", "--fail", "--path-as-is", f"{edge.url}/{key}"]
         assert subprocess.run(command, capture_output=True, check=True).stdout == key.encode()
 
 

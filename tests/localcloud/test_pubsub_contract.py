@@ -10,6 +10,8 @@ import itertools
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from google.api_core import exceptions
@@ -19,6 +21,7 @@ from google.pubsub_v1 import PublisherClient as RawPublisher
 from google.pubsub_v1 import types
 
 from localcloud.pubsub import PubSubServer
+from needs import missing
 from official_pubsub import official_pubsub, why_unavailable
 from transfer.backends.pubsub.topics import LESSER_RETENTION_S, RETENTION_S, create_subscription
 from transfer.errors import QueueRefused
@@ -36,7 +39,7 @@ def address(request, tmp_path_factory):
         server.stop()
         return
     if reason := why_unavailable():
-        pytest.skip(reason)
+        missing(reason, is_optional=True)
     with official_pubsub() as url:
         yield url
 
@@ -207,7 +210,7 @@ def test_what_exists_cannot_be_created_again(pubsub):
 def test_what_does_not_exist_is_not_found(pubsub):
     missing_topic = f"{pubsub.project}/topics/missing"
     missing = f"{pubsub.project}/subscriptions/missing"
-    for call, arguments in [
+    calls: list[tuple[Callable[..., object], dict[str, Any]]] = [
         (pubsub.publisher.get_topic, {"topic": missing_topic}),
         (pubsub.publisher.delete_topic, {"topic": missing_topic}),
         (pubsub.subscriber.create_subscription, {"name": missing, "topic": missing_topic}),
@@ -215,7 +218,8 @@ def test_what_does_not_exist_is_not_found(pubsub):
         (pubsub.subscriber.delete_subscription, {"subscription": missing}),
         (pubsub.subscriber.acknowledge, {"subscription": missing, "ack_ids": ["x"]}),
         (pubsub.subscriber.pull, {"subscription": missing, "max_messages": 1}),
-    ]:
+    ]
+    for call, arguments in calls:
         with pytest.raises(exceptions.NotFound):
             call(**arguments)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import grpc
 import pytest
@@ -28,7 +29,8 @@ def server(tmp_path, monkeypatch) -> Iterator[PubSubServer]:
 def control(server: PubSubServer, method: str, document: object = None) -> dict:
     with grpc.insecure_channel(server.url) as channel:
         body = b"" if document is None else json.dumps(document).encode()
-        return json.loads(channel.unary_unary(f"/localcloud.Control/{method}")(body, timeout=10))
+        call: Any = channel.unary_unary(f"/localcloud.Control/{method}")
+        return json.loads(call(body, timeout=10))
 
 
 def put(server: PubSubServer, *faults: dict) -> None:

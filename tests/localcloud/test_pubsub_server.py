@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from typing import Any
 
 import grpc
 import pytest
@@ -62,7 +63,7 @@ def pull(subscriber, **options):
 
 def control(url, method, document=None):
     with grpc.insecure_channel(url) as channel:
-        call = channel.unary_unary(f"/localcloud.Control/{method}")
+        call: Any = channel.unary_unary(f"/localcloud.Control/{method}")
         return json.loads(call(b"" if document is None else json.dumps(document).encode(), timeout=TIMEOUT_S))
 
 
@@ -237,6 +238,7 @@ def test_the_program_prints_its_address_and_keeps_what_it_was_sent_through_a_kil
     def start():
         command = [sys.executable, "-m", "localcloud.pubsub", "--data", str(tmp_path)]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
         ready = json.loads(process.stdout.readline())
         assert ready["service"] == "pubsub"
         monkeypatch.setenv("PUBSUB_EMULATOR_HOST", ready["url"])

@@ -21,6 +21,7 @@ from botocore.exceptions import ClientError, ConnectionClosedError
 
 from localcloud.s3 import S3Server
 from localcloud.s3_rules import metadata_value
+from needs import program
 
 BUCKET = "local-s3"
 BIN = Path(sys.executable).parent
@@ -105,7 +106,7 @@ def test_s5cmd_puts_lists_and_gets(s3: S3Server, tmp_path: Path) -> None:
     }
 
     def s5cmd(*arguments: str) -> str:
-        command = [str(BIN / "s5cmd"), "--endpoint-url", s3.url, *arguments]
+        command = [program("s5cmd"), "--endpoint-url", s3.url, *arguments]
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=30).stdout
 
     s5cmd("cp", str(tmp_path / "in.txt"), f"s3://{BUCKET}/s5/a b.txt")
@@ -124,7 +125,7 @@ def test_rclone_puts_lists_and_gets(s3: S3Server, tmp_path: Path) -> None:
     }
 
     def rclone(*arguments: str) -> str:
-        command = [str(BIN / "rclone"), "--s3-no-check-bucket", "--retries", "1", *arguments]
+        command = [program("rclone"), "--s3-no-check-bucket", "--retries", "1", *arguments]
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=30).stdout
 
     rclone("copyto", str(tmp_path / "in.txt"), f"{remote}/a+b.txt")

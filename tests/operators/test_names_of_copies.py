@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
@@ -69,7 +70,8 @@ def opened(rig: EngineRig, task: TaskStub) -> RunIdentity:
         destination_bucket=DESTINATION,
         gcp_conn_id="google",
     )
-    return RunIdentity(**operator.execute({"ti": task}))
+    fields: Any = operator.execute({"ti": task})
+    return RunIdentity(**fields)
 
 
 def close(run: RunIdentity, task: TaskStub) -> str:

@@ -103,9 +103,10 @@ def test_preflight_says_all_of_it_at_once_and_touches_nothing() -> None:
     operator = PreflightOperator(
         task_id="preflight", settings={"workers": "2.0", "mode": "guess"}, selection={"min_size": "huge"}, **BUCKETS
     )
-    dag_run = SimpleNamespace(conf={"exclud": ["huge/"], "dry_run": True})
+    dag: Any = SimpleNamespace(params=PARAMS)
+    dag_run: Any = SimpleNamespace(conf={"exclud": ["huge/"], "dry_run": True})
     with pytest.raises(AirflowFailException) as caught:
-        operator.execute({"dag": SimpleNamespace(params=PARAMS), "dag_run": dag_run, "ti": TaskStub("preflight")})
+        operator.execute({"dag": dag, "dag_run": dag_run, "ti": TaskStub("preflight")})
     lines = str(caught.value).splitlines()
     assert lines[0] == "5 parameters are wrong; nothing was copied"
     for line, word in zip(lines[1:], ("exclud;", "dry_run;", "workers", "mode", "min_size"), strict=True):

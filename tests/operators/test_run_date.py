@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pendulum
@@ -32,8 +33,8 @@ ZONES = [
 
 
 @dataclass
-class DagRun:
-    """The fields of Airflow's that matter here."""
+class DagRun(Any):
+    """Stands for Airflow's own, and has the fields that matter here."""
 
     data_interval_start: datetime | None = None
     logical_date: datetime | None = None
@@ -48,9 +49,9 @@ def daily_runs(timezone: str, first: date, days: int) -> list[DagRun]:
     earliest = pendulum.instance(datetime(first.year, first.month, first.day, tzinfo=ZoneInfo(timezone)))
     restriction, runs, interval = TimeRestriction(earliest, None, True), [], None
     for _ in range(days):
-        interval = timetable.next_dagrun_info(
-            last_automated_data_interval=interval, restriction=restriction
-        ).data_interval
+        found = timetable.next_dagrun_info(last_automated_data_interval=interval, restriction=restriction)
+        interval = found and found.data_interval
+        assert interval
         runs.append(DagRun(data_interval_start=interval.start, logical_date=interval.start, run_after=interval.end))
     return runs
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
@@ -15,7 +16,7 @@ from transfer.listing.publish import ListingSummary
 from transfer.records.listing_record import ListingCounts
 
 LIST = "s3://lists/keys.csv"
-BOTH = {"source_bucket": "from-here", "destination_bucket": "to-there", "topic": "t"}
+BOTH: dict[str, Any] = {"source_bucket": "from-here", "destination_bucket": "to-there", "topic": "t"}
 
 
 @pytest.mark.parametrize("wish", ["list", "delete"])
@@ -38,7 +39,7 @@ def test_a_part_of_the_source_deletes_nothing(wish: str) -> None:
         ({"source_prefix": "data/", "destination_prefix": "backup"}, "'data/a.txt' would become 'backupa.txt'"),
     ],
 )
-def test_a_prefix_is_not_taken_for_a_folder(prefixes: dict[str, str], said: str) -> None:
+def test_a_prefix_is_not_taken_for_a_folder(prefixes: dict[str, Any], said: str) -> None:
     with pytest.raises(AirflowFailException, match=said):
         PreflightOperator(task_id="preflight", error_topic="e", **BOTH, **prefixes).execute({})
 
@@ -70,7 +71,7 @@ def test_a_selection_that_is_none_stops_the_run_first() -> None:
         ({"plan_run": "x", "source_listing": LIST}, "plan_run and source_listing each name the objects to copy"),
     ],
 )
-def test_one_thing_says_what_to_copy(named: dict[str, str], said: str) -> None:
+def test_one_thing_says_what_to_copy(named: dict[str, Any], said: str) -> None:
     operator = S3ListToPubSubOperator(task_id="list", run={}, **BOTH, **named)
     with pytest.raises(AirflowFailException, match=re.escape(said)):
         operator.execute({})

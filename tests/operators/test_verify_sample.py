@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -58,13 +59,15 @@ def test_a_sample_is_read_through_the_runs_connections(rig) -> None:
         workers=1,
     )
     store = Store()
-    context = {"task_state_store": store, "ti": SimpleNamespace(try_number=1)}
+    context: Any = {"task_state_store": store, "ti": SimpleNamespace(try_number=1)}
     sampled = operator._sampled(context, run, listing, report)
     assert sampled.is_green
+    assert sampled.sample is not None
     assert (sampled.sample.chosen, sampled.sample.equal) == (5, 5)
     assert store["progress"]["equal"] == 5
     assert rig.report() == sampled
 
     rig.s3.faults.replace([fault("GET .*/3", "status", status=403, body="<Error><Code>AccessDenied</Code></Error>")])
     sampled = operator._sampled(context, run, listing, report)
+    assert sampled.sample is not None
     assert (sampled.sample.unreadable, sampled.is_green) == (1, False)

@@ -12,7 +12,7 @@ from operators.worker_settings import transfer_config
 from task_stub import TaskStub
 from transfer.limits import MIB
 
-RENDERED = {
+RENDERED: dict[str, Any] = {
     "threads": "16",
     "part_size_mib": "32",
     "bandwidth_limit_mib_s": "",

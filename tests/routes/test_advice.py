@@ -54,7 +54,7 @@ def sentences() -> Iterator[tuple[str, str]]:
                 if isinstance(part, ast.Constant | ast.FormattedValue)
             )
             if ": " in text or "; " in text:
-                yield f"{path.relative_to(REPOSITORY)}:{node.lineno}", text
+                yield f"{path.relative_to(REPOSITORY)}:{getattr(node, 'lineno', 0)}", text
 
 
 SENTENCES = list(sentences())

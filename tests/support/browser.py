@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote
 
-import pytest
 from playwright.sync_api import Locator, Page, expect, sync_playwright
+
+from needs import program
 
 FLAGS = [
     "--no-sandbox",  # for root
@@ -28,11 +27,9 @@ RUN_TIMEOUT_MS = 150_000
 @contextmanager
 def chromium_page(url: str) -> Iterator[Page]:
     """A page of the system's Chromium. Skips the test where there is none, and fails it in CI."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if program is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("there is no Chromium here: make chromium installs it")
+    chromium = program("chromium", "chromium-browser", "google-chrome", hint="make tools installs it")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         page = browser.new_page(base_url=url, viewport={"width": 1280, "height": 960})
         page.set_default_timeout(ACTION_TIMEOUT_MS)
         expect.set_options(timeout=ACTION_TIMEOUT_MS)

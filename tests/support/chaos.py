@@ -83,7 +83,8 @@ class Chaos:
     def _ask_pubsub(self, method: str, document: object) -> dict[str, Any]:
         body = b"" if document is None else json.dumps(document).encode()
         with grpc.insecure_channel(self.pipeline.cloud.pubsub_host) as channel:
-            return dict(json.loads(channel.unary_unary(f"/localcloud.Control/{method}")(body, timeout=10)))
+            call: Any = channel.unary_unary(f"/localcloud.Control/{method}")
+            return dict(json.loads(call(body, timeout=10)))
 
     def calm(self) -> None:
         """Nothing fails any more."""

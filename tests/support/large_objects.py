@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 from google.api_core.exceptions import NotFound
 
 from engine_rig import DESTINATION, SOURCE, STATE_PREFIX, EngineRig, engine_rig, fault
 from localcloud.edge import EdgeServer
+from localcloud.http1 import Exchange
 from transfer.backends.gcs.sink import GcsSink
 from transfer.backends.gcs.verification import Capabilities
 from transfer.backends.http.loop import complete
@@ -82,7 +84,7 @@ def stored_parts(rig: EngineRig, name: str, token: str) -> list[int]:
         return [int(number) for number in re.findall(r"<PartNumber>(\d+)</PartNumber>", answer.read().decode())]
 
 
-def records(rig: EngineRig) -> dict[str, dict]:
+def records(rig: EngineRig) -> dict[str, dict[str, Any]]:
     """The records and notes of uploads by name, also while a worker replaces and removes them."""
     bucket, found = rig.storage.bucket(DESTINATION), {}
     for listed_blob in rig.storage.list_blobs(bucket, prefix=f"{STATE_PREFIX}uploads/{rig.run_id}/"):
@@ -109,7 +111,7 @@ def ranges_asked(edge: EdgeServer) -> Iterator[list[str]]:
     server = edge._http
     handler = server._handler
 
-    def recording(exchange):
+    def recording(exchange: Exchange) -> None:
         asked.append(exchange.headers.get("range", ""))
         handler(exchange)
 

@@ -7,11 +7,11 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any
 
 import google_crc32c
 from google.cloud import pubsub_v1
@@ -29,6 +29,8 @@ from transfer.backends.pubsub.topics import (
     ensure_topic,
 )
 from transfer.event_log import NoEventLog
+from transfer.listing.publish import ListingSummary
+from transfer.records.listing_record import ListingCounts
 
 MIB = 1024 * 1024
 PART = 64 * MIB
@@ -121,19 +123,21 @@ def zeros(
 
 def main() -> None:
     """One process of `_peak_bytes`: prints how many objects it listed or copied, and its peak memory."""
-    done = {"list": _list, "work": _work}[sys.argv[1]](*json.loads(sys.argv[2]))
+    tasks: dict[str, Callable[..., int]] = {"list": _list, "work": _work}
+    done = tasks[sys.argv[1]](*json.loads(sys.argv[2]))
     print(done, peak_rss_bytes(os.getpid()))
 
 
-def _list(fields: dict[str, object]) -> int:
+def _list(fields: dict[str, Any]) -> int:
     publisher = PubSubRequests(pubsub_v1.PublisherClient(), TOPIC, NoEventLog())
-    return Engine(EngineTask(**fields))._list(publisher).objects
+    return Engine(EngineTask(**fields))._list(publisher).counts.objects
 
 
-def _work(fields: dict[str, object], messages: int, objects: int, size_bytes: int) -> int:
+def _work(fields: dict[str, Any], messages: int, objects: int, size_bytes: int) -> int:
     engine = Engine(EngineTask(**fields))
-    engine._config = replace(engine._config, is_ramped=False)
-    summary = SimpleNamespace(messages=messages, objects=objects, size_bytes=size_bytes)
+    destination = engine._destination
+    engine._destination = replace(destination, config=replace(destination.config, is_ramped=False))
+    summary = ListingSummary(counts=ListingCounts(messages=messages, objects=objects, size_bytes=size_bytes))
     worker = engine._worker(
         summary,
         PubSubQueue(pubsub_v1.SubscriberClient(), SUBSCRIPTION, ack_deadline_s=ACK_DEADLINE_S),

@@ -74,7 +74,7 @@ class ErrorTopic:
         self.acked = 0
 
     def pull(self, max_messages: int, wait_s: float) -> Sequence[Delivery]:
-        batch = []
+        batch: list[Delivery] = []
         while len(batch) < max_messages:
             index = self._given_back.pop() if self._given_back else next(self._indexes, None)
             if index is None:

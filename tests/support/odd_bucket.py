@@ -69,7 +69,7 @@ class Bucket:
         self.odd[key] = one.body
         if one.before is not None:
             self.destination.blob(key).upload_from_string(b"kept")
-            self.patch(key, one.before)
+            self.patch(key, dict(one.before))
 
     def patch(self, key: str, attributes: dict[str, Any]) -> None:
         path = f"{self.destination.blob(key).path}?overrideUnlockedRetention=true"
@@ -128,4 +128,5 @@ class Bucket:
     def record(self, run: Run, name: str) -> str:
         identity = self.pipeline.airflow.xcom(run, "open_run")
         folder = f".edgehaul/{identity['transfer_id'].rsplit('-', 2)[0]}/"
-        return self.destination.blob(folder + name).download_as_bytes().decode()
+        body: bytes = self.destination.blob(folder + name).download_as_bytes()
+        return body.decode()

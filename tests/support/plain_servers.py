@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import google_crc32c
@@ -21,15 +21,21 @@ import google_crc32c
 CHUNK_BYTES = 100_000
 
 
+class _OwnedServer(ThreadingHTTPServer):
+    daemon_threads = True
+    owner: Any
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that breaks off is no news."""
+
+
 class _Server:
     """An HTTP server on loopback for as long as the `with` block lasts."""
 
     handler: ClassVar[type[BaseHTTPRequestHandler]]
 
-    def __enter__(self):
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), self.handler)
-        self._http.daemon_threads = True
-        self._http.handle_error = lambda *_: None  # a client that breaks off is no news
+    def __enter__(self) -> Self:
+        self._http = _OwnedServer(("127.0.0.1", 0), self.handler)
         self._http.owner = self
         self.url = f"http://127.0.0.1:{self._http.server_port}"
         threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True).start()
@@ -43,13 +49,14 @@ class _Server:
 class _EdgeHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
+    server: _OwnedServer
 
     def do_GET(self) -> None:
         edge: PlainEdge = self.server.owner
         edge.asked.append(self.headers.get("Range", ""))
         if edge.statuses:
-            status, headers = edge.statuses.pop(0)
-            return self._send(f"{status} Trouble", headers, b"", "length")
+            code, headers = edge.statuses.pop(0)
+            return self._send(f"{code} Trouble", headers, b"", "length")
         body = edge.bodies.get(unquote(urlsplit(self.path).path[1:]))
         if body is None:
             return self._send("404 Not Found", {}, b"", "length")
@@ -115,6 +122,7 @@ class PlainEdge(_Server):
 class _GcsHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
+    server: _OwnedServer
 
     def _route(self) -> None:
         gcs: PlainGcs = self.server.owner
@@ -140,12 +148,14 @@ class _GcsHandler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_DELETE = _route
 
     def _multipart(self, body: bytes, query: dict[str, str]) -> None:
-        boundary = re.search(r'boundary="?([^";]+)', self.headers["Content-Type"])[1].encode()
+        found = re.search(r'boundary="?([^";]+)', self.headers["Content-Type"])
+        assert found
+        boundary = found[1].encode()
         _, described, content, _ = body.split(b"--" + boundary)
         resource = json.loads(described.partition(b"\r\n\r\n")[2])
         self._store(resource, content.partition(b"\r\n\r\n")[2][:-2], query)
 
-    def _begin_session(self, resource: dict, query: dict[str, str]) -> None:
+    def _begin_session(self, resource: dict[str, Any], query: dict[str, str]) -> None:
         gcs: PlainGcs = self.server.owner
         if not self._is_as_asked(resource["name"], query):
             return self._answer(412)
@@ -180,7 +190,7 @@ class _GcsHandler(BaseHTTPRequestHandler):
             return self._store(resource, bytes(held), query)
         return self._answer(308, headers={"range": gcs.range_form.format(len(held) - 1)} if held else {})
 
-    def _store(self, resource: dict, content: bytes, query: dict[str, str]) -> None:
+    def _store(self, resource: dict[str, Any], content: bytes, query: dict[str, str]) -> None:
         gcs: PlainGcs = self.server.owner
         name = resource["name"]
         if not self._is_as_asked(name, query):
@@ -228,6 +238,6 @@ class PlainGcs(_Server):
     """Whether each answer ends the connection."""
     takes_bytes: list[int] = field(default_factory=list)
     """How much of the first pieces a session takes."""
-    objects: dict[str, tuple[dict, bytes]] = field(default_factory=dict)
-    sessions: dict[str, tuple[dict, dict[str, str], bytearray]] = field(default_factory=dict)
+    objects: dict[str, tuple[dict[str, Any], bytes]] = field(default_factory=dict)
+    sessions: dict[str, tuple[dict[str, Any], dict[str, str], bytearray]] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)

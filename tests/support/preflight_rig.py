@@ -109,5 +109,5 @@ def only(findings: list[Finding], mark: Mark) -> Finding:
     return found
 
 
-def keep(rig: PreflightRig, bucket: str, changes: dict) -> None:
+def keep(rig: PreflightRig, bucket: str, changes: dict[str, object]) -> None:
     rig.storage._connection.api_request(method="PATCH", path=f"/b/{bucket}", data=changes)

@@ -63,7 +63,8 @@ class RigServers:
         self.client.put_object(Bucket=SOURCE, Key=key, Body=body, **arguments)
 
     def stored(self, name: str) -> bytes:
-        return self.storage.bucket(DESTINATION).blob(name).download_as_bytes(raw_download=True)
+        body: bytes = self.storage.bucket(DESTINATION).blob(name).download_as_bytes(raw_download=True)
+        return body
 
     def names(self) -> list[str]:
         """What is at the destination, without the run's own records."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from typing import Any
 
 from engine_rig import STATE_PREFIX, EngineRig
 from large_objects import records
@@ -30,7 +31,7 @@ def record_name(rig: EngineRig, key: str) -> str:
     return f"{STATE_PREFIX}uploads/{rig.run_id}/{hashlib.sha256(key.encode()).hexdigest()[:40]}.json"
 
 
-def only_record(rig: EngineRig) -> dict:
+def only_record(rig: EngineRig) -> dict[str, Any]:
     """The one upload on record with its id."""
     (record,) = (record for record in records(rig).values() if record["token"])
     return record

@@ -9,15 +9,21 @@ import json
 import signal
 import subprocess
 import sys
-import threading
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from engine_rig import EngineRig
+    from transfer.listing.publish import ListingSummary
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def start(rig, summary, *, attempt: int, name: str = "w0", ack_deadline_s: int = 10) -> subprocess.Popen[str]:
+def start(
+    rig: EngineRig, summary: ListingSummary, *, attempt: int, name: str = "w0", ack_deadline_s: int = 10
+) -> subprocess.Popen[str]:
     """A worker on the rig's servers; its settings are the rig's."""
     spec = {
         "s3": {
@@ -51,13 +57,15 @@ def main() -> None:
     sys.path[:0] = [str(ROOT), str(ROOT / "plugins"), str(ROOT / "tests/support")]
     from engine_rig import EngineRig
     from transfer.errors import Stopped
+    from transfer.reconciliation.passes import Republished
+    from transfer.stopping import StopRequest
 
     spec = json.loads(sys.argv[1])
-    servers = {name: SimpleNamespace(**spec[name]) for name in ("s3", "edge", "gcs")}
-    rig = EngineRig(**servers, run_id=spec["run_id"], stop=threading.Event())
+    servers: dict[str, Any] = {name: SimpleNamespace(**spec[name]) for name in ("s3", "edge", "gcs")}
+    rig = EngineRig(**servers, run_id=spec["run_id"], stop=StopRequest())
     rig.config = replace(rig.config, **{name: spec[name] for name in ("threads", "part_size_bytes", "parallel_bytes")})
     kept = {name: spec[name] for name in ("name", "attempt", "ack_deadline_s")}
-    worker = rig.worker(SimpleNamespace(**spec["summary"]), **kept)
+    worker = rig.worker(Republished(**spec["summary"]), **kept)
     signal.signal(signal.SIGTERM, lambda *_: rig.stop.set())
     try:
         print(json.dumps(worker.run().to_dict()))

@@ -13,7 +13,7 @@ from large_objects import MIB, fresh, large_rig, left_behind, listed, put_in_par
 from transfer.backends.gcs.verification import Capabilities
 from transfer.comparison import difference, evidence_of
 from transfer.config import Overwrite
-from transfer.model import Copied, Evidence, Failed, SkipReason
+from transfer.model import Copied, Evidence, Failed, Skipped, SkipReason
 from transfer.reconciliation.passes import round_name
 from transfer.reconciliation.verdicts import Pass
 from transfer.records.manifest import read_manifest
@@ -167,7 +167,7 @@ def test_the_proof_is_added_whatever_becomes_of_the_answer(rig: EngineRig, fault
 def test_metadata_that_somebody_changes_meanwhile_stays(rig: EngineRig) -> None:
     put_in_parts(rig, "k", os.urandom(6 * MIB), Metadata={"owner": "me"})
     item = listed(rig, "k")
-    changed = []
+    changed: list[bool] = []
 
     def change(exchange):
         if exchange.method == "PATCH" and not changed:
@@ -232,7 +232,9 @@ def test_a_copy_without_its_proof_is_compared_and_taken_up(rig: EngineRig, size_
     assert isinstance(outcome, Copied), outcome
     assert (outcome.proof, outcome.is_bound, outcome.generation) == ("crc32c", True, made.generation)
     assert evidence_of(stored(rig, "k"), item) is Evidence.TRANSPORT
-    assert rig.move(item).reason is SkipReason.IDENTICAL
+    outcome = rig.move(item)
+    assert isinstance(outcome, Skipped)
+    assert outcome.reason is SkipReason.IDENTICAL
 
 
 def test_something_else_under_the_same_label_is_a_conflict(rig: EngineRig) -> None:
@@ -276,7 +278,9 @@ def test_a_second_delivery_of_what_had_to_be_replaced_is_done(rig: EngineRig) ->
     ((item, _),) = read_manifest(rig.state(), "2")
     assert item.replaces_generation == blob(rig, "k").generation
     assert isinstance(rig.move(item), Copied)
-    assert rig.move(item).reason is SkipReason.IDENTICAL
+    outcome = rig.move(item)
+    assert isinstance(outcome, Skipped)
+    assert outcome.reason is SkipReason.IDENTICAL
     assert rig.reconcile(listing="2").copied == 1
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
@@ -31,11 +32,11 @@ from transfer.naming import Naming, escape_key
 from transfer.reconciliation.verdicts import Verdict, judge
 from transfer.records.messages import decode_failure, decode_request, encode_failure, encode_request
 from transfer.retry import Retrier
-from transfer.steps import Step
+from transfer.steps import Pause, Step
 
 NAMING = Naming(source_prefix="in/", destination_prefix="out/", state_prefix=".edgehaul/")
 ITEM = ObjectMeta(key="in/k", size_bytes=5, etag="5d41402abc4b2a76b9719d911017c592", last_modified_s=1_700_000_000)
-BOUND = {"crc32c": "AAAAAA==", "proof": "crc32c=AAAAAA==; proof=etag-multipart"}
+BOUND: dict[str, Any] = {"crc32c": "AAAAAA==", "proof": "crc32c=AAAAAA==; proof=etag-multipart"}
 SAME = DestinationObject(name="out/k", size_bytes=5, generation=3, source_etag=ITEM.etag, **BOUND)
 OTHER = DestinationObject(name="out/k", size_bytes=5, generation=3, source_etag="f" * 32, **BOUND)
 AGAIN = replace(ITEM, replaces_generation=3)
@@ -185,6 +186,7 @@ def pauses_of(step: Step[None]) -> tuple[list[float], Exception]:
     try:
         wait = next(step)
         while True:
+            assert isinstance(wait, Pause)
             waits.append(wait.seconds)
             wait = step.send(None)
     except TransferError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,8 +14,8 @@ from transfer.march import march
 names = st.lists(st.text(max_size=6), unique=True)
 
 
-def identity(name: str) -> str:
-    return name
+def identity(name: Any) -> str:
+    return str(name)
 
 
 @given(names, names)

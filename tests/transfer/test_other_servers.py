@@ -7,6 +7,7 @@ import os
 from dataclasses import replace
 from email.utils import formatdate
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -43,7 +44,9 @@ def headers_of(item: ObjectMeta, form: str = '"{}"'):
 
 @pytest.fixture(scope="module")
 def rig():
-    nowhere = SimpleNamespace(url="http://127.0.0.1:1", access_key_id="a", secret_access_key="b", region="us-east-1")
+    nowhere: Any = SimpleNamespace(
+        url="http://127.0.0.1:1", access_key_id="a", secret_access_key="b", region="us-east-1"
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PUBSUB_EMULATOR_HOST", "127.0.0.1:1")
         made = EngineRig(s3=nowhere, edge=nowhere, gcs=nowhere)
@@ -51,7 +54,7 @@ def rig():
         yield made
 
 
-def move(rig: EngineRig, edge: PlainEdge, gcs: PlainGcs, key: str, **fields: object) -> TransferOutcome:
+def move(rig: EngineRig, edge: Any, gcs: Any, key: str, **fields: Any) -> TransferOutcome:
     rig.edge, rig.gcs, rig.capabilities = edge, gcs, Capabilities()
     return rig.move(replace(listed(key), **fields), lanes=2)
 
@@ -64,7 +67,7 @@ def arrived(gcs: PlainGcs, key: str, outcome: TransferOutcome) -> Copied:
     return outcome
 
 
-EDGES = {
+EDGES: dict[str, dict[str, Any]] = {
     "as usual": {},
     "lower case": {"case": str.lower},
     "upper case": {"case": str.upper},
@@ -154,7 +157,7 @@ def test_a_date_to_retry_after_is_waited_for(rig: EngineRig, status: int) -> Non
     assert outcome.seconds >= 1
 
 
-GCS = {
+GCS: dict[str, dict[str, Any]] = {
     "no XML API, 400": {"unknown_status": 400},
     "no XML API, 403": {"unknown_status": 403},
     "no XML API, 404": {"unknown_status": 404},

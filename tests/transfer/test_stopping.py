@@ -16,11 +16,13 @@ from engine_rig import DESTINATION, SOURCE, EngineRig, fault
 from localcloud.faults import Fault
 from operators.engine_errors import engine_errors
 from operators.stopping import StopsOnKill
+from transfer.backends.pubsub.topics import PubSubFailures
 from transfer.backends.s3.files import S3Files, head_all
+from transfer.backends.s3.keys import S3Keys
 from transfer.backends.s3.listing import list_objects
 from transfer.backends.sample_readers import SampleReaders
 from transfer.config import Timeouts, TransferConfig
-from transfer.deletion.extraneous import DeleteExtraneous
+from transfer.deletion.extraneous import DeleteExtraneous, Permission
 from transfer.errors import Stage, Stopped, TransferError
 from transfer.event_log import NoEventLog
 from transfer.model import DestinationObject, ObjectMeta, TransferFailure
@@ -46,6 +48,7 @@ def rig(tmp_path, monkeypatch) -> Iterator[EngineRig]:
             made.put(f"k{number}", b"content")
         yield made
         for server in (made.s3, made.edge, made.gcs, made.pubsub):
+            assert server is not None
             server.faults.replace([])  # lets go of what it holds
 
 
@@ -63,7 +66,7 @@ def ask_s3(rig: EngineRig) -> None:
 
 
 def sweep_keys(rig: EngineRig) -> None:
-    rigs.S3Keys(rig.client, SOURCE, stop=rig.stop).ask([f"k{number}" for number in range(KEYS)])
+    S3Keys(rig.client, SOURCE, stop=rig.stop).ask([f"k{number}" for number in range(KEYS)])
 
 
 def read_list(rig: EngineRig) -> None:
@@ -85,7 +88,7 @@ def publish(rig: EngineRig) -> None:
 
 def publish_failures(rig: EngineRig) -> None:
     failure = TransferFailure(key="k", stage=Stage.DOWNLOAD, error_code="X", http_status=None, attempts=1, message="")
-    rigs.PubSubFailures(rig.publisher, rigs.ERROR_TOPIC, run_id="run-1", stop=rig.stop).publish([failure])
+    PubSubFailures(rig.publisher, rigs.ERROR_TOPIC, run_id="run-1", stop=rig.stop).publish([failure])
 
 
 def acknowledge(rig: EngineRig) -> None:
@@ -199,7 +202,7 @@ def test_a_deletion_whose_source_stalls_hears_a_stop(rig: EngineRig) -> None:
     listed = rig.list(listing="2").counts.listed
     rig.reconcile(listing="2")
     reached = stall(rig, "s3", "HEAD")
-    may = rigs.Permission(action=DeleteExtraneous.DELETE)
+    may = Permission(action=DeleteExtraneous.DELETE)
     (error,) = ends_soon(rig, lambda: rig.sweep(may, listed=listed, listing="2"), reached)
     assert isinstance(error, Stopped)
     assert len(rig.names()) == KEYS

@@ -14,7 +14,6 @@ import logging
 import os
 import signal
 import sys
-import threading
 import time
 import traceback
 from dataclasses import asdict, dataclass, replace
@@ -44,6 +43,7 @@ from transfer.records.layout import RUN_JSON
 from transfer.records.run_record import RunRecord
 from transfer.records.runs import RunIndex
 from transfer.sources.replay import planned_objects, unfinished_objects
+from transfer.stopping import StopRequest
 
 DAG = "chaos"
 HEEDS_TERM = frozenset({"list", "transfer", "retry", "delete_extraneous"})
@@ -102,7 +102,7 @@ def act(spec: dict[str, Any]) -> None:
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr, force=True)
     os.environ["PUBSUB_EMULATOR_HOST"] = spec["pubsub"]
-    stop = threading.Event()
+    stop = StopRequest()
     if spec["task"] in HEEDS_TERM:
         signal.signal(signal.SIGTERM, lambda *_: stop.set())
     try:
@@ -121,11 +121,11 @@ def act(spec: dict[str, Any]) -> None:
     os._exit(0)
 
 
-def _rig(spec: dict[str, Any], stop: threading.Event) -> _ActorRig:
+def _rig(spec: dict[str, Any], stop: StopRequest) -> _ActorRig:
+    servers: dict[str, Any] = {name: SimpleNamespace(url=spec[name]) for name in ("edge", "gcs")}
+    servers["s3"] = SimpleNamespace(**spec["s3"])
     rig = _ActorRig(
-        s3=SimpleNamespace(**spec["s3"]),
-        edge=SimpleNamespace(url=spec["edge"]),
-        gcs=SimpleNamespace(url=spec["gcs"]),
+        **servers,
         run_id=f"{spec['run']}-{spec['opening']}",
         stop=stop,
         opening=f"{spec['run']}-{spec['opening']}",
@@ -213,7 +213,7 @@ def _list(rig: _ActorRig, spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def _work(rig: _ActorRig, spec: dict[str, Any]) -> dict[str, Any]:
-    slot = SimpleNamespace(**spec["slot"])
+    slot: Any = SimpleNamespace(**spec["slot"])
     worker = rig.worker(
         slot,
         name=f"{spec['task']}-{spec['index']}",

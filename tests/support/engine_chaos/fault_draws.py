@@ -45,7 +45,7 @@ def _stubborn(chance: Chance, items: tuple[Item, ...]) -> list[dict[str, object]
 
 def _edge_ways() -> list[dict[str, object]]:
     ways: list[dict[str, object]] = [
-        *({"action": "status", "status": status} for status in (500, 502, 503, 504)),
+        *(dict[str, object](action="status", status=status) for status in (500, 502, 503, 504)),
         {"action": "status", "status": 429, "headers": {"Retry-After": "0"}},
         {"action": "reset"},
         {"action": "reset", "at_byte": 700},
@@ -59,7 +59,7 @@ def _edge_ways() -> list[dict[str, object]]:
 
 def _gcs_ways(chance: Chance) -> list[dict[str, object]]:
     ways: list[dict[str, object]] = [
-        *({"action": "status", "status": status} for status in (408, 429, 500, 502, 503)),
+        *(dict[str, object](action="status", status=status) for status in (408, 429, 500, 502, 503)),
         {"action": "reset"},
         {"action": "lose_answer"},
         {"action": "lose_answer"},

@@ -37,11 +37,11 @@ def shrink_engine() -> None:
     import transfer.worker.drain
 
     for module in (transfer.config, transfer.copying.parts, transfer.copying.proof):
-        module.MIN_PART_BYTES = MIN_PART_BYTES
+        vars(module)["MIN_PART_BYTES"] = MIN_PART_BYTES
     for module in (transfer.copying.parts, transfer.copying.proof):
-        module.MIB = MIB
+        vars(module)["MIB"] = MIB
     for module in (transfer.backends.http.streams, transfer.backends.http.client):
-        module.BUFFER_BYTES = BUFFER_BYTES
+        vars(module)["BUFFER_BYTES"] = BUFFER_BYTES
     transfer.copying.parts.RECORD_INTERVAL_S = 0.05
     transfer.backends.cloudfront.source.ERROR_CACHE_S = 0.05
     transfer.worker.drain.PULL_WAIT_S = 0.25

@@ -104,7 +104,7 @@ def _lines(played: PlayedSeed) -> list[str]:
 def _cpu_s() -> float:
     """Of this process, and of all that the fork server has forked and seen end."""
     used = resource.getrusage(resource.RUSAGE_SELF)
-    pid = forkserver._forkserver._forkserver_pid
+    pid = vars(forkserver._forkserver)["_forkserver_pid"]
     if pid is None:
         return used.ru_utime + used.ru_stime
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

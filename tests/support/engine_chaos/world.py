@@ -82,7 +82,7 @@ class World:
         )
         # The same services without faults, for the source's owner, the foreign writer, and the judge.
         self._back_doors = [HttpServer(self.s3._answer, name="s3-back"), HttpServer(self.gcs._handle, name="gcs-back")]
-        self._servers = [self.s3, self.gcs, self.pubsub, self.edge, *self._back_doors]
+        self._servers: list[Any] = [self.s3, self.gcs, self.pubsub, self.edge, *self._back_doors]
         self._watch_writes()
         for server in self._servers:
             server.start()
@@ -246,7 +246,7 @@ class World:
                 delete(bucket, name, *rest, **more)
                 history.deleted(name)
 
-        store.put, store.delete = watched_put, watched_delete
+        vars(store).update(put=watched_put, delete=watched_delete)
 
     # For the judge
 

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -34,13 +35,16 @@ class Clock:
     def __call__(self) -> float:
         return self.now_s
 
+    def advance(self, seconds: float) -> None:
+        self.now_s += seconds
+
 
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
 
 
-def capped(clock: Callable[[], float], **caps: float) -> Pacer:
+def capped(clock: Callable[[], float], **caps: Any) -> Pacer:
     return Pacer(TransferConfig(is_ramped=False, **caps), clock=clock)
 
 
@@ -301,7 +305,7 @@ def blocked() -> Step[None]:
             lambda pacer, clock: (pacer.forgiven(is_so=True), pacer.forgiven(is_so=False)), 5, 8, id="doubt again"
         ),
         pytest.param(
-            lambda pacer, clock: (pacer.succeeded(), setattr(clock, "now_s", clock.now_s + HOLD_OFF_S)),
+            lambda pacer, clock: (pacer.succeeded(), clock.advance(HOLD_OFF_S)),
             5,
             8,
             id="another passed some time ago",

@@ -23,6 +23,7 @@ def servers(tmp_path_factory) -> Iterator[EngineRig]:
 def rig(servers: EngineRig) -> EngineRig:
     """A run of its own on servers without faults and with an empty destination."""
     for server in (servers.s3, servers.edge, servers.gcs, servers.pubsub):
+        assert server is not None
         server.faults.replace([])
     for blob in servers.storage.list_blobs(DESTINATION):
         blob.delete()

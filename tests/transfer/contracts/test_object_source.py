@@ -57,7 +57,7 @@ def source_of(rig: EngineRig, url: str) -> EdgeSource:
     return EdgeSource(curl, base_url=url, prefix="", authorizer=PublicUrls())
 
 
-PLAIN = {
+PLAIN: dict[str, dict[str, Any]] = {
     "plain": {},
     "plain, chunked": {"framing": "chunked"},
     "plain, no ranges": {"has_ranges": False},
@@ -109,7 +109,7 @@ def test_a_stream_waits_until_it_is_taken_and_may_be_closed_early_and_twice(edge
     item = edge.listed("large")
 
     def step() -> Step[bytes]:
-        stream = yield from edge.source.open(item, 100, item.size_bytes - 100)
+        stream: Any = yield from edge.source.open(item, 100, item.size_bytes - 100)
         while not (data := stream.take(50)):
             yield Pause(0.001)
         assert stream.headers["etag"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 from engine_rig import DESTINATION, STATE_PREFIX, EngineRig, fault
 from large_objects import (
@@ -20,7 +21,7 @@ from transfer.backends.gcs.sink import GcsSink
 from transfer.backends.gcs.verification import Capabilities
 from transfer.backends.http.loop import complete
 from transfer.copying.abandoned_uploads import abort_abandoned_uploads
-from transfer.copying.uploads import OpenUpload
+from transfer.copying.uploads import OpenUpload, UploadKind
 from transfer.model import Copied
 from upload_records import end_of_run, only_record, record_name, whole_state
 
@@ -61,7 +62,7 @@ def test_an_upload_that_cannot_be_aborted_stays_on_record_and_is_aborted_later(l
 
 def test_uploads_that_have_ended_are_ignored(large: EngineRig, bodies) -> None:
     """A record may outlive its upload: what it points to is then complete or gone, and the object stays."""
-    saved = {}
+    saved: dict[str, dict[str, Any]] = {}
     for way in WAYS:
         item = abandoned(large, way)
         saved |= records(large)
@@ -102,7 +103,7 @@ def test_an_upload_whose_start_was_never_answered_is_aborted_though_the_object_w
 def test_an_upload_of_that_name_that_an_open_run_has_on_record_is_kept(large: EngineRig) -> None:
     started_and_not_recorded(large, "parts")
     ((_, token),) = open_parts(large)
-    other = OpenUpload(kind="parts", bucket=DESTINATION, name="parts", token=token)
+    other = OpenUpload(kind=UploadKind.PARTS, bucket=DESTINATION, name="parts", token=token)
     going_on = large.storage.bucket(DESTINATION).blob(f"{STATE_PREFIX}uploads/run-2/0.json")
     going_on.upload_from_string(other.encode())
     state, sink = whole_state(large), GcsSink(large.gcs_client())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import time
+from typing import Any
 
 import pytest
 
@@ -99,7 +100,7 @@ def test_a_crc32c_of_the_range_or_of_the_parts_is_not_used(large: EngineRig, bod
 
 def test_metadata_and_headers_are_copied_with_the_parts(large: EngineRig) -> None:
     body = gzip.compress(os.urandom(6 * MIB), compresslevel=1)
-    fields = {
+    fields: dict[str, Any] = {
         "ContentType": "text/html; charset=utf-8",
         "ContentEncoding": "gzip",
         "ContentLanguage": "de-AT",

@@ -6,6 +6,7 @@ import json
 import re
 import threading
 import time
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from large_objects import arrived, left_behind, listed
 from transfer.comparison import holds, may_be_bound
 from transfer.model import Copied, Failed
 
-KEPT = {
+KEPT: dict[str, tuple[dict[str, Any], str]] = {
     "softly deleted": ({"softDeletePolicy": None, "versioning": None}, "gcloud storage restore"),
     "a version": ({"softDeletePolicy": None, "versioning": {"enabled": True}}, "gcloud storage cp"),
 }
@@ -59,7 +60,9 @@ def test_the_object_that_a_late_copy_replaced_is_named(large: EngineRig, kept: s
     assert isinstance(outcome, Failed)
     assert (outcome.failure.error_code, outcome.failure.stage) == ("DestinationConflict", "upload")
     assert command in outcome.failure.message
-    generation = int(re.search(r"gs://destination-bucket/parts#(\d+)", outcome.failure.message)[1])
+    named = re.search(r"gs://destination-bucket/parts#(\d+)", outcome.failure.message)
+    assert named
+    generation = int(named[1])
     blob = large.storage.bucket(DESTINATION).blob("parts")
     if kept == "softly deleted":
         large.storage.bucket(DESTINATION).restore_blob("parts", generation=generation)

@@ -22,6 +22,7 @@ from large_objects import (
     stored_parts,
 )
 from transfer.errors import RunClosed
+from transfer.model import Failed
 from upload_records import end_of_run, only_record, record_name
 
 WAYS = ["stream", "parts"]
@@ -148,6 +149,7 @@ def test_an_upload_of_a_source_replaced_between_two_deliveries_is_not_resumed(la
     item = abandoned(large, key)
     put(key, b"2" * (12 * MIB))
     outcome = large.move(item)
+    assert isinstance(outcome, Failed)
     assert outcome.failure.error_code == "SourceChanged"
     end_of_run(large)
     refused(large, outcome)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
 import threading
 import time
 from collections import Counter
 from dataclasses import replace
 from math import inf
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from google.cloud import pubsub_v1
@@ -98,7 +100,7 @@ class World:
         lister = Lister(
             job,
             publisher=self,
-            manifest=Manifest(store, listing, shard_lines=shard_lines, shards=cursor.shards if cursor else 0),  # type: ignore[arg-type]
+            manifest=Manifest(store, listing, shard_lines=shard_lines, shards=cursor.shards if cursor else 0),
             cursor=cursor,
             on_cursor=self.save,
         )
@@ -163,7 +165,7 @@ def test_a_lister_that_is_killed(tmp_path, monkeypatch) -> None:
 
     with PageServer(keys=names, page_keys=100, latency_s=0.05) as s3:
 
-        def start(attempt: int) -> object:
+        def start(attempt: int) -> subprocess.Popen[str]:
             return lister_process.start(
                 s3_url=s3.url,
                 gcs_url=gcs.url,
@@ -256,7 +258,8 @@ def test_a_cursor_is_for_the_same_run_with_the_same_settings() -> None:
 
     def stored(**settings: object) -> StoredCursor:
         operator = SimpleNamespace(template_fields=tuple(settings), **settings)
-        return StoredCursor({"task_state_store": store}, operator)  # type: ignore[arg-type]
+        context: Any = {"task_state_store": store}
+        return StoredCursor(context, operator)  # type: ignore[arg-type]
 
     assert stored(run={"transfer_id": "1"}, source_prefix="a/").load() is None
     stored(run={"transfer_id": "1"}, source_prefix="a/").save(cursor)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pathspec import GitIgnoreSpec
 
 from hooks.selection import name_filter_of, selection_of
+from needs import program
 from transfer.backends.globs import compile_globs
 from transfer.backends.linear_globs import linear
 from transfer.config import Overwrite
@@ -21,6 +22,7 @@ from transfer.errors import InvalidSelection
 from transfer.listing.decision import decide
 from transfer.listing.selection import MOMENT, SIZE, Selection, read_selection
 from transfer.model import ARCHIVE_CLASSES, NOT_SELECTED, DestinationObject, ObjectMeta, SkipReason
+from transfer.naming import NameFilter
 
 NAMES = sorted(
     {"/".join(parts) for count in (1, 2, 3) for parts in product(("a", "b", "tmp", "x.log", "ünï 🚚"), repeat=count)}
@@ -60,10 +62,16 @@ PATTERN_LISTS = [
 ]
 
 
+def globs(included: list[str], excluded: list[str]) -> NameFilter:
+    found = compile_globs(included, excluded)
+    assert found is not None
+    return found
+
+
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory):
     folder = tmp_path_factory.mktemp("git")
-    subprocess.run(["git", "init", "--quiet", str(folder)], check=True)
+    subprocess.run([program("git"), "init", "--quiet", str(folder)], check=True)
     return folder
 
 
@@ -71,14 +79,24 @@ def repository(tmp_path_factory):
 def test_globs_are_those_of_git(patterns, repository) -> None:
     (repository / ".git" / "info" / "exclude").write_text("\n".join(patterns) + "\n")
     asked = subprocess.run(
-        ["git", "-c", "core.excludesFile=", "-C", str(repository), "check-ignore", "--no-index", "--stdin", "-z"],
+        [
+            program("git"),
+            "-c",
+            "core.excludesFile=",
+            "-C",
+            str(repository),
+            "check-ignore",
+            "--no-index",
+            "--stdin",
+            "-z",
+        ],
         input="\0".join(NAMES).encode(),
         capture_output=True,
         check=False,
     )
     assert asked.returncode in (0, 1), asked.stderr
     ignored = set(asked.stdout.decode().split("\0")) - {""}
-    excluded, included = compile_globs([], patterns), compile_globs(patterns, [])
+    excluded, included = globs([], patterns), globs(patterns, [])
     assert {name for name in NAMES if not excluded(name)} == ignored
     assert {name for name in NAMES if included(name)} == ignored
 
@@ -94,13 +112,16 @@ def test_globs_are_those_of_pathspec_and_take_the_name_or_the_folder_as_it_does(
     """But for a class, which takes a slash there and does not here, nor in git."""
     try:
         (theirs,) = GitIgnoreSpec.from_lines([pattern]).patterns
+        if theirs.regex is None:
+            return  # no pattern
         ours = re.compile(linear(theirs.regex.pattern))
-    except (ValueError, AttributeError):
-        return  # no pattern, or one that is refused in so many words
+    except ValueError:
+        return  # no pattern, or one that is refused with a reason
     for name in (name for name in found if "[" not in pattern or "/" not in name):
         expected, match = theirs.regex.search(name), ours.match(name)
         assert bool(expected) == bool(match), name
-        assert not expected or expected.groupdict().get("ps_d") == match.groupdict().get("ps_d"), name
+        if expected and match:
+            assert expected.groupdict().get("ps_d") == match.groupdict().get("ps_d"), name
 
 
 @pytest.mark.parametrize(
@@ -111,15 +132,15 @@ def test_globs_are_those_of_pathspec_and_take_the_name_or_the_folder_as_it_does(
 def test_no_glob_hangs(pattern: str, name: str) -> None:
     began = time.monotonic()
     for patterns in ([pattern], [pattern, "!never"]):
-        assert not compile_globs(patterns, [])(name * 20)
+        assert not globs(patterns, [])(name * 20)
     assert time.monotonic() - began < 1
 
 
 def test_a_folder_without_a_name_is_known_but_not_next_to_all_others() -> None:
-    assert compile_globs(["a//*"], [])("a//b")
-    assert not compile_globs(["a//*"], [])("a/b")
+    assert globs(["a//*"], [])("a//b")
+    assert not globs(["a//*"], [])("a/b")
     with pytest.raises(InvalidSelection, match=r"exclude has 'a/\*\*//b\*', which cannot be matched: it has a folder"):
-        compile_globs([], ["a/**//b*"])
+        globs([], ["a/**//b*"])
 
 
 @pytest.mark.parametrize(
@@ -128,10 +149,10 @@ def test_a_folder_without_a_name_is_known_but_not_next_to_all_others() -> None:
 def test_globs_know_every_key(name: str) -> None:
     """Keys that no file system has: none slips through an exclude."""
     for patterns in (["*.log"], ["*.log", "!no"]):
-        assert not compile_globs([], patterns)(name)
-        assert compile_globs(patterns, [])(name)
-    assert not compile_globs([], ["secret/"])("secret/a\nb")
-    assert compile_globs([], ["*.log"])("a.log\n")
+        assert not globs([], patterns)(name)
+        assert globs(patterns, [])(name)
+    assert not globs([], ["secret/"])("secret/a\nb")
+    assert globs([], ["*.log"])("a.log\n")
 
 
 @pytest.mark.parametrize(
@@ -139,13 +160,13 @@ def test_globs_know_every_key(name: str) -> None:
 )
 def test_what_is_taken_back_comes_back_whatever_its_folder(patterns) -> None:
     """Git never looks into a folder that is left out; a bucket has no folders."""
-    excluded = compile_globs([], patterns)
+    excluded = globs([], patterns)
     assert excluded("tmp/keep.log")
     assert not excluded("tmp/b")
 
 
 def test_an_exclude_wins_over_an_include() -> None:
-    chosen = compile_globs(["2026/", "*.gz"], ["tmp/", "*.part.gz"])
+    chosen = globs(["2026/", "*.gz"], ["tmp/", "*.part.gz"])
     assert [chosen(name) for name in ("2026/a", "b.gz", "2026/tmp/a", "b.part.gz", "c", "2025/c.gz")] == [
         True, True, False, False, False, True,
     ]  # fmt: skip

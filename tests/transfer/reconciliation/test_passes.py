@@ -13,7 +13,7 @@ from memory_state import MemoryState
 from transfer.backends.gcs.state import GcsState
 from transfer.config import Overwrite
 from transfer.errors import RunUnknown, SignatureRejected
-from transfer.reconciliation.passes import round_name
+from transfer.reconciliation.passes import Republished, round_name
 from transfer.reconciliation.report import FailuresFile, ReconciliationReport, read_report
 from transfer.reconciliation.verdicts import Pass
 from transfer.records.messages import decode_request
@@ -33,7 +33,7 @@ def rig(tmp_path, monkeypatch):
         yield made
 
 
-def first_pass(rig: EngineRig, keys, faults, **listing) -> tuple[ReconciliationReport, object]:
+def first_pass(rig: EngineRig, keys, faults, **listing) -> tuple[ReconciliationReport, Republished]:
     for key in keys:
         rig.put(key)
     rig.open()
@@ -212,6 +212,7 @@ def test_messages_outlast_a_run_of_weeks_and_subscriptions_expire_in_the_end(rig
     rig.put("a")
     rig.open()
     summary = rig.list()
+    assert rig.pubsub is not None
     rig.pubsub.set_ahead(30 * DAY_S)
     rig.worker(summary).run()
     assert rig.reconcile().matched == 1

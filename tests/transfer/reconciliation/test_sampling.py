@@ -72,7 +72,7 @@ def test_equal_objects_are_counted_as_equal(rig: EngineRig) -> None:
     rig.put("packed", packed, ContentEncoding="gzip")
     _, report = rig.copy_all()
     reads = rig.edge.requests()
-    seen = []
+    seen: list[SampleReport] = []
     report = sampled(rig, report, on_report=seen.append)
     sample = report.sample
     assert sample is not None
@@ -123,6 +123,7 @@ def test_a_copy_that_is_overwritten_after_it_was_matched_is_not_called_equal(rig
     destination = list(rig.destination_listing().objects("", leave_out=".edgehaul/"))
     rig.storage.bucket(DESTINATION).blob("k").upload_from_string(b"CONTENT")
     report = sampled(rig, report, destination=destination)
+    assert report.sample is not None
     assert (report.sample.unreadable, report.is_green) == (1, False)
     assert "is no longer at generation" in rows(rig)[0]["message"]
 

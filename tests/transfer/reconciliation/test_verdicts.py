@@ -128,6 +128,7 @@ def model(listed, there, failed, unbound, which: Pass, may_overwrite: bool):
             verdicts[key], code = Verdict.FAILED, UNRESOLVED[skipped]
         elif arrived:
             verdicts[key] = Verdict.SKIPPED if skipped else Verdict.MATCHED
+            assert evidence
             evidences["unchanged" if skipped else "matched"][evidence] += 1
         elif code is not None:
             verdicts[key] = Verdict.FAILED

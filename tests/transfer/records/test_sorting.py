@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import tempfile
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -32,5 +33,6 @@ def test_no_file_is_left_behind(monkeypatch, tmp_path: Path) -> None:
     ascending = sorted_on_disk(items, run_records=7)
     next(ascending)
     assert list(tmp_path.iterdir())
+    assert isinstance(ascending, Generator)
     ascending.close()
     assert not list(tmp_path.iterdir())

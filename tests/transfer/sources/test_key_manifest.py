@@ -19,7 +19,7 @@ from transfer.backends.s3.files import S3Files
 from transfer.errors import SourceListInvalid
 from transfer.reconciliation.report import FailuresFile
 from transfer.records.layout import ARCHIVED_COLUMNS
-from transfer.sources.files import SourceUri
+from transfer.sources.files import FileStore, SourceUri
 from transfer.sources.key_manifest import HEAD_BYTES, check_header, manifest_keys
 
 
@@ -32,7 +32,8 @@ def csv_text(rows, *, quoting=csv.QUOTE_MINIMAL) -> bytes:
 def read_keys(rig: EngineRig, name: str, body: bytes, *, scheme: str = "s3", prefix: str = "") -> list[tuple[str, str]]:
     if scheme == "s3":
         rig.client.put_object(Bucket=INVENTORIES, Key=name, Body=body)
-        store, bucket = S3Files(rig.client, INVENTORIES), INVENTORIES
+        store: FileStore = S3Files(rig.client, INVENTORIES)
+        bucket = INVENTORIES
     else:
         client = rig.gcs_client()
         rig.storage.bucket(client.bucket).blob(name).upload_from_string(body)

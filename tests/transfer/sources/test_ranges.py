@@ -6,7 +6,7 @@ import random
 import time
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 
 import boto3
@@ -255,6 +255,7 @@ def test_waiting_pages_are_bounded() -> None:
     taken = [next(listing) for _ in range(500)]
     assert taken == model.keys[:500]
     assert len(model.asked) <= 50 + MAX_PAGES + 2 * THREADS
+    assert isinstance(listing, Generator)
     listing.close()
 
 

@@ -11,6 +11,7 @@ from memory_state import MemoryState
 from transfer.config import Mode, Overwrite
 from transfer.errors import RunUnknown
 from transfer.model import ObjectMeta, SkipReason
+from transfer.ports import StateStore
 from transfer.records.layout import LISTING_JSON, VERDICT_JSON
 from transfer.records.listing_record import ListingCounts, ListingRecord, read_listing
 from transfer.records.manifest import Manifest
@@ -30,7 +31,7 @@ def rig(tmp_path, monkeypatch):
         yield made
 
 
-def left(state: object) -> list[str]:
+def left(state: StateStore) -> list[str]:
     return [item.key for item in unfinished_objects(state, run="r1", now=HERE)]
 
 

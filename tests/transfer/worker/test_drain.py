@@ -15,6 +15,7 @@ from transfer.errors import RunClosed, Stopped
 from transfer.model import ObjectMeta, TransferOutcome, TransferRequest
 from transfer.records.messages import encode_request
 from transfer.steps import Step
+from transfer.stopping import StopRequest
 
 
 class Crawl(Pacer):
@@ -94,7 +95,7 @@ def test_a_stopped_worker_gives_everything_back_within_five_seconds(rig: EngineR
     assert outcome
 
     rig.edge.faults.replace([])
-    rig.stop = threading.Event()
+    rig.stop = StopRequest()
     stats = rig.worker(summary, name="w1").run()
     assert stats.copied == 41
     assert rig.reconcile().is_green

@@ -30,7 +30,7 @@ def test_forbidden_objects_in_a_row_end_the_worker_and_do_not_fill_the_error_top
     failures = rig.subscriber.pull(subscription=rig.error_subscription, max_messages=100, return_immediately=True)
     assert not failures.received_messages
     rig.edge.faults.replace([])
-    rig.stop = threading.Event()
+    rig.stop = StopRequest()
     assert rig.worker(summary, name="w1").run().copied == 50
 
 
@@ -112,7 +112,7 @@ def test_a_firewall_that_blocks_everything_ends_the_worker(rig: EngineRig) -> No
     with pytest.raises(EdgeBlocked, match="web ACL"):
         work_with(rig, 1)
     rig.edge.faults.replace([])
-    rig.stop = threading.Event()
+    rig.stop = StopRequest()
     assert rig.reconcile().failed == 0
 
 
@@ -142,7 +142,7 @@ def test_a_destination_that_refuses_everything_ends_the_worker(rig: EngineRig, m
     refuse(monkeypatch, lambda name: not name.startswith(STATE_PREFIX) or "/control/" in name)
     with pytest.raises(CredentialsRejected, match=r"roles/storage.objectUser"):
         work_with(rig, 1)
-    rig.stop = threading.Event()
+    rig.stop = StopRequest()
     assert rig.reconcile().failed == 0
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from memory_state import MemoryState
@@ -21,7 +23,7 @@ from transfer.records.manifest import Manifest
 from transfer.worker.refusal_check import ProbeResult, is_systemic, probe_result_of, recently_copied, sample_listing
 
 WORKS, REFUSED, UNKNOWN = ProbeResult
-AT = {"stage": Stage.DOWNLOAD}
+AT: dict[str, Any] = {"stage": Stage.DOWNLOAD}
 
 
 @pytest.mark.parametrize(

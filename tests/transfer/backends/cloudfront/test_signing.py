@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,11 +20,15 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
+from needs import program
 from transfer.backends.cloudfront.signing import InvalidSigningValue, PublicUrls, UrlSigner
 
 BASE = "https://d111.cloudfront.net"
 NOW_S = 1_900_000_000.0
-KEYS = {"rsa": rsa.generate_private_key(65537, 2048), "ec": ec.generate_private_key(ec.SECP256R1())}
+KEYS: dict[str, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey] = {
+    "rsa": rsa.generate_private_key(65537, 2048),
+    "ec": ec.generate_private_key(ec.SECP256R1()),
+}
 
 
 class Clock:
@@ -67,7 +70,8 @@ def test_openssl_verifies_the_policy(kind: str, hash_algorithm: str, tmp_path: P
     public = tmp_path / "public.pem"
     public.write_bytes(KEYS[kind].public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
     (tmp_path / "signature").write_bytes(unescape(found["Signature"]))
-    verify = ["openssl", "dgst", f"-{hash_algorithm.lower()}", "-verify", public, "-signature", tmp_path / "signature"]
+    verify = [program("openssl"), "dgst", f"-{hash_algorithm.lower()}"]
+    verify += ["-verify", str(public), "-signature", str(tmp_path / "signature")]
     assert b"Verified OK" in subprocess.run(verify, input=policy, capture_output=True, check=True).stdout
 
 
@@ -75,8 +79,7 @@ def test_signature_equals_the_aws_cli(tmp_path: Path) -> None:
     """A canned policy over the wildcard URL is, byte for byte, our custom policy; so the signatures must be equal."""
     key = tmp_path / "key.pem"
     key.write_text(pem(KEYS["rsa"]))
-    aws = Path(sys.executable).with_name("aws")
-    command = [aws, "cloudfront", "sign", "--url", f"{BASE}/logs/*", "--key-pair-id", "K2EXAMPLE"]
+    command = [program("aws"), "cloudfront", "sign", "--url", f"{BASE}/logs/*", "--key-pair-id", "K2EXAMPLE"]
     command += ["--private-key", f"file://{key}", "--date-less-than", str(int(NOW_S) + 3600)]
     run = subprocess.run(command, capture_output=True, text=True, check=True)
     theirs = parameters(urlsplit(run.stdout.strip()).query)

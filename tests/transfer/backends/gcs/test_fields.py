@@ -10,7 +10,7 @@ import pytest
 from engine_rig import DESTINATION, EngineRig, engine_rig, fault
 from large_objects import listed
 from refusals import json_body
-from transfer.model import Copied
+from transfer.model import Copied, Failed
 
 
 @pytest.fixture(scope="module")
@@ -49,4 +49,6 @@ def test_a_refused_header_is_kept_as_metadata(rig: EngineRig, size_bytes: int) -
 def test_a_refusal_that_names_no_header_fails_the_object(rig: EngineRig) -> None:
     body = json_body(400, "invalid", "No.").decode()
     rig.gcs.faults.replace([fault("POST /upload", "status", status=400, body=body)])
-    assert rig.move(listed(rig, "a")).failure.error_code == "DestinationRefused"
+    outcome = rig.move(listed(rig, "a"))
+    assert isinstance(outcome, Failed)
+    assert outcome.failure.error_code == "DestinationRefused"

@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
@@ -30,7 +31,7 @@ def client(pages: dict[str, Answer], **fields: object) -> Iterator[GcsClient]:
 
     def handle(exchange: Exchange) -> None:
         names, token = pages[parse_qs(exchange.query).get("pageToken", [""])[0]]
-        page = {"items": [{"name": name, "size": "1", "generation": "1", **fields} for name in names]}
+        page: dict[str, Any] = {"items": [{"name": name, "size": "1", "generation": "1", **fields} for name in names]}
         page |= {"nextPageToken": token} if token else {}
         exchange.send(200, [("Content-Type", "application/json")], json.dumps(page).encode())
 

@@ -25,7 +25,9 @@ from transfer.errors import (
 GOOGLE_ERRORS = [
     kind
     for kind in vars(google_exceptions).values()
-    if isinstance(kind, type) and issubclass(kind, google_exceptions.GoogleAPICallError) and kind.code is not None
+    if isinstance(kind, type)
+    and issubclass(kind, google_exceptions.GoogleAPICallError)
+    and getattr(kind, "code", None) is not None
 ]
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +15,7 @@ import boto3
 import pytest
 
 from localcloud.s3 import S3Server
+from needs import program
 from transfer.backends.s3.listing import list_objects
 from transfer.errors import BucketMissing, SourceUnavailable
 
@@ -64,7 +63,7 @@ class rclone_s3:
     def __enter__(self) -> str:
         with socket.create_server(("127.0.0.1", 0)) as probe:
             port = probe.getsockname()[1]
-        command = shutil.which("rclone", path=str(Path(sys.executable).parent)) or "rclone"
+        command = program("rclone")
         self._process = subprocess.Popen(
             [command, "serve", "s3", str(self._folder), "--addr", f"127.0.0.1:{port}", "--config", "", "--quiet"],
             stdin=subprocess.DEVNULL,

@@ -66,7 +66,7 @@ $(VENV)/.synced: requirements.lock
 	@echo 'Setting up .venv from requirements.lock (once; a minute or two)'
 	@$(PYTHON) -m venv $(VENV)
 	@sed -n '/^uv==/,/^[^ ]/{/^uv==/p;/^    --hash/p;}' requirements.lock > $(VENV)/uv.lock
-	@$(BIN)/python -m pip config list | grep -q '\.cert=' || export PIP_CERT='$(SYSTEM_CAS)'; \
+	@case "$$($(BIN)/python -m pip config list)" in *.cert=*) ;; *) export PIP_CERT='$(SYSTEM_CAS)' ;; esac; \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.lock
 	@$(BIN)/uv pip sync --quiet --require-hashes --compile-bytecode --python $(BIN)/python requirements.lock
 	@touch $@

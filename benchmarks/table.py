@@ -43,7 +43,7 @@ NOTES = """
   below 1 are cheaper.
 - "servers' CPU" is how many cores the servers had used in the meantime: near the machine's, they are the limit.
 - engine: one worker, from the first pull to the last ack, ledger included, its listing apart (told below each table).
-  engine data path: the same movers on lanes over a list in memory, without queue and ledger.
+  engine data path: the same copiers on lanes over a list in memory, without queue and ledger.
 - rclone: `copy` with `--transfers` = threads, one listing (`--fast-list`), no HEAD per object (`--use-server-modtime`),
   `--no-check-dest --ignore-checksum`; the whole process from start to end. "checks on" is without these last two flags.
 - operator: `S3ToGCSOperator.execute`, one object after another. transfer_manager: boto3 to files on tmpfs, then
@@ -182,7 +182,7 @@ def _phases(result: Result) -> str:
     wall_s = median(sample.wall_s for sample in samples)
     text = (
         f"The engine's {wall_s:.2f} s are from the first pull to the last ack; its last object was done after"
-        f" {found['moved_s']:.2f} s. Listing and publishing before that took {found['list_wall_s']:.2f} s and"
+        f" {found['copied_s']:.2f} s. Listing and publishing before that took {found['list_wall_s']:.2f} s and"
         f" {found['list_cpu_s']:.2f} s of CPU."
     )
     bare = result.samples.get(BARE)
@@ -194,7 +194,7 @@ def _phases(result: Result) -> str:
 def _latency(results: Sequence[Result]) -> str:
     """What threads pay where every request waits, the wait for the last ack left out: it is the same for any number."""
     rates = {
-        item.case.threads: item.samples[ENGINE][0].objects / item.medians(ENGINE)["moved_s"]
+        item.case.threads: item.samples[ENGINE][0].objects / item.medians(ENGINE)["copied_s"]
         for item in results
         if item.case.delay_ms and ENGINE in item.samples
     }

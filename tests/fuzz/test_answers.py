@@ -66,7 +66,7 @@ def parrot() -> Iterator[Parrot]:
 def outcome_of(rig: EngineRig, item: ObjectMeta) -> None:
     """Copy an object: it is copied, skipped or failed, or an error that concerns every object ends the attempt."""
     with suppress(FatalError):
-        outcome = rig.move(item)
+        outcome = rig.copy(item)
         assert isinstance(outcome, Copied | Failed | Skipped)
         if isinstance(outcome, Failed):
             assert outcome.failure.error_code != "UnexpectedError", outcome.failure.message

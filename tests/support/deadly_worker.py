@@ -33,7 +33,7 @@ def kill_at_deadly(copy: Any) -> Any:
 if __name__ == "__main__":
     spec = json.loads(sys.argv[1])
     transfer.worker.drain.PULL_WAIT_S = 0.3
-    ObjectCopier.move = kill_at_deadly(ObjectCopier.move)  # type: ignore[method-assign]
+    ObjectCopier.copy = kill_at_deadly(ObjectCopier.copy)  # type: ignore[method-assign]
     nowhere = SimpleNamespace(url="http://127.0.0.1:9", access_key_id="", secret_access_key="", region="us-east-1")
     rig = EngineRig(
         s3=nowhere,  # type: ignore[arg-type]

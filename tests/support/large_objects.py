@@ -149,7 +149,7 @@ def abandoned(rig: EngineRig, key: str) -> ObjectMeta:
     watcher = threading.Thread(target=_stop_midway, args=(rig, key, "-" in item.etag))
     watcher.start()
     with suppress(Stopped):
-        rig.move(item)
+        rig.copy(item)
     watcher.join()
     rig.stop.clear()
     rig.edge.faults.replace([])

@@ -64,7 +64,7 @@ class RigParts(RigServers):
     user_project: str = ""
     token: GoogleToken = field(default_factory=lambda: GoogleToken(AnonymousCredentials()))
     progress: Progress = field(default_factory=Progress)
-    """Of the last `move`."""
+    """Of the last `copy`."""
 
     @property
     def subscription(self) -> str:
@@ -121,25 +121,25 @@ class RigParts(RigServers):
     def _edge(self) -> Edge:
         return Edge(base_url=self.edge.url, authorizer=self.authorizer)
 
-    def mover(self, share: WorkerContext) -> ObjectCopier:
+    def copier(self, share: WorkerContext) -> ObjectCopier:
         return self.destination.copier(
             self._edge, share, naming=self.naming, state_prefix=self.state_prefix, opening=self.opening
         )
 
-    def move(self, item: ObjectMeta, *, lanes: int = 1) -> TransferOutcome:
+    def copy(self, item: ObjectMeta, *, lanes: int = 1) -> TransferOutcome:
         """One object, alone; further lanes lend a hand."""
         self.progress = Progress()
         share = WorkerContext(progress=self.progress, pacer=Pacer(self.config), board=PartsBoard())
         outcomes: list[TransferOutcome] = []
 
-        def move() -> Step[None]:
-            outcomes.append((yield from self.mover(share).move(item)))
+        def copy() -> Step[None]:
+            outcomes.append((yield from self.copier(share).copy(item)))
 
         def help_out() -> Step[None]:
-            mover = self.mover(share)
+            copier = self.copier(share)
             while not outcomes:
-                if not (yield from mover.help()):
+                if not (yield from copier.help()):
                     yield Pause(0.01)
 
-        self.destination.loop().run([move(), *(help_out() for _ in range(lanes - 1))])
+        self.destination.loop().run([copy(), *(help_out() for _ in range(lanes - 1))])
         return outcomes[0]

@@ -120,7 +120,7 @@ def test_s3s_own_checksum_goes_with_the_upload_as_its_proof(rig: EngineRig) -> N
         added = {"ETag": f'"{item.etag}"', "x-amz-checksum-crc32c": crc32c, "x-amz-checksum-type": "FULL_OBJECT"}
         rig.edge.faults.replace([fault("GET", "rewrite", headers=added)])
         patches = rig.gcs.requests().get("objects.patch 200", 0)
-        outcome = rig.move(item)
+        outcome = rig.copy(item)
         assert isinstance(outcome, Copied), outcome
         assert (outcome.proof, outcome.is_bound) == ("s3-crc32c", True)
         assert evidence_of(stored(rig, key), item) is Evidence.S3_CRC32C
@@ -157,7 +157,7 @@ def test_the_proof_is_added_whatever_becomes_of_the_answer(rig: EngineRig, fault
     put_in_parts(rig, "k", os.urandom(6 * MIB))
     item = listed(rig, "k")
     rig.gcs.faults.replace([fault("PATCH", **faults)])
-    outcome = rig.move(item)
+    outcome = rig.copy(item)
     assert isinstance(outcome, Copied), outcome
     assert outcome.is_bound
     assert evidence_of(stored(rig, "k"), item) is Evidence.MULTIPART_ETAG
@@ -180,7 +180,7 @@ def test_metadata_that_somebody_changes_meanwhile_stays(rig: EngineRig) -> None:
     handler = rig.gcs._http._handler
     rig.gcs._http._handler = change
     try:
-        outcome = rig.move(item)
+        outcome = rig.copy(item)
     finally:
         rig.gcs._http._handler = handler
     assert isinstance(outcome, Copied), outcome
@@ -228,11 +228,11 @@ def test_a_copy_without_its_proof_is_compared_and_taken_up(rig: EngineRig, size_
     made = rig.storage.bucket(DESTINATION).blob("k")
     made.metadata = {"x-goog-source-etag": item.etag, "goog-reserved-file-mtime": str(item.last_modified_s)}
     made.upload_from_string(body)
-    outcome = rig.move(item)
+    outcome = rig.copy(item)
     assert isinstance(outcome, Copied), outcome
     assert (outcome.proof, outcome.is_bound, outcome.generation) == ("crc32c", True, made.generation)
     assert evidence_of(stored(rig, "k"), item) is Evidence.TRANSPORT
-    outcome = rig.move(item)
+    outcome = rig.copy(item)
     assert isinstance(outcome, Skipped)
     assert outcome.reason is SkipReason.IDENTICAL
 
@@ -243,7 +243,7 @@ def test_something_else_under_the_same_label_is_a_conflict(rig: EngineRig) -> No
     made = rig.storage.bucket(DESTINATION).blob("k")
     made.metadata = {"x-goog-source-etag": item.etag}
     made.upload_from_string(b"X" * 6 * MIB)
-    outcome = rig.move(item)
+    outcome = rig.copy(item)
     assert isinstance(outcome, Failed)
     assert outcome.failure.error_code == "DestinationConflict"
     assert rig.stored("k") == b"X" * 6 * MIB
@@ -277,8 +277,8 @@ def test_a_second_delivery_of_what_had_to_be_replaced_is_done(rig: EngineRig) ->
     rig.list(listing="2", overwrite=Overwrite.ALWAYS)
     ((item, _),) = read_manifest(rig.state(), "2")
     assert item.replaces_generation == blob(rig, "k").generation
-    assert isinstance(rig.move(item), Copied)
-    outcome = rig.move(item)
+    assert isinstance(rig.copy(item), Copied)
+    outcome = rig.copy(item)
     assert isinstance(outcome, Skipped)
     assert outcome.reason is SkipReason.IDENTICAL
     assert rig.reconcile(listing="2").copied == 1
@@ -290,7 +290,7 @@ def test_an_answer_that_contradicts_itself_is_no_copy(rig: EngineRig) -> None:
     assert run(rig).is_green
     item = replace(listed(rig, "k"), replaces_generation=blob(rig, "k").generation)
     rig.gcs.faults.replace([fault("POST /upload", "status", status=412)])
-    outcome = rig.move(item)
+    outcome = rig.copy(item)
     assert isinstance(outcome, Failed)
     assert outcome.failure.error_code == "SinkUnavailable"
 

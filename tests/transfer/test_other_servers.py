@@ -54,9 +54,9 @@ def rig():
         yield made
 
 
-def move(rig: EngineRig, edge: Any, gcs: Any, key: str, **fields: Any) -> TransferOutcome:
+def copy(rig: EngineRig, edge: Any, gcs: Any, key: str, **fields: Any) -> TransferOutcome:
     rig.edge, rig.gcs, rig.capabilities = edge, gcs, Capabilities()
-    return rig.move(replace(listed(key), **fields), lanes=2)
+    return rig.copy(replace(listed(key), **fields), lanes=2)
 
 
 def arrived(gcs: PlainGcs, key: str, outcome: TransferOutcome) -> Copied:
@@ -85,7 +85,7 @@ EDGES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("key", BODIES)
 def test_an_edge_of_another_manner(rig: EngineRig, key: str, manner: str) -> None:
     with PlainEdge(bodies=BODIES, etag=headers_of(listed(key)), **EDGES[manner]) as edge, PlainGcs() as gcs:
-        assert arrived(gcs, key, move(rig, edge, gcs, key)).attempts == 1
+        assert arrived(gcs, key, copy(rig, edge, gcs, key)).attempts == 1
 
 
 @pytest.mark.parametrize("form", ["{}", 'W/"{}"', None])
@@ -93,7 +93,7 @@ def test_an_edge_of_another_manner(rig: EngineRig, key: str, manner: str) -> Non
 def test_etags_without_quotes_weak_ones_and_none(rig: EngineRig, key: str, form: str | None) -> None:
     etag = headers_of(listed(key), form) if form else lambda md5: None
     with PlainEdge(bodies=BODIES, etag=etag) as edge, PlainGcs() as gcs:
-        arrived(gcs, key, move(rig, edge, gcs, key))
+        arrived(gcs, key, copy(rig, edge, gcs, key))
 
 
 @pytest.mark.parametrize("key", ["whole", "at once", "stream", "parts"])
@@ -102,7 +102,7 @@ def test_without_an_etag_a_wrong_byte_never_becomes_an_object(rig: EngineRig, ke
     wrong = bytearray(BODIES[key])
     wrong[len(wrong) // 2] ^= 1
     with PlainEdge(bodies={key: bytes(wrong)}, etag=lambda md5: None) as edge, PlainGcs() as gcs:
-        outcome = move(rig, edge, gcs, key)
+        outcome = copy(rig, edge, gcs, key)
         assert isinstance(outcome, Failed)
         assert outcome.failure.error_code == ("SourceUnproven" if key == "parts" else "CorruptTransfer")
         assert gcs.objects == {}
@@ -114,16 +114,16 @@ def test_a_body_that_ends_early_is_asked_for_again(rig: EngineRig, key: str, fra
     etag = headers_of(listed(key))
     with PlainEdge(bodies=BODIES, etag=etag, framing=framing, cuts=[50_000]) as edge, PlainGcs() as gcs:
         if framing == "length":  # announced short: that is another object
-            outcome = move(rig, edge, gcs, key)
+            outcome = copy(rig, edge, gcs, key)
             assert isinstance(outcome, Copied if key == "parts" else Failed)
         else:
-            assert arrived(gcs, key, move(rig, edge, gcs, key)).attempts == (1 if key == "parts" else 2)
+            assert arrived(gcs, key, copy(rig, edge, gcs, key)).attempts == (1 if key == "parts" else 2)
 
 
 def test_an_edge_without_ranges_sends_an_object_in_parts_once(rig: EngineRig) -> None:
     etag = headers_of(listed("parts"))
     with PlainEdge(bodies=BODIES, etag=etag, has_ranges=False) as edge, PlainGcs() as gcs:
-        arrived(gcs, "parts", move(rig, edge, gcs, "parts"))
+        arrived(gcs, "parts", copy(rig, edge, gcs, "parts"))
         assert edge.asked[-1] == ""
         assert len(edge.asked) <= 2
 
@@ -133,14 +133,14 @@ def test_ranges_past_what_an_edge_serves_whole(rig: EngineRig, monkeypatch) -> N
     for has_ranges in (True, False):
         etag = headers_of(listed("stream"))
         with PlainEdge(bodies=BODIES, etag=etag, has_ranges=has_ranges) as edge, PlainGcs() as gcs:
-            arrived(gcs, "stream", move(rig, edge, gcs, "stream"))
+            arrived(gcs, "stream", copy(rig, edge, gcs, "stream"))
             ends = [MIB - 1, 2 * MIB - 1, 3 * MIB - 1, 3 * MIB + 776]
             assert edge.asked == [f"bytes={end // MIB * MIB}-{end}" for end in ends]
 
 
 def test_an_object_over_5_tib_is_refused_by_name_and_not_asked_for(rig: EngineRig) -> None:
     with PlainEdge(bodies=BODIES) as edge, PlainGcs() as gcs:
-        outcome = move(rig, edge, gcs, "parts", size_bytes=5 * 1024**4 + 1)
+        outcome = copy(rig, edge, gcs, "parts", size_bytes=5 * 1024**4 + 1)
         assert isinstance(outcome, Failed)
         assert (outcome.failure.error_code, outcome.failure.stage) == ("TooLarge", "upload")
         assert (edge.asked, gcs.requests) == ([], [])
@@ -152,7 +152,7 @@ def test_a_date_to_retry_after_is_waited_for(rig: EngineRig, status: int) -> Non
     now = 1_900_000_000
     headers = {"Date": formatdate(now, usegmt=True), "Retry-After": formatdate(now + 1, usegmt=True)}
     with PlainEdge(bodies=BODIES, statuses=[(status, headers)]) as edge, PlainGcs() as gcs:
-        outcome = arrived(gcs, "whole", move(rig, edge, gcs, "whole"))
+        outcome = arrived(gcs, "whole", copy(rig, edge, gcs, "whole"))
     assert outcome.attempts == 2
     assert outcome.seconds >= 1
 
@@ -176,10 +176,10 @@ GCS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("key", BODIES)
 def test_a_cloud_storage_of_another_manner(rig: EngineRig, key: str, manner: str) -> None:
     with PlainEdge(bodies=BODIES, etag=headers_of(listed(key))) as edge, PlainGcs(**GCS[manner]) as gcs:
-        arrived(gcs, key, move(rig, edge, gcs, key))
+        arrived(gcs, key, copy(rig, edge, gcs, key))
 
 
 @pytest.mark.parametrize("key", BODIES)
 def test_a_cloud_storage_that_names_no_md5(rig: EngineRig, key: str) -> None:
     with PlainEdge(bodies=BODIES, etag=headers_of(listed(key))) as edge, PlainGcs(names_md5=False) as gcs:
-        arrived(gcs, key, move(rig, edge, gcs, key))
+        arrived(gcs, key, copy(rig, edge, gcs, key))

@@ -74,7 +74,7 @@ def body_of(size: int) -> bytes:
 def test_any_size_and_name_in_one_put(large_servers, size: int, key: str) -> None:
     rig, body = fresh(large_servers), body_of(size)
     rig.put(key, body)
-    arrived(rig, key, body, rig.move(listed(rig, key)))
+    arrived(rig, key, body, rig.copy(listed(rig, key)))
     rig.client.delete_object(Bucket=SOURCE, Key=key)
 
 
@@ -83,7 +83,7 @@ def test_any_size_and_name_in_one_put(large_servers, size: int, key: str) -> Non
 def test_any_size_and_name_in_parts(large_servers, size: int, key: str, part_bytes: int, lanes: int) -> None:
     rig, body = fresh(large_servers), body_of(size)
     put_in_parts(rig, key, body, part_bytes=part_bytes)
-    outcome = arrived(rig, key, body, rig.move(listed(rig, key), lanes=lanes))
+    outcome = arrived(rig, key, body, rig.copy(listed(rig, key), lanes=lanes))
     assert outcome.crc32c == crc32c_of(body)
     rig.client.delete_object(Bucket=SOURCE, Key=key)
 

@@ -99,7 +99,7 @@ class ObjectCopier:
         """
         return self._parts.help()
 
-    def move(self, item: ObjectMeta) -> Step[TransferOutcome]:
+    def copy(self, item: ObjectMeta) -> Step[TransferOutcome]:
         """Copy an object: Copied, Skipped (identical) or Failed, whatever goes wrong with it. Raises SYSTEMIC_ERRORS only."""
         started_at_s = self._clock()
         self._retrier.reset()

@@ -65,7 +65,7 @@ class Assignment:
 class Worker:
     """Drains one run's subscription. `run` is called once; `stop` may be set from any thread or signal handler.
 
-    `config.threads` objects are copied at a time, each on a lane with a copier from `new_mover`.
+    `config.threads` objects are copied at a time, each on a lane with a copier from `new_copier`.
 
     Args:
         ledger: the outcomes of this worker; its state also holds the records of the other workers of the run.
@@ -81,7 +81,7 @@ class Worker:
         queue: RequestQueue,
         failures: FailureSink,
         ledger: Ledger,
-        new_mover: Callable[[WorkerContext], ObjectCopier],
+        new_copier: Callable[[WorkerContext], ObjectCopier],
         new_loop: Callable[[], TransferLoop],
         config: TransferConfig,
         events: EventLog,
@@ -93,7 +93,7 @@ class Worker:
         self._assignment = assignment
         self._queue = queue
         self._ledger = ledger
-        self._new_copier = new_mover
+        self._new_copier = new_copier
         self._new_loop = new_loop
         self._config = config
         self._stop = stop

@@ -72,7 +72,7 @@ class Lanes:
             while self._refusals.suspected_side and not (self._is_over or self._stop.is_set()):
                 yield Pause(IDLE_S)  # until the refusals have been checked, so that no more objects fail meanwhile
             self._object_log.started(item.key)
-            outcome = yield from copier.move(item)
+            outcome = yield from copier.copy(item)
             if isinstance(outcome, Failed):
                 self._object_log.failed(outcome.failure)
             self._refusals.note(item, outcome)

@@ -66,7 +66,7 @@ def test_uploads_that_have_ended_are_ignored(large: EngineRig, bodies) -> None:
     for way in WAYS:
         item = abandoned(large, way)
         saved |= records(large)
-        arrived(large, way, bodies[way], large.move(item))
+        arrived(large, way, bodies[way], large.copy(item))
     for name, record in saved.items():
         large.storage.bucket(DESTINATION).blob(name).upload_from_string(json.dumps(record))
     assert end_of_run(large) == 2
@@ -93,7 +93,7 @@ def test_an_upload_whose_id_was_never_recorded_is_found_by_its_name(large: Engin
 def test_an_upload_whose_start_was_never_answered_is_aborted_though_the_object_was_copied(large: EngineRig) -> None:
     note = fault("^POST /upload.*uploadType=multipart", "status", times=1)  # the first thing written is the note
     large.gcs.faults.replace([note, fault(r"^POST .*\?uploads$", "lose_answer", times=1)])
-    assert isinstance(large.move(listed(large, "parts")), Copied)
+    assert isinstance(large.copy(listed(large, "parts")), Copied)
     ((name, _),) = open_parts(large)
     assert name == "parts"
     assert end_of_run(large) == 1

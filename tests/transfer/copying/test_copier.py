@@ -34,8 +34,8 @@ def listed(rig: EngineRig, key: str, **fields: object) -> ObjectMeta:
     return ObjectMeta(**(values | fields))
 
 
-def move(rig: EngineRig, key: str, **fields: object) -> TransferOutcome:
-    return rig.move(listed(rig, key, **fields))
+def copy(rig: EngineRig, key: str, **fields: object) -> TransferOutcome:
+    return rig.copy(listed(rig, key, **fields))
 
 
 BODIES = {"small": SMALL, "large": LARGE}
@@ -43,9 +43,9 @@ BODIES = {"small": SMALL, "large": LARGE}
 
 def test_a_second_delivery_is_skipped_and_writes_no_second_generation(rig: EngineRig) -> None:
     for key in ("small", "large"):
-        assert isinstance(move(rig, key), Copied)
+        assert isinstance(copy(rig, key), Copied)
         generation = rig.storage.bucket(DESTINATION).get_blob(key).generation
-        outcome = move(rig, key)
+        outcome = copy(rig, key)
         assert isinstance(outcome, Skipped)
         assert outcome.reason is SkipReason.IDENTICAL
         assert rig.storage.bucket(DESTINATION).get_blob(key).generation == generation
@@ -54,7 +54,7 @@ def test_a_second_delivery_is_skipped_and_writes_no_second_generation(rig: Engin
 @pytest.mark.parametrize("key", ["small", "large"])
 def test_an_object_of_another_writer_is_not_overwritten(rig: EngineRig, key: str) -> None:
     rig.storage.bucket(DESTINATION).blob(key).upload_from_string(b"foreign")
-    outcome = move(rig, key)
+    outcome = copy(rig, key)
     assert isinstance(outcome, Failed)
     assert (outcome.failure.error_code, outcome.failure.http_status) == ("DestinationConflict", 412)
     assert rig.stored(key) == b"foreign"
@@ -64,6 +64,6 @@ def test_an_object_of_another_writer_is_not_overwritten(rig: EngineRig, key: str
 def test_the_listed_generation_is_replaced(rig: EngineRig, key: str) -> None:
     blob = rig.storage.bucket(DESTINATION).blob(key)
     blob.upload_from_string(b"older")
-    outcome = move(rig, key, replaces_generation=blob.generation)
+    outcome = copy(rig, key, replaces_generation=blob.generation)
     assert isinstance(outcome, Copied)
     assert rig.stored(key) == BODIES[key]

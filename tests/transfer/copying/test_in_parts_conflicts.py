@@ -47,7 +47,7 @@ def copy_with_an_intruder(rig: EngineRig, body: bytes, metadata: dict[str, str] 
 
     intruder = threading.Thread(target=write)
     intruder.start()
-    outcome = rig.move(listed(rig, "parts"), lanes=2)
+    outcome = rig.copy(listed(rig, "parts"), lanes=2)
     intruder.join()
     return outcome
 
@@ -79,8 +79,8 @@ def test_such_a_copy_does_not_count_as_one_later(large: EngineRig) -> None:
     (stored,) = large.destination_listing().objects("parts", leave_out=".edgehaul/")
     assert not holds(stored, item)
     assert not may_be_bound(stored, item)
-    assert isinstance(large.move(item, lanes=2), Failed)
-    assert isinstance(large.move(listed(large, "parts", replaces_generation=stored.generation), lanes=2), Copied)
+    assert isinstance(large.copy(item, lanes=2), Failed)
+    assert isinstance(large.copy(listed(large, "parts", replaces_generation=stored.generation), lanes=2), Copied)
 
 
 def test_another_delivery_of_the_same_is_no_conflict(large: EngineRig, bodies) -> None:
@@ -99,10 +99,10 @@ def test_a_version_that_the_bucket_does_not_keep_cannot_be_found(large: EngineRi
 @pytest.mark.parametrize("status", [400, 403, 501])
 def test_a_server_that_shows_no_versions_does_no_harm(large: EngineRig, bodies, status: int) -> None:
     large.gcs.faults.replace([fault("GET .*(versions|softDeleted)=", "status", status=status)])
-    arrived(large, "parts", bodies["parts"], large.move(listed(large, "parts"), lanes=2))
+    arrived(large, "parts", bodies["parts"], large.copy(listed(large, "parts"), lanes=2))
 
 
 def test_a_check_of_the_destination_that_took_too_long_is_repeated(large: EngineRig, bodies, monkeypatch) -> None:
     monkeypatch.setattr("transfer.copying.parts_completion.MAX_CHECK_AGE_S", 0.5)
     large.gcs.faults.replace([fault(r"GET /storage.*/o/parts\?", "delay", after=1, times=1, seconds=0.8)])
-    assert arrived(large, "parts", bodies["parts"], large.move(listed(large, "parts"))).attempts == 2
+    assert arrived(large, "parts", bodies["parts"], large.copy(listed(large, "parts"))).attempts == 2

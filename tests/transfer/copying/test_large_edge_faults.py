@@ -21,8 +21,8 @@ LANES = {"stream": 1, "parts": 4}
 PROOFS = {"stream": Proof.ETAG_MD5, "parts": Proof.ETAG_MULTIPART}
 
 
-def move(rig: EngineRig, way: str):
-    return rig.move(listed(rig, way), lanes=LANES[way])
+def copy(rig: EngineRig, way: str):
+    return rig.copy(listed(rig, way), lanes=LANES[way])
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -30,7 +30,7 @@ def move(rig: EngineRig, way: str):
 @pytest.mark.parametrize("at_byte", [0, 1, 3 * MIB, PART - 1, PART])
 def test_a_body_that_breaks_off_is_resumed(large: EngineRig, bodies, way: str, action: str, at_byte: int) -> None:
     large.edge.faults.replace([fault("GET", action, times=1, at_byte=at_byte)])
-    outcome = arrived(large, way, bodies[way], move(large, way))
+    outcome = arrived(large, way, bodies[way], copy(large, way))
     assert outcome.proof is PROOFS[way]
 
 
@@ -38,7 +38,7 @@ def test_a_body_that_breaks_off_is_resumed(large: EngineRig, bodies, way: str, a
 def test_bytes_that_arrived_are_not_fetched_again(large: EngineRig, bodies, way: str) -> None:
     large.edge.faults.replace([fault("GET", "truncate", times=1, at_byte=2 * MIB if way == "stream" else PART + 9)])
     with ranges_asked(large.edge) as asked:
-        arrived(large, way, bodies[way], large.move(listed(large, way)))
+        arrived(large, way, bodies[way], large.copy(listed(large, way)))
     size = len(bodies[way])
     if way == "stream":  # a session keeps multiples of 256 KiB
         assert asked == ["", f"bytes={2 * MIB}-{size - 1}"]
@@ -56,7 +56,7 @@ def test_a_stall_is_interrupted_and_retried(large: EngineRig, bodies) -> None:
     config = replace(large.config, timeouts=Timeouts(connect_s=2, stall_s=1))
     rigs = {way: replace(large, config=config) for way in WAYS}
     with ThreadPoolExecutor() as pool:
-        outcomes = dict(zip(WAYS, pool.map(lambda way: move(rigs[way], way), WAYS), strict=True))
+        outcomes = dict(zip(WAYS, pool.map(lambda way: copy(rigs[way], way), WAYS), strict=True))
     for way in WAYS:
         assert arrived(rigs[way], way, bodies[way], outcomes[way]).seconds < 15
 
@@ -67,7 +67,7 @@ def test_a_stall_is_interrupted_and_retried(large: EngineRig, bodies) -> None:
 def test_a_passing_status_is_retried(large: EngineRig, bodies, way: str, fields: dict, after: int) -> None:
     interrupted = [fault("GET", "truncate", times=1, at_byte=MIB)] if after and way == "stream" else []
     large.edge.faults.replace([*interrupted, fault("GET", "status", times=1, **fields)])
-    arrived(large, way, bodies[way], move(large, way))
+    arrived(large, way, bodies[way], copy(large, way))
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -92,7 +92,7 @@ def test_a_lasting_status_fails_the_object_by_name(
         [fault("GET", "truncate", times=1, at_byte=2 * MIB if way == "stream" else PART + 1)] if is_midway else []
     )
     large.edge.faults.replace([*first_fault, fault("GET", "status", status=status, body=body)])
-    failure = refused(large, move(large, way))
+    failure = refused(large, copy(large, way))
     assert (failure.error_code, failure.http_status, failure.stage) == (code, status, "download")
 
 
@@ -102,7 +102,7 @@ def test_an_error_that_the_edge_repeats_is_waited_out(large: EngineRig, bodies, 
     monkeypatch.setattr("transfer.backends.cloudfront.source.ERROR_CACHE_S", 1.0)
     monkeypatch.setattr(large.edge, "_error_ttl_s", 1.0)
     large.s3.faults.replace([fault("GET /source-bucket/", "status", times=1, status=503)])
-    outcome = arrived(large, way, bodies[way], move(large, way))
+    outcome = arrived(large, way, bodies[way], copy(large, way))
     assert outcome.seconds > 0.9
     assert outcome.attempts == 2
     assert sum(large.s3.faults._hits.values()) == 1
@@ -114,13 +114,13 @@ def test_a_wrong_length_never_becomes_an_object(large: EngineRig, bodies, way: s
     size = len(bodies[way]) if way == "stream" else 2 * PART
     wrong = {"Content-Length": str(size + change)}
     large.edge.faults.replace([fault("GET", "rewrite", headers=wrong)])
-    failure = refused(large, move(large, way))
+    failure = refused(large, copy(large, way))
     assert failure.error_code == ("SourceChanged" if way == "stream" else "CorruptTransfer")
 
 
 def test_a_wrong_length_of_one_range_is_fetched_again(large: EngineRig, bodies) -> None:
     large.edge.faults.replace([fault("GET", "rewrite", times=1, headers={"Content-Length": str(2 * PART + 1)})])
-    arrived(large, "parts", bodies["parts"], move(large, "parts"))
+    arrived(large, "parts", bodies["parts"], copy(large, "parts"))
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -134,7 +134,7 @@ def test_a_wrong_content_range_never_becomes_an_object(
     headers = {"Content-Range": given.format(size=len(bodies[way]))}
     first_fault = [fault("GET", "truncate", times=1, at_byte=2 * MIB)] if way == "stream" else []
     large.edge.faults.replace([*first_fault, fault("GET", "rewrite", headers=headers)])
-    assert refused(large, move(large, way)).error_code == code
+    assert refused(large, copy(large, way)).error_code == code
 
 
 @pytest.mark.parametrize("at_byte", [0, 1000, PART - 1, PART, 2 * PART - 1])
@@ -143,7 +143,7 @@ def test_a_flipped_bit_is_corrected(large: EngineRig, bodies, way: str, at_byte:
     at_byte %= len(bodies[way])
     large.edge.faults.replace([fault("GET", "corrupt", times=1, at_byte=at_byte)])
     with ranges_asked(large.edge) as asked:
-        outcome = arrived(large, way, bodies[way], move(large, way))
+        outcome = arrived(large, way, bodies[way], copy(large, way))
     assert outcome.proof is PROOFS[way]
     if way == "parts":  # two GETs, a second read of each of three parts, and the wrong one again
         assert len(asked) == 6
@@ -152,7 +152,7 @@ def test_a_flipped_bit_is_corrected(large: EngineRig, bodies, way: str, at_byte:
 @pytest.mark.parametrize("way", WAYS)
 def test_bits_that_flip_in_every_answer_never_become_an_object(large: EngineRig, way: str) -> None:
     large.edge.faults.replace([fault("GET", "corrupt", times=1, at_byte=1000 + index) for index in range(200)])
-    failure = refused(large, move(large, way))
+    failure = refused(large, copy(large, way))
     assert failure.error_code == "CorruptTransfer"
 
 
@@ -175,7 +175,7 @@ def test_an_object_replaced_while_it_is_copied_is_source_changed(large: EngineRi
 
     thread = threading.Thread(target=replace_it)
     thread.start()
-    outcome = large.move(item)
+    outcome = large.copy(item)
     thread.join()
     failure = refused(large, outcome)
     assert failure.error_code == "SourceChanged"
@@ -185,7 +185,7 @@ def test_an_object_replaced_while_it_is_copied_is_source_changed(large: EngineRi
 def test_a_server_that_ignores_ranges_is_read_nevertheless(large: EngineRig, bodies, monkeypatch) -> None:
     """The bytes asked for are cut out of the whole."""
     monkeypatch.setattr(large.edge, "_forwarded", lambda exchange: {})
-    arrived(large, "parts", bodies["parts"], large.move(listed(large, "parts"), lanes=2))
+    arrived(large, "parts", bodies["parts"], large.copy(listed(large, "parts"), lanes=2))
 
 
 def test_the_body_of_an_error_is_read_to_its_end(large: EngineRig) -> None:
@@ -202,7 +202,7 @@ def test_the_body_of_an_error_is_read_to_its_end(large: EngineRig) -> None:
     rig = replace(large, edge=with_no_bucket)
     try:
         with pytest.raises(BucketMissing, match="NoSuchBucket"):
-            rig.move(listed(large, "stream"))
+            rig.copy(listed(large, "stream"))
     finally:
         with_no_bucket.stop()
         fresh(large)

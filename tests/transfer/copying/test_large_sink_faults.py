@@ -33,8 +33,8 @@ REQUESTS = {
 KINDS = [(way, kind) for way in WAYS for kind in REQUESTS[way]]
 
 
-def move(rig: EngineRig, way: str):
-    return rig.move(listed(rig, way), lanes=LANES[way])
+def copy(rig: EngineRig, way: str):
+    return rig.copy(listed(rig, way), lanes=LANES[way])
 
 
 @pytest.mark.parametrize(("way", "kind"), KINDS)
@@ -49,7 +49,7 @@ def move(rig: EngineRig, way: str):
 )
 def test_a_passing_fault_is_retried(large: EngineRig, bodies, way: str, kind: str, action: str, fields: dict) -> None:
     large.gcs.faults.replace([fault(REQUESTS[way][kind], action, times=1, **fields)])
-    outcome = move(large, way)
+    outcome = copy(large, way)
     if (way, kind, action) == (
         "parts",
         "open",
@@ -73,7 +73,7 @@ def test_a_lasting_fault_fails_the_object_by_name(
 ) -> None:
     """Only a stream is under a condition; 412 of anything else is a refusal."""
     large.gcs.faults.replace([fault(REQUESTS[way][kind], "status", status=status)])
-    outcome = move(large, way)
+    outcome = copy(large, way)
     # The upload may have been started all the same.
     failure = refused(large, outcome, notes_may_stay=(way, kind) == ("parts", "open") and status != 412)
     code = code or {"stream": "DestinationConflict", "parts": "DestinationRefused"}[way]
@@ -85,7 +85,7 @@ def test_a_missing_bucket_is_fatal(large: EngineRig, way: str) -> None:
     body = '{"error": {"message": "The specified bucket does not exist.", "errors": [{"reason": "notFound"}]}}'
     large.gcs.faults.replace([fault("POST", "status", status=404, body=body)])
     with pytest.raises(BucketMissing, match=DESTINATION):
-        move(large, way)
+        copy(large, way)
 
 
 @pytest.mark.parametrize(
@@ -95,11 +95,11 @@ def test_bits_flipped_during_the_upload_are_noticed(
     large: EngineRig, bodies, way: str, request_: str, at_byte: int
 ) -> None:
     large.gcs.faults.replace([fault(request_, "corrupt", times=1, at_byte=at_byte)])
-    assert arrived(large, way, bodies[way], move(large, way)).attempts <= 2
+    assert arrived(large, way, bodies[way], copy(large, way)).attempts <= 2
 
     large.storage.bucket(DESTINATION).blob(way).delete()
     large.gcs.faults.replace([fault(request_, "corrupt", at_byte=at_byte % MIB)])
-    assert refused(large, move(large, way)).error_code == "CorruptTransfer"
+    assert refused(large, copy(large, way)).error_code == "CorruptTransfer"
 
 
 def test_a_session_that_stored_less_than_was_sent_gets_the_rest(large: EngineRig, bodies) -> None:
@@ -108,7 +108,7 @@ def test_a_session_that_stored_less_than_was_sent_gets_the_rest(large: EngineRig
     truncated = fault("GET", "truncate", times=1, at_byte=2 * MIB)
     large.edge.faults.replace([truncated])
     large.gcs.faults.replace([fault("PUT /upload", "status", after=1, times=1, **cut)])
-    outcome = arrived(large, "stream", bodies["stream"], move(large, "stream"))
+    outcome = arrived(large, "stream", bodies["stream"], copy(large, "stream"))
     assert outcome.attempts == 2
     assert large.edge.requests()["GET range 206"] >= 1
 
@@ -116,7 +116,7 @@ def test_a_session_that_stored_less_than_was_sent_gets_the_rest(large: EngineRig
 @pytest.mark.parametrize("range_", ["", "bytes=0-262143"])
 def test_a_session_that_never_stores_everything_fails_the_object(large: EngineRig, range_: str) -> None:
     large.gcs.faults.replace([fault("PUT /upload", "status", status=308, headers={"Range": range_} if range_ else {})])
-    failure = refused(large, move(large, "stream"))
+    failure = refused(large, copy(large, "stream"))
     assert (failure.error_code, failure.http_status) == ("SinkUnavailable", 308)
 
 
@@ -124,7 +124,7 @@ def test_a_session_that_never_stores_everything_fails_the_object(large: EngineRi
 def test_an_upload_that_no_longer_exists_is_started_again(large: EngineRig, bodies, way: str, status: int) -> None:
     gone = REQUESTS[way]["chunk" if way == "stream" else "part"]
     large.gcs.faults.replace([fault(gone, "status", times=1, status=status)])
-    assert arrived(large, way, bodies[way], move(large, way)).attempts == 2
+    assert arrived(large, way, bodies[way], copy(large, way)).attempts == 2
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -132,7 +132,7 @@ def test_an_object_that_another_writer_wrote_meanwhile_is_kept(large: EngineRig,
     held_up = "PUT /upload" if way == "stream" else "PUT .*partNumber=3"
     large.gcs.faults.replace([fault(held_up, "delay", times=1, seconds=0.5)])
     thread = _write_foreign(large, way, once="PUT" if way == "stream" else "xml.initiate 200")
-    outcome = move(large, way)
+    outcome = copy(large, way)
     thread.join()
     _assert_is_foreign(large, way, outcome)
 
@@ -141,7 +141,7 @@ def test_an_object_that_another_writer_wrote_right_after_the_parts_were_joined_i
     """The object that is found after the completion is of another writer, and must not be removed."""
     large.gcs.faults.replace([fault("GET /storage.*/o/parts", "delay", after=2, times=1, seconds=0.5)])
     thread = _write_foreign(large, "parts", once="xml.complete 200")
-    outcome = large.move(listed(large, "parts"))
+    outcome = large.copy(listed(large, "parts"))
     thread.join()
     _assert_is_foreign(large, "parts", outcome)
 
@@ -176,9 +176,9 @@ def test_the_generation_that_was_listed_is_replaced_and_a_second_delivery_skippe
 ) -> None:
     blob = large.storage.bucket(DESTINATION).blob(way)
     blob.upload_from_string(b"older")
-    arrived(large, way, bodies[way], large.move(listed(large, way, replaces_generation=blob.generation), lanes=2))
+    arrived(large, way, bodies[way], large.copy(listed(large, way, replaces_generation=blob.generation), lanes=2))
     asked = large.edge.requests()
-    assert isinstance(large.move(listed(large, way, replaces_generation=blob.generation)), Skipped)
+    assert isinstance(large.copy(listed(large, way, replaces_generation=blob.generation)), Skipped)
     assert large.edge.requests() == asked
 
 
@@ -202,7 +202,7 @@ def test_a_refused_token_is_renewed_once(large: EngineRig, bodies, way: str, kin
         large.token()
         large.token._renewed_at_s -= 120  # it has served for two minutes
         large.gcs.faults.replace([fault(REQUESTS[way][kind], "status", times=1, status=401)])
-        outcome = large.move(listed(large, way))
+        outcome = large.copy(listed(large, way))
         assert arrived(large, way, bodies[way], outcome, notes_may_stay=kind == "open").attempts == 2
         assert credentials.renewals == 2
 
@@ -210,7 +210,7 @@ def test_a_refused_token_is_renewed_once(large: EngineRig, bodies, way: str, kin
         large.token._renewed_at_s -= 120
         large.gcs.faults.replace([fault(REQUESTS[way][kind], "status", status=401)])
         with pytest.raises(CredentialsRejected, match="401"):
-            large.move(listed(large, way))
+            large.copy(listed(large, way))
         assert credentials.renewals == 3
         large.gcs.faults.replace([])
         assert large.names() == []
@@ -245,7 +245,7 @@ def test_many_faults_at_a_time(large: EngineRig, bodies, way: str, seed: int) ->
     large.edge.faults.replace(edge, seed=seed)
     large.gcs.faults.replace(sink, seed=seed)
     patient = replace(large, config=replace(large.config, retry=RetryPolicy(attempts=12, base_s=0.01, cap_s=0.05)))
-    outcome = patient.move(listed(large, way), lanes=LANES[way])
+    outcome = patient.copy(listed(large, way), lanes=LANES[way])
     assert isinstance(outcome, Copied)
     arrived(patient, way, bodies[way], outcome, notes_may_stay=True)
 
@@ -255,4 +255,4 @@ def test_a_session_that_holds_more_than_the_object_has_is_started_again(large: E
     too_much = {"status": 308, "headers": {"Range": f"bytes=0-{len(bodies['stream'])}"}}
     large.edge.faults.replace([fault("GET", "truncate", times=1, at_byte=2 * MIB)])
     large.gcs.faults.replace([fault("PUT /upload", "status", after=1, times=1, **too_much)])
-    arrived(large, "stream", bodies["stream"], move(large, "stream"))
+    arrived(large, "stream", bodies["stream"], copy(large, "stream"))

@@ -33,8 +33,8 @@ def listed(rig: EngineRig, key: str, **fields: object) -> ObjectMeta:
     return ObjectMeta(**(values | fields))
 
 
-def move(rig: EngineRig, key: str, **fields: object) -> TransferOutcome:
-    return rig.move(listed(rig, key, **fields))
+def copy(rig: EngineRig, key: str, **fields: object) -> TransferOutcome:
+    return rig.copy(listed(rig, key, **fields))
 
 
 BODIES = {"small": SMALL, "large": LARGE}
@@ -57,7 +57,7 @@ TEMPORARY = [
 @pytest.mark.parametrize("key", ["small", "large"])
 def test_a_passing_fault_of_the_edge_is_retried(rig: EngineRig, key: str, action: str, fields: dict) -> None:
     rig.edge.faults.replace([fault("GET", action, times=1, **fields)])
-    outcome = move(rig, key)
+    outcome = copy(rig, key)
     assert isinstance(outcome, Copied)
     assert outcome.attempts > 1
     assert rig.stored(key) == BODIES[key]
@@ -65,7 +65,7 @@ def test_a_passing_fault_of_the_edge_is_retried(rig: EngineRig, key: str, action
 
 def test_a_stalled_transfer_is_interrupted_and_retried(rig: EngineRig) -> None:
     rig.edge.faults.replace([fault("GET", "stall", times=1, at_byte=10, seconds=30)])
-    outcome = move(rig, "small")
+    outcome = copy(rig, "small")
     assert isinstance(outcome, Copied)
     assert outcome.attempts == 2
     assert outcome.seconds < 20
@@ -90,7 +90,7 @@ def test_a_lasting_fault_of_the_edge_fails_the_object_by_name(
     rig: EngineRig, key: str, status: int, body: str, code: str
 ) -> None:
     rig.edge.faults.replace([fault("GET", "status", status=status, body=body)])
-    outcome = move(rig, key)
+    outcome = copy(rig, key)
     assert isinstance(outcome, Failed)
     assert (outcome.failure.error_code, outcome.failure.http_status) == (code, status)
     assert outcome.failure.stage == "download"
@@ -101,19 +101,19 @@ def test_a_lasting_fault_of_the_edge_fails_the_object_by_name(
 def test_cloudfronts_own_403_is_fatal(rig: EngineRig, code: str) -> None:
     rig.edge.faults.replace([fault("GET", "status", status=403, body=f"<Error><Code>{code}</Code></Error>")])
     with pytest.raises(SignatureRejected, match=code):
-        move(rig, "small")
+        copy(rig, "small")
 
 
 def test_a_redirect_is_fatal(rig: EngineRig) -> None:
     rig.edge.faults.replace([fault("GET", "status", status=307, headers={"Location": "http://127.0.0.1:1/"})])
     with pytest.raises(EndpointRejected, match="redirect"):
-        move(rig, "small")
+        copy(rig, "small")
 
 
 @pytest.mark.parametrize("key", ["small", "large"])
 def test_lasting_damage_never_becomes_an_object(rig: EngineRig, key: str) -> None:
     rig.edge.faults.replace([fault("GET", "corrupt", at_byte=1000)])
-    outcome = move(rig, key)
+    outcome = copy(rig, key)
     assert isinstance(outcome, Failed)
     assert outcome.failure.error_code == "CorruptTransfer"
     assert "MD5" in outcome.failure.message
@@ -125,7 +125,7 @@ def test_lasting_damage_never_becomes_an_object(rig: EngineRig, key: str) -> Non
 def test_content_that_differs_from_the_listing_is_source_changed(rig: EngineRig, key: str, change: dict) -> None:
     if key == "large" and "size_bytes" in change:
         change = {"size_bytes": len(LARGE) + (1 if change["size_bytes"] == 400_000 else -1)}
-    outcome = move(rig, key, **change)
+    outcome = copy(rig, key, **change)
     assert isinstance(outcome, Failed)
     assert outcome.failure.error_code == "SourceChanged"
     assert rig.names() == []
@@ -149,7 +149,7 @@ def test_a_passing_fault_of_cloud_storage_is_retried(
 ) -> None:
     """`after` makes the fault strike the opening of an upload, a part, or the last part."""
     rig.gcs.faults.replace([fault("(POST|PUT) /upload", action, times=1, after=after, **fields)])
-    outcome = move(rig, key)
+    outcome = copy(rig, key)
     assert isinstance(outcome, Copied | Skipped)
     assert rig.stored(key) == BODIES[key]
 
@@ -157,7 +157,7 @@ def test_a_passing_fault_of_cloud_storage_is_retried(
 @pytest.mark.parametrize("key", ["small", "large"])
 def test_bytes_stored_wrongly_are_removed(rig: EngineRig, key: str) -> None:
     rig.gcs.faults.replace([fault("(POST|PUT) /upload", "corrupt", at_byte=1000)])
-    outcome = move(rig, key)
+    outcome = copy(rig, key)
     assert isinstance(outcome, Failed)
     assert outcome.failure.error_code == "CorruptTransfer"
     assert rig.names() == []
@@ -166,7 +166,7 @@ def test_bytes_stored_wrongly_are_removed(rig: EngineRig, key: str) -> None:
 @pytest.mark.parametrize("key", ["small", "large"])
 def test_bytes_stored_wrongly_once_are_sent_again(rig: EngineRig, key: str) -> None:
     rig.gcs.faults.replace([fault("(POST|PUT) /upload", "corrupt", at_byte=1000, times=1)])
-    outcome = move(rig, key)
+    outcome = copy(rig, key)
     assert isinstance(outcome, Copied)
     assert outcome.attempts == 2
     assert rig.stored(key) == BODIES[key]

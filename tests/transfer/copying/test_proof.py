@@ -84,11 +84,11 @@ def rig(tmp_path, monkeypatch):
         yield made
 
 
-def move(rig: EngineRig, key: str):
+def copy(rig: EngineRig, key: str):
     head = rig.client.head_object(Bucket=SOURCE, Key=key)
     etag = head["ETag"].strip('"')
     listed = ObjectMeta(key=key, size_bytes=head["ContentLength"], etag=etag, last_modified_s=0)
-    return rig.move(listed)
+    return rig.copy(listed)
 
 
 def test_a_real_multipart_object_is_proven(rig: EngineRig) -> None:
@@ -101,7 +101,7 @@ def test_a_real_multipart_object_is_proven(rig: EngineRig) -> None:
         )
         parts.append({"ETag": answer["ETag"], "PartNumber": number})
     rig.client.complete_multipart_upload(Bucket=SOURCE, Key="big", UploadId=upload, MultipartUpload={"Parts": parts})
-    outcome = move(rig, "big")
+    outcome = copy(rig, "big")
     assert isinstance(outcome, Copied)
     assert outcome.proof is Proof.ETAG_MULTIPART
     assert rig.stored("big") == body
@@ -123,7 +123,7 @@ def test_s3s_crc32c_is_compared_before_anything_is_stored(
             lambda answer: {**parsed(answer), **({"x-amz-checksum-crc32c": stated} if answer.status == 200 else {})}
         ),
     )
-    outcome = move(rig, "summed")
+    outcome = copy(rig, "summed")
     if is_right:
         assert isinstance(outcome, Copied)
         assert rig.stored("summed") == body

@@ -25,7 +25,7 @@ WAYS = ["stream", "parts"]
 def test_an_object_is_copied_by_one_get_and_one_put(large: EngineRig, bodies) -> None:
     before = large.gcs.requests()
     with ranges_asked(large.edge) as asked:
-        outcome = arrived(large, "stream", bodies["stream"], large.move(listed(large, "stream")))
+        outcome = arrived(large, "stream", bodies["stream"], large.copy(listed(large, "stream")))
     assert (outcome.proof, outcome.attempts, asked) == (Proof.ETAG_MD5, 1, [""])
     assert outcome.edge_request_id
     sent = {kind: count - before.get(kind, 0) for kind, count in large.gcs.requests().items()}
@@ -35,37 +35,37 @@ def test_an_object_is_copied_by_one_get_and_one_put(large: EngineRig, bodies) ->
 def test_a_server_that_names_no_md5(large: EngineRig, bodies) -> None:
     """An object stored unproven is removed, and sent again with the MD5 computed here; the next one is sent once."""
     large.gcs.faults.replace([fault("PUT /upload", "rewrite", cut=NO_MD5)])
-    outcome = arrived(large, "stream", bodies["stream"], large.move(listed(large, "stream")))
+    outcome = arrived(large, "stream", bodies["stream"], large.copy(listed(large, "stream")))
     assert (outcome.proof, outcome.attempts) == (Proof.ETAG_MD5, 2)
 
     large.storage.bucket(DESTINATION).blob("stream").delete()
     with ranges_asked(large.edge) as asked:
-        arrived(large, "stream", bodies["stream"], large.move(listed(large, "stream")))
+        arrived(large, "stream", bodies["stream"], large.copy(listed(large, "stream")))
     assert asked == [""]
 
     large.storage.bucket(DESTINATION).blob("stream").delete()
     large.edge.faults.replace([fault("GET", "corrupt", at_byte=MIB)])
-    assert refused(large, large.move(listed(large, "stream"))).error_code == "CorruptTransfer"
+    assert refused(large, large.copy(listed(large, "stream"))).error_code == "CorruptTransfer"
 
 
 def test_kms_gives_no_proof_and_an_etag_that_looks_like_an_md5_is_not_taken_for_one(large: EngineRig, bodies) -> None:
     etag = "0123456789abcdef0123456789abcdef"
     large.edge.faults.replace([fault("GET", "rewrite", headers={**KMS, "ETag": f'"{etag}"'})])
     with ranges_asked(large.edge) as asked:
-        outcome = arrived(large, "stream", bodies["stream"], large.move(listed(large, "stream", etag=etag)))
+        outcome = arrived(large, "stream", bodies["stream"], large.copy(listed(large, "stream", etag=etag)))
     assert (outcome.proof, len(asked)) == (Proof.CRC32C, 1)
 
 
 def test_a_multipart_object_below_parallel_bytes_is_streamed_and_proven(large: EngineRig, bodies) -> None:
     rig = replace(large, config=replace(large.config, parallel_bytes=64 * MIB))
-    assert arrived(rig, "parts", bodies["parts"], rig.move(listed(rig, "parts"))).proof is Proof.ETAG_MULTIPART
+    assert arrived(rig, "parts", bodies["parts"], rig.copy(listed(rig, "parts"))).proof is Proof.ETAG_MULTIPART
 
 
 def test_a_response_that_is_not_json_is_retried(large: EngineRig, bodies) -> None:
     large.gcs.faults.replace([fault("PUT /upload", "rewrite", times=1, cut='"}')])
-    arrived(large, "stream", bodies["stream"], large.move(listed(large, "stream")))
+    arrived(large, "stream", bodies["stream"], large.copy(listed(large, "stream")))
     large.gcs.faults.replace([fault("GET /storage.*/o/parts", "status", status=200, body="<html>")])
-    failure = refused(large, large.move(listed(large, "parts", replaces_generation=7)), names=["stream"])
+    failure = refused(large, large.copy(listed(large, "parts", replaces_generation=7)), names=["stream"])
     assert (failure.error_code, failure.http_status) == ("SinkUnavailable", 200)
 
 
@@ -76,7 +76,7 @@ def test_bytes_sent_twice_to_a_session_are_hashed_once(large: EngineRig, bodies,
     broken = [fault("GET", "reset", times=1, at_byte=at_byte), fault("GET", "truncate", times=1, at_byte=100_000)]
     large.edge.faults.replace(broken)
     large.gcs.faults.replace([fault("PUT /upload", "rewrite", cut=NO_MD5), fault("PUT /upload", "reset", times=1)])
-    assert arrived(large, "stream", bodies["stream"], large.move(listed(large, "stream"))).proof is Proof.ETAG_MD5
+    assert arrived(large, "stream", bodies["stream"], large.copy(listed(large, "stream"))).proof is Proof.ETAG_MD5
 
 
 @pytest.mark.parametrize("times", [1, None])
@@ -84,7 +84,7 @@ def test_a_bit_flipped_in_a_multipart_object_copied_in_one_request(large: Engine
     rig = replace(large, config=replace(large.config, parallel_bytes=64 * MIB))
     flips = [fault("GET", "corrupt", times=1, at_byte=1000 + index) for index in range(times or 50)]
     rig.edge.faults.replace(flips)
-    outcome = rig.move(listed(rig, "parts"))
+    outcome = rig.copy(listed(rig, "parts"))
     if times:
         assert arrived(rig, "parts", bodies["parts"], outcome).proof is Proof.ETAG_MULTIPART
     else:
@@ -141,7 +141,7 @@ def test_a_signature_that_expires_midway_is_renewed(large: EngineRig, bodies, wa
     with _signed(large) as (rig, signer, _):
         first = signer.query("")
         rig.edge.faults.replace([fault("GET", "truncate", times=1, at_byte=MIB)])
-        arrived(rig, way, bodies[way], rig.move(listed(rig, way)))
+        arrived(rig, way, bodies[way], rig.copy(listed(rig, way)))
         assert signer.query("") != first
         assert all(not kind.endswith("403") for kind in rig.edge.requests())
 
@@ -165,7 +165,7 @@ def test_a_signature_that_is_not_renewed_is_rejected_by_name(large: EngineRig, w
         clock.step_s = 70.0
         rig.edge.faults.replace([fault("GET", "truncate", times=1, at_byte=MIB)])
         with pytest.raises(SignatureRejected, match="AccessDenied"):
-            rig.move(listed(rig, way))
+            rig.copy(listed(rig, way))
         assert rig.names() == []
 
 
@@ -175,10 +175,10 @@ def test_a_signature_that_expired_unnoticed_is_renewed_once(large: EngineRig, bo
         signer._steady = lambda: 0.0
         stale = signer.query("")
         clock.now_s += 3600
-        arrived(rig, "stream", bodies["stream"], rig.move(listed(rig, "stream")))
+        arrived(rig, "stream", bodies["stream"], rig.copy(listed(rig, "stream")))
         assert signer.query("") != stale
         clock.now_s += 3600
         signer._clock = lambda: clock.now_s - 7200
         with pytest.raises(SignatureRejected):
-            rig.move(listed(rig, "parts"))
+            rig.copy(listed(rig, "parts"))
         assert sum(count for kind, count in rig.edge.requests().items() if kind.endswith("403")) == 3

@@ -36,7 +36,7 @@ def write_record(rig: EngineRig, key: str, body: bytes) -> None:
 def test_an_abandoned_upload_is_resumed(large: EngineRig, bodies, way: str) -> None:
     item = abandoned(large, way)
     with ranges_asked(large.edge) as asked:
-        arrived(large, way, bodies[way], large.move(item))
+        arrived(large, way, bodies[way], large.copy(item))
     if way == "stream":
         (range_,) = asked
         assert int(range_[len("bytes=") :].split("-")[0]) >= MIB // 2
@@ -49,7 +49,7 @@ def test_a_resumed_stream_shows_its_progress(large: EngineRig) -> None:
     sampler = threading.Timer(0.4, lambda: shown_bytes.add(large.progress.stats().bytes_copied))
     sampler.start()
     with ranges_asked(large.edge) as asked:
-        large.move(item)
+        large.copy(item)
     sampler.join()
     position = int(asked[0][len("bytes=") :].split("-")[0])
     assert position < min(shown_bytes) < item.size_bytes
@@ -62,7 +62,7 @@ def test_an_upload_whose_parts_are_not_on_record_yet_is_resumed(large: EngineRig
     assert stored_parts(large, name, token) == [1, 2]
     assert only_record(large)["parts"] == []
     before = large.gcs.requests()["xml.initiate 200"]
-    arrived(large, "parts", bodies["parts"], large.move(item, lanes=2))
+    arrived(large, "parts", bodies["parts"], large.copy(item, lanes=2))
     assert large.gcs.requests()["xml.initiate 200"] == before
 
 
@@ -76,7 +76,7 @@ def test_an_upload_of_other_content_under_the_name_is_aborted(large: EngineRig, 
     else:
         large.edge.faults.replace([fault("GET", "rewrite", headers={"ETag": f'"{change["etag"]}"'})])
     before = large.gcs.requests().get("xml.abort 204", 0)
-    outcome = large.move(replace(item, **change), lanes=2)
+    outcome = large.copy(replace(item, **change), lanes=2)
     assert outcome.key == "parts"
     assert left_behind(large) == []
     assert large.gcs.requests()["xml.abort 204"] == before + 1
@@ -89,14 +89,14 @@ def test_an_upload_with_another_part_size_is_aborted(large: EngineRig) -> None:
     item = replace(abandoned(large, "cut"), etag="0" * 32 + "-2")
     other = replace(large, config=replace(large.config, part_size_bytes=6 * MIB))
     large.edge.faults.replace([fault("GET", "rewrite", headers={"ETag": f'"{item.etag}"'})])
-    arrived(other, "cut", body, other.move(item, lanes=2))
+    arrived(other, "cut", body, other.copy(item, lanes=2))
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"version": 2}', b'{"version": 1, "kind": "parts"}', b"\xff"])
 @pytest.mark.parametrize("way", WAYS)
 def test_an_invalid_record_is_ignored(large: EngineRig, bodies, way: str, body: bytes) -> None:
     write_record(large, way, body)
-    arrived(large, way, bodies[way], large.move(listed(large, way), lanes=2))
+    arrived(large, way, bodies[way], large.copy(listed(large, way), lanes=2))
 
 
 @pytest.mark.parametrize(("way", "status"), [("stream", 404), ("stream", 410), ("parts", 404)])
@@ -106,7 +106,7 @@ def test_a_recorded_upload_that_no_longer_exists_is_started_again(
     item = abandoned(large, way)
     gone = "PUT /upload" if way == "stream" else "PUT .*partNumber"
     large.gcs.faults.replace([fault(gone, "status", times=1, status=status)])
-    assert arrived(large, way, bodies[way], large.move(item)).attempts == 2
+    assert arrived(large, way, bodies[way], large.copy(item)).attempts == 2
 
 
 ELSEWHERE = {
@@ -133,7 +133,7 @@ def test_a_record_leads_to_no_other_object(large: EngineRig, bodies, forged: dic
     fields = {key: value.format(gcs=large.gcs.url) for key, value in forged.items()}
     record = json.dumps(only_record(large) | fields).encode()
     write_record(large, "stream", record)
-    arrived(large, "stream", bodies["stream"], large.move(item))
+    arrived(large, "stream", bodies["stream"], large.copy(item))
 
     write_record(large, "stream", record)
     end_of_run(large)
@@ -148,7 +148,7 @@ def test_an_upload_of_a_source_replaced_between_two_deliveries_is_not_resumed(la
     put(key, b"1" * (12 * MIB))
     item = abandoned(large, key)
     put(key, b"2" * (12 * MIB))
-    outcome = large.move(item)
+    outcome = large.copy(item)
     assert isinstance(outcome, Failed)
     assert outcome.failure.error_code == "SourceChanged"
     end_of_run(large)
@@ -159,7 +159,7 @@ def test_no_upload_in_parts_is_started_once_the_run_is_closed(large: EngineRig) 
     end_of_run(large)
     large.opening = "opening-1"
     with pytest.raises(RunClosed):
-        large.move(listed(large, "parts"))
+        large.copy(listed(large, "parts"))
     assert left_behind(large) == []
     large.opening = "opening-2"  # the run was cleared
-    assert large.move(listed(large, "parts"), lanes=2).key == "parts"
+    assert large.copy(listed(large, "parts"), lanes=2).key == "parts"

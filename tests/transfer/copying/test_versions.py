@@ -57,7 +57,7 @@ def test_an_older_version_comes_through_a_signed_edge(signed: EngineRig, size_by
     first, _ = versions(signed, key, b"1" * size_bytes, b"2" * size_bytes)
     (item,) = head_all(signed.client, SOURCE, [(key, first)])
     assert item.version_id == first
-    outcome = signed.move(item)
+    outcome = signed.copy(item)
     assert isinstance(outcome, Copied)
     assert signed.stored(key) == b"1" * size_bytes
 
@@ -65,7 +65,7 @@ def test_an_older_version_comes_through_a_signed_edge(signed: EngineRig, size_by
 def test_a_version_id_cannot_widen_the_request(signed: EngineRig) -> None:
     (first,) = versions(signed, "wide", b"1")
     (item,) = head_all(signed.client, SOURCE, [("wide", first)])
-    outcome = signed.move(replace(item, version_id="x&Policy=y&versionId=z?/../.."))
+    outcome = signed.copy(replace(item, version_id="x&Policy=y&versionId=z?/../.."))
     assert isinstance(outcome, Failed)
     assert outcome.failure.http_status in (400, 404, 403)
 
@@ -83,7 +83,7 @@ def test_an_edge_that_drops_the_version_is_noticed(servers: EngineRig) -> None:
     )
     edge.start()
     (item,) = head_all(servers.client, SOURCE, [("dropped", first)])
-    outcome = replace(servers, edge=edge).move(item)
+    outcome = replace(servers, edge=edge).copy(item)
     edge.stop()
     assert isinstance(outcome, Failed)
     assert outcome.failure.error_code == "SourceChanged"

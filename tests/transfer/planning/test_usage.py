@@ -91,7 +91,7 @@ def test_the_engine_sends_the_requests_that_a_plan_counts(rig: EngineRig, way: s
     modified = int(head["LastModified"].timestamp())
     listed = item(size_bytes, head["ETag"].strip('"'), key="k", last_modified_s=modified)
 
-    outcome = rig.move(listed)
+    outcome = rig.copy(listed)
     assert isinstance(outcome, Copied), outcome
 
     sent = Counter(rig.gcs.requests())

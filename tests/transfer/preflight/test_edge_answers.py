@@ -33,7 +33,7 @@ def rig(servers: EngineRig) -> EngineRig:
 
 
 def failed(rig: EngineRig, key: str, **fields: object) -> Failed:
-    outcome = rig.move(listed(rig, key, **fields))
+    outcome = rig.copy(listed(rig, key, **fields))
     assert isinstance(outcome, Failed), outcome
     assert key not in rig.names()
     return outcome
@@ -44,7 +44,7 @@ def test_without_an_etag_bytes_that_are_their_own_proof_are_copied(rig: EngineRi
     body = os.urandom(SIZES[size])
     rig.put(f"md5-{size}", body)
     rig.edge.settings = NO_ETAG
-    outcome = rig.move(listed(rig, f"md5-{size}"))
+    outcome = rig.copy(listed(rig, f"md5-{size}"))
     assert isinstance(outcome, Copied)
     assert outcome.proof is Proof.ETAG_MD5
     assert rig.stored(f"md5-{size}") == body
@@ -54,7 +54,7 @@ def test_without_an_etag_bytes_that_are_their_own_proof_are_copied(rig: EngineRi
 def test_without_an_etag_parts_that_make_up_the_listed_one_are_copied(rig: EngineRig, count: int) -> None:
     put_in_parts(rig, "parts", os.urandom(count))
     rig.edge.settings = NO_ETAG
-    outcome = rig.move(listed(rig, "parts"), lanes=2)
+    outcome = rig.copy(listed(rig, "parts"), lanes=2)
     assert isinstance(outcome, Copied)
     assert outcome.proof is Proof.ETAG_MULTIPART
 
@@ -74,7 +74,7 @@ def test_content_replaced_under_a_listed_multipart_etag_is_never_stored(
     item = listed(rig, "replaced", replaces_generation=generation)
     put_in_parts(rig, "replaced", os.urandom(count))
     rig.edge.settings = Settings(removed_headers=frozenset({"etag", "last-modified"}))
-    outcome = rig.move(item)
+    outcome = rig.copy(item)
     assert isinstance(outcome, Failed)
     assert outcome.failure.error_code == "SourceUnproven"
     assert "ETag" in outcome.failure.message
@@ -87,7 +87,7 @@ def test_without_an_etag_an_encrypted_object_has_no_proof(rig: EngineRig) -> Non
     rig.edge.settings = NO_ETAG
     assert failed(rig, "kms").failure.error_code == "SourceUnproven"
     rig.edge.settings = Settings()
-    assert isinstance(rig.move(listed(rig, "kms")), Copied)
+    assert isinstance(rig.copy(listed(rig, "kms")), Copied)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -108,7 +108,7 @@ def test_a_page_in_place_of_an_error_is_never_stored(rig: EngineRig, size: str) 
     rig.client.delete_object(Bucket=SOURCE, Key=item.key)
     page = ErrorPage(status=200, body=b"<html>" + b" " * (SIZES[size] - 6))
     rig.edge.settings = Settings(error_pages={403: page, 404: page}, removed_headers=frozenset({"etag"}))
-    outcome = rig.move(item)
+    outcome = rig.copy(item)
     assert isinstance(outcome, Failed)
     assert (outcome.failure.error_code, outcome.failure.http_status) == ("EdgeErrorPage", 200)
     assert "custom error responses" in outcome.failure.message
@@ -123,4 +123,4 @@ def test_a_firewalls_block_is_the_edges_and_tried_again(rig: EngineRig) -> None:
     assert outcome.failure.attempts == rig.config.retry.attempts
     assert "web ACL" in outcome.failure.message
     rig.edge.settings = Settings()
-    assert isinstance(rig.move(listed(rig, "a.log")), Copied)
+    assert isinstance(rig.copy(listed(rig, "a.log")), Copied)

@@ -33,17 +33,17 @@ class Crawl(Pacer):
 def test_no_more_lanes_work_than_the_pacer_lets_in(rig: EngineRig, monkeypatch, pacer, lanes: range) -> None:
     at_work: set[str] = set()
     most = 0
-    move = ObjectCopier.move
+    copy = ObjectCopier.copy
 
     def watched(self: ObjectCopier, item: ObjectMeta) -> Step[TransferOutcome]:
         nonlocal most
         at_work.add(item.key)
         most = max(most, len(at_work))
-        outcome = yield from move(self, item)
+        outcome = yield from copy(self, item)
         at_work.discard(item.key)
         return outcome
 
-    monkeypatch.setattr(ObjectCopier, "move", watched)
+    monkeypatch.setattr(ObjectCopier, "copy", watched)
     monkeypatch.setattr("transfer.worker.drain.Pacer", pacer)
     for index in range(40):
         rig.put(f"{index}")

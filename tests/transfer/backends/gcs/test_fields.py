@@ -31,14 +31,14 @@ def rig(servers: EngineRig) -> EngineRig:
 @pytest.mark.parametrize("size_bytes", [10, 300_000])
 def test_a_content_type_that_is_not_a_media_type_is_kept(rig: EngineRig, size_bytes: int) -> None:
     rig.put("typed", b"x" * size_bytes, ContentType="jpg")
-    assert isinstance(rig.move(listed(rig, "typed")), Copied)
+    assert isinstance(rig.copy(listed(rig, "typed")), Copied)
     assert rig.storage.bucket(DESTINATION).get_blob("typed").content_type == "jpg"
 
 
 @pytest.mark.parametrize("size_bytes", [10, 300_000])
 def test_a_refused_header_is_kept_as_metadata(rig: EngineRig, size_bytes: int) -> None:
     rig.put("spoken", b"x" * size_bytes, ContentLanguage="English (US)", ContentType="text/plain", Metadata={"k": "v"})
-    outcome = rig.move(listed(rig, "spoken"))
+    outcome = rig.copy(listed(rig, "spoken"))
     assert isinstance(outcome, Copied)
     assert outcome.attempts == 2
     blob = rig.storage.bucket(DESTINATION).get_blob("spoken")
@@ -49,6 +49,6 @@ def test_a_refused_header_is_kept_as_metadata(rig: EngineRig, size_bytes: int) -
 def test_a_refusal_that_names_no_header_fails_the_object(rig: EngineRig) -> None:
     body = json_body(400, "invalid", "No.").decode()
     rig.gcs.faults.replace([fault("POST /upload", "status", status=400, body=body)])
-    outcome = rig.move(listed(rig, "a"))
+    outcome = rig.copy(listed(rig, "a"))
     assert isinstance(outcome, Failed)
     assert outcome.failure.error_code == "DestinationRefused"

@@ -48,7 +48,7 @@ ORG_POLICY = json_body(412, "orgPolicyConstraintFailed", "constraint storage.x")
 
 def test_412_of_a_policy_is_not_a_conflict(rig: EngineRig) -> None:
     rig.gcs.faults.replace([fault("POST /upload", "status", status=412, body=ORG_POLICY)])
-    outcome = rig.move(listed(rig, "a"))
+    outcome = rig.copy(listed(rig, "a"))
     assert isinstance(outcome, Failed)
     assert outcome.failure.error_code == "DestinationRefused"
     assert "constraint storage.x" in outcome.failure.message
@@ -80,7 +80,7 @@ def test_a_burst_of_401_passes(rig: EngineRig, is_anonymous: bool) -> None:
     if not is_anonymous:
         rig.token = GoogleToken(Tokens(), request=lambda: None)
     rig.gcs.faults.replace([fault(".*", "status", status=401, times=4)])
-    assert isinstance(rig.move(listed(rig, "a")), Copied)
+    assert isinstance(rig.copy(listed(rig, "a")), Copied)
     rig.gcs.faults.replace([fault(".*", "status", status=401, times=4)])
     rig.state().write("report.json", b"x", content_type="text/plain")
 
@@ -90,7 +90,7 @@ def test_a_lasting_401_rejects_the_credentials_after_one_renewal(rig: EngineRig)
     rig.token = GoogleToken(tokens, request=lambda: None)
     rig.gcs.faults.replace([fault(".*", "status", status=401)])
     with pytest.raises(CredentialsRejected, match=r"401.*5 attempts"):
-        rig.move(listed(rig, "a"))
+        rig.copy(listed(rig, "a"))
     assert tokens.renewals == 1
 
 
@@ -123,7 +123,7 @@ def test_the_project_that_pays_is_named_on_every_request(rig: EngineRig, project
     server._handler = recording
     try:
         rig.user_project = project
-        assert isinstance(rig.move(listed(rig, "a")), Copied)
+        assert isinstance(rig.copy(listed(rig, "a")), Copied)
         state = rig.state()
         state.write("x", b"x", content_type="text/plain")
         state.read("x")
@@ -158,7 +158,7 @@ def test_an_object_under_a_hold_fails_alone_in_copying_and_in_deleting(rig: Engi
     held = rig.storage.bucket(DESTINATION).get_blob("a").generation
     hold(rig, "a", is_held=True)
     try:
-        outcome = rig.move(listed(rig, "a", replaces_generation=held))
+        outcome = rig.copy(listed(rig, "a", replaces_generation=held))
         assert isinstance(outcome, Failed)
         assert outcome.failure.error_code == "DestinationHeld"
         with pytest.raises(DestinationHeld, match="release the hold"):
@@ -173,8 +173,8 @@ def test_a_requester_pays_bucket_needs_a_project_to_bill(rig: EngineRig) -> None
     patch(method="PATCH", path=f"/b/{DESTINATION}", data={"billing": {"requesterPays": True}})
     try:
         with pytest.raises(BucketRefused, match="Quota Project ID"):
-            rig.move(listed(rig, "a"))
+            rig.copy(listed(rig, "a"))
         rig.user_project = "payer"
-        assert isinstance(rig.move(listed(rig, "a")), Copied)
+        assert isinstance(rig.copy(listed(rig, "a")), Copied)
     finally:
         patch(method="PATCH", path=f"/b/{DESTINATION}", data={"billing": None})

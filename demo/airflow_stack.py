@@ -159,12 +159,13 @@ class AirflowStack(AirflowApi):
 
     @contextlib.contextmanager
     def without_scheduler(self, *, timeout_s: float = 60.0) -> Iterator[None]:
-        """No scheduler within the block. Airflow makes no backfills on SQLite while others write: both may fail over it."""
-        self._end("scheduler")
+        """No scheduler and no DAG processor within the block: on SQLite a backfill fails when others write while it is made."""
+        self._end("scheduler", "dag-processor")
         try:
             yield
         finally:
             self._launch("scheduler", "--skip-serve-logs")
+            self._launch("dag-processor")
             self._wait_until_healthy(time.monotonic() + timeout_s)
 
     @contextlib.contextmanager

@@ -221,7 +221,12 @@ class EdgeServer:
         pieces = answer.chunks()
         if self._cached and answer.status == 200 and request.exchange.method == "GET":
             life_s = ttl_s(answer.header("cache-control"))
-            pieces = self._cache.keep_while_passing(request.target, answer.headers, answer.length_bytes, life_s, pieces)
+            if answer.length_bytes:
+                pieces = self._cache.keep_while_passing(
+                    request.target, answer.headers, answer.length_bytes, life_s, pieces
+                )
+            else:  # its headers are all of it: the viewer may ask again as soon as they are sent
+                self._cache.put(request.target, 200, answer.headers, b"", life_s)
         request.exchange.send_stream(answer.status, headers, answer.length_bytes, pieces)
 
     def _send_partial(self, request: _Request, forwarded: Mapping[str, str], answer: OriginAnswer) -> None:

@@ -168,7 +168,9 @@ class Destination:
             failures=failures,
             ledger=Ledger(state, listing=listing, worker=f"{slot}-{attempt}"),
             begun=InFlightMessages(state, listing=listing, slot=slot, attempt=attempt),
-            new_copier=lambda share: self.copier(edge, share, naming=naming, state_prefix=state_prefix, opening=opening),
+            new_copier=lambda share: self.copier(
+                edge, share, naming=naming, state_prefix=state_prefix, opening=opening
+            ),
             new_loop=self.loop,
             config=self.config,
             events=events,

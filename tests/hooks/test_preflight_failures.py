@@ -177,7 +177,7 @@ def test_uploads_in_parts_that_are_forbidden_only_make_large_objects_slower(rig:
     found = only(rig.check(), Mark.WARNED)
     assert "begin an upload in parts" in found.check
     assert "grant storage.multipartUploads.create and storage.multipartUploads.abort" in found.detail
-    assert found.detail.endswith("until then large objects go in one stream each")
+    assert found.detail.endswith("until then each large object is uploaded in one stream")
 
 
 def test_labels_that_may_not_be_bound_only_make_a_later_run_copy_again(rig: PreflightRig) -> None:

@@ -33,7 +33,7 @@ DEFAULT_PEERS = [name for name in CONTENDERS if not name.startswith("engine")]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what the command line asks for; 0 when every contender came through."""
+    """Run the cases of the command line; returns 0 when every contender succeeded."""
     options = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers and files are cleared away
     known = QUICK if options.quick else FULL
@@ -128,12 +128,12 @@ def _run_case(case: Case, endpoints: Endpoints, rounds: int, part_size_bytes: in
                     print(f"  {name} failed: {error}", flush=True)
                     continue
                 samples[name].append(sample)
-                print(f"  round {number}  {name:20} {told(sample)}", flush=True)
+                print(f"  round {number}  {name:20} {sample_line(sample)}", flush=True)
     return Result(case, {name: taken for name, taken in samples.items() if taken}, failures, endpoints.description)
 
 
-def told(sample: Sample) -> str:
-    """One sample in one line."""
+def sample_line(sample: Sample) -> str:
+    """One sample as a line of text."""
     return (
         f"{sample.objects_per_s:10,.1f} objects/s {sample.mib_per_s:9,.1f} MiB/s"
         f" {sample.cpu_us_per_object:10,.0f} µs/object {sample.cpu_s_per_gib:8,.2f} s/GiB"

@@ -1,4 +1,4 @@
-"""An in-path delay: a TCP proxy that holds back what a client sends by so many milliseconds; answers pass at once.
+"""An in-path delay: a TCP proxy that delays the bytes a client sends by a fixed time in milliseconds; answers pass at once.
 
 `python -m benchmarks.delay --to-port P --delay-ms 20`. One request then takes one delay more, as with a distant edge;
 the connection itself opens without delay.

@@ -1,4 +1,4 @@
-"""docs/benchmarks.md: a head, and a section for each thing measured; who measures one writes that one anew."""
+"""docs/benchmarks.md: a head and one section per measurement, of which each measurement replaces its own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DOCUMENT = REPOSITORY / "docs" / "benchmarks.md"
 def with_sections(before: str, sections: Mapping[str, str], *, head: str = "") -> str:
     """The document `before` with these sections (by title) in place of those of the same titles, or after the others.
 
-    `head` is what comes before all sections; what is there stays where it is empty.
+    `head` is the text before all sections; the existing head is kept when it is empty.
     """
     old_head, *parts = f"\n{before}".split("\n## ")
     merged = {title: text for title, _, text in (part.partition("\n") for part in parts)} | dict(sections)

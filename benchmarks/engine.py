@@ -1,6 +1,6 @@
 """Our side, as one worker task runs it without Airflow: queue → worker → ledger, or the bare data path.
 
-A process of its own: reads a task from standard input and prints its numbers as the last line.
+It runs as a separate process, which reads a task from standard input and prints its numbers as the last line.
 """
 
 from __future__ import annotations

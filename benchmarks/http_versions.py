@@ -64,9 +64,9 @@ class Case:
     size_bytes: int = SMALL_BYTES
     delay_ms: float = 0.0
     is_streamed_on: bool = False
-    """The server takes the body piece by piece (HTTP/2: through its window) and not all at once."""
+    """Whether the server reads the body piece by piece (HTTP/2: through its window) and not all at once."""
     is_closing: bool = False
-    """The server ends connections after so many requests."""
+    """Whether the server ends connections after a number of requests."""
 
     @property
     def is_large(self) -> bool:
@@ -157,7 +157,7 @@ class Lanes:
         return curl
 
     def run(self, requests: int) -> int:
-        """Send so many requests and wait for all; how many failed on the way. Raises PeerFailed for wrong answers."""
+        """Send a number of requests, wait for all, and return how many failed. Raises PeerFailed for wrong answers."""
         idle = list(self._handles)
         left, in_flight, failures = requests, 0, 0
         while left or in_flight:

@@ -28,7 +28,7 @@ from benchmarks.servers import Processes
 ENGINE, BOTO3, RCLONE, S5CMD = "engine", "boto3 paginator", "rclone lsf", "s5cmd ls"
 CONTENDERS = (ENGINE, BOTO3, RCLONE, S5CMD)
 BOTO3_SHARE = 4
-"""boto3 lists so much less: it takes as long as the others together."""
+"""boto3 lists fewer keys, because it takes as long as all others together."""
 LATENCY_MS = 20.0
 TIMEOUT_S = 600.0
 ENVIRONMENT = {
@@ -87,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def server(keys: int, latency_ms: float) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """A bucket of so many keys, and the processes that serve it."""
+    """A bucket of `keys` keys, and the processes that serve it."""
     processes = Processes()
     try:
         url = processes.module("benchmarks.listing_server", "--count", str(keys))

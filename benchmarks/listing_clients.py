@@ -1,4 +1,4 @@
-"""One listing of the benchmark's bucket by the engine or by boto3, in a process of its own.
+"""One listing of the benchmark's bucket by the engine or by boto3, in a separate process.
 
 Reads a task from standard input and prints its numbers as the last line, as `benchmarks.engine` does.
 """

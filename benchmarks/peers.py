@@ -1,4 +1,4 @@
-"""The others, each copying one folder in a process of its own.
+"""The peers of the engine, each of which copies one folder in a separate process.
 
 rclone is a program; the rest are Python, run as `python -m benchmarks.peers` with a task on standard input.
 """

@@ -26,7 +26,7 @@ SPREAD_THREADS = {"small": (1, 4, 64), "large": (1, 16)}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """Contenders that are run in turn, so many rounds of them."""
+    """Contenders that run in turn, in several rounds."""
 
     workload: Workload
     threads: int
@@ -57,7 +57,8 @@ class Case:
 def cases(
     workloads: Sequence[Workload], threads: Sequence[int] | None, peers: Sequence[str], *, is_quick: bool
 ) -> list[Case]:
-    """The plan for these workloads, what tells the most first; `threads` None takes the usual numbers and some more."""
+    """The plan for these workloads, with the most important cases first. With `threads` None, it has the usual numbers of
+    threads and some more."""
     first: list[Case] = []
     for workload in workloads:
         for count in threads or [usual_threads(workload)]:

@@ -142,12 +142,12 @@ def _environment(endpoints: Endpoints) -> dict[str, str]:
 
 
 def _reset(endpoints: Endpoints) -> dict[str, int] | None:
-    """Empty the discarding sink, and what it held; None for another Cloud Storage."""
+    """Empty the discarding sink, and return the counts of its objects; None for another Cloud Storage."""
     if not endpoints.has_counting_sink:
         return None
     with urllib.request.urlopen(f"{endpoints.gcs_url}/bench/reset") as answer:  # noqa: S310 - loopback
-        told: dict[str, int] = json.loads(answer.read())
-    return told
+        held: dict[str, int] = json.loads(answer.read())
+    return held
 
 
 def _check(workload: Workload, endpoints: Endpoints, contender: str) -> None:

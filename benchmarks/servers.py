@@ -45,7 +45,7 @@ http {{
     {locations}
     location = /{bucket} {{ proxy_pass {listing_url}; }}
     location = /{bucket}/ {{ proxy_pass {listing_url}; }}
-    # boto3 sends If-Match with ranges, and nginx compares that with an ETag of its own making: nothing here ever changes.
+    # boto3 sends If-Match with ranges, and nginx compares that with the ETag that it computes itself: no file here ever changes.
     location @unconditional {{
       proxy_pass http://127.0.0.1:{port}; proxy_set_header If-Match ""; proxy_http_version 1.1; proxy_buffering off;
     }}
@@ -204,7 +204,7 @@ def fast_servers(workloads: Sequence[Workload], *, is_faithful: bool = False) ->
 
 @contextlib.contextmanager
 def delayed(endpoints: Endpoints, delay_ms: float) -> Iterator[Endpoints]:
-    """The same servers with so much latency in front of edge and S3."""
+    """The servers with additional latency in front of the edge and S3."""
     processes = Processes()
     parts = urlsplit(endpoints.edge_url)
     try:

@@ -127,7 +127,7 @@ class _Connection:
     def _crc32c(self, body: bytes) -> int:
         assert self._request is not None
         if self._request.method != "PUT" and self._request.query.get("uploadType") != "media":
-            return 0  # a message around the content: its own checksum tells nothing
+            return 0  # a message around the content, so the checksum of the body is not that of the content
         return int(google_crc32c.extend(self._objects.initial_crc32c(self._request), body))
 
     def _answer(self, content: Content) -> None:
@@ -154,7 +154,7 @@ def _parsed(head: bytes) -> Request:
 
 
 class SinkServer:
-    """The stand-in on a free loopback port, in one thread of its own."""
+    """The stand-in on a free loopback port, in a separate thread."""
 
     def __init__(self, md5s: Mapping[int, str] | None = None) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)

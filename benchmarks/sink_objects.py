@@ -75,10 +75,10 @@ class SinkObjects:
             return self._json(request, match[1], unquote(match[2]) if match[2] else None)
         if request.path == "/bench/reset":
             stored = [(name, item) for (_, name), item in self._objects.items() if not name.startswith(STATE_PREFIX)]
-            told = {"objects": len(stored), "bytes": sum(item.content.size_bytes for _, item in stored)}
+            held = {"objects": len(stored), "bytes": sum(item.content.size_bytes for _, item in stored)}
             self._objects.clear()
             self._sessions.clear()
-            return response(200, json.dumps(told).encode())
+            return response(200, json.dumps(held).encode())
         bucket, _, name = request.path[1:].partition("/")
         return self._xml(request, bucket, unquote(name), content)
 

@@ -1,4 +1,4 @@
-"""Medians and ratios of what was measured, as Markdown and as JSON. Nothing here is ever typed in by hand."""
+"""Medians and ratios of the measurements, as Markdown and as JSON. No number is ever entered manually."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ NOTES = """
 - The last three columns are the engine's figure divided by that contender's: a rate above 1 is faster, CPU and memory
   below 1 are cheaper.
 - "servers' CPU" is how many cores the servers had used in the meantime: near the machine's, they are the limit.
-- engine: one worker, from the first pull to the last ack, ledger included, its listing apart (told below each table).
+- engine: one worker, from the first pull to the last ack, ledger included, without its listing (which is below each table).
   engine data path: the same copiers on lanes over a list in memory, without queue and ledger.
 - rclone: `copy` with `--transfers` = threads, one listing (`--fast-list`), no HEAD per object (`--use-server-modtime`),
   `--no-check-dest --ignore-checksum`; the whole process from start to end. "checks on" is without these last two flags.
@@ -109,7 +109,7 @@ class Result:
 
 @dataclass(slots=True, kw_only=True)
 class Report:
-    """All cases of one run of the tool. Written anew after each case, so that a run broken off leaves what it has."""
+    """All cases of one run of the tool. Written again after each case, so that an interrupted run leaves its results so far."""
 
     command: str
     rounds: int
@@ -139,8 +139,8 @@ class Report:
         """One section a case, in place of that of the same title in the document `before`."""
         sections = {result.case.title: "\n".join([self._made(result), "", *_table(result)]) for result in self.results}
         last = [result for result in self.results if result.case.delay_ms][-1:]
-        if told := _latency(self.results):
-            sections[last[0].case.title] += f"\n\n{told}"
+        if latency := _latency(self.results):
+            sections[last[0].case.title] += f"\n\n{latency}"
         return with_sections(before, sections, head=HEAD + NOTES)
 
     def _made(self, result: Result) -> str:
@@ -167,7 +167,7 @@ def _table(result: Result) -> list[str]:
             *([""] * 3 if name == ENGINE or not ratios else _shown(ratios)),
         ]
         lines.append(f"| {name} | {' | '.join(shown)} |")
-    lines += [f"\n{name} did not come through: {told.splitlines()[-1][:300]}" for name, told in result.failures.items()]
+    lines += [f"\n{name} failed: {text.splitlines()[-1][:300]}" for name, text in result.failures.items()]
     if ENGINE in result.samples:
         lines += ["", _phases(result)]
     return lines

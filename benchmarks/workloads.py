@@ -1,4 +1,4 @@
-"""What is copied: so many objects of one size, all with the same content, so that 4 GiB needs 4 GiB of memory at most."""
+"""The workloads: objects of one size, all with the same content, so that an object of 4 GiB needs 4 GiB of memory at most."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def etag_of(path: Path, size_bytes: int) -> str:
 
 
 def part_hashes(path: Path) -> dict[int, str]:
-    """The MD5 (hexadecimal) of each part of a file by its CRC32C, for a server that tells them without computing them."""
+    """The MD5 (hexadecimal) of each part of a file by its CRC32C, for a server that reports them without computing them."""
     return {google_crc32c.value(part): hashlib.md5(part, usedforsecurity=False).hexdigest() for part in _parts(path)}
 
 

@@ -31,13 +31,13 @@ COUNTS = ("listed", "copied", "skipped", "failed", "matched", "missing", "differ
 
 
 def main() -> int:
-    """Run the command; 0 only if everything it promises is true."""
+    """Run the command and return its exit status: 0 only if the command succeeded and, for `run`, every object was verified."""
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
     parser.add_argument("command", nargs="?", choices=("run", "up", "down"), default="run")
-    parser.add_argument("--source", type=Path, help="move this directory instead of the sample input")
+    parser.add_argument("--source", type=Path, help="copy this directory instead of the sample input")
     parser.add_argument("--keep", action="store_true", help="leave the services running at the end")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # run the `finally` blocks, which stop all services
     screen = Screen()
     try:
         if options.command == "down":
@@ -54,7 +54,7 @@ def main() -> int:
 
 
 def run(screen: Screen, source: Path | None, *, keep: bool) -> int:
-    """The main job from nothing to an independent proof."""
+    """Start everything, copy the input with the DAG, and verify the copies independently; returns the exit status."""
     screen.title("Edgehaul: S3 → CloudFront → Cloud Storage, on this machine alone")
     data = _input(screen, source)
     REPORT.unlink(missing_ok=True)
@@ -79,7 +79,7 @@ def run(screen: Screen, source: Path | None, *, keep: bool) -> int:
         screen.say(f"  report: {REPORT.relative_to(REPOSITORY)}")
         if keep:
             screen.say(f"  Airflow is at {airflow.run_url(dag_run)} until you run: make down")
-        screen.say(f"  {'Every object arrived, byte for byte' if is_green else 'NOT everything arrived'}")
+        screen.say(f"  {'Every object arrived, byte for byte' if is_green else 'NOT every object arrived'}")
         return 0 if is_green else 1
     except BaseException:
         keep = False
@@ -90,7 +90,7 @@ def run(screen: Screen, source: Path | None, *, keep: bool) -> int:
 
 
 def up(screen: Screen, source: Path | None) -> int:
-    """Start everything, upload the input, and leave it running."""
+    """Start everything, upload the input, and leave the services running; returns the exit status."""
     if (session := keeper.running(UP)) is not None:
         screen.say(f"Already up: Airflow is at {session.airflow_url}; stop it with: make down")
         return 0
@@ -112,7 +112,7 @@ def up(screen: Screen, source: Path | None) -> int:
 
 
 def down(screen: Screen) -> int:
-    """Stop what `up`, or a demo that was kept, left running."""
+    """Stop the services that `up` or a demo with `--keep` left running; returns the exit status."""
     stopped = [keeper.stop(folder) for folder in (UP, DEMO)]
     screen.say("Stopped." if any(stopped) else "Nothing was running.")
     return 0
@@ -140,7 +140,7 @@ def _upload(screen: Screen, session: Session, data: DemoInput) -> None:
     for key, reason in refused:
         screen.say(f"    refused: {key!r}: {reason}")
     if refused:
-        raise DemoError(f"the local S3 does not hold {len(refused)} of {len(data.objects)} objects; nothing was moved")
+        raise DemoError(f"the local S3 does not hold {len(refused)} of {len(data.objects)} objects; nothing was copied")
 
 
 def _s3(session: Session) -> Any:

@@ -16,7 +16,7 @@ FINISHED = frozenset({"success", "failed"})
 
 
 class AirflowError(RuntimeError):
-    """Airflow did not start, answered with an error, or did not get done in time. The message is for people."""
+    """Airflow did not start, answered with an error, or did not finish in time. The message is for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskInstance:
-    """One task of a run, as Airflow sees it now. `map_index` is -1 for a task that is not mapped."""
+    """One task of a run, with the state that Airflow reports. `map_index` is -1 for a task that is not mapped."""
 
     task_id: str
     map_index: int
@@ -51,7 +51,7 @@ class AirflowApi:
     def __init__(self, url: str) -> None:
         self.url = url
         self._session = requests.Session()
-        self._session.trust_env = False  # no proxy on the way to loopback
+        self._session.trust_env = False  # connect to loopback without a proxy
 
     def add_connection(self, conn_id: str, connection: Mapping[str, Any]) -> None:
         """Create the connection, or replace it. The fields are those of AIRFLOW_CONN_… JSON; `extra` is a dict."""
@@ -82,7 +82,10 @@ class AirflowApi:
     def create_backfill(
         self, dag_id: str, from_date: str, to_date: str, *, max_active_runs: int, reprocess: str = "none"
     ) -> int:
-        """Start a backfill of an unpaused DAG, both dates included; its id. `reprocess`: `none`, `failed` or `completed`."""
+        """Start a backfill of an unpaused DAG, both dates included, and return its id.
+
+        `reprocess` is `none`, `failed` or `completed`.
+        """
         body = {
             "dag_id": dag_id,
             "from_date": from_date,
@@ -93,7 +96,7 @@ class AirflowApi:
         return int(self._insist("POST", "backfills", json=body).json()["id"])
 
     def end_backfills(self, dag_id: str) -> None:
-        """Close the backfills of the DAG, whose runs have ended: Airflow takes its time, and allows one at a time."""
+        """Cancel the DAG's backfills, whose runs have ended: Airflow closes them late, and allows one at a time."""
         for backfill in self._get("backfills", dag_id=dag_id)["backfills"]:
             if not backfill["completed_at"]:
                 self._insist("PUT", f"backfills/{backfill['id']}/cancel")
@@ -105,14 +108,14 @@ class AirflowApi:
         return [Run(dag_id, entry["dag_run_id"]) for entry in found["dag_runs"]]
 
     def wait_for_runs(self, dag_id: str, timeout_s: float) -> list[Run]:
-        """The runs of a DAG once there is one, that somebody else starts."""
+        """Wait until a DAG that something else triggers has a run, and return its runs. Raises AirflowError after `timeout_s`."""
         self._poll(lambda: bool(self.runs(dag_id)), timeout_s, f"nothing has started {dag_id}")
         return self.runs(dag_id)
 
     def asset_events(self, uri: str) -> list[dict[str, Any]]:
         """The events on an asset, oldest first: `extra`, `source_dag_id`, `source_run_id`, `created_dagruns`, …
 
-        Of an asset that an alias has brought up too, which Airflow counts as inactive for up to a minute.
+        Assets that an alias has created are included, although Airflow lists them as inactive for up to a minute.
         """
         assets = self._get("assets", uri_pattern=uri, only_active=False)["assets"]
         ids = [asset["id"] for asset in assets if asset["uri"] == uri]
@@ -121,7 +124,7 @@ class AirflowApi:
         return list(self._get("assets/events", asset_id=ids[0], order_by="timestamp", limit=100)["asset_events"])
 
     def import_errors(self) -> dict[str, str]:
-        """What Airflow shows of each DAG file that does not import, by its path in the DAGs folder."""
+        """The stack trace of each DAG file that does not import, by its path in the DAGs folder."""
         return {error["filename"]: error["stack_trace"] for error in self._get("importErrors")["import_errors"]}
 
     def run_state(self, run: Run) -> str:
@@ -146,7 +149,7 @@ class AirflowApi:
         self._insist("PATCH", f"{_path(run)}/taskInstances/{quote(task_id, safe='')}", json={"new_state": state})
 
     def clear_task(self, run: Run, task_id: str, *, is_alone: bool = False) -> None:
-        """Clear a task and what is downstream of it, as the UI does by default, or alone; the run goes on from there."""
+        """Clear a task with its downstream tasks, as the UI does by default, or alone; the run continues from there."""
         body = {
             "dry_run": False,
             "dag_run_id": run.run_id,
@@ -190,7 +193,7 @@ class AirflowApi:
     def wait_for_task(
         self, run: Run, task_id: str, map_index: int = -1, *, states: frozenset[str], timeout_s: float
     ) -> TaskInstance:
-        """The task instance once it is in one of the states, for example `frozenset({"running"})`."""
+        """Wait until a task instance is in one of the states, for example `frozenset({"running"})`, and return it."""
         wanted: list[TaskInstance] = []
 
         def reached() -> bool:
@@ -205,7 +208,7 @@ class AirflowApi:
         return wanted[0]
 
     def xcom(self, run: Run, task_id: str, key: str = "return_value", *, map_index: int = -1) -> Any:
-        """What the task pushed under `key`, or None."""
+        """The XCom value that the task pushed under `key`, or None."""
         path = f"{_path(run)}/taskInstances/{task_id}/xcomEntries/{quote(key, safe='')}"
         answer = self._call(
             "GET", path, params={"map_index": map_index, "deserialize": "true", "stringify": "false"}, accept=(200, 404)
@@ -218,7 +221,7 @@ class AirflowApi:
         return {entry["key"]: entry["value"] for entry in found["task_state_store"]}
 
     def task_log(self, run: Run, task_id: str, *, map_index: int = -1, try_number: int = 1) -> str:
-        """The log of one try, as the UI shows it: one line an event, its fields as `name=value` behind it."""
+        """The log of one attempt of a task, as the UI shows it: one line per event, followed by its fields as `name=value`."""
         path = f"{_path(run)}/taskInstances/{task_id}/logs/{try_number}"
         answer = self._call(
             "GET",
@@ -264,7 +267,7 @@ class AirflowApi:
         return answer
 
     def _insist(self, method: str, path: str, **arguments: Any) -> requests.Response:
-        """A call that writes: on SQLite, Airflow refuses some while others write."""
+        """Send a request that writes, and repeat it when Airflow refuses it: on SQLite, concurrent writes may fail."""
         refusals = 20
         while (answer := self._call(method, path, accept=(500, 503), **arguments)).status_code in (500, 503):
             refusals -= 1

@@ -34,7 +34,7 @@ GRACE_S = 10.0
 API_START_S = 6.0
 """About how long the API server takes to answer after its start."""
 
-# Another Airflow's settings and anyone's real cloud credentials must not leak into a local run.
+# Settings of another Airflow and real cloud credentials must not leak into a local run.
 FOREIGN_PREFIXES = ("AIRFLOW", "AWS_", "GOOGLE_", "GCLOUD_", "CLOUDSDK_", "PUBSUB_", "STORAGE_EMULATOR")
 FOREIGN_NAMES = ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH")
 
@@ -100,7 +100,7 @@ class AirflowStack(AirflowApi):
             # With the default of 5 s a finished task often keeps its slot for that long.
             "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
             "PYTHONWARNINGS": "ignore:GitWildMatchPattern",  # from Airflow's own code, into every task's log
-            # Nothing here calls home.
+            # Send no usage data.
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
             "SCARF_ANALYTICS": "false",
             "DO_NOT_TRACK": "1",
@@ -143,7 +143,7 @@ class AirflowStack(AirflowApi):
         self.stop()
 
     def command(self, *arguments: str) -> str:
-        """Run `airflow …` beside the running stack; its output. Raises AirflowError when it fails."""
+        """Run `airflow …` beside the running stack and return its output. Raises AirflowError when it fails."""
         done = subprocess.run(
             [sys.executable, "-m", "airflow", *arguments],
             env=self.environment,
@@ -159,7 +159,7 @@ class AirflowStack(AirflowApi):
 
     @contextlib.contextmanager
     def without_scheduler(self, *, timeout_s: float = 60.0) -> Iterator[None]:
-        """No scheduler and no DAG processor within the block: on SQLite a backfill fails when others write while it is made."""
+        """Stop the scheduler and the DAG processor for the block: on SQLite, their writes and the creation of a backfill make each other fail."""
         self._end("scheduler", "dag-processor")
         try:
             yield
@@ -170,7 +170,7 @@ class AirflowStack(AirflowApi):
 
     @contextlib.contextmanager
     def with_triggerer(self, *, timeout_s: float = 60.0) -> Iterator[None]:
-        """A triggerer within the block: nothing but routes that a queue starts has work for one."""
+        """Run a triggerer for the block: only routes that are started by a queue need one."""
         self._launch("triggerer", "--skip-serve-logs")
         try:
             self._wait_until_healthy(time.monotonic() + timeout_s)
@@ -179,10 +179,10 @@ class AirflowStack(AirflowApi):
             self._end("triggerer")
 
     def take_api_server_away(self, away_s: float, *, timeout_s: float = 60.0) -> None:
-        """End the API server and start it anew, so that nothing answers for about `away_s` seconds."""
-        begun_s = time.monotonic()
+        """Restart the API server so that it does not answer for about `away_s` seconds."""
+        started_s = time.monotonic()
         self._end("api-server")
-        time.sleep(max(0.0, begun_s + away_s - API_START_S - time.monotonic()))
+        time.sleep(max(0.0, started_s + away_s - API_START_S - time.monotonic()))
         self._is_warm = False
         self._launch("api-server")
         self._wait_until_healthy(time.monotonic() + timeout_s)
@@ -192,7 +192,7 @@ class AirflowStack(AirflowApi):
         return self.home / f"{name}.log"
 
     def _migrate(self) -> None:
-        """Bring the metadata database up to date; a new one is a copy of an earlier new one, to save seconds."""
+        """Bring the metadata database up to date; a new one is copied from a cached empty database, which saves seconds."""
         database, fresh = self.home / "airflow.db", self._cache / f"airflow-{version('apache-airflow')}.db"
         if not database.exists() and fresh.exists():
             shutil.copyfile(fresh, database)
@@ -209,7 +209,7 @@ class AirflowStack(AirflowApi):
             self._cache.mkdir(parents=True, exist_ok=True)
             copy = fresh.with_suffix(f".{os.getpid()}")
             shutil.copyfile(database, copy)
-            copy.replace(fresh)  # in one step: another stack may be looking
+            copy.replace(fresh)  # atomically: another stack may be reading it
 
     def _launch(self, name: str, *arguments: str) -> None:
         leash = [sys.executable, str(REPOSITORY / "demo" / "leash.py"), str(GRACE_S)]
@@ -229,7 +229,7 @@ class AirflowStack(AirflowApi):
         for process in ending:
             assert process.stdin is not None
             with contextlib.suppress(BrokenPipeError):
-                process.stdin.close()  # the leash ends what it holds
+                process.stdin.close()  # leash.py then ends the component
         for process in ending:
             process.wait()
 
@@ -251,7 +251,7 @@ class AirflowStack(AirflowApi):
                 self._warm_up(deadline)
 
     def _warm_up(self, deadline: float) -> None:
-        """Make the API server build its task-facing half now: it takes longer than a task's first request may wait."""
+        """Make the API server load its execution API now: loading takes longer than a task's first request may wait."""
         if not self._is_warm:
             left_s = max(1.0, deadline - time.monotonic())
             self._is_warm = self._request("GET", f"{self.url}/execution/health", timeout_s=left_s).ok
@@ -266,7 +266,7 @@ def _free_port() -> int:
 
 
 def _secrets(path: Path) -> dict[str, str]:
-    """The home's own secrets, made at its first use: stored connections must be readable at the next start."""
+    """The secrets of this AIRFLOW_HOME, generated at its first use: stored connections must stay readable after a restart."""
     if not path.exists():
         made = {
             "AIRFLOW__CORE__FERNET_KEY": Fernet.generate_key().decode(),

@@ -11,15 +11,15 @@ from demo.screen import Screen, human_bytes
 
 POLL_S = 0.5
 WINDOW_S = 10.0
-"""The rate shown is that of the last so many seconds."""
+"""The rates that are shown are averages over this many seconds."""
 
 
 def follow(airflow: AirflowApi, run: Run, screen: Screen, *, workers: int, timeout_s: float) -> str:
-    """Show progress until the run has ended; its state. Raises AirflowError when it takes longer than `timeout_s`."""
-    begun_s = time.monotonic()
+    """Show progress until the run has ended, and return its state. Raises AirflowError after `timeout_s` seconds."""
+    started_s = time.monotonic()
     rates = _Rates()
     while (state := airflow.run_state(run)) not in ("success", "failed"):
-        if time.monotonic() - begun_s > timeout_s:
+        if time.monotonic() - started_s > timeout_s:
             return airflow.wait(run, timeout_s=0.0)
         screen.live(_line(_counts(airflow, run, workers), rates))
         time.sleep(POLL_S)
@@ -27,7 +27,7 @@ def follow(airflow: AirflowApi, run: Run, screen: Screen, *, workers: int, timeo
 
 
 def _counts(airflow: AirflowApi, run: Run, workers: int) -> dict[str, float]:
-    """The sum of what the workers say of themselves, and what the listing found."""
+    """The sum of the progress that the workers report, and the counts of the listing."""
     listing = airflow.task_state(run, "list").get("progress") or {}
     summary = airflow.xcom(run, "list", "summary") or {}
     slots = [airflow.task_state(run, "transfer", map_index=index).get("progress") or {} for index in range(workers)]
@@ -41,7 +41,7 @@ def _counts(airflow: AirflowApi, run: Run, workers: int) -> dict[str, float]:
 
 
 class _Rates:
-    """Objects and bytes a second over the last seconds."""
+    """Objects and bytes per second over the last WINDOW_S seconds."""
 
     def __init__(self) -> None:
         self._seen: list[tuple[float, float, float]] = []
@@ -70,7 +70,7 @@ def _line(counts: Mapping[str, float], rates: _Rates) -> str:
 
 
 def _eta(counts: Mapping[str, float], done: float, objects_per_s: float, bytes_per_s: float) -> str:
-    """The longer of what is left by count and by bytes."""
+    """The time left, as text: the longer of the estimates by objects and by bytes."""
     left_objects, left_bytes = counts["objects"] - done, counts["bytes"] - counts["bytes_copied"]
     if (left_objects > 0 and objects_per_s < 0.1) or (left_bytes > 0 and bytes_per_s < 1):
         return "…"
@@ -78,7 +78,7 @@ def _eta(counts: Mapping[str, float], done: float, objects_per_s: float, bytes_p
 
 
 def failures(airflow: AirflowApi, run: Run) -> dict[str, Any]:
-    """The last words of each task that failed, by task."""
+    """The last error lines in the log of each task that failed, by task."""
     found = {}
     for task in airflow.task_instances(run):
         if task.state in ("failed", "up_for_retry"):

@@ -1,4 +1,4 @@
-"""What the demo moves: real files that no one here made, a few under hostile keys, some with every header S3 keeps."""
+"""The input of the demo: files of installed packages, a few under hostile keys, some with every header that S3 stores."""
 
 from __future__ import annotations
 
@@ -61,14 +61,14 @@ class InputObject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoInput:
-    """All objects, in key order, and what had to be left out: (name, reason)."""
+    """All objects, in key order, and the files that had to be left out, as (name, reason)."""
 
     objects: tuple[InputObject, ...]
     left_out: tuple[tuple[str, str], ...] = ()
 
     @property
     def size_bytes(self) -> int:
-        """The bytes of all objects together."""
+        """The total size of all objects."""
         return sum(item.size_bytes for item in self.objects)
 
 
@@ -102,7 +102,7 @@ def sample_input(work_dir: Path, root: Path | None = None) -> DemoInput:
 
 
 def directory_input(directory: Path) -> DemoInput:
-    """Every regular file below a directory, under its relative name. Raises InputError if there is none to move."""
+    """Every regular file below a directory, under its relative name. Raises InputError if there is none to copy."""
     if not directory.is_dir():
         raise InputError(f"SOURCE={directory} is not a directory.")
     objects, left_out = [], []
@@ -114,7 +114,7 @@ def directory_input(directory: Path) -> DemoInput:
             headers = {"ContentType": mimetypes.guess_type(name)[0] or "application/octet-stream"}
             objects.append(InputObject(key=name, path=path, size_bytes=path.stat().st_size, headers=headers))
     if not objects:
-        raise InputError(f"SOURCE={directory} holds no file that could be moved.")
+        raise InputError(f"SOURCE={directory} holds no file that can be copied.")
     return DemoInput(objects=_in_key_order(objects), left_out=tuple(left_out))
 
 
@@ -157,7 +157,7 @@ def _choose(installed: Iterable[tuple[str, int, Path]]) -> list[tuple[str, int, 
 def _package_object(index: int, name: str, size_bytes: int, path: Path) -> InputObject:
     content_type, encoding = mimetypes.guess_type(name)
     headers = {"ContentType": content_type or "binary/octet-stream"}
-    if encoding == "gzip":  # by its name, as a web site keeps it
+    if encoding == "gzip":  # its name says so, as for a file that a web site stores compressed
         headers["ContentEncoding"] = "gzip"
     metadata = {}
     if index % 3 == 0:
@@ -193,7 +193,9 @@ def _archive(work_dir: Path, installed: Iterable[tuple[str, int, Path]]) -> Path
         members.append(entry)
         total_bytes += entry[1]
     if total_bytes < ARCHIVE_BYTES:
-        raise InputError(f"The installed packages are only {total_bytes} bytes; the demo wants {ARCHIVE_BYTES}.")
+        raise InputError(
+            f"The installed packages are only {total_bytes} bytes; the demo needs at least {ARCHIVE_BYTES}."
+        )
     identity = hashlib.sha256(repr([entry[:2] for entry in members]).encode()).hexdigest()[:16]
     archive = work_dir / f"packages-{identity}.tar"
     if not archive.exists():

@@ -1,4 +1,4 @@
-"""The local cloud and the Airflow on it, held by one process, so that they can outlive the command that started them.
+"""Runs the local cloud and Airflow in one process, so that they can outlive the command that started them.
 
     python -m demo.keeper FOLDER SOURCE_BUCKET DESTINATION_BUCKET
 
@@ -31,16 +31,16 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class DemoError(RuntimeError):
-    """The demo cannot go on. The message is for the user."""
+    """The demo cannot continue. The message is for the user."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """A running local cloud and Airflow: where they are, and the process that holds them."""
+    """A running local cloud and Airflow: their addresses, and the keeper process that runs them."""
 
     pid: int
     created_at_s: float
-    """When the keeper was started: a process id alone may come to mean another process."""
+    """When the keeper was started, as Unix time: a process id alone may be reused for another process."""
     airflow_url: str
     s3_url: str
     access_key_id: str
@@ -53,9 +53,9 @@ class Session:
 
 
 def start(folder: Path, *, source_bucket: str, destination_bucket: str, outlive: bool) -> Session:
-    """Start a keeper on a fresh folder and wait until all is up. With `outlive` it goes on without this process.
+    """Start a keeper on a fresh folder and wait until all is up. With `outlive` it keeps running after this process has ended.
 
-    Raises DemoError, with what the keeper said, when it does not come up.
+    Raises DemoError, with the keeper's output, when it does not start.
     """
     stop(folder)
     shutil.rmtree(folder, ignore_errors=True)
@@ -91,7 +91,7 @@ def start(folder: Path, *, source_bucket: str, destination_bucket: str, outlive:
 
 
 def running(folder: Path) -> Session | None:
-    """The session that a living keeper holds in this folder, if there is one."""
+    """The session of the keeper that runs in this folder; None when there is none."""
     try:
         session = Session(**json.loads((folder / "session.json").read_text()))
     except FileNotFoundError:
@@ -100,7 +100,7 @@ def running(folder: Path) -> Session | None:
 
 
 def stop(folder: Path) -> bool:
-    """End the keeper of this folder and all it holds; whether there was one. Raises DemoError if it does not end."""
+    """End this folder's keeper and its services; returns whether there was one. Raises DemoError if it does not end."""
     session = running(folder)
     process = _process(session) if session is not None else None
     if process is None:
@@ -123,7 +123,7 @@ def _process(session: Session) -> psutil.Process | None:
 
 
 def main() -> int:
-    """Hold the services until told to stop."""
+    """Run the services until a signal, or the end of the parent, stops them; returns the exit status."""
     folder, source_bucket, destination_bucket = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
     for number in STOP_SIGNALS:
         signal.signal(number, _end)
@@ -133,7 +133,7 @@ def main() -> int:
         buckets = {"source_bucket": source_bucket, "destination_bucket": destination_bucket}
         with (
             LocalCloud(folder / "cloud", **buckets) as cloud,
-            # The connections are in Airflow's own database, as a user's would be, and not in the environment.
+            # As in a real deployment, the connections are stored in Airflow's database, not in the environment.
             AirflowStack(folder / "airflow", environment=cloud.environment(connections=False)) as airflow,
         ):
             for conn_id, connection in cloud.connections().items():
@@ -147,7 +147,7 @@ def main() -> int:
 
 
 def _end(*_: object) -> None:
-    """Leave at once, also in the middle of starting; a second signal must not break off the stopping."""
+    """Exit at once, even while starting; a second signal must not interrupt the clean-up."""
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     sys.exit(0)

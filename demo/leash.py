@@ -1,8 +1,8 @@
-"""Runs one command and ends it, with all it started, when the process that asked for it goes away.
+"""Runs one command, and ends it with all processes that it started when the parent process ends.
 
     python demo/leash.py GRACE_S COMMAND [ARGUMENT …]
 
-The command runs in a session of its own, so a Ctrl-C in the terminal does not reach it. When stdin closes (the parent
+The command runs in a separate session, so a Ctrl-C in the terminal does not reach it. When stdin closes (the parent
 closed it, or died) or on SIGTERM, the command gets SIGTERM; a fifth of GRACE_S later its whole session does, because
 Airflow's scheduler would wait for the end of every running task; what is left after GRACE_S seconds gets SIGKILL.
 Exits with the command's status.
@@ -21,7 +21,7 @@ import psutil
 
 
 def signal_session(session_id: int, number: signal.Signals) -> None:
-    """Signal every process of a session. Airflow's tasks have process groups of their own but share the session."""
+    """Signal every process of a session. Airflow's tasks have separate process groups but share the session."""
     for pid in psutil.pids():
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if os.getsid(pid) == session_id:
@@ -51,7 +51,7 @@ def main() -> int:
     threading.Thread(target=end_with_parent, daemon=True).start()
     status = child.wait()
     ended.set()
-    signal_session(child.pid, signal.SIGKILL)  # whatever it left behind
+    signal_session(child.pid, signal.SIGKILL)  # processes that it left behind
     return status if status >= 0 else 128 - status
 
 

@@ -1,4 +1,4 @@
-"""Puts the demo's input into the local S3, with boto3, and checks that S3 holds exactly that."""
+"""Uploads the demo's input to the local S3 with boto3, and checks that S3 lists every object."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def s3_client(url: str, access_key_id: str, secret_access_key: str, region: str)
 
 
 def upload(client: Any, bucket: str, source: DemoInput, on_object: Callable[[int], None]) -> list[tuple[str, str]]:
-    """Upload every object; `on_object` hears the size of each. Returns what S3 does not hold now: (key, reason)."""
+    """Upload every object; `on_object` gets the size of each. Returns the objects that S3 does not hold, as (key, reason)."""
 
     def put(item: InputObject) -> str | None:
         try:
@@ -57,7 +57,7 @@ def upload(client: Any, bucket: str, source: DemoInput, on_object: Callable[[int
     held = dict(listing(client, bucket))
     for item in source.objects:
         if item.key not in reported and held.get(item.key) != item.size_bytes:
-            refused.append((item.key, "the local S3 took it but does not list it under this key and size"))
+            refused.append((item.key, "the local S3 accepted it but does not list it under this key and size"))
     return refused
 
 
@@ -70,7 +70,7 @@ def listing(client: Any, bucket: str, prefix: str = "") -> Iterator[tuple[str, i
 
 @contextmanager
 def cancelling_pool(threads: int) -> Iterator[ThreadPoolExecutor]:
-    """A thread pool that drops what it has not begun when the block ends early, as on Ctrl-C."""
+    """A thread pool that drops calls which have not started when the block ends early, as on Ctrl-C."""
     pool = ThreadPoolExecutor(threads)
     try:
         yield pool

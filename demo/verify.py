@@ -1,6 +1,6 @@
 """Reads every source object with boto3 and every destination object with google-cloud-storage, and compares them.
 
-Nothing here comes from the pipeline: an error in the engine cannot hide itself.
+It shares no code with the pipeline, so an error in the engine cannot hide itself.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CONTENT_HEADERS = {
     "ContentLanguage": "content_language",
     "CacheControl": "cache_control",
 }
-"""boto3's name and google-cloud-storage's name of each."""
+"""Content headers: the name that boto3 uses, and the name that google-cloud-storage uses."""
 
 STORAGE_CLASSES = {
     "STANDARD": "STANDARD",
@@ -37,7 +37,7 @@ STORAGE_CLASSES = {
     "ONEZONE_IA": "NEARLINE",
     "GLACIER_IR": "COLDLINE",
 }
-"""What the documentation promises for the classes that the demo uses."""
+"""The storage class that the documentation promises for each S3 class that the demo uses."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +78,7 @@ def verify(
 ) -> Verification:
     """Compare two buckets, bytes, metadata and headers. The pipeline's own records are under `records_prefix`.
 
-    `on_object` hears the size in bytes of each object that was read.
+    `on_object` gets the size in bytes of each object that was read.
     """
     sources = {
         destination_prefix + key[len(source_prefix) :]: key for key, _ in listing(s3, source_bucket, source_prefix)
@@ -139,7 +139,7 @@ def _differences(source: Mapping[str, Any], blob: storage.Blob) -> tuple[list[st
 
 
 class _HashingFile:
-    """Something to write to that keeps a SHA-256 and a size only."""
+    """A file object that keeps only the SHA-256 and the size of the data written to it."""
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()

@@ -14,7 +14,7 @@ from localcloud.supervisor import LocalCloud, ServiceFailed
 
 
 def main() -> int:
-    """Run the local cloud until told to stop; 1 if it did not come up."""
+    """Run the local cloud until a signal stops it; returns 1 if it did not start."""
     parser = argparse.ArgumentParser(
         prog="python -m localcloud",
         description="S3, CloudFront, Pub/Sub, Cloud Storage and Cloud Logging on loopback. Prints the environment to "

@@ -26,7 +26,7 @@ ACTIONS = frozenset(
         "stall",  # send `at_byte` bytes of the response body, then wait `seconds` before the rest
         "corrupt",  # flip one bit of the response body at `at_byte`
         "lose_answer",  # do the work, then break the connection instead of answering
-        "rewrite",  # answer with `headers` in place of its own (an empty one goes), and without what `cut` matches
+        "rewrite",  # answer with `headers` replacing its headers (an empty one removes), and without what `cut` matches
     }
 )
 
@@ -106,7 +106,7 @@ class FaultPlan:
         return None
 
     def delay(self, fault: Fault) -> None:
-        """Wait as the fault says, but no longer than it is part of the plan: who replaces the plan lets go of what it held."""
+        """Wait as the fault requires, but no longer than it is part of the plan: replacing the plan ends the wait."""
         with self._lock:
             replaced = self._replaced
             is_planned = any(fault is item for item, _ in self._faults)

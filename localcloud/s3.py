@@ -48,7 +48,7 @@ _running = 0
 class S3Server:
     """An S3 endpoint with path-style buckets. Objects are held in memory, gone at `stop`. Thread-safe.
 
-    Each server is an AWS account of its own, with two users: one that may do everything in S3, and one for an edge's
+    Each server is a separate AWS account with two users: one that may do everything in S3, and one for an edge's
     origin that may only read objects. moto's state is process-wide, so two servers in one process share the name space
     of buckets, as accounts do in S3. While a server runs, moto authenticates every caller in this process.
     """
@@ -120,7 +120,7 @@ class S3Server:
             return
         status, headers, body = _call(self._app, _environ(exchange))
         if status == 404 and self.origin_access_key_id in authorization and exchange.kind.endswith(" object"):
-            # Who may not list is not told what is missing (S3 API reference, GetObject, "Permissions"); moto tells.
+            # Without permission to list, S3 does not report a missing key (API reference, GetObject, "Permissions"); moto does.
             _send_error(exchange, 403, "AccessDenied", "Access Denied")
             return
         if status < 300 and exchange.kind in ("PUT object", "POST object") and "uploadId=" not in exchange.query:
@@ -253,7 +253,7 @@ def _send_error(exchange: Exchange, status: int, code: str, message: str) -> Non
 
 
 def main() -> None:
-    """Run the server until it is told to stop."""
+    """Run the server until it is stopped."""
     parser = argparse.ArgumentParser(prog="python -m localcloud.s3", description="a local S3, by moto")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0 for any free one")

@@ -46,7 +46,7 @@ class Encryption:
         """Path to the MD5 of the key that a customer gave."""
 
     def stored(self, path: str, headers: Mapping[str, str]) -> None:
-        """An object was written here, or an upload of one begun."""
+        """Note that an object was written to this path, or an upload of one started."""
         with self._lock:
             if key_md5 := headers.get(f"{SSE_C}key-md5"):
                 self._customers[path] = key_md5

@@ -135,7 +135,7 @@ class LocalCloud:
 
     @property
     def secret_access_key(self) -> str:
-        """Its secret."""
+        """The secret of the S3 user that may do everything."""
         return self._ready("s3", "secret_access_key")
 
     @property
@@ -229,7 +229,7 @@ class LocalCloud:
                 process = subprocess.Popen(
                     [sys.executable, "-m", *command, "--port", "0"],
                     env=environment,
-                    stdin=subprocess.PIPE,  # held open: its end tells the service that this process is gone
+                    stdin=subprocess.PIPE,  # held open: its end shows the service that this process has ended
                     stdout=subprocess.PIPE,
                     stderr=log,
                     text=True,

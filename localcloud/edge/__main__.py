@@ -1,4 +1,4 @@
-"""`python -m localcloud.edge`: a distribution as a process of its own."""
+"""`python -m localcloud.edge`: a distribution as a separate process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _read_key_pair(pair: str) -> tuple[str, str]:
 
 
 def main() -> None:
-    """Run the server until it is told to stop."""
+    """Run the server until it is stopped."""
     parser = argparse.ArgumentParser(
         prog="python -m localcloud.edge",
         description="a local CloudFront distribution; AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY open its origin",

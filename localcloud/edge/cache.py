@@ -1,7 +1,7 @@
 """What a distribution keeps: objects by the time that they may stay, and errors for a short while.
 
 Lifetimes follow the managed policy CachingOptimized (minimum 1 s, default 24 h, maximum 365 days) and the developer
-guide's "Manage how long content stays in the cache". Bodies past 64 KiB stay on disk, in a directory of its own.
+guide's "Manage how long content stays in the cache". Bodies past 64 KiB stay on disk, in a private directory.
 """
 
 from __future__ import annotations

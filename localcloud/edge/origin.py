@@ -61,7 +61,7 @@ class OriginAnswer:
 
 
 class Origin:
-    """Fetches objects of one bucket with credentials of its own. Thread-safe."""
+    """Fetches objects of one bucket with the distribution's credentials. Thread-safe."""
 
     def __init__(self, url: str, bucket: str, *, access_key_id: str, secret_access_key: str, region: str) -> None:
         self._url = url.rstrip("/")

@@ -17,7 +17,7 @@ from urllib.parse import unquote_plus
 RATE_WINDOWS_S = (60, 120, 300, 600)
 MIN_RATE = 10
 PAGE_STATUSES = frozenset({400, 403, 404, 405, 414, 416, 500, 501, 502, 503, 504})
-"""Statuses for which there may be a page of one's own."""
+"""Statuses for which there may be a custom error page."""
 NOT_REMOVABLE = re.compile(
     r"connection|content-encoding|content-length|expect|host|keep-alive|proxy-(authenticate|authorization|connection)"
     r"|trailer|transfer-encoding|upgrade|via|warning|x-accel-.*|x-amz-cf-.*|x-amzn-.*|x-cache|x-edge-.*"
@@ -54,7 +54,7 @@ class Settings:
     blocked: str = ""
     """A regular expression: the web ACL blocks a request whose path or query, decoded, holds it in any case of letters."""
     rate: int | None = None
-    """The web ACL blocks a client's requests beyond so many in `rate_window_s`."""
+    """The web ACL blocks a client's requests beyond this number in `rate_window_s`."""
     rate_window_s: int = 300
     error_pages: Mapping[int, ErrorPage] = field(default_factory=dict)
     removed_headers: frozenset[str] = frozenset()

@@ -72,7 +72,7 @@ class Session:
     writer: object = None
 
     def take_over(self) -> object:
-        """A new writer's token; whoever held the last one may write no more."""
+        """A new writer's token; the holder of the previous token may no longer write."""
         with self.lock:
             self.writer = object()
             return self.writer

@@ -31,7 +31,7 @@ class Exchange:
         self.fault: Fault | None = None
         self.status: int | None = None
         self.on_status: Callable[[Exchange], None] = lambda exchange: None
-        """Called just before an answer is sent: whoever has the answer finds it counted."""
+        """Called just before an answer is sent, so that it is counted before the client has it."""
         self._connection = connection
         self._remaining = int(headers.get("content-length") or 0)
         self._chunked: Iterator[memoryview] | None = None

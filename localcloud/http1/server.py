@@ -82,7 +82,7 @@ class HttpServer:
             while (head := connection.read_head()) is not None and self._answer(connection, head):
                 pass
         except (ConnectionBroken, OSError):
-            pass  # the peer is gone or was sent away: there is nobody to tell
+            pass  # the peer is gone or was disconnected, so nobody can get an answer
         finally:
             with self._lock:
                 self._open.discard(sock)

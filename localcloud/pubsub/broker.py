@@ -62,7 +62,7 @@ class Broker:
         self.set_chaos(chaos or Chaos())
 
     def set_chaos(self, chaos: Chaos) -> None:
-        """Replace the chaos, its random draws begun anew."""
+        """Replace the chaos, and restart its random draws."""
         self.chaos = chaos
         self._random = random.Random(chaos.seed)
 
@@ -133,7 +133,7 @@ class Broker:
             self.topic(settings.dead_letter_policy.dead_letter_topic)
 
     def delete_subscription(self, name: str) -> None:
-        """Its messages go with it; whoever waits on it is woken to find it gone."""
+        """Delete the subscription with its messages; clients that wait on it are woken, and get NOT_FOUND."""
         queue = self.queue(name)
         self.store.record(Kind.SUBSCRIPTION_GONE, queue.backlog.settings)
         del self._queues[name]

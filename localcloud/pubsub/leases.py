@@ -30,7 +30,7 @@ class Stream:
 
 @dataclass(slots=True, eq=False)
 class Delivery:
-    """One message on its way to one subscription's clients."""
+    """One message in delivery to one subscription's clients."""
 
     message: Message
     attempts: int = 0

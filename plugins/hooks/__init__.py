@@ -1,1 +1,1 @@
-"""Hooks: an Airflow connection becomes a configured client, and the parts of the engine are put together."""
+"""Hooks: turn Airflow connections into configured clients, and assemble the engine."""

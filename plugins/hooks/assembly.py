@@ -1,6 +1,6 @@
-"""The engine put together from plain values: the only place that does so, for the hooks, the tests, and the benchmarks.
+"""Assembles the engine from plain values, for the hooks, the tests, and the benchmarks.
 
-It imports no Airflow. Nothing that it makes may be kept across a fork.
+This module does not import Airflow. Its objects must not be kept across a fork.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from transfer.worker.drain import Assignment, Worker
 
 @dataclass(frozen=True, kw_only=True)
 class GcsEndpoint:
-    """The Cloud Storage service: its address, and the identity that requests have."""
+    """The Cloud Storage service: its address, and the identity of requests."""
 
     base_url: str
     """Scheme and host without a trailing slash: `https://storage.googleapis.com`."""
@@ -58,16 +58,16 @@ class Edge:
 
 @dataclass(frozen=True, kw_only=True)
 class Destination:
-    """One destination bucket, with the bucket that has the run's records, for one task."""
+    """One destination bucket, with the bucket of the run's records, for one task."""
 
     endpoint: GcsEndpoint
     bucket: str
     state_bucket: str = ""
-    """Where the run's own records are; empty for the destination bucket."""
+    """The bucket of the run's records; empty for the destination bucket."""
     config: TransferConfig = field(default_factory=TransferConfig)
     stop: threading.Event = field(default_factory=StopRequest)
     capabilities: Capabilities = field(default_factory=Capabilities)
-    """The features that the service is found to support; shared by all lanes."""
+    """The features that the service has been found to support; shared by all lanes."""
 
     def client(self, book: Callable[[], float] = lambda: 0.0) -> GcsClient:
         """A client for the bucket. `book` returns how many seconds a request has to wait for its turn."""
@@ -81,11 +81,11 @@ class Destination:
         )
 
     def retrier(self) -> Retrier:
-        """Retries single requests, as the configuration says."""
+        """A retrier of single requests, with the limits of the configuration."""
         return Retrier(self.config.retry)
 
     def listing(self) -> GcsListing:
-        """Pages through the bucket's objects."""
+        """A listing of the bucket's objects."""
         return GcsListing(self.client(), self.retrier(), self.stop)
 
     def state(self, prefix: str) -> GcsState:
@@ -93,15 +93,15 @@ class Destination:
         return GcsState(self._records().client(), self.retrier(), Grace(self.stop, RECORDS_S), prefix=prefix)
 
     def loop(self) -> CurlLoop:
-        """Drives transfers; one per thread."""
+        """A new event loop that drives HTTP transfers; use one per thread."""
         return CurlLoop(self.stop)
 
     def sinks(self, count: int) -> list[tuple[GcsSink, Retrier]]:
-        """For lanes that only write or delete, one per lane."""
+        """Sinks with their retriers, one for each of `count` lanes that only write or delete."""
         return [(GcsSink(self.client()), self.retrier()) for _ in range(count)]
 
     def end_uploads(self, state_root: str, run: str, opening: str) -> int:
-        """Abort the unfinished uploads to this bucket of a run that closes, and of all that are closed or gone; how many.
+        """Abort the unfinished uploads of a run that is closing, and of all closed or removed runs; returns their number.
 
         `state_root` is the prefix of all runs' records, `opening` the name that the run's workers gave to their uploads.
         """
@@ -116,7 +116,7 @@ class Destination:
     def copier(
         self, edge: Edge, share: WorkerContext, *, naming: Naming, state_prefix: str, opening: str
     ) -> ObjectCopier:
-        """Copies objects on one lane, with separate connections to both sides.
+        """A copier of objects for one lane, with separate connections to both sides.
 
         `opening` names the opening of the run that the uploads belong to; closing it aborts them.
         """

@@ -1,4 +1,4 @@
-"""A Google Cloud connection becomes the event log of a task."""
+"""Turns a Google Cloud connection into the event log of a task."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class CloudLoggingHook(BaseHook):
         return GoogleBaseHook(gcp_conn_id=self.gcp_conn_id)
 
     def get_project_id(self) -> str:
-        """The project that the log belongs to. Raises as `get_conn`."""
+        """The project that the log belongs to. Raises the same errors as `get_conn`."""
         if project_id := self.project_id or self._hook.project_id:
             return project_id
         problem = "no Google Cloud project is set here or in the credentials; set it"
@@ -74,7 +74,7 @@ class CloudLoggingHook(BaseHook):
 
         Raises:
             ValueError: Cloud Logging does not accept such a log name.
-            AirflowNotFoundException, InvalidConnection: as `get_conn`.
+            AirflowNotFoundException, InvalidConnection: as documented at `get_conn`.
         """
         from transfer.event_log import NoEventLog
 

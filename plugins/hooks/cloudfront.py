@@ -1,4 +1,4 @@
-"""A CloudFront connection becomes a base URL, and a signer for requests under it."""
+"""Turns a CloudFront connection into a base URL, and a signer for requests under it."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def source_listing(
 ) -> Iterator[ObjectMeta]:
     """The source bucket's objects under a prefix in byte order, after the key `after` if it is given.
 
-    `before` is the key that the listing had right before that one.
+    `before` is the key that was listed immediately before `after`.
     """
     client = S3SourceHook(aws_conn_id).get_conn()
     return list_objects(client, bucket, prefix, after=after, before=before, stop=stop)
@@ -49,7 +49,7 @@ def source_keys(aws_conn_id: str, bucket: str, *, stop: Stop = NEVER) -> S3Keys:
 
 
 def sample_reader(aws_conn_id: str, source_bucket: str, gcp_conn_id: str, destination_bucket: str) -> SampleReaders:
-    """A reader of both sides for a sample, by other libraries than those that copy."""
+    """A reader of both sides for a sample. It uses other libraries than the copying does."""
     s3, google = S3SourceHook(aws_conn_id).get_conn(connections=SAMPLE_LANES), GCSSinkHook(gcp_conn_id)
     return SampleReaders(
         s3,
@@ -101,7 +101,7 @@ class Messaging:
         return PubSubRequests(hook.get_publisher(), self.topic_path(topic), events, stop=self.stop)
 
     def failures(self, topic: str, *, run_id: str) -> PubSubFailures:
-        """A publisher of failure records."""
+        """A publisher of failure records of one run."""
         hook = PubSubQueueHook(self.gcp_conn_id)
         return PubSubFailures(hook.get_publisher(), self.topic_path(topic), run_id=run_id, stop=self.stop)
 
@@ -116,7 +116,7 @@ class Messaging:
         )
 
     def open(self, subscription: str, *, topic: str, run_id: str, ack_deadline_s: int) -> None:
-        """Create the topic if it is missing, and a new subscription for one run, in place of an old one of that name."""
+        """Create the topic if it is missing, and a new subscription for one run, replacing an old one of that name."""
         hook = PubSubQueueHook(self.gcp_conn_id)
         ensure_topic(hook.get_publisher(), self.topic_path(topic))
         self.close(subscription)

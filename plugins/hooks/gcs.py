@@ -1,4 +1,4 @@
-"""A Google Cloud connection becomes a Cloud Storage endpoint and a token for it."""
+"""Turns a Google Cloud connection into a Cloud Storage endpoint and a token for it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 class GCSSinkHook(BaseHook):
-    """Access to Cloud Storage, where objects are written.
+    """Access to Cloud Storage, to which objects are written.
 
-    The endpoint is `STORAGE_EMULATOR_HOST` when set, else Google's own. A connection that `is_anonymous` has no token.
+    The endpoint is `STORAGE_EMULATOR_HOST` when set, else Google's own. A connection with `is_anonymous` has no token.
 
     Args:
         gcp_conn_id: the Google Cloud connection.
@@ -43,7 +43,7 @@ class GCSSinkHook(BaseHook):
 
         Raises:
             AirflowNotFoundException: there is no such connection.
-            google.auth.exceptions.DefaultCredentialsError: it holds no credentials and the environment has none.
+            google.auth.exceptions.DefaultCredentialsError: the connection holds no credentials and the environment has none.
         """
         return self._hook.get_conn()
 

@@ -74,7 +74,7 @@ class SourceListProbe:
 
 
 class CloudfrontProbe:
-    """An `EdgeProbe` of a distribution. It signs for the whole prefix, as workers do."""
+    """An `EdgeProbe` of a distribution. Its signatures are valid for the whole prefix, like those of workers."""
 
     def __init__(self, conn_id: str, prefix: str) -> None:
         self.conn_id = conn_id
@@ -97,7 +97,7 @@ class CloudfrontProbe:
             raise SourceUnavailable(message, stage=Stage.DOWNLOAD) from error
 
     def signature_life_s(self) -> float:
-        """Half of the lifetime of a signature, in seconds: it is renewed then. Infinite without signatures."""
+        """Half the lifetime of a signature, in seconds: signatures are renewed then. Infinite without signatures."""
         return self._hook.get_url_lifetime_s() / 2 if self._hook.is_signed else float("inf")
 
 
@@ -123,7 +123,9 @@ class GcsProbe:
         return complete(self._client.send("GET", url), self._stop).headers.get("date", "")
 
     def kept_by(self) -> str:
-        """A retention policy or default hold of the bucket, in words; where the bucket may not be read, as an object shows it."""
+        """A retention policy or default hold of the bucket, in words; empty for none.
+
+        Without the permission to read the bucket, the first listed object shows them."""
         import json
 
         from transfer.backends.http.loop import complete
@@ -160,7 +162,7 @@ class GcsProbe:
         complete(GcsSink(self._client).put(name, b"", {"contentType": "text/plain"}, None), self._stop)
 
     def label(self, name: str) -> None:
-        """Change the metadata of an object, as when a copy gets its proof."""
+        """Change the metadata of an object, as is done when a copy gets its proof."""
         from transfer.backends.gcs.sink import GcsSink
         from transfer.backends.http.loop import complete
 
@@ -201,7 +203,7 @@ class PubSubProbe:
         return PubSubQueueHook(self.conn_id).get_publisher()
 
     def granted(self, permissions: Sequence[str]) -> Sequence[str] | None:
-        """The permissions among these that the connection has; None where the server does not answer that question."""
+        """The permissions among these that the connection has; None where the server does not report permissions."""
         from transfer.backends.pubsub.topics import granted_permissions
         from transfer.errors import Stage
 

@@ -1,4 +1,4 @@
-"""A Google Cloud connection becomes Pub/Sub clients made for bulk work."""
+"""Turns a Google Cloud connection into Pub/Sub clients for many messages."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_OUTSTANDING_BYTES = 64 * 1024 * 1024
 
 
 class PubSubQueueHook(BaseHook):
-    """The queue between listing and workers. `PUBSUB_EMULATOR_HOST` names another address, as for Google's clients.
+    """The queue between listing and workers. `PUBSUB_EMULATOR_HOST` sets another address, as for Google's clients.
 
     Clients may be shared between threads, but not across a fork: get them inside a task.
 
@@ -45,7 +45,7 @@ class PubSubQueueHook(BaseHook):
         """The project that the connection names or its credentials belong to.
 
         Raises:
-            InvalidConnection: neither names one.
+            InvalidConnection: neither the connection nor its credentials name a project.
         """
         if project_id := self._hook.project_id:
             return project_id

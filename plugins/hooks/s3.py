@@ -1,4 +1,4 @@
-"""An AWS connection becomes a boto3 S3 client."""
+"""Turns an AWS connection into a boto3 S3 client."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class S3SourceHook(BaseHook):
     def get_conn(self, *, connections: int = 10) -> BaseClient:
         """A new client that retries throttling and server errors (botocore's `standard` mode, 5 attempts).
 
-        It keeps up to `connections` connections open: give one for each thread that uses it.
+        It keeps up to `connections` connections open: set one for each thread that uses the client.
 
         The connection's own `config_kwargs` take precedence. Clients may be shared between threads, but not across a fork.
 
@@ -37,7 +37,7 @@ class S3SourceHook(BaseHook):
         from botocore.config import Config
 
         if self.aws_conn_id is not None:
-            # The provider takes a missing connection for None, so that a misspelt id would use any credentials it finds.
+            # The provider treats a missing connection like None, so a misspelt id would use any credentials that it finds.
             self.get_connection(self.aws_conn_id)
         hook = S3Hook(aws_conn_id=self.aws_conn_id)
         defaults = Config(

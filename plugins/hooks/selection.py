@@ -1,4 +1,4 @@
-"""A selection of objects from a task's parameters."""
+"""Builds the selection of objects from a task's parameters."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 BOUNDS = ("min_size", "max_size", "modified_since", "modified_before")
 LISTS = ("include", "exclude", "storage_classes")
-"""These hold JSON, because a template renders everything to text."""
+"""Fields that hold JSON lists, because a template renders every value as text."""
 
 
 def selection_of(wanted: Mapping[str, str], *, now_s: float) -> Selection | None:
     """The selection of these fields (BOUNDS and LISTS); None when they are all empty. Raises InvalidSelection.
 
-    `now_s` is the time that a relative one counts back from.
+    A relative time counts back from `now_s`, in Unix seconds.
     """
     from transfer.listing.selection import read_selection
 
@@ -30,7 +30,7 @@ def selection_of(wanted: Mapping[str, str], *, now_s: float) -> Selection | None
 
 
 def name_filter_of(wanted: Mapping[str, str]) -> Callable[[str], bool] | None:
-    """The globs of these fields alone. Raises InvalidSelection."""
+    """A filter of names by the globs in `include` and `exclude`; None without globs. Raises InvalidSelection."""
     include, exclude = _list(wanted, "include"), _list(wanted, "exclude")
     if not (include or exclude):
         return None

@@ -1,4 +1,4 @@
-"""Inventories and manifests that take the place of a listing, read over Airflow's AWS or Google Cloud connection."""
+"""Reads inventories and manifests in place of a listing, through Airflow's AWS or Google Cloud connection."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class SourceList:
     prefix: str
     stop: Event
 
-    def objects(self, tell: Callable[[str], None]) -> Iterator[ObjectMeta]:
-        """The objects that it names, in byte order; `tell` gets lines for the log. Raises TransferError, Stopped."""
+    def objects(self, report: Callable[[str], None]) -> Iterator[ObjectMeta]:
+        """The objects in the list, in byte order; `report` is called with lines for the log. Raises TransferError, Stopped."""
         from transfer.backends.parquet import parquet_rows
         from transfer.backends.s3.files import LANES, head_all
         from transfer.sources.files import Kind, SourceUri
@@ -49,14 +49,17 @@ class SourceList:
                 prefix=self.prefix,
                 read_parquet=parquet_rows,
                 stop=self.stop,
-                report=tell,
+                report=report,
             )
-        tell(f"reading {uri}, and asking S3 for each object that it names")
+        report(f"reading {uri}, and asking S3 for each object in it")
         keys = manifest_keys(self._store(uri), uri, source_bucket=self.bucket, prefix=self.prefix, stop=self.stop)
         return head_all(S3SourceHook(self.aws_conn_id).get_conn(connections=LANES), self.bucket, keys, stop=self.stop)
 
     def check(self) -> None:
-        """Read a manifest.json, or a manifest's first line, and check that keys can be looked up. Raises TransferError."""
+        """Read an inventory's manifest.json, or the first line of a manifest of keys, and check that S3 can be asked for keys.
+
+        Raises TransferError.
+        """
         from transfer.backends.s3.files import head_all
         from transfer.sources.files import Kind, SourceUri
         from transfer.sources.inventory import read_inventory

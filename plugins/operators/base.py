@@ -1,4 +1,4 @@
-"""The base of all operators: shared parameters, and how a task reaches the engine, stops, and reports the engine's errors."""
+"""The base classes of all operators: shared parameters, access to the engine, stopping, and reporting of errors."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ACK_DEADLINE_S = 30
 
 
 class EdgehaulOperator(StopsOnKill, BaseOperator):
-    """Base of all operators of a run. When Airflow asks the task to stop, it ends in order, or is interrupted in time.
+    """Base of all operators of a run. When Airflow asks the task to stop, its work ends, or is interrupted before SIGKILL.
 
     :param destination_bucket: the Cloud Storage bucket that is copied to.
     :param gcp_conn_id: the Google Cloud connection.
@@ -45,7 +45,7 @@ class EdgehaulOperator(StopsOnKill, BaseOperator):
     aws_conn_id = ""
     cloudfront_conn_id = ""
     link_urls: Mapping[str, str] = {}
-    """By the name of the link, once `show_links` has found them."""
+    """The URL of each link by the link's name, once `show_links` has set them."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class EdgehaulOperator(StopsOnKill, BaseOperator):
         self.gcp_project = gcp_project
 
     def destination(self, run: RunIdentity, config: TransferConfig | None = None) -> Destination:
-        """The destination bucket, and the bucket with the records of the run. `config` is for a task that copies."""
+        """The destination bucket, with the bucket of the run's records. `config` is for a task that copies."""
         from hooks.engine import destination
 
         return destination(
@@ -69,17 +69,17 @@ class EdgehaulOperator(StopsOnKill, BaseOperator):
         )
 
     def state(self, run: RunIdentity) -> StateStore:
-        """The records of the run."""
+        """The store of the run's records."""
         return self.destination(run).state(run.state_prefix)
 
     def messaging(self) -> Messaging:
-        """The topics and subscriptions."""
+        """Access to the topics and subscriptions of the project."""
         from hooks.engine import Messaging
 
         return Messaging(gcp_conn_id=self.gcp_conn_id, project=self.gcp_project or None, stop=self.stop)
 
     def event_log(self, log_name: str | None, run: RunIdentity, *, is_verbose: bool = False) -> EventLog:
-        """The log in Cloud Logging with this run's label; without a name, one that drops everything."""
+        """The event log in Cloud Logging, with this run's label; without a name, a log that drops all events."""
         from hooks.cloud_logging import CloudLoggingHook
 
         return CloudLoggingHook(self.gcp_conn_id, self.gcp_project or None).get_event_log(
@@ -87,7 +87,7 @@ class EdgehaulOperator(StopsOnKill, BaseOperator):
         )
 
     def engine_errors(self, events: EventLog | None = None) -> AbstractContextManager[None]:
-        """Turns the engine's errors into Airflow's: see `operators.engine_errors`. Closes the event log."""
+        """A context that turns the engine's errors into Airflow's (see `operators.engine_errors`) and closes the event log."""
         conn = connections(aws=self.aws_conn_id, gcp=self.gcp_conn_id, cloudfront=self.cloudfront_conn_id)
         return engine_errors(self.task_id, conn, events or NoEventLog())
 
@@ -137,14 +137,14 @@ class CopyOperator(EdgehaulOperator):
         return self.destination(run).listing().objects(self.naming.destination_prefix, leave_out=STATE_PREFIX)
 
     def opened_run(self, task: Task) -> RunIdentity:
-        """The run that the setup has opened last. Raises AirflowFailException when it has opened none."""
+        """The run that the task `open_task` has opened last. Raises AirflowFailException when it has opened none."""
         open_task = sibling(task, self.open_task)
         return RunIdentity.of(task.xcom_pull(task_ids=open_task), open_task)
 
     def run_context(
         self, run: RunIdentity, listing: ListingResult, *, attempt: int, selection: Mapping[str, str]
     ) -> RunContext:
-        """What the steps after the copying have to know of the run. `attempt` is the attempt of this task, from 1."""
+        """The facts about the run that the steps after the copying need. `attempt` is the attempt of this task, from 1."""
         from operators.run_selection import run_globs
         from transfer.reconciliation.run_context import RunContext
 
@@ -160,6 +160,6 @@ class CopyOperator(EdgehaulOperator):
         )
 
     def show_links(self, context: Context, urls: Mapping[type[ShownLink], str]) -> None:
-        """Show the link to the destination, and these, from now on."""
+        """Show the link to the destination and these links on the task instance, from now on."""
         destination = destination_url(self.destination_bucket, self.naming.destination_prefix)
         show_links(self, context, {DestinationLink: destination, **urls})

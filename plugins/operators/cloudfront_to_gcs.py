@@ -1,4 +1,4 @@
-"""Drain the queue: copy objects through the edge into Cloud Storage."""
+"""The operator of a worker: it drains the queue and copies objects through the edge into Cloud Storage."""
 
 from __future__ import annotations
 
@@ -41,10 +41,11 @@ class CloudfrontToGcsWorker(CopyOperator):
     :param threads: how many objects are copied at a time, 1 to 256; temporarily fewer while a server throttles. Each takes
         about 3 MiB of memory.
     :param part_size_mib: the part of a large object that one request fetches, 5 to 1,024 MiB.
-    :param bandwidth_limit_mib_s: the most MiB a second that this worker reads; empty or 0 for no limit.
-    :param max_requests_per_s: the most requests a second that this worker sends, to both sides together; empty or 0 for no limit.
+    :param bandwidth_limit_mib_s: the most MiB per second that this worker reads; empty or 0 for no limit.
+    :param max_requests_per_s: the most requests per second that this worker sends to both sides together; empty or 0 for no
+        limit.
     :param ramp_up: whether writes keep to Cloud Storage's ramp-up guideline: about 1,000 a second for all workers of the run,
-        doubled every 20 minutes. A bucket that has recently taken more does not need it.
+        doubled every 20 minutes. A bucket that has recently handled a higher rate does not need it.
     :param cloudfront_conn_id: the CloudFront connection.
     :param log_name: the Cloud Logging log for events; empty for none.
     :param is_verbose: whether each object that is started is an event.
@@ -98,7 +99,7 @@ class CloudfrontToGcsWorker(CopyOperator):
         self.is_verbose = is_verbose
 
     def execute(self, context: Context) -> dict[str, int | float]:
-        """Work until the whole listing is settled, by this worker or another."""
+        """Copy until all messages of the listing are settled, by this worker or another; returns the counts."""
         task = context["ti"]
         refuse_when_closed(task, self.close_task)
         slot = WorkerSlot.of(self.slot, "the task before this one")

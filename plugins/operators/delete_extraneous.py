@@ -27,7 +27,7 @@ class DeleteExtraneousOperator(CopyOperator):
     S3 is asked for each key again right before its copy is deleted. Returns `extraneous, extraneous_bytes, percent, new,
     protected, deleted, gone, changed, still_in_source, list_uri, why_not_deleted`; report.json gets `deleted` and `deletion`,
     or `why_not_deleted`, and deleted.csv each object with its outcome. The task is skipped when `wish` is `off`, or when
-    nothing may be done: see `transfer.deletion.extraneous.permission`. Whatever the wish, it fails when this opening of the
+    neither is permitted: see `transfer.deletion.extraneous.permission`. Whatever the wish, it fails when this opening of the
     run has no green verdict: as the last task besides the teardown, it keeps a run from succeeding without one.
 
     Takes the parameters of `operators.base.CopyOperator`, and these:
@@ -79,7 +79,7 @@ class DeleteExtraneousOperator(CopyOperator):
         self.aws_conn_id = aws_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Find, list, and delete if asked."""
+        """Find and list the extraneous objects, and delete them if `wish` is `delete`; returns the counts."""
         from transfer.deletion.extraneous import DeleteExtraneous
 
         wish = DeleteExtraneous(self.wish or DeleteExtraneous.OFF)

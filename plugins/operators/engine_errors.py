@@ -1,4 +1,4 @@
-"""The engine's errors as Airflow's exceptions: retried or not, with the connection to look at."""
+"""Turns the engine's errors into Airflow's exceptions: retried or not, with the connection to check."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from transfer.plain_text import block, one_line
 
 EVENTS_S = 5.0
 STOPPED_EVENTS_S = 0.5
-"""How long the last events may take to send after a stop request, which leaves a task little time."""
+"""How long sending the last events may take after a stop request, which leaves a task little time."""
 
 log = logging.getLogger(__name__)
 
 
 def connections(*, aws: str = "", gcp: str = "", cloudfront: str = "") -> Mapping[Stage, str]:
-    """Which Airflow connection each stage of the work goes through."""
+    """The Airflow connection that each stage uses."""
     return {
         Stage.LIST: aws,
         Stage.DOWNLOAD: cloudfront,
@@ -58,9 +58,9 @@ def engine_errors(program: str, connection_of: Mapping[Stage, str], events: Even
         raise kind(f"{error.code}: {error.message}{where}") from None
     except InvalidParameter as error:
         raise AirflowFailException(str(error)) from None
-    except AirflowSkipException:  # no error
+    except AirflowSkipException:  # a skipped task is not an error
         raise
-    except AirflowException:  # Airflow's own, with their meaning
+    except AirflowException:  # it already tells Airflow whether to retry
         _log_traceback(program, events)
         raise
     except Exception as error:  # noqa: BLE001 - the task's outermost frame: it fails, and is retried

@@ -26,7 +26,8 @@ class Work(XComRecord):
     objects: int
     bytes: int
     skipped_numbers: str = ""
-    """The numbers of messages to ignore, as `transfer.records.numbers` writes them: their objects were published again."""
+    """The numbers of messages to ignore, as `transfer.records.numbers` writes them: their objects were published again under
+    other numbers."""
 
     def slots(self, workers: int) -> list[dict[str, Any]]:
         """One `WorkerSlot` for each worker, for `CloudfrontToGcsWorker.expand(slot=…)`."""
@@ -53,11 +54,11 @@ class ListingResult(Work):
     listed: int
     skipped: int
     is_whole_source: bool
-    """Whether S3 itself was listed, so that the listing names all that the source has."""
+    """Whether S3 itself was listed, so that the listing has every object of the source."""
     workers: int
     """The most workers that the run may have."""
     began_at_s: float = 0.0
-    """When the listing began, by Cloud Storage's clock."""
+    """Unix time at which the listing began, by Cloud Storage's clock."""
     allow_empty: bool = False
 
 
@@ -76,7 +77,7 @@ class PassResult(XComRecord):
     extra: int
     bytes_copied: int
     seconds: float
-    """Since the run was opened."""
+    """Seconds since the run was opened."""
     report_uri: str
 
 

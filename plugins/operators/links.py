@@ -23,10 +23,10 @@ CONSOLE = "https://console.cloud.google.com"
 
 
 class ShownLink(BaseOperatorLink):
-    """A link to an address that the operator has found while it ran."""
+    """A link whose address the operator determines while it runs."""
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """The address; empty where there is none."""
+        """The address of the link; empty where there is none."""
         return str(getattr(operator, "link_urls", {}).get(self.name, ""))
 
 
@@ -49,13 +49,13 @@ class LogsLink(ShownLink):
 
 
 class DistributionLink(ShownLink):
-    """The distribution's own address. Its page in the console has an id that no connection knows."""
+    """The distribution's own address. A link to its page in the console would need its id, which no connection has."""
 
     name = "Distribution"
 
 
 def show_links(operator: EdgehaulOperator, context: Context, urls: Mapping[type[ShownLink], str]) -> None:
-    """Show these links from now on."""
+    """Show these links on the task instance from now on."""
     operator.link_urls = {str(link.name): url for link, url in urls.items()}
     for link in operator.operator_extra_links:
         if url := operator.link_urls.get(link.name):

@@ -1,4 +1,4 @@
-"""A task's progress while it runs, in Airflow's task state store, for people and programs to see."""
+"""Publishes a task's progress while it runs, in Airflow's task state store."""
 
 from __future__ import annotations
 

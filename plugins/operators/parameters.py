@@ -1,5 +1,5 @@
-"""The rules for a run's parameters, each written once: for the form, for preflight, which reports all problems at once, and
-for the tasks that use them. Nothing here sends a request.
+"""The rules for a run's parameters: for the form, for preflight, which reports all problems at once, and for the tasks that
+use the parameters. No function here sends a request.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ class Number:
 
     @property
     def default(self) -> int | None:
-        """The value where a person gives none; None for a rate without a limit."""
+        """The value of a parameter that is not set; None for a rate, which then has no limit."""
         return None if self.limits is None else self.limits.default
 
     @property
     def schema(self) -> dict[str, Any]:
-        """The same rules as JSON schema, for a field of the form, which may always be empty."""
+        """The limits as JSON schema, for a field of the form, which may always be empty."""
         kind = "integer" if self.is_whole else "number"
         low, high = (0, None) if self.limits is None else (self.limits.low, self.limits.high)
         return {"type": ["null", kind], "minimum": low, **({} if high is None else {"maximum": high})}
@@ -91,7 +91,7 @@ STORAGE_CLASSES = (
 FLAGS = ("ramp_up", "allow_empty", "verbose")
 TRUE, FALSE = frozenset({"true", "1", "yes"}), frozenset({"false", "0", "no", "none", ""})
 PREFIXES = ("source_prefix", "destination_prefix", "source_listing")
-"""Parameters with date codes and placeholders, which every task fills in for itself."""
+"""Parameters with date codes and placeholders, which are filled in for each task."""
 WHAT_TO_COPY = ("only_failed", "plan_run", "source_listing")
 """Parameters that name the objects to copy, in place of a listing of S3."""
 CHECKED = (*NUMBERS, *CHOICES, *FLAGS, *PREFIXES, "only_failed", "plan_run")
@@ -123,7 +123,7 @@ def whole(name: str, value: int | str) -> int:
 
 
 def choice(name: str, value: str) -> str:
-    """One of the choices. Raises InvalidParameter."""
+    """The value, if it is one of the choices of this parameter. Raises InvalidParameter."""
     if value not in CHOICES[name]:
         raise InvalidParameter(f"{name} is {value!r}: choose {_either(CHOICES[name])}")
     return value
@@ -199,7 +199,7 @@ def selection_problems(wanted: Mapping[str, str], *, now_s: float) -> Iterator[t
                 problems += _class_problems(json.loads(wanted.get("storage_classes") or "[]"))
         except InvalidSelection as error:
             problems.append((error.field, str(error)))
-        except (ValueError, TypeError):  # no JSON
+        except (ValueError, TypeError):  # invalid JSON
             problems.append((names[0], f"{names[0]} is {wanted[names[0]]!r}: give a list of texts"))
     yield from problems
 

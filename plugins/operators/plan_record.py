@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from transfer.ports import StateStore
 
 PRICES_VARIABLE = "EDGEHAUL_PRICES"
-"""The environment variable that names your own file of prices, on the machine of the task, instead of the list prices."""
+"""The environment variable with the path of a file of your own prices, on the task's machine, which replaces the list prices."""
 
 
 def prices_of_task() -> Prices:
-    """The prices to count with. Raises PricesInvalid."""
+    """The prices that a plan calculates with. Raises PricesInvalid."""
     from transfer.planning.prices import LIST_PRICES, load_prices
 
     return load_prices(Path(os.environ.get(PRICES_VARIABLE) or LIST_PRICES))
 
 
 def record_plan(plan: Plan, run: RunIdentity, state: StateStore) -> str:
-    """Store the plan among the run's records; the plan as a table for the log."""
+    """Store the plan among the run's records, and return it as a table for the log."""
     from transfer.planning.plan import write_plan
     from transfer.planning.table import plan_table
     from transfer.records.layout import PLAN_JSON

@@ -1,4 +1,4 @@
-"""Prefixes with date codes and placeholders, of which there is a fixed set; no other expression is ever evaluated.
+"""Prefixes with date codes and placeholders from a fixed set; no other expression is ever evaluated.
 
 >>> DatedPrefix.parse("logs/%Y/%m/%d/").resolve(datetime(2026, 1, 31), {})
 'logs/2026/01/31/'
@@ -50,7 +50,7 @@ class DatedPrefix:
 
     @classmethod
     def parse(cls, template: str) -> DatedPrefix:
-        """Split a prefix as people write it. Raises InvalidPrefix, which names the problem and what to write instead."""
+        """Split a prefix as a user wrote it. Raises InvalidPrefix, which names the problem and a correction."""
         pieces, end = [], 0
         for match in _SPECIAL.finditer(template):
             pieces.append((template[end : match.start()], False))
@@ -87,13 +87,13 @@ def prefix_problem(source: str, destination: str, *, deletes: bool) -> str:
     be given as they are written, because no code ends in a slash.
 
     source           destination              deletes  problem
-    any              empty                    no       none: names stay as they are
-    no leading /     leading /                –        a folder without a name on top
-    folder or empty  no folder                –        data/ to backup makes backupa.txt of data/a.txt
-    no folder        folder                   –        ten to tenx/ makes tenx/ant.txt of tenant.txt
+    any              empty                    no       none: names are unchanged
+    no leading /     leading /                –        it makes a folder without a name at the top
+    folder or empty  no folder                –        data/ to backup turns data/a.txt into backupa.txt
+    no folder        folder                   –        ten to tenx/ turns tenant.txt into tenx/ant.txt
     no folder        no folder                no       none
     folder or empty  folder                   –        none
-    no folder        no folder, or empty      yes      team takes team-b/ in
+    no folder        no folder, or empty      yes      team also matches team-b/
     empty            empty                    yes      none: the whole bucket
     """
     if destination.startswith("/") and not source.startswith("/"):

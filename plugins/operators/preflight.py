@@ -1,4 +1,4 @@
-"""The first task of a run checks everything that the others need."""
+"""The operator of the first task of a run, which checks everything that the other tasks need."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 OWN = ("delete_extraneous", "source_prefix", "destination_prefix", *WHAT_TO_COPY)
-"""The parameters to check that the operator has as its own attributes."""
+"""The parameters to check that are attributes of the operator."""
 
 
 class PreflightOperator(CopyOperator):
@@ -45,9 +45,9 @@ class PreflightOperator(CopyOperator):
     :param selection: only checked; see `S3ListToPubSubOperator`.
     :param settings: only checked: parameters of later tasks, by the names in `operators.parameters.CHECKED`.
     :param only_failed: an earlier run; checks that its records exist and have this source and destination. S3 is not listed.
-    :param plan_run: an earlier run with `mode=plan`; checks the same.
-    :raises AirflowFailException: some check failed; the task is not retried.
-    :raises AirflowException: some check failed for a temporary reason.
+    :param plan_run: an earlier run with `mode=plan`; checks its records like those of `only_failed`.
+    :raises AirflowFailException: a check failed; the task is not retried.
+    :raises AirflowException: all failed checks failed for temporary reasons; the task is retried.
     """
 
     template_fields: Sequence[str] = (
@@ -132,7 +132,7 @@ class PreflightOperator(CopyOperator):
             raise AirflowFailException("\n".join([f"{count} wrong; nothing was copied", *problems]))
 
     def _earlier_run(self, context: Context) -> Iterator[Finding]:
-        """Whether the records of the earlier run can be read."""
+        """Check that the records of the earlier run, if any, can be read."""
         from hooks.engine import destination
         from hooks.probes import connection_errors
         from transfer.errors import RetryableError, Stage, TransferError

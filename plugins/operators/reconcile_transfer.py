@@ -1,4 +1,4 @@
-"""The reconciliation of a run: a first pass after the transfers, and a final one after the retries."""
+"""The operator that reconciles a run: in a first pass after the copying, and in a final one after the retries."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class ReconcileTransferOperator(CopyOperator):
 
     The final pass (the one with `reviews`) decides whether the run is green, and returns (also when it fails)
     `run_id, listed, copied, skipped, failed, matched, missing, differing, extra, bytes_copied, seconds, report_uri`; the
-    whole report is at `report_uri`. Where the first pass published nothing, nothing has changed, and its report stands. The
-    decision is recorded as the verdict of this opening of the run, which the run's colour rests on.
+    whole report is at `report_uri`. If the first pass published nothing, its report is used unchanged. The decision is recorded
+    as the verdict of this opening of the run, which decides whether the run succeeds.
 
     After a listing with `mode=verify`, nothing was copied and nothing is published: the first pass compares, and the final
     one is red if anything is missing or differs.
@@ -59,8 +59,8 @@ class ReconcileTransferOperator(CopyOperator):
     :param selection: the same as for the listing: objects at the destination that its globs leave out are not extra.
     :param topic: the topic that the listing publishes to.
     :param verify_sample: for the final pass, the percentage of matched objects to choose at random, read back from both
-        sides by other means than they were copied with, and compare byte for byte. One that differs, or cannot be read, makes
-        the run red.
+        sides with other libraries than those that copied them, and compare byte for byte. An object that differs, or cannot
+        be read, makes the run red.
     :param aws_conn_id: the AWS connection that may read the sample (`s3:GetObject`).
     :param log_name: the Cloud Logging log for events; empty for none.
     :raises AirflowFailException: some listed object is neither matched nor skipped with a reason (final pass only).
@@ -105,10 +105,10 @@ class ReconcileTransferOperator(CopyOperator):
         self.log_name = log_name
 
     def execute(self, context: Context) -> list[dict[str, Any]] | dict[str, Any]:
-        """Reconcile, and publish again, or decide."""
+        """Reconcile; the first pass returns worker slots for a retry, the final pass returns the counts of a green run."""
         task = context["ti"]
         refuse_when_closed(task, self.close_task)
-        # Pulled here, and not from template fields: neither the setup nor the listing may have come to an end.
+        # Not template fields, because the setup and the listing may not have succeeded.
         listing, before = self._listing(task), self._first_pass_result(task)
         run = self.opened_run(task)
         events = self.event_log(self.log_name, run)
@@ -197,7 +197,7 @@ class ReconcileTransferOperator(CopyOperator):
     def _final_report(
         self, context: Context, run: RunIdentity, listing: ListingResult, before: FirstPassResult | None
     ) -> ReconciliationReport:
-        """The report of the first pass; of another pass where something can have changed since, or there was no first one."""
+        """The report of the first pass, or of another pass if objects may have changed since or there was no first pass."""
         from transfer.reconciliation.report import read_report
         from transfer.reconciliation.verdicts import Pass
 
@@ -263,7 +263,7 @@ class ReconcileTransferOperator(CopyOperator):
                 allows_empty=listing.allow_empty,
             ),
             destination=self.destination_objects(run),
-            # A subscription newer than the work has none of its failures; those that were read from the older one are on record.
+            # A subscription created after the work has none of its failures; those read from the older one are recorded.
             errors=None if is_reopened else messaging.queue(run.error_subscription, ack_deadline_s=ACK_DEADLINE_S),
             publisher=messaging.requests(self.topic, NoEventLog()),
         )

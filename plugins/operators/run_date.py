@@ -1,5 +1,5 @@
-"""The date that a run is for, and the prefixes that follow from it: they depend on the DAG run alone, so that they are the
-same in every task, also after it is cleared.
+"""The date that a run is for, and the prefixes that depend on it. They depend on the DAG run alone, so that they are the same
+in every task, even after it is cleared.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ class RunDates:
         return template.resolve(self._moment(dag_run)[0], names)
 
     def dated_if_sound(self, prefix: str | None, dag_run: DagRunProtocol) -> str:
-        """As `dated`, but an invalid prefix is returned unchanged: preflight reports it together with all other problems."""
+        """Like `dated`, but returns an invalid prefix unchanged: preflight reports it together with all other problems."""
         try:
             return self.dated(prefix, dag_run)
         except AirflowFailException:
             return prefix or ""
 
     def date_of(self, dag_run: DagRunProtocol) -> str:
-        """The date and where it comes from, for the log."""
+        """The date of the run and its origin, as text for the log."""
         moment, origin = self._moment(dag_run)
         return f"{moment.isoformat(timespec='seconds')} ({self.timezone}), {origin}"
 

@@ -27,14 +27,14 @@ class RunIdentity(XComRecord):
     """
 
     run_id: str
-    """Airflow's."""
+    """Airflow's id of the DAG run."""
     transfer_id: str
-    """Unique, also after the run is cleared and opened again: messages and records of an earlier opening never count."""
+    """A name that is unique for each opening of the run: messages and records of an earlier opening never count."""
     subscription: str
     error_subscription: str
     opened_at_s: float
     state_bucket: str = ""
-    """The bucket with its records; empty for the destination bucket."""
+    """The bucket of the run's records; empty for the destination bucket."""
     open_task: str = OPEN_TASK
 
     @classmethod
@@ -48,7 +48,7 @@ class RunIdentity(XComRecord):
         state_bucket: str = "",
         open_task: str = OPEN_TASK,
     ) -> RunIdentity:
-        """The identity of the `opening`-th opening (Airflow's try number) of a DAG run."""
+        """The identity of the `opening`-th opening of a DAG run, which is the number of the attempt of the opening task."""
         base = run_name(dag_id, run_id, open_task)
         return cls(
             run_id=run_id,
@@ -85,7 +85,7 @@ class RunIdentity(XComRecord):
         return f"{STATE_PREFIX}{self.name}/"
 
     def listing_name(self, attempt: int) -> str:
-        """The name of the listing of an attempt (Airflow's try number), which no other listing of any opening has."""
+        """The name of the listing of an attempt of its task, unique among the listings of all openings."""
         return f"{self.transfer_id.removeprefix(self.name + '-')}-{attempt}"
 
 

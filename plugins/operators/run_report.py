@@ -1,4 +1,4 @@
-"""The report of a reconciliation, in the log, as counts for XCom, and as the verdict of a run."""
+"""Presents the report of a reconciliation: in the log, as counts for XCom, and as the verdict of a run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 def log_report(run: RunIdentity, report: ReconciliationReport, report_uri: str) -> PassResult:
-    """Write a summary of the report to the log; its counts."""
+    """Write a summary of the report to the log, and return its counts."""
     from transfer.reconciliation.report import evidence_line, reason_table
 
     result = PassResult(
@@ -50,7 +50,7 @@ def log_report(run: RunIdentity, report: ReconciliationReport, report_uri: str) 
 
 
 def verdict_on(run: RunIdentity, report: ReconciliationReport, report_uri: str, *, was_copied: bool) -> RunVerdict:
-    """The verdict that the report comes to. `was_copied` is whether the run copied, rather than compared only."""
+    """The verdict that results from the report. `was_copied` is whether the run copied, rather than compared only."""
     from transfer.reconciliation.report import reason_table
     from transfer.records.verdict import RunVerdict
 

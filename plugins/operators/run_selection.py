@@ -1,4 +1,4 @@
-"""The selection of a run, from a task's parameters. An invalid one fails the task without a retry."""
+"""Builds the selection of a run from a task's parameters. An invalid selection fails the task without a retry."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def run_selection(wanted: Mapping[str, str], *, now_s: float) -> Selection | None:
-    """Which of the listed objects to copy; None for all. Raises AirflowFailException.
+    """The conditions for listed objects to be copied; None for all objects. Raises AirflowFailException.
 
     `wanted` has the fields that `hooks.selection` reads. `now_s` is when the run was opened, so that every attempt of a task
-    sees the same bounds.
+    has the same bounds.
     """
     from hooks.selection import selection_of
     from transfer.errors import InvalidSelection
@@ -27,7 +27,10 @@ def run_selection(wanted: Mapping[str, str], *, now_s: float) -> Selection | Non
 
 
 def run_globs(wanted: Mapping[str, str]) -> Callable[[str], bool] | None:
-    """The globs alone: objects at the destination that they leave out do not belong to the run. Raises AirflowFailException."""
+    """A filter of names by the globs alone; None without globs. Raises AirflowFailException.
+
+    Objects at the destination that the globs leave out do not belong to the run.
+    """
     from hooks.selection import name_filter_of
     from transfer.errors import InvalidSelection
 

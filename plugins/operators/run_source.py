@@ -1,4 +1,4 @@
-"""Where a run's objects come from: S3's listing, an inventory or a manifest, or an earlier run's records."""
+"""The source of a run's objects: S3's listing, an inventory or a manifest, or an earlier run's records."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class RunSource:
-    """The source of one run, by the parameters of `S3ListToPubSubOperator` of these names."""
+    """The source of one run, described by parameters of `S3ListToPubSubOperator`."""
 
     source_bucket: str
     source_prefix: str
@@ -55,11 +55,11 @@ class RunSource:
 
     @property
     def is_listed_in_s3(self) -> bool:
-        """Whether it is S3's own listing: only then is every other object at the destination not in the source."""
+        """Whether the source is S3's own listing: only then are objects that it does not name certainly not in the source."""
         return not (self.earlier or self.source_listing)
 
     def begin(self, run: RunIdentity, destination: Destination) -> float:
-        """Record source and destination before anything is listed; when that was, by Cloud Storage's own clock."""
+        """Record source and destination before the listing; returns the record's Unix time by Cloud Storage's clock."""
         from transfer.records.layout import RUN_JSON
 
         state = destination.state(run.state_prefix)
@@ -67,7 +67,7 @@ class RunSource:
         return state.created_at_s(RUN_JSON)
 
     def record_of(self, run_id: str) -> RunRecord:
-        """The record of source and destination of a run with this source."""
+        """The record of the source and the destination of the run `run_id`."""
         from transfer.records.run_record import RunRecord
 
         return RunRecord(

@@ -1,4 +1,4 @@
-"""A run's turn: a limit on how many runs of a DAG are open at a time, however they were started.
+"""Limits how many runs of a DAG are open at a time, whether started by schedule, by backfill or manually.
 
 Airflow's own `max_active_runs` counts scheduled and manual runs only: a backfill has its own limit, and
 neither counts the other's runs.
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from airflow.sdk.types import RuntimeTaskInstanceProtocol as Task
 
 WAIT_S = 5
-"""The interval between two questions of all waiting runs together: the more runs wait, the less often each asks."""
+"""The average interval between two checks by any waiting run: the more runs wait, the less often each checks."""
 MAX_WAIT_S = 300
 
 # States of `open_run` in a running run. It has none in a queued run.
@@ -26,10 +26,10 @@ log = logging.getLogger(__name__)
 
 
 def wait_for_turn(task: Task, max_open_runs: int) -> None:
-    """Returns when fewer than `max_open_runs` other runs are open; otherwise frees the slot and asks again later.
+    """Returns when fewer than `max_open_runs` other runs are open; otherwise frees the slot and checks again later.
 
-    Only one task instance of a DAG may ask at a time. The answer comes from states of runs and tasks alone, so nothing
-    is ever held by a run that was killed, failed or deleted. Raises AirflowRescheduleException, which does not count as an
+    Only one task instance of a DAG may check at a time. The answer comes from states of runs and tasks alone, so a run
+    that was killed, failed or deleted occupies no place. Raises AirflowRescheduleException, which does not count as an
     attempt.
     """
     running = task.get_dr_count(task.dag_id, states=["running"])

@@ -1,4 +1,4 @@
-"""List an S3 bucket and publish the objects to copy."""
+"""The operator that lists an S3 bucket and publishes the objects to copy."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class S3ListToPubSubOperator(CopyOperator):
     table in the log report what a copy would do and cost. With `mode=verify` nothing is published either: the manifest has
     all objects as the source lists them, for the reconciliation to compare.
 
-    A complete listing stands until the run is reopened: cleared alone, the task returns the same result again.
+    A complete listing remains valid until the run is reopened: cleared alone, the task returns the same result again.
 
     Takes the parameters of `operators.base.CopyOperator`, and these:
 
@@ -143,7 +143,7 @@ class S3ListToPubSubOperator(CopyOperator):
     def _listed(
         self, context: Context, source: RunSource, run: RunIdentity, events: EventLog
     ) -> tuple[ListingRecord, dict[str, Any] | None]:
-        """The complete listing of this opening: the one on record, or a new one; with the plan, if one was made."""
+        """The complete listing of this opening, which is the recorded one or a new one, with the plan if there is one."""
         from transfer.records.layout import PLAN_JSON
         from transfer.records.listing_record import read_listing
 
@@ -158,11 +158,11 @@ class S3ListToPubSubOperator(CopyOperator):
     def _list(
         self, context: Context, source: RunSource, run: RunIdentity, events: EventLog
     ) -> tuple[ListingRecord, dict[str, Any] | None]:
-        """List, publish, and put both on record."""
+        """List the source, publish the objects to copy, and record the listing and the plan."""
         from transfer.records.listing_record import ListingRecord
 
         state, stored = self.state(run), StoredCursor(context, self)
-        # The tally of a plan is in memory only, a list has to be sorted again, and a run's records are read again as quickly.
+        # Other listings cannot resume: the counts of a plan are in memory only, and a list has to be sorted again.
         is_resumable = self.mode == "transfer" and source.is_listed_in_s3
         cursor = stored.load() if is_resumable else None
         listing = cursor.listing if cursor else run.listing_name(context["ti"].try_number)
@@ -210,7 +210,7 @@ class S3ListToPubSubOperator(CopyOperator):
         cursor: ListingCursor | None,
         on_cursor: Callable[[ListingCursor], None] | None,
     ) -> tuple[ListingSummary, Plan | None]:
-        """List both sides and publish, or count for a plan, from the cursor on."""
+        """List both sides, from the cursor on, and publish the objects to copy, or count them for a plan."""
         from transfer.accounting.progress import Progress, ProgressReporter
         from transfer.config import Mode, TransferConfig
         from transfer.listing.publish import Lister
@@ -223,7 +223,7 @@ class S3ListToPubSubOperator(CopyOperator):
         destination = self.destination(run, config)
         job = self._job(mode, run, listing)
         job = replace(job, began_at_s=source.begin(run, destination))
-        # It also takes the place of the topic where nothing is copied.
+        # Where nothing is copied, the tally takes the place of the topic.
         tally = PlanTally(self.naming, config, job.selection.name_filter if job.selection else None)
         lister = Lister(
             job,
@@ -255,11 +255,11 @@ class S3ListToPubSubOperator(CopyOperator):
             naming=self.naming,
             overwrite=Overwrite.ALWAYS if mode is Mode.VERIFY else Overwrite(choice("overwrite", self.overwrite)),
             selection=run_selection(self.selection, now_s=run.opened_at_s),
-            is_planned=bool(self.plan_run) and mode is not Mode.VERIFY,  # a verification asks for no new generation
+            is_planned=bool(self.plan_run) and mode is not Mode.VERIFY,  # a verification ignores planned generations
         )
 
     def _destination_objects(self, destination: Destination, after: str) -> Iterator[DestinationObject]:
-        """Objects at the destination behind the name of the key `after`."""
+        """The destination's objects after the name of the key `after`."""
         naming = self.naming
         return destination.listing().objects(
             naming.destination_prefix,
@@ -278,7 +278,7 @@ class S3ListToPubSubOperator(CopyOperator):
         *,
         workers: int,
     ) -> list[dict[str, Any]]:
-        """Push the XComs; one slot for each worker."""
+        """Push the XComs, and return one slot for each worker."""
         result = ListingResult(
             run=run,
             listing=record.listing,
@@ -299,5 +299,5 @@ class S3ListToPubSubOperator(CopyOperator):
             context["ti"].xcom_push(key=PLAN_KEY, value=plan)
         if self.mode != "transfer":
             return []
-        # One even without messages: a skipped worker would skip the tasks that follow.
+        # At least one slot, even without messages: a skipped worker would skip the tasks that follow.
         return result.slots(max(1, min(workers, result.messages)))

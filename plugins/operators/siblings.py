@@ -1,4 +1,4 @@
-"""The other tasks of the same copy in a DAG: their ids and states."""
+"""Finds the ids and states of the other tasks of the same copy in a DAG."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"}
 
 
 def sibling(task: Task, name: str) -> str:
-    """The id of a task of the same copy: in a task group it has the group's prefix. A name with a dot already is an id."""
+    """The id of the task `name` of the same copy, with the prefix of its task group. A name with a dot already is an id."""
     group, dot, _ = str(task.task_id).rpartition(".")
     return name if "." in name else f"{group}{dot}{name}"
 

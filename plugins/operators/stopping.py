@@ -1,4 +1,4 @@
-"""How an operator stops: on SIGTERM Airflow calls `on_kill` in the main thread, and 5 s later sends SIGKILL."""
+"""Stops an operator's work: on SIGTERM, Airflow calls `on_kill` in the main thread, and sends SIGKILL 5 s later."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from transfer.errors import Stopped
 from transfer.stopping import StopRequest
 
 BREAK_OFF_S = 4.0
-"""Seconds after SIGTERM when the task is interrupted; code that looks at the stop request has ended in order by then."""
+"""The task is interrupted this many seconds after SIGTERM; code that checks the stop request has ended normally by then."""
 AGAIN_S = 0.3
-"""Seconds between interruptions: one that is caught ends a single wait only, so it is repeated."""
+"""Seconds between interruptions, which are repeated because code that catches one may wait again."""
 
 _is_working = False
 
 
 class StopsOnKill:
-    """Mixin for an operator whose work may be interrupted anywhere, as any task must expect, since SIGKILL does so too."""
+    """Mixin for an operator whose work may be interrupted anywhere, which every task has to tolerate because of SIGKILL."""
 
     @property
     def stop(self) -> StopRequest:
-        """Set once Airflow asks the task to stop, however early that is."""
+        """The stop request, which is set once Airflow asks the task to stop."""
         found: StopRequest = self.__dict__.setdefault("_stop_request", StopRequest())
         return found
 
     def on_kill(self) -> None:
-        """Ask the work to end in order; interrupt it before Airflow kills the process."""
-        # In another thread: the one that this interrupts may hold the event's lock.
+        """Ask the work to end normally, and interrupt it before Airflow kills the process."""
+        # In another thread, because the interrupted main thread may hold the event's lock.
         threading.Thread(target=self.stop.set, daemon=True).start()
         if _is_working and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGALRM, _break_off)

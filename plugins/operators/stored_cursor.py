@@ -1,4 +1,4 @@
-"""A lister's cursor between the attempts of its task, in Airflow's task state store."""
+"""Stores a lister's cursor between the attempts of its task, in Airflow's task state store."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ class StoredCursor:
             return None
 
     def save(self, cursor: ListingCursor) -> None:
-        """Store it in place of the previous one; takes about 9 ms."""
+        """Store the cursor, replacing the previous one; takes about 9 ms."""
         if self._store is not None:
             self._store.set(CURSOR_KEY, {"settings": self._settings, "cursor": {**cursor.to_dict()}})
 
     def forget(self) -> None:
-        """Drop it: the listing is complete, so that another run of the task lists again, or it was refused and does not count."""
+        """Delete the cursor, so that the next attempt lists from the beginning."""
         if self._store is not None:
             self._store.delete(CURSOR_KEY)
 
     @contextmanager
     def forgotten_when_refused(self) -> Iterator[None]:
-        """After a refusal the listing so far is as doubtful as its end: the next attempt starts from the beginning."""
+        """Delete the cursor when the listing in this block is refused, since its earlier part is then doubtful as well."""
         from transfer.errors import EndpointRejected, ListingOutOfOrder
 
         try:

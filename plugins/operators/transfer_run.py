@@ -1,4 +1,4 @@
-"""The setup and teardown of a run: its subscriptions, and at the end whether it may succeed."""
+"""The operators of the setup and teardown of a run: they manage its subscriptions, and decide whether it may succeed."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class OpenTransferRunOperator(EdgehaulOperator):
         self.max_open_runs = max_open_runs
 
     def execute(self, context: Context) -> dict[str, str | float]:
-        """Open the run."""
+        """Open the run, and return its identity."""
         from transfer.errors import TransferError
 
         task = context["ti"]
@@ -103,7 +103,7 @@ class OpenTransferRunOperator(EdgehaulOperator):
             state_bucket=self.state_bucket,
             open_task=task.task_id,
         )
-        # Recorded first, created second: the teardown, or a later run, finds whatever a killed task has created.
+        # Recorded first and created second, so that the teardown or a later run finds the subscriptions of a killed task.
         task.xcom_push(key="return_value", value=run.to_dict())
         messaging = self.messaging()
         with self.engine_errors():
@@ -171,7 +171,7 @@ class CloseTransferRunOperator(EdgehaulOperator):
         self.verify_task = verify_task
 
     def execute(self, context: Context) -> None:
-        """Close the run, whatever its verdict."""
+        """Close the run, then fail if its verdict is missing or not green."""
         task = context["ti"]
         run = RunIdentity.of(self.run, sibling(task, self.open_task))
         problems = []
@@ -182,13 +182,14 @@ class CloseTransferRunOperator(EdgehaulOperator):
             except AirflowException as problem:
                 problems.append(problem)
         if problems:
-            # A temporary problem is retried: the verdict is on record, and is read again.
+            # A temporary problem is retried: the verdict is recorded, and is read again.
             is_final = all(isinstance(problem, AirflowFailException) for problem in problems)
             kind = AirflowFailException if is_final else AirflowException
             raise kind("\n".join(map(str, problems))) from problems[0]
 
     def on_kill(self) -> None:
-        """Go on until Airflow kills it: no other task takes its place. Every step may be cut off; a later run finds the rest."""
+        """Continue until Airflow kills the task, which no other task replaces. Every step may be interrupted; a later run
+        finishes it."""
 
     def _judge(self, task: Task, run: RunIdentity) -> None:
         with self.engine_errors():
@@ -211,7 +212,7 @@ class CloseTransferRunOperator(EdgehaulOperator):
         self._clean_up(task, run, messaging)
 
     def _clean_up(self, task: Task, run: RunIdentity, messaging: Messaging) -> None:
-        """Close what is left of this run and of earlier ones; after an error, a later run does the rest."""
+        """Close the remains of this run and of earlier runs; after an error, a later run completes it."""
         from transfer.errors import TransferError
         from transfer.plain_text import redact
 
@@ -250,5 +251,5 @@ def _close_subscriptions(messaging: Messaging, name: str, last_opening: int) -> 
 
 
 def _is_over(task: Task, run_id: str) -> bool:
-    """Whether Airflow has ended a run, or does not know it, or no longer does."""
+    """Whether a run has ended in Airflow, or Airflow has no record of it."""
     return bool(run_id) and not task.get_dr_count(task.dag_id, run_ids=[run_id], states=["running", "queued"])

@@ -1,4 +1,4 @@
-"""Whether a run may succeed: only with a recorded verdict of this opening, whatever the states of Airflow's tasks.
+"""Decides whether a run may succeed: only with a recorded green verdict of this opening, whatever its tasks' states.
 
 Two tasks check it, because Airflow judges a run by its last tasks, and each of the two covers what the other cannot see
 (docs/decisions/0033-the-colour-of-a-run-is-its-verdict.md).
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def why_not_green(
     task: Task, run: RunIdentity, state: StateStore, *, list_task: str, reconcile_task: str, verify_task: str
 ) -> str:
-    """A sentence on what happened and what to do now; empty when this opening has a green verdict."""
+    """A sentence that names the problem and the remedy; empty when this opening has a green verdict."""
     from transfer.records.listing_record import read_listing
     from transfer.records.verdict import read_verdict
 
@@ -31,7 +31,7 @@ def why_not_green(
         return ""
     reconcile, verify = sibling(task, reconcile_task), sibling(task, verify_task)
     listing = read_listing(state)
-    # The reconciliation needs both.
+    # The reconciliation needs both the XCom and the record of the listing.
     has_listed = bool(task.xcom_pull(task_ids=sibling(task, list_task), key=SUMMARY_KEY))
     again = (
         f"clear {reconcile} with what is downstream of it, or start a run with only_failed={run.run_id!r}: objects"

@@ -1,4 +1,4 @@
-"""A worker's settings from its parameters, which templates render as texts."""
+"""Builds a worker's settings from its parameters, which templates render as texts."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from typing import Any, Self, get_type_hints
 from airflow.sdk.exceptions import AirflowFailException
 
 JSON_TYPES: Mapping[type, tuple[type, ...]] = {str: (str,), int: (int,), float: (int, float), bool: (bool,)}
-"""Which values JSON may hold for a field of each type."""
+"""The types that a JSON value may have for a field of each type."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +17,7 @@ class XComRecord:
     """Base of the records. Their fields are texts, numbers, flags, and records of the same kind."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The record as XCom carries it."""
+        """The record as a JSON object for XCom."""
         return asdict(self)
 
     @classmethod
@@ -44,7 +44,7 @@ class XComRecord:
 def _value(value: object, name: str, wanted: type, sender: str) -> object:
     if issubclass(wanted, XComRecord):
         return wanted.of(value, sender)
-    is_flag = isinstance(value, bool)  # which Python counts among the numbers
+    is_flag = isinstance(value, bool)  # in Python, a bool is an int as well
     if not isinstance(value, JSON_TYPES[wanted]) or (is_flag and wanted is not bool):
         raise _unusable(sender, f"{name} is {value!r}")
     return value

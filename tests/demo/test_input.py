@@ -1,4 +1,4 @@
-"""What the demo moves: the sample covers what it promises, and a user's directory is taken as it is or refused."""
+"""The input of the demo: the sample covers what it promises; a user's directory is used unchanged or refused."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_the_same_packages_give_the_same_sample(tmp_path: Path, monkeypatch: pyt
 
 def test_too_few_packages_are_said(tmp_path: Path) -> None:
     make_packages(tmp_path / "packages")
-    with pytest.raises(InputError, match=rf"the demo wants {256 * MIB}"):
+    with pytest.raises(InputError, match=rf"the demo needs at least {256 * MIB}"):
         sample_input(tmp_path / "work", tmp_path / "packages")
 
 
@@ -122,7 +122,7 @@ def test_a_directory_that_cannot_be_moved_is_refused(tmp_path: Path) -> None:
         directory_input(tmp_path / "file")
     with pytest.raises(InputError, match=r"/missing is not a directory\.$"):
         directory_input(tmp_path / "missing")
-    with pytest.raises(InputError, match="holds no file that could be moved"):
+    with pytest.raises(InputError, match="holds no file that can be copied"):
         directory_input(tmp_path / "empty")
 
 

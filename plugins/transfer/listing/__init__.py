@@ -1,1 +1,1 @@
-"""Which of the objects have to be copied: compared with the destination, published, recorded."""
+"""Listing: decide which objects have to be copied, publish these as messages, and record all in the manifest."""

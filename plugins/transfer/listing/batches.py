@@ -1,4 +1,4 @@
-"""Objects grouped into messages."""
+"""Groups objects into messages of limited size."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MAX_BATCH_OBJECTS = 64
 MAX_BATCH_BYTES = 16 * 1024 * 1024
 """A message is the unit of lease and retry: this limit keeps one message to a few seconds of work."""
 ALONE_BYTES = 8 * 1024 * 1024
-"""Larger objects travel alone, so that a failed lease costs no other object another attempt."""
+"""A larger object gets a separate message, so that a failed lease makes no other object be copied again."""
 MESSAGES_PER_STEP = 8
 """The first eight messages hold one object each, the next eight two, and so on: small runs spread over all threads at once."""
 
@@ -20,7 +20,7 @@ class Batches:
 
     Args:
         attempt: which pass of the run publishes them, from 1.
-        counts: where messages and objects are counted; the first messages among them are small.
+        counts: counts messages and objects; continues from its present values, which decide how large messages are.
         next_number: the number of the next message.
     """
 
@@ -44,7 +44,7 @@ class Batches:
         self._pending_bytes = 0
 
     def add(self, item: ObjectMeta, *, is_alone: bool = False) -> None:
-        """Publish an object together with others, or in a message of its own when it is large or `is_alone`."""
+        """Add an object to the current message; one that is large or `is_alone` is published at once in a separate message."""
         counts, size_bytes = self.counts, item.size_bytes
         counts.objects += 1
         counts.size_bytes += size_bytes
@@ -58,7 +58,7 @@ class Batches:
             self.flush()
 
     def flush(self) -> None:
-        """Hand over the objects that are still being grouped."""
+        """Publish the objects that have not been published yet."""
         if self._pending:
             self._publish(tuple(self._pending))
             self._pending = []

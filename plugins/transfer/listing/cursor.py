@@ -1,4 +1,4 @@
-"""How far a listing has certainly come, so that the next attempt of a lister that was killed resumes there.
+"""The position up to which a listing is stored, where the next attempt resumes after the lister was killed.
 
 A cursor is taken only when everything that it counts is stored: a whole manifest shard, and every message of its objects.
 Objects published after it are published again under other numbers, and workers ignore messages with the skipped numbers.
@@ -18,7 +18,7 @@ _KEYS = ("after", "before")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListingCursor:
-    """One place in a listing."""
+    """A position in a listing, with everything that the next attempt needs to resume there."""
 
     listing: str
     """The name of the listing, which every later attempt keeps."""
@@ -27,17 +27,17 @@ class ListingCursor:
     before: str = ""
     """The key listed just before `after`. Listed from there, the server has to return `after` first."""
     began_at_s: float = 0.0
-    """Before the first page of the first attempt, by Cloud Storage's clock; 0 where that is not known."""
+    """Unix time just before the first page of the first attempt was requested, by Cloud Storage's clock; 0 if unknown."""
     shards: int = 0
     """How many shards of the manifest are stored."""
     next_number: int = 0
-    """No message of any attempt so far has this number or a higher one."""
+    """The number of the next message: no attempt has used it or a higher one so far."""
     skipped_numbers: str = ""
     """Numbers of messages that workers must ignore, as ranges: `1234-51233`."""
     counts: ListingCounts = field(default_factory=ListingCounts)
 
     def skipping(self, numbers: int) -> ListingCursor:
-        """The same place for the next attempt, when the one before may have used up to `numbers` message numbers since."""
+        """The same position for the next attempt, which skips `numbers` message numbers that the last one may have used."""
         next_number = self.next_number + numbers
         skipped_numbers = [*filter(None, [self.skipped_numbers]), f"{self.next_number}-{next_number - 1}"]
         return replace(self, next_number=next_number, skipped_numbers=",".join(skipped_numbers))

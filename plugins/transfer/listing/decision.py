@@ -13,15 +13,15 @@ def decide(
     overwrite: Overwrite,
     left_out: SkipReason | None = None,
 ) -> SkipReason | None:
-    """Why this object need not move, or None when it must. `left_out` is what the run's selection says.
+    """Why this object need not be copied, or None when it must be. `left_out` is the answer of the run's selection.
 
-    left out by the selection            → NOT_SELECTED, one of them
+    left out by the selection            → one of NOT_SELECTED
     named, but not in the source         → ABSENT
     archived and not restored            → ARCHIVED
-    nothing at the destination           → move
-    something there   overwrite=never    → EXISTS
-                      overwrite=always   → move
-                      overwrite=changed  → UNCHANGED if it holds the same, else move
+    no object at the destination         → copy
+    an object there   overwrite=never    → EXISTS
+                      overwrite=always   → copy
+                      overwrite=changed  → UNCHANGED if it is an equal copy, else copy
     """
     if left_out is not None:
         return left_out

@@ -25,28 +25,29 @@ from transfer.records.manifest import Manifest
 from transfer.stopping import Stop
 
 REPORT_EVERY = 100
-"""Objects between two looks at the clock."""
+"""Progress is reported after this many objects, if it is due."""
 
 OnPair = Callable[[ObjectMeta | None, DestinationObject | None, SkipReason | None], None]
-"""Gets every name of either side, and why its object need not be copied (None: it is copied, or not in the source)."""
+"""Called for every name with its object on either side (None where it is absent), and why it need not be copied
+(None: it is copied, or is not in the source)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListingJob:
-    """What one listing of a run is for, and by which rules it decides."""
+    """The parameters of one listing of a run."""
 
     run_id: str
     """The transfer id, which the messages carry."""
     listing: str
-    """Names this very listing, in messages and records. A repeated listing needs another name, so that messages of one
-    that was broken off can be told apart; only one that resumes from a cursor keeps the name."""
+    """The name of this listing in messages and records. A repeated listing needs another name, so that messages of an
+    interrupted one can be recognized; only a listing that resumes from a cursor keeps the name."""
     naming: Naming
     overwrite: Overwrite
     selection: Selection | None = None
     """Which objects of the source the run copies; None for all."""
     is_planned: bool = False
-    """Whether the source is an earlier plan. Uploads then stay conditional on the generations that the plan saw, so that
-    nothing is overwritten that the plan did not know."""
+    """Whether the source is an earlier plan. Uploads then stay conditional on the generations that the plan recorded, so
+    that no object is overwritten that is newer than the plan."""
     began_at_s: float = 0.0
     """The time before the first page is requested, by Cloud Storage's clock; the one in a cursor takes precedence."""
 
@@ -57,25 +58,25 @@ class ListingSummary:
 
     counts: ListingCounts
     skipped_numbers: str = ""
-    """Message numbers, as ranges, that a killed attempt published without counting them: workers must ignore these."""
+    """Numbers, as ranges, of messages that a killed attempt may have published after its cursor: workers must ignore these."""
     began_at_s: float = 0.0
-    """Before the first page of the first attempt, by Cloud Storage's clock; 0 where that is not known."""
+    """Unix time just before the first page of the first attempt was requested, by Cloud Storage's clock; 0 if unknown."""
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing was listed, or nothing of it can be copied: more likely a mistake than a success."""
+        """Whether no listed object can be copied, or none was listed: more likely a mistake than a success."""
         return self.counts.listed == self.counts.passed_over
 
 
 class Lister:
-    """Decides on each listed object, publishes those to copy and records all. For one listing; use from one thread.
+    """Decides on each listed object, publishes those to copy, and records all. For one listing; use from one thread.
 
     Args:
         publisher: gets the messages; the topic, or the tally of a plan.
         manifest: gets every listed object. Its shards are those of the cursor.
-        cursor: how far an earlier attempt at this listing came; both sides then need to be listed from there only.
-        on_cursor: gets a cursor for each manifest shard, once everything up to there is stored.
-        on_pair: gets each pair of names.
+        cursor: where an earlier attempt at this listing stopped; both sides then need to be listed from there only.
+        on_cursor: called with a cursor for each manifest shard, once everything up to it is stored.
+        on_pair: called for each name of either side.
     """
 
     def __init__(
@@ -121,9 +122,8 @@ class Lister:
         Raises ListingOutOfOrder, Stopped, or what the backends raise.
         """
         after, naming = self._start.after, self._job.naming
-        if (
-            self._start.skipped_numbers and self._on_cursor
-        ):  # resumed: note the skipped numbers before the first message
+        if self._start.skipped_numbers and self._on_cursor:
+            # The listing resumes: store the skipped numbers before the first message is published.
             self._on_cursor(self._start)
         pairs = march(
             (item for item in source if item.key > after) if after else source,
@@ -150,7 +150,7 @@ class Lister:
         return self.summary()
 
     def take(self, item: ObjectMeta, stored: DestinationObject | None) -> None:
-        """Decide on one listed object; `stored` is what the destination has under its name."""
+        """Decide on one listed object, and publish and record it; `stored` is the destination's object of that name."""
         job, counts = self._job, self._counts
         self._before, self._after = self._after, item.key
         counts.listed += 1
@@ -190,7 +190,7 @@ class Lister:
         )
 
     def summary(self) -> ListingSummary:
-        """What was found and published so far."""
+        """A summary of what has been found and published so far."""
         return ListingSummary(
             counts=replace(self._counts),
             skipped_numbers=self._start.skipped_numbers,
@@ -198,7 +198,7 @@ class Lister:
         )
 
     def _report(self, reporter: ProgressReporter, *, is_last: bool = False) -> None:
-        """Count what was listed since the last report, and the bytes of that which have to be copied."""
+        """Add the objects listed since the last report, and the bytes of those to copy, to the progress."""
         counts, reported = self._counts, self._reported
         reporter.progress.listed(counts.listed - reported.listed, counts.size_bytes - reported.size_bytes)
         self._reported = replace(counts)

@@ -1,4 +1,4 @@
-"""Which of the listed objects a run is to move: by name, size, time and storage class. The rest is skipped, with its reason."""
+"""Selects the objects that a run copies by name, size, time and storage class. The others are skipped with a reason."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MEANING = {
     MOMENT: "a date or date-time of ISO 8601, as in 2026-01-31 or 2026-01-31T08:00:00+01:00 (UTC without an offset), or"
     " how long before the run, as in 7d or 12h",
 }
-"""What the text of a bound may look like, in words."""
+"""The accepted form of a bound's text, in words, for error messages."""
 
 _UNITS = {
     "B": 1,
@@ -31,10 +31,10 @@ _SECONDS = {"d": 86_400, "h": 3_600}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """What an object has to be like. What is None does not matter."""
+    """The conditions that an object has to fulfil to be copied. None means no condition."""
 
     name_filter: NameFilter | None = None
-    """Whether the globs choose a name: a key below the source prefix, or what is left of it at the destination."""
+    """Whether the globs select a name: a key without the source prefix, or an object's name without the destination prefix."""
     min_bytes: int | None = None
     max_bytes: int | None = None
     since_s: float | None = None
@@ -48,7 +48,7 @@ class Selection:
         if self.name_filter is not None and not self.name_filter(name):
             return SkipReason.OTHER_NAME
         if item.unreadable in UNRESOLVED:
-            return None  # all that is known of it is its name: it was asked for, and ends as not found
+            return None  # nothing but its name is known: it was requested, and is reported as not found
         if self.min_bytes is not None and item.size_bytes < self.min_bytes:
             return SkipReason.OTHER_SIZE
         if self.max_bytes is not None and item.size_bytes > self.max_bytes:
@@ -72,10 +72,10 @@ def read_selection(
     storage_classes: Sequence[str] = (),
     now_s: float,
 ) -> Selection | None:
-    """The selection that a person wrote; None for no condition at all.
+    """The selection from the texts of a run's parameters; None without any condition.
 
-    `now_s` is what a relative time counts back from: Airflow's clock, though objects bear S3's. Minutes between them move
-    the bound by as much, in every run alike, and delete nothing.
+    A relative time counts back from `now_s`, which is Airflow's clock, while the times of objects are by S3's clock. A
+    difference between the clocks shifts the bound by as much in every run, and causes no deletion.
 
     Raises InvalidSelection.
     """

@@ -1,1 +1,1 @@
-"""Is everything there that a run needs? Checked before anything is copied."""
+"""Preflight: checks everything that a run needs before anything is copied."""

@@ -1,7 +1,7 @@
-"""Everything that a run needs, checked before anything is copied: all of it, so that one look shows all that has to change.
+"""Checks everything that a run needs before anything is copied, and reports all problems at once.
 
-About a dozen small requests. They leave nothing behind, except one empty object where deleting is not allowed; the finding
-then names it.
+The checks send about a dozen small requests. They leave no object behind, except one empty object where deleting is not
+allowed; the finding then names it.
 """
 
 from __future__ import annotations
@@ -25,14 +25,15 @@ class Preflight:
     """The checks of one run. Use from one thread.
 
     Args:
-        source: None when S3 is not listed, because the run copies what an earlier run left or planned.
-        source_list: what stands in place of a listing, if anything; the listing then only shows what the edge can read.
+        source: the source bucket; None when S3 is not listed, because the run copies objects of an earlier run.
+        source_list: the inventory or manifest in place of a listing, if any; the listing then only finds objects to read
+            through the edge.
         edge: the distribution.
         buckets: the destination bucket, and the state bucket if it is another one.
-        topics: for requests and for failures.
-        object_name: a name under the state prefix that nobody else uses.
-        samples: whether copies are to be read back and compared with the source, for which S3 itself is read.
-        deletes: whether objects that the source does not have are to be deleted, for which S3 is asked key by key.
+        topics: the topics for transfer requests and for failures.
+        object_name: a name under the state prefix that no other run uses.
+        samples: whether copies are compared with the source afterwards, so that objects are read from S3 itself.
+        deletes: whether the run deletes objects that the source does not have, so that S3 is asked about single keys.
         clock: Unix time in seconds.
     """
 

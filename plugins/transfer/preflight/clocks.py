@@ -29,7 +29,7 @@ class ClockCheck:
         """How far each server's clock is ahead of this machine's."""
 
     def note(self, server: str, date: str, age: str = "") -> None:
-        """Take in the headers `Date` and `Age` of an answer: one from a cache has the date at which it was made."""
+        """Take in the headers `Date` and `Age` of an answer: an answer from a cache has the date at which it was generated."""
         try:
             at_s = parsedate_to_datetime(date).timestamp()
         except ValueError:

@@ -24,8 +24,8 @@ class BucketCheck:
     """The checks of one bucket. Use from one thread.
 
     Args:
-        object_name: a name under the state prefix that nobody else uses; an object is created there and deleted again.
-        holds_copies: whether the bucket is where the run copies to.
+        object_name: a name under the state prefix that no other run uses; an object is created there and deleted again.
+        holds_copies: whether the run copies to the bucket.
         holds_records: whether the run keeps its records in it.
     """
 
@@ -124,7 +124,7 @@ class BucketCheck:
             refused = self._refused(check, error, permissions)
             if error.http_status != 403:
                 return refused
-            # Without the permission a run is slower, and nothing worse.
+            # Without the permission, a run is only slower.
             return replace(refused, mark=Mark.WARNED, detail=f"{refused.detail}; until then {ONE_STREAM}")
         return Finding(mark=Mark.NOT_MADE, check=check, detail=f"this server does not support it: {ONE_STREAM}")
 

@@ -19,7 +19,7 @@ SAMPLE_FOLDERS = 8
 LAST_CHARACTER = "\U0010ffff"
 """Sorts after every other character."""
 TEMPORARY_STATUSES = (429, 500, 502, 503, 504)
-"""Answers of an edge that is busy, or whose origin is: another attempt may succeed."""
+"""Statuses of an edge or origin that is overloaded: another attempt may succeed."""
 CACHING = "check whether the edge caches"
 
 
@@ -39,7 +39,7 @@ class EdgeCheck:
         self._check = f"read through the edge with connection {edge.conn_id!r}"
 
     def findings(self, objects: Sequence[ObjectMeta]) -> Iterator[Finding]:
-        """Request one byte of a listed object; of one that is not there when nothing is listed, since the edge answers too."""
+        """Request one byte of a listed object, or of a missing key when none is listed: the edge answers that as well."""
         bucket = self._source.bucket if self._source else ""
         first_problem = ""
         try:
@@ -47,7 +47,7 @@ class EdgeCheck:
                 answer = self._ask(item)
                 problem = edge_problem(answer)
                 if problem and answer.rule is not None and answer.rule.error is EdgeBlocked:
-                    # It may be blocked for its name alone.
+                    # Only this object's name may be blocked.
                     first_problem = first_problem or (f"{item.key!r}: {problem}" if item else problem)
                     continue
                 if problem:
@@ -75,7 +75,7 @@ class EdgeCheck:
         return answer
 
     def _candidates(self, objects: Sequence[ObjectMeta]) -> Iterator[ObjectMeta | None]:
-        """Listed objects, or None when there are none. A locked folder may fill a page, so the next ones come after it."""
+        """Listed objects, or None when there are none. An unreadable folder may fill a page, so objects after it follow."""
         near = spread(objects)
         yield from near or (None,)
         if near and self._source:

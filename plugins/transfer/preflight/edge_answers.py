@@ -1,4 +1,4 @@
-"""What the answers of an edge mean: one table for those of CloudFront itself, one for those of S3 that it passes on.
+"""Interprets the answers of an edge: one table for those of CloudFront itself, one for those of S3 that it passes on.
 
 Headers and codes that only S3 sends distinguish the two. By its status alone, a firewall's 403 looks like a forbidden
 object, and an object encrypted with a customer's key looks like an invalid request.

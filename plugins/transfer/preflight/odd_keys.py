@@ -16,7 +16,7 @@ ODD_ENDINGS = (".log", "-<script>alert(1)</script>", "-' union select 1 --")
 
 
 def odd_keys_problem(ask: Callable[[str], EdgeAnswer], name: str) -> str:
-    """What the edge does with unusual keys; empty when it lets them through. `name` is a key that nothing has."""
+    """The problem with unusual keys at the edge; empty when it lets them through. `name` is a key that nothing has."""
     blocked = []
     meaning = ""
     for ending in ODD_ENDINGS:

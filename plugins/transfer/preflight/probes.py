@@ -1,4 +1,4 @@
-"""The protocols through which preflight makes its requests: one probe for each thing that a run needs. Hooks implement them."""
+"""The protocols through which preflight sends its requests, one for each service that a run needs. Hooks implement them."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class TopicProbe(Protocol):
     conn_id: str
 
     def granted(self, permissions: Sequence[str]) -> Sequence[str] | None:
-        """Those of the permissions that the connection has; None where the server does not report permissions."""
+        """The permissions among these that the connection has; None where the server does not report permissions."""
 
     def exists(self) -> bool | None:
         """Whether the topic exists; None when the connection may not see it."""

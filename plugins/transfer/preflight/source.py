@@ -1,4 +1,4 @@
-"""Whether the source bucket, or a list in place of its listing, can be read as the run needs it."""
+"""Checks that the source bucket, or a list in place of its listing, can be read."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class SourceCheck:
         return passed(check, "" if page.objects else "nothing there")
 
     def _ask(self) -> Finding:
-        """Ask for listed keys and for one that is not there: only both answers together can show what was deleted."""
+        """Ask for listed keys and for a missing one: only both answers together show that deletions can be detected."""
         check = f"ask s3://{self._source.bucket} for single keys, as is done before a copy is deleted"
         listed = [item.key for item in self.objects[:SAMPLE_OBJECTS]]
         try:
@@ -100,7 +100,7 @@ def source_list_finding(source_list: SourceListProbe) -> Finding:
 
 
 def spread(objects: Sequence[ObjectMeta]) -> list[ObjectMeta]:
-    """The first object that has bytes to read, and two from elsewhere, since one object may have a rule of its own."""
+    """The first object that has bytes to read, and two from elsewhere, since a rule of the edge may concern a single object."""
     readable = [
         item for item in objects if item.size_bytes and (item.storage_class not in ARCHIVE_CLASSES or item.is_restored)
     ]

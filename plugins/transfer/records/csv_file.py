@@ -1,7 +1,7 @@
-"""Rows for people among a run's records: CSV, in files that fit into memory.
+"""Writes records for people as CSV, in files that fit into memory.
 
-A spreadsheet takes a cell that begins with `=` for a formula, and keys are other people's. Such a cell has an apostrophe in
-front here, and so has one that begins with apostrophes and then such a character, so that reading gives back the exact text.
+A spreadsheet runs a cell that begins with `=` as a formula, and keys are untrusted. Such a cell gets an apostrophe in
+front, and so does one that begins with apostrophes followed by such a character, so that reading restores the exact text.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from collections.abc import Iterable, Iterator, Sequence
 from transfer.ports import StateStore
 
 MAX_ROWS = 50_000
-"""In one file: it is made in memory."""
+"""The most rows of one file, which is built in memory."""
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
-"""How a cell begins that a spreadsheet may run (OWASP, "CSV Injection"), or one made harmless."""
+"""The beginning of a cell that a spreadsheet may run (OWASP, "CSV Injection"), or of one that is already escaped."""
 
 
 def escape_cell(value: object) -> object:
-    """A cell that no spreadsheet runs."""
+    """The value of a cell, escaped with an apostrophe if a spreadsheet could run it as a formula."""
     return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
 
 
 def unescape_cell(cell: str) -> str:
-    """The text of a cell that `escape_cell` made."""
+    """The original text of a cell that `escape_cell` returned."""
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
 class CsvFile:
-    """Writes <base>.csv. After MAX_ROWS rows it goes on in <base>-2.csv, and so on. Use from one thread; close it."""
+    """Writes <base>.csv. After MAX_ROWS rows it continues in <base>-2.csv, and so on. Use from one thread; close it."""
 
     def __init__(self, state: StateStore, base: str, columns: Sequence[str]) -> None:
         self._state = state
@@ -40,7 +40,7 @@ class CsvFile:
         self._begin()
 
     def add(self, row: Sequence[object]) -> None:
-        """One row, as many values as columns."""
+        """Add one row, which has one value per column."""
         if self._rows >= MAX_ROWS:
             self._store()
         self._put(row)
@@ -50,7 +50,7 @@ class CsvFile:
         self._csv.writerow([escape_cell(value) for value in row])
 
     def close(self) -> None:
-        """Store the last rows, in the place of earlier files of that name."""
+        """Store the last rows. Files of an earlier attempt under the same names are replaced or deleted."""
         self._store()
         names = {_name(self._base, number) for number in range(1, self._files + 1)}
         for entry in list(self._state.entries(f"{self._base}-")):
@@ -58,7 +58,7 @@ class CsvFile:
                 self._state.delete(entry.name)
 
     def save(self, provisional: Iterable[Sequence[object]] = ()) -> None:
-        """Store all rows so far; further ones come behind them. Those `provisional` are stored with them, and then forgotten."""
+        """Store all rows so far, with the `provisional` rows behind them. Later rows replace the provisional ones."""
         self._text.flush()
         end = self._bytes.tell()
         for row in provisional:
@@ -69,7 +69,7 @@ class CsvFile:
         self._bytes.truncate()
 
     def rows(self) -> Iterator[list[str]]:
-        """What was written, once it is closed. One file at a time is in memory."""
+        """The rows that were written, once the file is closed. One stored file at a time is in memory."""
         for number in range(1, self._files + 1):
             text = self._state.read(_name(self._base, number)).decode("utf-8", "surrogatepass")
             lines = csv.reader(io.StringIO(text, newline=""))

@@ -24,8 +24,8 @@ def damage_reported(state: StateStore, name: str) -> Iterator[None]:
         raise RecordDamaged(
             f"the record {state.uri}{name} cannot be read ({why_unreadable(error) or type(error).__name__}): it was"
             + (
-                " damaged or overwritten; delete it and clear the task reconcile, which then judges by what is at the"
-                " destination"
+                " damaged or overwritten; delete it and clear the task reconcile, which then compares the destination's"
+                " objects instead"
                 if is_of_work(name)
                 else " damaged or overwritten, so nothing can be proved by it; start another run"
             ),

@@ -1,13 +1,14 @@
-"""Which messages workers had in hand when they died, so that one that kills its workers does not kill them all.
+"""Records which messages are in flight, so that a message that crashes its worker does not crash every worker.
 
 Pub/Sub counts deliveries only for a subscription with a dead-letter policy, and it counts leases: every message that a
-dying worker held, and every one that was given back on a stop. So workers note in the state prefix what they begin:
+crashed worker held, and every one that was released on a stop. So each worker notes under the state prefix the messages
+that it starts:
 
-    a message that a dead worker had in hand            is a suspect: worked on alone, after all others
-    one that a worker died of while it worked on it alone   is poison: it fails, and is not begun again
+    a message that was in flight in a worker that died        is a suspect: it is processed alone, after all others
+    a message that was processed alone when its worker died   is poison: it fails, and is not started again
 
-A worker is dead when it noted what it died of, or when a later try of its slot has begun and it did not note that it ended
-in order.
+A worker counts as dead when it noted the error that it died of, or when a later attempt of its slot has started and it did
+not note that it ended normally.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from transfer.records.layout import in_flight_notes
 from transfer.records.numbers import format_numbers, parse_numbers
 
 RING = 16
-"""Notes of a worker that are kept; each names all that is in hand. Cloud Storage takes one write a second to a name."""
+"""How many notes of a worker are kept; each names all messages in flight. Notes rotate over several names because Cloud
+Storage accepts one write per second to a name."""
 FATAL = "fatal"
 MAX_FATAL_CHARACTERS = 500
 _CLOSED, _DIED = "-closed", "-died"
@@ -32,9 +34,9 @@ _TEXT = "text/plain"
 
 
 class InFlightMessages:
-    """The notes of one try of one worker on one listing. Use from one thread.
+    """The notes of one attempt of one worker on one listing. Use from one thread.
 
-    `slot` names the worker, `attempt` its try, from 1: only one try of a slot may run at a time.
+    `slot` names the worker; `attempt` counts its attempts from 1, of which only one may run at a time.
     """
 
     def __init__(self, state: StateStore, *, listing: str, slot: str, attempt: int) -> None:
@@ -46,7 +48,7 @@ class InFlightMessages:
         self.suspects: frozenset[int] = frozenset()
 
     def open(self) -> None:
-        """Note that this try has begun, and find the suspects."""
+        """Note that this attempt has started, and find the suspects."""
         self._state.write(f"{self._mine}-open", b"", content_type=_TEXT)
         suspects: set[int] = set()
         for name in self._notes_of_the_dead():
@@ -55,25 +57,25 @@ class InFlightMessages:
         self.suspects = frozenset(suspects)
 
     def begin(self, numbers: Iterable[int]) -> None:
-        """Note what is begun next, with all that is in hand; to be called before it is."""
+        """Note the messages that are started next, with all that are in flight; call it before they are started."""
         self._in_hand.update(numbers)
         self._write(f"{self._notes % RING:02d}", self._in_hand)
         self._notes += 1
 
     def settled(self, numbers: Iterable[int]) -> None:
-        """These are in hand no more."""
+        """Note in memory that these messages are no longer in flight."""
         self._in_hand.difference_update(numbers)
 
     def start_alone(self, number: int) -> None:
-        """Note that this message is begun while no other is in hand."""
+        """Note that this message is started while no other is in flight."""
         self._write(f"alone-{number}", [number])
 
     def is_poison(self, number: int) -> bool:
-        """Whether a worker died of this message while it worked on nothing else."""
+        """Whether a worker died while it processed this message alone."""
         return any(name.endswith(f"-alone-{number}") for name in self._notes_of_the_dead())
 
     def close(self, *, fatal: str = "") -> None:
-        """Note that this try ends in order, or of what no object gets past: what it gives back is not to blame."""
+        """Note that this attempt ends normally, or because of a `fatal` error that no message caused: none becomes a suspect."""
         self._state.write(
             f"{self._mine}{_CLOSED}",
             one_line(fatal, MAX_FATAL_CHARACTERS).encode(),
@@ -81,16 +83,16 @@ class InFlightMessages:
             metadata={FATAL: "yes"} if fatal else None,
         )
 
-    def died(self, words: str) -> None:
-        """Note what nobody foresaw and what ends this try: what it has in hand may be to blame."""
-        self._state.write(f"{self._mine}{_DIED}", one_line(words, MAX_FATAL_CHARACTERS).encode(), content_type=_TEXT)
+    def died(self, error: str) -> None:
+        """Note the unexpected error that ends this attempt: the messages in flight become suspects."""
+        self._state.write(f"{self._mine}{_DIED}", one_line(error, MAX_FATAL_CHARACTERS).encode(), content_type=_TEXT)
 
     def _write(self, name: str, numbers: Iterable[int]) -> None:
-        # In the body: with many threads there may be more of them than metadata has room for.
+        # The numbers are in the body, because those of many threads may not fit into an object's metadata.
         self._state.write(f"{self._mine}-{name}", format_numbers(numbers).encode(), content_type=_TEXT)
 
     def _notes_of_the_dead(self) -> list[str]:
-        """The names of what dead workers noted to begin."""
+        """The names of the notes of all workers that died."""
         form = re.compile(
             rf"{re.escape(self._prefix)}(?P<slot>.+?)-(?P<attempt>\d+)-(\d+|alone-\d+|open|(?P<end>closed)|(?P<death>died))"
         )
@@ -113,11 +115,11 @@ class InFlightMessages:
 
 
 def poison_failures(request: TransferRequest) -> list[Failed]:
-    """How the objects of a message end that is not begun again."""
+    """The failures of all objects of a message that is poison."""
     count = len(request.objects)
-    said = (
-        f"message {request.number} of {count} objects is not begun again: a worker died with it in hand, and then another"
-        " that worked on nothing else"
+    text = (
+        f"message {request.number} of {count} objects is not started again: a worker died while it was in flight, and then"
+        " another that processed it alone"
     )
     return [
         Failed(
@@ -127,7 +129,7 @@ def poison_failures(request: TransferRequest) -> list[Failed]:
                 error_code=PoisonMessage.__name__,
                 http_status=None,
                 attempts=2,
-                message=said,
+                message=text,
             )
         )
         for item in request.objects
@@ -135,7 +137,7 @@ def poison_failures(request: TransferRequest) -> list[Failed]:
 
 
 def fatal_error_of(state: StateStore, listing: str) -> str:
-    """What ended a worker on this listing that no object gets past; empty when nothing did."""
+    """The fatal error that ended a worker on this listing; empty when there was none."""
     for entry in state.entries(in_flight_notes(listing)):
         if entry.name.endswith(_CLOSED) and entry.metadata.get(FATAL):
             return _words(state, entry.name)
@@ -143,7 +145,7 @@ def fatal_error_of(state: StateStore, listing: str) -> str:
 
 
 def crash_of(state: StateStore, listing: str) -> str:
-    """What a worker on this listing died of that nobody foresaw; empty when none did."""
+    """A text about the unexpected error that a worker on this listing died of; empty when none did."""
     for entry in state.entries(in_flight_notes(listing)):
         if entry.name.endswith(_DIED):
             return f"a worker died: {_words(state, entry.name)}"

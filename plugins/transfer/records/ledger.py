@@ -1,4 +1,4 @@
-"""The outcomes of the workers, and which messages each of them settles."""
+"""The ledger: the outcomes of the workers, and the messages that these settle."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ UNBOUND = "unbound"
 
 
 class Ledger:
-    """Writes what one try of one worker did. `worker` must be unique among the tries of a run. Not thread-safe."""
+    """Writes the outcomes of one attempt of one worker. `worker` must be unique among all attempts of a run. Not thread-safe."""
 
     def __init__(self, state: StateStore, *, listing: str, worker: str) -> None:
         self.state = state
@@ -29,17 +29,17 @@ class Ledger:
         self._shards = 0
 
     def write(self, outcomes: Sequence[TransferOutcome], settled: Iterable[int]) -> None:
-        """One shard: these outcomes, which settle the messages of these numbers."""
+        """Store one shard: these outcomes, and the numbers of the messages that they settle."""
         name = f"{self._listing_prefix}{self._worker}-{self._shards:06d}"
         failures = sum(isinstance(item, Failed) for item in outcomes)
-        told = {SETTLED: format_numbers(settled), FAILURES: str(failures)}
+        metadata = {SETTLED: format_numbers(settled), FAILURES: str(failures)}
         if unbound := sum(isinstance(item, Copied) and not item.is_bound for item in outcomes):
-            told[UNBOUND] = str(unbound)
-        write_shard(self.state, name, map(outcome_line, outcomes), **told)
+            metadata[UNBOUND] = str(unbound)
+        write_shard(self.state, name, map(outcome_line, outcomes), **metadata)
         self._shards += 1
 
     def settled(self, below: int = MAX_COUNT) -> set[int]:
-        """The numbers, below this one, of all messages of this listing that any worker has settled so far."""
+        """The numbers below `below` of all messages of this listing that any worker has settled so far."""
         numbers: set[int] = set()
         for entry in self.state.entries(self._listing_prefix):
             numbers.update(parse_numbers(entry.metadata.get(SETTLED, ""), below))
@@ -61,7 +61,7 @@ def _failure_in_ledger(line: Mapping[str, Any]) -> TransferFailure | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnboundCopy:
-    """A copy of which only the ledger shows what it holds."""
+    """A copy without a proof in its own metadata: only the ledger records its checksum."""
 
     key: str
     crc32c: str
@@ -89,7 +89,7 @@ def _unbound_row(line: Mapping[str, Any]) -> list[object] | None:
 
 
 def outcome_line(outcome: TransferOutcome) -> dict[str, object]:
-    """One line of the ledger."""
+    """The fields of one line of the ledger, as JSON."""
     match outcome:
         case Copied():
             return {

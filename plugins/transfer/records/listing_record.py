@@ -12,7 +12,7 @@ from transfer.records.layout import LISTING_JSON
 
 @dataclass(slots=True, kw_only=True)
 class ListingCounts:
-    """How much a listing has found and published. A listing counts up its own; everybody else only reads them."""
+    """How much a listing has found and published. Only the listing changes them."""
 
     listed: int = 0
     listed_bytes: int = 0
@@ -21,12 +21,12 @@ class ListingCounts:
     objects: int = 0
     """Objects published: those that have to be copied."""
     size_bytes: int = 0
-    """Of the objects published."""
+    """The total size of the objects published."""
     skipped: int = 0
     left_out: int = 0
-    """Of those skipped, how many the selection left out."""
+    """How many of the skipped objects the selection left out."""
     passed_over: int = 0
-    """Of those skipped, how many no run copies as they are: left out, archived, or the prefix itself."""
+    """How many of the skipped objects no run copies as they are: left out, archived, or the prefix itself."""
 
     def to_dict(self) -> dict[str, int]:
         """The counts under their names in JSON, where `size_bytes` is called `bytes`."""
@@ -53,7 +53,7 @@ class ListingRecord:
     """The opening of the run that the listing belongs to."""
     mode: str
     listing: str = ""
-    """The name of the listing, which its manifest bears."""
+    """The name of the listing, which is part of the names of its records."""
     is_complete: bool = False
     """False from the first request until all messages and the whole manifest are stored."""
     counts: ListingCounts = field(default_factory=ListingCounts)
@@ -61,10 +61,10 @@ class ListingRecord:
     skipped_numbers: str = ""
     """Message numbers, as ranges, that workers must ignore (`transfer.listing.cursor`)."""
     began_at_s: float = 0.0
-    """When the listing began, by Cloud Storage's clock."""
+    """Unix time at which the listing began, by Cloud Storage's clock."""
 
     def write(self, state: StateStore) -> None:
-        """Store it as listing.json, replacing an earlier one."""
+        """Store this record as listing.json, replacing an earlier one."""
         counts = self.counts.to_dict()
         document = {
             "transfer_id": self.transfer_id,

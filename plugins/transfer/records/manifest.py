@@ -1,4 +1,4 @@
-"""The objects of a listing, as they were listed: written by the listing, read by every later step."""
+"""The manifest: the objects of a listing, written by the listing and read by every later step."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from transfer.records.shards import ShardWriter, read_records
 
 
 class Manifest:
-    """Writes objects as they were listed, in listing order: all of a listing, or those that a pass left unfinished."""
+    """Writes listed objects in listing order: all of a listing, or those that a pass left unfinished."""
 
     def __init__(
         self, state: StateStore, listing: str, *, folder: str = MANIFEST, shard_lines: int = 50_000, shards: int = 0
@@ -23,11 +23,13 @@ class Manifest:
 
     @property
     def shards(self) -> int:
-        """How many are stored, those of an earlier try among them."""
+        """The number of stored shards, including those of an earlier attempt."""
         return self._shards.shards
 
     def add(self, item: ObjectMeta, skipped: SkipReason | None = None, *, replaces: int | None = None) -> None:
-        """One listed object, and why it will not be moved, if so. `replaces` is its generation, unless the item knows."""
+        """Add one listed object, with the reason if it will not be copied.
+
+        `replaces` is the generation of the object that the copy replaces (0 for none); None takes the item's own."""
         line = object_fields(item)
         if replaces is not None:
             line.pop("replaces", None)
@@ -38,17 +40,17 @@ class Manifest:
         self._shards.add(line)
 
     def flush(self) -> None:
-        """Store what has not been stored yet."""
+        """Store the objects that have not been stored yet."""
         self._shards.flush()
 
 
 def read_manifest(
     state: StateStore, listing: str, *, folder: str = MANIFEST
 ) -> Iterator[tuple[ObjectMeta, SkipReason | None]]:
-    """What one listing found, in listing order."""
+    """The objects of a listing in listing order, each with the reason if it is not copied. Raises RecordDamaged."""
     return read_records(state, manifest_shards(listing, folder), listed_line)
 
 
 def listed_line(line: Mapping[str, Any]) -> tuple[ObjectMeta, SkipReason | None]:
-    """A line of a manifest."""
+    """Decode a line of a manifest: the object, and the reason if it is not copied. Raises one of UNREADABLE."""
     return object_of(line), SkipReason(str(line["skipped"])) if "skipped" in line else None

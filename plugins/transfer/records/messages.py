@@ -1,7 +1,7 @@
-"""The messages on the two topics, as bytes and attributes. docs/messages.md describes them; nothing read is trusted.
+"""Encodes and decodes the messages on the two topics, which docs/messages.md describes. No message is trusted.
 
-A message carries keys and what S3 listed of them. It never carries a host, a URL, a signature or a destination: those
-come from the task's own parameters and connections, so a forged message can point a worker nowhere.
+A message carries keys and their attributes as S3 listed them. It never carries a host, a URL, a signature or a destination: those
+come from the task's own parameters and connections, so a forged message cannot direct a worker to another place.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from transfer.plain_text import one_line
 
 VERSION = 1
 MAX_BODY_BYTES = 4 * 1024**2
-"""Of a message that is read at all: ten times what 64 objects with the longest keys take."""
+"""The longest message that is decoded: ten times the size of 64 objects with the longest keys."""
 MAX_TEXT_CHARACTERS = 16 * 1024
-"""Of a key or any other text in it. S3's keys have 1,024 bytes at most; those of other servers may fail by their name."""
+"""The longest key or other text in a message. S3's keys have at most 1,024 bytes; longer keys of other servers are read, so
+that they fail under their own name."""
 MAX_COUNT = 2**63 - 1
-"""Of a number: what SQLite and Cloud Storage count with."""
+"""The largest number in a message: the largest 64-bit integer of SQLite and Cloud Storage."""
 UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
-"""What Python raises for JSON that is none, is nested too deep, or is not what it should be."""
+"""The exceptions that decoding raises for invalid JSON, for JSON nested too deeply, and for missing or wrong fields."""
 RUN = "run"
 LISTING = "listing"
 
@@ -49,7 +50,7 @@ def encode_request(request: TransferRequest) -> tuple[bytes, dict[str, str]]:
 
 
 def decode_request(body: bytes, attributes: Mapping[str, str]) -> TransferRequest:
-    """The request in a message. Raises InvalidMessage, which names what is wrong with it."""
+    """The request in a message. Raises InvalidMessage, which names the problem."""
     try:
         document = _document(body)
         if document["version"] != VERSION:
@@ -69,7 +70,7 @@ def decode_request(body: bytes, attributes: Mapping[str, str]) -> TransferReques
 
 
 def why_unreadable(error: Exception) -> str:
-    """What is wrong with a document, in few words."""
+    """A short text about the problem with a document that could not be decoded."""
     if isinstance(error, KeyError):
         return f"{error} is missing"
     return "it is nested too deep" if isinstance(error, RecursionError) else one_line(str(error), 200)
@@ -82,7 +83,7 @@ def _document(body: bytes) -> Any:
 
 
 def object_fields(item: ObjectMeta) -> dict[str, object]:
-    """One listed object, as messages and manifests hold it."""
+    """The JSON fields of one listed object in messages and manifests."""
     fields: dict[str, object] = {
         "key": item.key,
         "size": item.size_bytes,
@@ -142,7 +143,7 @@ def decode_failure(body: bytes) -> TransferFailure:
 
 
 def failure_fields(failure: TransferFailure) -> dict[str, object]:
-    """One failure, as messages and the records of failures hold it."""
+    """The JSON fields of one failure in messages and in the records of failures."""
     return {
         "key": failure.key,
         "stage": failure.stage,
@@ -156,7 +157,7 @@ def failure_fields(failure: TransferFailure) -> dict[str, object]:
 def failure_of_fields(fields: Mapping[str, object]) -> TransferFailure:
     """The failure in a record's fields. Raises one of UNREADABLE for anything else.
 
-    Whoever wrote it: its texts are made plain, but for the key, which has to stay exact.
+    The fields are not trusted: texts are reduced to one plain line, except for the key, which has to stay exact.
     """
     status, key = fields["http_status"], fields["key"]
     return TransferFailure(

@@ -1,4 +1,4 @@
-"""Sets of whole numbers as short text, `0-4,7`: metadata has room for few bytes."""
+"""Formats and parses sets of whole numbers as short text, `0-4,7`: an object's metadata is limited to a few KiB."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from itertools import islice
 from transfer.records.messages import MAX_COUNT
 
 MAX_NUMBERS = 1_000_000
-"""That one text may name. A shard settles 150 messages, and a worker has some thousand in hand."""
+"""The most numbers that are read from one text. A shard settles 150 messages, and a worker has about a thousand in flight."""
 MAX_DIGITS = 18
 
 
 def format_numbers(numbers: Iterable[int]) -> str:
-    """Whole numbers as ranges, `0-4,7`: metadata has room for few bytes."""
+    """Whole numbers as text, in ascending ranges: `0-4,7`."""
     ranges: list[list[int]] = []
     for number in sorted(set(numbers)):
         if ranges and number == ranges[-1][1] + 1:
@@ -24,9 +24,9 @@ def format_numbers(numbers: Iterable[int]) -> str:
 
 
 def parse_numbers(text: str, below: int = MAX_COUNT) -> Iterator[int]:
-    """The numbers of `format_numbers`, below a bound, and no more than MAX_NUMBERS of them.
+    """The numbers in a text of `format_numbers` that are below `below`, at most MAX_NUMBERS of them.
 
-    What has another form is passed over: nothing read is trusted.
+    Parts of another form are ignored, since records are not trusted.
     """
     return islice(_numbers(text, below), MAX_NUMBERS)
 
@@ -37,7 +37,7 @@ def _numbers(text: str, below: int) -> Iterator[int]:
 
 
 def parse_ranges(text: str) -> Iterator[range]:
-    """The same as ranges."""
+    """The ranges in a text of `format_numbers`. Parts of another form are ignored."""
     for part in text.split(","):
         first, _, last = part.partition("-")
         bounds = [first, last or first]

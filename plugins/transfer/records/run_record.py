@@ -1,4 +1,4 @@
-"""From where to where a run copies, among its records."""
+"""The record run.json: the source and the destination of a run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from transfer.records.layout import RUN_JSON
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """From where to where a run copies."""
+    """The source and the destination of a run."""
 
     run_id: str
     source_bucket: str
@@ -20,12 +20,12 @@ class RunRecord:
     destination_prefix: str
 
     def write(self, state: StateStore) -> None:
-        """Store it as run.json among the run's records."""
+        """Store this record as run.json."""
         write_json(state, RUN_JSON, asdict(self))
 
     @property
     def way(self) -> str:
-        """For people."""
+        """The source and the destination as text, for messages to people."""
         return f"s3://{self.source_bucket}/{self.source_prefix} to gs://{self.destination_bucket}/{self.destination_prefix}"
 
 

@@ -1,8 +1,8 @@
-"""The runs whose records a state prefix holds: which is the last one, and which are old enough to go.
+"""The index of the runs under a state prefix: finds the last run, and the runs whose records may be deleted.
 
-<state prefix>/runs/<DAG>/<opened at>-<run>     one small entry a run, so that one listing request has them in order
-<state prefix>/<run>/…                          its records
-<state prefix>/uploads/<run>/…                  its unfinished uploads
+<state prefix>/runs/<DAG>/<opened at>-<run>     one small entry per opening, so that one listing request returns them in order
+<state prefix>/<run>/…                          the run's records
+<state prefix>/uploads/<run>/…                  the run's unfinished uploads
 """
 
 from __future__ import annotations
@@ -16,32 +16,34 @@ from transfer.ports import StateStore
 from transfer.records.layout import RUNS, runs_folder, uploads_closed
 
 ABANDONED_S = 31 * 24 * 3600
-"""A run that was opened this long ago and never closed will not go on: Pub/Sub keeps its messages no longer."""
+"""A run that was opened this long ago and never closed cannot continue: Pub/Sub has dropped its messages by then."""
 CLOSED, RUN_ID, OPENING = "closed", "run-id", "opening"
-"""Metadata of an entry."""
+"""The names of an entry's metadata."""
 MAX_OPENINGS = 200
 _ENTRY = re.compile(rf"{RUNS}[^/]+/(?P<opened_at_s>\d{{12}})-(?P<run>.+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunEntry:
-    """One run on record."""
+    """One entry of the index: one opening of a run."""
 
     name: str
     run: str
-    """The name of its folder."""
+    """The name of the run's folder of records."""
     opened_at_s: int
-    """By the clock of the machine that opened it. It only puts runs in order: preflight refuses a clock 5 minutes off."""
+    """Unix time by the clock of the machine that opened the run. It only orders runs: preflight refuses a clock that is 5
+    minutes off."""
     written_at_s: float
-    """By Cloud Storage's clock; 0 where it does not say."""
+    """Unix time by Cloud Storage's clock; 0 where the server does not report it."""
     is_closed: bool
     run_id: str = ""
-    """Airflow's."""
+    """Airflow's id of the DAG run."""
     opening: int = 1
-    """Which opening of the run this is."""
+    """The number of this opening of the run, from 1."""
 
     def is_abandoned(self, now_s: float) -> bool:
-        """Whether a run that is not closed will not go on. No machine's clock makes a living run look dead."""
+        """Whether a run that is not closed is too old to continue. It compares Cloud Storage's times only, so that no machine's
+        wrong clock makes a live run look abandoned."""
         return bool(self.written_at_s) and now_s - self.written_at_s > ABANDONED_S
 
 
@@ -53,19 +55,19 @@ class RunIndex:
         self._prefix = runs_folder(dag)
 
     def open(self, run: str, opened_at_s: float, *, run_id: str = "", opening: int = 1) -> None:
-        """Put an opening of a run on record."""
+        """Record that a run was opened."""
         self._write(run, int(opened_at_s), {CLOSED: "no", RUN_ID: quote(run_id), OPENING: str(opening)})
 
     def close(self, run: str, opened_at_s: float) -> None:
-        """Its tasks have ended."""
+        """Record that the tasks of this opening of a run have ended."""
         self._write(run, int(opened_at_s), {CLOSED: "yes"})
 
     def entries(self) -> Iterator[RunEntry]:
-        """The runs, oldest first."""
+        """The entries of the DAG's runs, oldest first."""
         return _entries(self._state, self._prefix)
 
     def last_but(self, run: str) -> str | None:
-        """The folder of the run opened last, other than this one."""
+        """The folder of the last opened run other than `run`; None when there is no other."""
         last = None
         for entry in self.entries():
             last = entry.run if entry.run != run else last
@@ -77,7 +79,7 @@ class RunIndex:
         A run that has not been closed is not among them, unless its entry is older by ABANDONED_S than the newest of all.
         """
         newest: dict[str, RunEntry] = {}
-        for entry in self.entries():  # a run that was opened again has several
+        for entry in self.entries():  # a run that was opened again has several entries
             newest.pop(entry.run, None)
             newest[entry.run] = entry
         now_s = _now_s(newest.values())
@@ -88,7 +90,7 @@ class RunIndex:
         ]
 
     def remove(self, run: str) -> None:
-        """Delete the records of a run, and then its entries."""
+        """Delete the records of a run and then its entries, so that an interrupted removal is repeated."""
         for folder in (f"{run}/", uploads_closed(run)):
             for record in list(self._state.entries(folder)):
                 self._state.delete(record.name)
@@ -102,7 +104,7 @@ class RunIndex:
 
 
 def open_runs(state: StateStore) -> set[str]:
-    """The folders of the runs of all DAGs that may still go on: opened, and neither closed nor abandoned."""
+    """The folders of the runs of all DAGs that may still continue: opened, and neither closed nor abandoned."""
     last: dict[str, RunEntry] = {}
     for entry in _entries(state, RUNS):
         last[entry.run] = max(last.get(entry.run, entry), entry, key=lambda known: known.opened_at_s)
@@ -111,7 +113,7 @@ def open_runs(state: StateStore) -> set[str]:
 
 
 def _now_s(entries: Iterable[RunEntry]) -> float:
-    """When the newest of them was written, by Cloud Storage's clock: never ahead of what it is now."""
+    """When the newest entry was written, by Cloud Storage's clock: a lower bound of the present time."""
     return max((entry.written_at_s for entry in entries), default=0.0)
 
 
@@ -130,5 +132,5 @@ def _entries(state: StateStore, prefix: str) -> Iterator[RunEntry]:
 
 
 def _count(text: str) -> int:
-    """Nothing read is trusted: no more openings than a person would make."""
+    """The number in a metadata value, which is not trusted: 1 for any other text, and at most MAX_OPENINGS."""
     return min(int(text), MAX_OPENINGS) if re.fullmatch(r"[0-9]{1,4}", text) else 1

@@ -1,7 +1,7 @@
-"""Records of a run as compressed JSON lines in numbered shards: the manifest of what was listed, the ledger of what was done.
+"""Reads and writes records as compressed JSON lines in numbered shards: the manifest, the ledger, and failures.
 
 Each ledger shard also names, in its object metadata, the messages that it settles: a worker that lists the shards knows
-exactly what the whole run has still to do, without reading one of them.
+exactly which messages of the run are still unsettled, without reading any shard.
 """
 
 from __future__ import annotations
@@ -21,34 +21,34 @@ T = TypeVar("T")
 
 CONTENT_TYPE = "application/x-ndjson"
 LINES_AT_ONCE = 500
-"""What is text before it is packed."""
+"""How many lines are kept as text before they are compressed."""
 GZIP = 31
 """zlib's `wbits` for a gzip header and the largest window."""
 
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-"""One line as JSON, without its end. Made once: json.dumps makes an encoder for every line."""
+"""Encodes one line as JSON, without a line end. Created once, because json.dumps creates an encoder for every call."""
 
 
 class _Packed:
-    """Lines of a shard, packed as they come: one of any length takes little memory besides its packed bytes."""
+    """The lines of a shard, compressed while they are added, so that it takes little more memory than its compressed bytes."""
 
     def __init__(self) -> None:
-        # Level 1: the ledger must not cost more CPU than the copying. zlib writes no time, so the same lines give the same bytes.
+        # Level 1, so that records take little CPU beside copying. zlib writes no time, so equal lines give equal bytes.
         self._packer = zlib.compressobj(1, wbits=GZIP)
         self._bytes = bytearray()
         self._text: list[str] = []
         self.lines = 0
 
     def add(self, line: Mapping[str, object]) -> None:
-        """One more."""
+        """Add one line."""
         self._text.append(_encode(line) + "\n")
         self.lines += 1
         if len(self._text) >= LINES_AT_ONCE:
             self._pack()
 
     def write(self, state: StateStore, name: str, **metadata: str) -> None:
-        """Store all of them as the shard `<name>.jsonl.gz`; nothing can be added then."""
+        """Store all lines as the shard `<name>.jsonl.gz`; no more lines can be added afterwards."""
         self._pack()
         self._bytes += self._packer.flush()
         state.write(f"{name}.jsonl.gz", bytes(self._bytes), content_type=CONTENT_TYPE, metadata=metadata)
@@ -72,15 +72,18 @@ def read_shards(state: StateStore, prefix: str) -> Iterator[Mapping[str, Any]]:
 
 
 def read_records(state: StateStore, prefix: str, decode: Callable[[Mapping[str, Any]], T]) -> Iterator[T]:
-    """The same, each line as `decode` makes something of it; it may raise UNREADABLE."""
+    """The lines of all shards under a name prefix, each decoded by `decode`, which may raise UNREADABLE.
+
+    Raises RecordDamaged.
+    """
     for entry in state.entries(prefix):
         yield from read_shard(state, entry.name, decode)
 
 
 def read_shard(state: StateStore, name: str, decode: Callable[[Mapping[str, Any]], T]) -> Iterator[T]:
-    """The lines of one shard, each as `decode` reads it. Raises RecordDamaged."""
-    # Bytes, not text: text lines would also end at U+2028 and the like inside a key. Unpacked as it is read: a manifest
-    # shard of long keys has a hundred times its size.
+    """The lines of one shard, each decoded by `decode`, which may raise UNREADABLE. Raises RecordDamaged."""
+    # Lines of bytes, because lines of text would also end at U+2028 and the like inside a key. Decompressed while reading,
+    # because a manifest shard of long keys may grow a hundredfold.
     with damage_reported(state, name), gzip.open(io.BytesIO(state.read(name))) as file:
         lines = Lines(file)
         for line in lines:
@@ -91,7 +94,7 @@ def read_shard(state: StateStore, name: str, decode: Callable[[Mapping[str, Any]
 class ShardWriter:
     """Writes lines under a name prefix, as numbered shards of at most `shard_lines`. Use from one thread; flush it.
 
-    `shards` are those that another try wrote; one more, of which nobody is sure, is removed.
+    `shards` is the number that an earlier attempt is known to have stored; one more, which it may have stored, is deleted.
     """
 
     def __init__(self, state: StateStore, prefix: str, *, shard_lines: int = 50_000, shards: int = 0) -> None:
@@ -100,7 +103,7 @@ class ShardWriter:
         self._shard_lines = shard_lines
         self._packed = _Packed()
         self.shards = shards
-        """How many are stored."""
+        """The number of stored shards."""
         if shards:
             state.delete(f"{self._name}.jsonl.gz")
 
@@ -109,13 +112,13 @@ class ShardWriter:
         return f"{self._prefix}{self.shards:06d}"
 
     def add(self, line: Mapping[str, object]) -> None:
-        """One line; it is stored for certain only after `flush`."""
+        """Add one line; it is certainly stored only after `flush`."""
         self._packed.add(line)
         if self._packed.lines >= self._shard_lines:
             self.flush()
 
     def flush(self) -> None:
-        """Store what has not been stored yet."""
+        """Store the lines that have not been stored yet."""
         if self._packed.lines:
             self._packed.write(self._state, self._name)
             self.shards += 1

@@ -1,6 +1,6 @@
-"""Sorting more records than fit into memory: sorted runs in temporary files, merged.
+"""Sorts more records than fit into memory, by merging sorted runs in temporary files.
 
-Records are lists that begin with a text and hold what JSON holds. Python compares texts by code points, which is the byte
+Records are lists of JSON values that begin with a text. Python compares texts by code points, which is the byte
 order of UTF-8: the order in which S3 and Cloud Storage list.
 """
 
@@ -16,17 +16,17 @@ from typing import Any
 
 Record = list[Any]
 RUN_RECORDS = 50_000
-"""Sorted in memory at a time: some 30 MB of keys of usual length, and 80 MB of the longest."""
+"""The most records that are sorted in memory at a time: about 30 MB for keys of usual length, 80 MB for the longest."""
 RUN_CHARACTERS = 64 * 1024**2
 CHUNK_RECORDS = 256
-"""On one line of a run; of each run, one line is in memory while they are merged."""
+"""The most records on one line of a run's file; while runs are merged, one line of each is in memory."""
 CHUNK_CHARACTERS = 512 * 1024
 MAX_RUNS = 64
-"""Merged at a time, of one level: bounds open files and memory."""
+"""The most runs that are merged at a time, which bounds open files and memory."""
 
 
 def sorted_on_disk(records: Iterable[Record], *, run_records: int = RUN_RECORDS) -> Iterator[Record]:
-    """The records in ascending order. Close the iterator to be rid of its files (in TMPDIR) before its end."""
+    """The records in ascending order. Its temporary files (in TMPDIR) are deleted at its end, or when it is closed."""
     records = iter(records)
     first = sorted(_taken(records, run_records, RUN_CHARACTERS))
     head = next(records, None)
@@ -45,7 +45,7 @@ def sorted_on_disk(records: Iterable[Record], *, run_records: int = RUN_RECORDS)
 
 
 def _taken(records: Iterator[Record], most: int, characters: int) -> Iterator[Record]:
-    """The next of them, so many at most, and fewer if their texts are long."""
+    """The next records: at most `most`, and fewer once their texts have reached `characters` in total."""
     while most > 0 and characters > 0 and (record := next(records, None)) is not None:
         most -= 1
         characters -= len(record[0])
@@ -53,7 +53,7 @@ def _taken(records: Iterator[Record], most: int, characters: int) -> Iterator[Re
 
 
 class _Runs:
-    """Sorted files by level: MAX_RUNS of one become one of the next, so that each record is written once a level."""
+    """Sorted files by level: MAX_RUNS of one level are merged into one of the next, so each record is written once per level."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -61,7 +61,7 @@ class _Runs:
         self._files = 0
 
     def add(self, records: Iterable[Record], level: int = 0) -> None:
-        """One run, sorted."""
+        """Write one run of sorted records."""
         if level == len(self._levels):
             self._levels.append([])
         path = self._folder / str(self._files)
@@ -76,13 +76,13 @@ class _Runs:
                 merged.unlink()
 
     def merged(self) -> Iterator[Record]:
-        """All of them."""
+        """All records in ascending order."""
         return heapq.merge(*(_read(path) for paths in self._levels for path in paths))
 
 
 def _write(path: Path, records: Iterable[Record]) -> None:
     records = iter(records)
-    with path.open("w", encoding="ascii") as file:  # JSON escapes all else, lone surrogates included
+    with path.open("w", encoding="ascii") as file:  # JSON escapes all other characters, lone surrogates included
         while chunk := list(_taken(records, CHUNK_RECORDS, CHUNK_CHARACTERS)):
             file.write(json.dumps(chunk, separators=(",", ":")) + "\n")
 

@@ -1,4 +1,4 @@
-"""The word on one opening of a run, among its records: without one that is green, nothing of the run may end well."""
+"""The record verdict.json: the result of one opening of a run, without which the run may not succeed."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from transfer.records.layout import VERDICT_JSON
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunVerdict:
-    """What a verification, or a plan, came to."""
+    """The result of verifying a run, or of a plan."""
 
     transfer_id: str
-    """The opening that it is of: one of an earlier opening says nothing about this one."""
+    """The opening of the run that the verdict is about: the verdict of an earlier opening does not count for this one."""
     is_plan: bool
-    """Whether nothing was to be copied, and nothing was compared."""
+    """Whether the run was a plan, which copies and compares nothing."""
     is_green: bool
     said: str
-    """For people: one sentence; of one that is not green, what is wrong."""
+    """One sentence for people; when the verdict is not green, it names the problem."""
 
     def write(self, state: StateStore) -> None:
-        """Store it, in the place of an earlier one."""
+        """Store this verdict, replacing an earlier one."""
         write_json(state, VERDICT_JSON, asdict(self))
 
 
 def read_verdict(state: StateStore, transfer_id: str) -> RunVerdict | None:
-    """The verdict of an opening; None when nobody has come to one. A damaged record is none."""
+    """The verdict on an opening; None when there is none, or its record is damaged."""
     verdict = find_json(state, VERDICT_JSON, lambda fields: RunVerdict(**fields))
     return verdict if verdict is not None and verdict.transfer_id == transfer_id else None

@@ -1,4 +1,5 @@
-"""The engine: lists, moves and proves objects. Plain Python that knows nothing of Airflow; thread-safe where it says so.
+"""The engine: it lists objects, copies them and proves the copies. Plain Python that does not depend on Airflow.
 
-The rooms of the core import the standard library only; `transfer.backends` alone imports pycurl, boto3 and google-cloud.
+Only `transfer.backends` imports third-party libraries; the other packages use the standard library alone. A class or function
+is thread-safe only where its docstring says so.
 """

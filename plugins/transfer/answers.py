@@ -1,7 +1,7 @@
-"""What the refusals of a service mean: one table a service, which the code decides by and the documents print.
+"""The meaning of error responses: one table per service, which the code uses and the documentation prints.
 
-A refusal is read by its reason (Cloud Storage) or code (S3, CloudFront, Pub/Sub), not by its status alone. What no rule
-knows keeps the service's own words and the narrowest scope: nobody is kept from copying everything else by a guess.
+An error response is classified by its reason (Cloud Storage) or code (S3, CloudFront, Pub/Sub), not by its status alone. An
+unknown one keeps the message of the service and gets the narrowest scope, so that a guess never stops all other objects.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from transfer.errors import TransferError
 
 
 class Scope(StrEnum):
-    """What a refusal is about."""
+    """The resource that an error response concerns."""
 
     TEMPORARY = "temporary trouble"
     """The same request may succeed later."""
     OBJECT = "object"
     KEY = "key of a manifest"
     FOLDER = "folder"
-    """Probably others beside it as well; each is refused by name all the same."""
+    """Other objects of the folder are probably affected as well; each is refused individually."""
     BUCKET = "bucket"
     QUEUE = "topic or subscription"
     ACCOUNT = "account"
@@ -30,23 +30,23 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerRule:
-    """One line of a table: answers of this status and reason."""
+    """One row of the table of a service: the meaning of responses with this status and reason."""
 
     status: int | None
-    """None for any."""
+    """The HTTP status; None matches any."""
     reason: str
-    """As the service writes it; empty for any."""
+    """The reason or code as the service writes it; empty matches any."""
     scope: Scope
     error: type[TransferError]
-    """What the engine makes of it: its class says what is done."""
+    """The error that the engine raises; its class decides how the response is handled."""
     meaning: str
-    """What a person reads: what it means and what to change; empty where the service's own words are all there is."""
+    """The explanation for people and the change to make; empty if only the message of the service is known."""
     source: str
-    """The page of the service's documentation."""
+    """The page of the service's documentation on which the rule is based."""
 
 
 def rule_for(rules: Iterable[AnswerRule], status: int | None, reason: str) -> AnswerRule | None:
-    """The first rule of this status and reason, or of either alone where the table says so; None when there is none."""
+    """The first rule that matches the status and the reason; None if no rule matches."""
     for rule in rules:
         if rule.status in (None, status) and rule.reason in ("", reason):
             return rule
@@ -58,12 +58,12 @@ _MESSAGE = re.compile(r"<(?:Message|Details)>([^<]*)</")
 
 
 def xml_code(text: str) -> str:
-    """The `<Code>` of an XML error body, as S3, CloudFront and Cloud Storage's XML API write it; empty when there is none."""
+    """The `<Code>` of an XML error body, as S3, CloudFront and Cloud Storage's XML API write it; empty if it is missing."""
     found = _CODE.search(text)
     return found[1] if found else ""
 
 
 def xml_message(text: str) -> str | None:
-    """The `<Message>` of an XML error body, and its `<Details>`; None when it has neither."""
+    """The `<Message>` of an XML error body together with its `<Details>`; None if it has neither."""
     found = _MESSAGE.findall(text)
     return " ".join(found) if found else None

@@ -1,4 +1,4 @@
-"""How a run copies: its mode and overwriting, timeouts, retries, limits of parts, and a worker's settings."""
+"""The settings of a run: mode, overwriting, timeouts, retries, limits of uploads in parts, and the settings of a worker."""
 
 from __future__ import annotations
 
@@ -10,30 +10,34 @@ from transfer.limits import MIB, PART_SIZE_MIB, THREADS
 
 
 class Overwrite(StrEnum):
-    """What to do with an object that is at the destination already."""
+    """When to replace an object that exists at the destination."""
 
     CHANGED = "changed"
+    """Replace it if its content differs from the source or cannot be shown to be equal."""
     NEVER = "never"
+    """Keep it, whatever it contains."""
     ALWAYS = "always"
+    """Replace it even if its content is equal."""
 
 
 class Mode(StrEnum):
-    """What a run is for."""
+    """The purpose of a run."""
 
     TRANSFER = "transfer"
+    """List both sides, and copy the objects that need it."""
     PLAN = "plan"
-    """List both sides and say what a transfer would do and cost."""
+    """List both sides, and report which objects a transfer would copy and its cost."""
     VERIFY = "verify"
-    """List both sides and say what is missing or differs."""
+    """List both sides, and report missing and differing objects."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
-    """How long to wait for either side, in seconds."""
+    """How long to wait for the source or the destination, in seconds."""
 
     connect_s: float = 10.0
     stall_s: float = 60.0
-    """A transfer that moves less than 1 KiB a second for this long is broken off."""
+    """A request that transfers less than 1 KiB per second for this long is aborted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,37 +49,40 @@ class RetryPolicy:
     cap_s: float = 32.0
     """Cloud Storage's guidance for truncated exponential back-off caps at 32 to 64 s."""
     total_s: float = 300.0
-    """No further try is begun this long after the first that failed."""
+    """No further attempt is started this long after the first one that failed."""
 
 
 MIN_PART_BYTES = PART_SIZE_MIB.low * MIB
-"""Of an upload in parts, for all but the last one (Cloud Storage and S3, "Quotas")."""
+"""The smallest part of an upload in parts, except for the last part (Cloud Storage and S3, "Quotas")."""
 MAX_PART_BYTES = 5 * 1024**3
-"""Of an upload in parts (the same pages)."""
+"""The largest part of an upload in parts (Cloud Storage and S3, "Quotas")."""
 MAX_PARTS = 10_000
-"""Of an upload in parts, in Cloud Storage and in S3."""
+"""The largest number of parts of one upload (Cloud Storage and S3, "Quotas")."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferConfig:
-    """How a worker moves objects."""
+    """The settings with which a worker copies objects."""
 
     threads: int = THREADS.default
-    """Objects on their way at a time."""
+    """The number of objects that are copied at the same time."""
     part_size_bytes: int = PART_SIZE_MIB.default * MIB
-    """How much of an object in parts one GET fetches, and the size of its parts where the source's own is not known."""
+    """The number of bytes that one GET fetches of an object that is copied in parts.
+
+    It is also the size of the uploaded parts if the part size of the source object is not known.
+    """
     whole_bytes: int = 256 * 1024
-    """Objects up to this size are fetched whole before they are sent; it bounds the memory of a lane."""
+    """Objects up to this size are fetched completely before they are sent. This bounds the memory of a lane."""
     parallel_bytes: int = 64 * 1024 * 1024
-    """From this size on an upload is worth going on with after a crash, and worth several lanes."""
+    """From this size on, an upload can be resumed after a crash and is shared by several lanes."""
     bandwidth_limit_bytes_per_s: float | None = None
-    """What this worker may read from the edge; None for no limit."""
+    """The most bytes per second that this worker reads from the edge; None for no limit."""
     max_requests_per_s: float | None = None
-    """What this worker may send, to both sides together; None for no limit."""
+    """The most requests per second that this worker sends to both sides together; None for no limit."""
     is_ramped: bool = True
-    """Whether writes keep to Cloud Storage's ramp-up guideline (`transfer/accounting/pacing.py`); a warm bucket needs none."""
+    """Whether writes follow Cloud Storage's ramp-up guideline (`transfer/accounting/pacing.py`); not needed for a busy bucket."""
     workers: int = 1
-    """How many workers write to the bucket at a time: each gets its share of the ramp-up."""
+    """The number of workers that write to the bucket at the same time; each gets an equal share of the ramp-up."""
     timeouts: Timeouts = field(default_factory=Timeouts)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
 
@@ -89,10 +96,13 @@ class TransferConfig:
             if limit is not None and not 0 < limit < math.inf:
                 raise ValueError(f"{name} is {limit}: choose a number above 0, or None for no limit")
         if self.workers < 1:
-            raise ValueError(f"workers is {self.workers}: choose how many share the bucket, 1 or more")
+            raise ValueError(f"workers is {self.workers}: choose a number of workers of 1 or more")
 
 
 MAX_GET_BYTES = 32 * 1024**3
-"""CloudFront serves up to 50 GB in one cacheable answer ("Quotas"); more is fetched by ranges."""
+"""The largest object that is fetched with one GET; larger ones are fetched in ranges.
+
+CloudFront serves up to 50 GB in one cacheable response (CloudFront Developer Guide, "Quotas").
+"""
 MAX_OBJECT_BYTES = 5 * 1024**4
-"""Cloud Storage, "Quotas and limits": 5 TiB."""
+"""The largest object that Cloud Storage accepts: 5 TiB (Cloud Storage, "Quotas and limits")."""

@@ -1,26 +1,26 @@
-"""Every error of the engine. The class says what to do about it, `stage` says where it happened.
+"""The errors of the engine. The class of an error decides how it is handled; `stage` says where it happened.
 
     TransferError
-    ├ RetryableError          back off and try again in place
+    ├ RetryableError          back off and send the request again
     │ ├ SourceUnavailable     the edge did not answer, or answered 5xx
     │ ├ SinkUnavailable       Cloud Storage did not answer, or answered 5xx
-    │ ├ TokenRefused          401: bursts of it pass; one that lasts becomes CredentialsRejected
+    │ ├ TokenRefused          401: usually temporary; if it persists it becomes CredentialsRejected
     │ ├ Throttled             429, 503 SlowDown: carries `retry_after_s`
-    │ ├ EdgeBlocked           the edge's own 403 (firewall, rate rule, country): slow down, unless others pass, and try again
-    │ └ CorruptTransfer       bytes arrived or were stored otherwise than announced
-    ├ ObjectError             this object cannot be moved: to the error topic, then ack
+    │ ├ EdgeBlocked           a 403 of the edge itself (firewall, rate rule, country): slow down unless others pass, retry
+    │ └ CorruptTransfer       the bytes received or stored differ from those announced
+    ├ ObjectError             this object cannot be copied: publish to the error topic, then ack
     │ ├ SourceNotFound · SourceForbidden · SourceEncrypted · SourceChanged · SourceArchived · SourceUnproven
     │ ├ SourceMetadataWithheld · EdgeErrorPage
     │ ├ DestinationConflict · DestinationHeld · DestinationForbidden · DestinationRefused
     │ ├ InvalidName · TooLarge · InvalidMessage · PoisonMessage · UnexpectedError
-    │ └ RetriesExhausted      carries `last`, the retryable error that would not go away
-    └ FatalError              nothing can be moved: stop, nack, fail the task
+    │ └ RetriesExhausted      carries `last`, the retryable error that persisted
+    └ FatalError              no object can be copied: stop, nack, fail the task
       ├ CredentialsRejected · SignatureRejected · EndpointRejected
       ├ BucketMissing · BucketRefused · QueueRefused · RunClosed · RunUnknown · SourceListInvalid · PricesInvalid
       ├ DeletionRefused · DeletionIncomplete · RecordDamaged
       └ ListingOutOfOrder     a listing that must be sorted is not
 
-`Stopped` is no error: it carries a stop request out of a transfer in flight.
+`Stopped` does not report an error: it ends a transfer in flight after a stop request.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from transfer.plain_text import one_line
 
 
 class Stage(StrEnum):
-    """Where on an object's way something happened."""
+    """The stage of a transfer in which an error or event happened."""
 
     LIST = "list"
     MESSAGE = "message"
@@ -42,7 +42,7 @@ class Stage(StrEnum):
 
 
 class TransferError(Exception):
-    """The root of the tree. `code` is the class name, as it stands in messages and reports."""
+    """The base class of the engine's errors. `code` is the class name, which appears in messages and reports."""
 
     def __init__(
         self,
@@ -52,113 +52,113 @@ class TransferError(Exception):
         http_status: int | None = None,
         retry_after_s: float | None = None,
     ) -> None:
-        message = one_line(message)  # here, so that nobody can forget it: it may quote a server or a key
+        message = one_line(message)  # always redacted here, because it may quote a server or a key
         super().__init__(message)
         self.message = message
         self.stage = stage
         self.http_status = http_status
         self.retry_after_s = retry_after_s
-        """The least wait before another try, when the other side named one."""
+        """The shortest wait before the next attempt, in seconds, if the server named one (`Retry-After`)."""
 
     @property
     def code(self) -> str:
-        """The name a report or a failure record gives this error."""
+        """The name of this error in reports and failure records."""
         return type(self).__name__
 
 
 class RetryableError(TransferError):
-    """Passing trouble: the same request may succeed later."""
+    """A temporary error: the same request may succeed later."""
 
     is_timeout = False
-    """Whether nothing came in time."""
+    """Whether the request timed out."""
     may_be_its_own = False
-    """Whether it may be this one object's trouble, and last, where others get through at the same time."""
+    """Whether the error may concern only this object, and persist, if other objects succeed at the same time."""
 
     @property
     def asks_to_slow_down(self) -> bool:
-        """Whether fewer requests at a time are called for: 429, 503 (S3 sends it for SlowDown), or no answer in time."""
+        """Whether to send fewer requests at a time: after a 429, a 503 (which S3 sends for SlowDown) or a timeout."""
         return self.is_timeout or self.http_status in (429, 503)
 
     def exhausted(self, attempts: int) -> TransferError:
-        """What it becomes once it has outlasted the retries: by default the failure of one object."""
+        """The error to raise instead once all retries have failed; by default it fails one object."""
         return RetriesExhausted(self, attempts)
 
 
 class SourceUnavailable(RetryableError):
-    """The edge could not be reached, broke off, or answered 5xx."""
+    """The edge could not be reached, closed the connection early, or answered 5xx."""
 
 
 class SinkUnavailable(RetryableError):
-    """Cloud Storage or Pub/Sub could not be reached, broke off, or answered 5xx."""
+    """Cloud Storage or Pub/Sub could not be reached, closed the connection early, or answered 5xx."""
 
 
 class TokenRefused(RetryableError):
-    """Google took no access token for this request: one that ended early, or a burst of trouble at its side."""
+    """Google rejected the access token of this request: the token ended early, or Google has a temporary problem."""
 
     def exhausted(self, attempts: int) -> TransferError:
-        """Every object needs a token."""
-        said = f"{self.message} ({attempts} attempts, with a new token where one could be had)"
-        return CredentialsRejected(said, stage=self.stage, http_status=self.http_status)
+        """CredentialsRejected, which stops the task, because every object needs a token."""
+        message = f"{self.message} ({attempts} attempts, with a new token where one could be had)"
+        return CredentialsRejected(message, stage=self.stage, http_status=self.http_status)
 
 
 class Throttled(RetryableError):
-    """Asked to slow down."""
+    """The server asked for fewer requests (429, or 503 SlowDown)."""
 
     @property
     def asks_to_slow_down(self) -> bool:
-        """In so many words."""
+        """True, because the server asked for it."""
         return True
 
 
 class EdgeBlocked(RetryableError):
-    """CloudFront itself refused the request, not S3 behind it: a firewall's rule, its rate limit, or a country."""
+    """CloudFront itself refused the request, not S3: a firewall rule, a rate limit, or a blocked country."""
 
     may_be_its_own = True
 
     @property
     def asks_to_slow_down(self) -> bool:
-        """A rate rule of a firewall answers like any other of its rules."""
+        """True: a rate rule cannot be distinguished from the other rules of a firewall."""
         return True
 
 
 class CorruptTransfer(RetryableError):
-    """A length or checksum did not agree. Nothing wrong was left behind."""
+    """A length or checksum did not match. No wrong object was left at the destination."""
 
 
 class ObjectError(TransferError):
-    """This object cannot be moved; the others can."""
+    """This object cannot be copied; other objects are not affected."""
 
 
 class SourceNotFound(ObjectError):
-    """Listed, but no longer there."""
+    """The object was listed, but no longer exists in the source bucket."""
 
 
 class SourceForbidden(ObjectError):
-    """S3 refuses this object to the distribution."""
+    """S3 does not let the distribution read this object."""
 
 
 class SourceChanged(ObjectError):
-    """What the edge serves is not what was listed: replaced since, or a stale copy at the edge."""
+    """The edge serves other content than was listed: the object was replaced since, or the edge has an outdated copy."""
 
 
 class SourceEncrypted(ObjectError):
-    """S3 cannot decrypt this object for the distribution: a customer's key (SSE-C), or a KMS key that is denied or disabled."""
+    """S3 cannot decrypt this object for the distribution: it uses SSE-C, or a KMS key that is denied or disabled."""
 
 
 class SourceUnproven(ObjectError):
-    """Nothing shows that what the edge serves is what was listed: it sent no ETag, and the bytes give no proof."""
+    """The bytes that the edge serves cannot be matched to the listed object: it sent no ETag, and no checksum proves them."""
 
 
 class SourceMetadataWithheld(ObjectError):
-    """S3 withholds some of its user metadata, which no header can carry."""
+    """S3 withholds part of the object's user metadata, because a header cannot carry it."""
 
 
 class EdgeErrorPage(ObjectError):
-    """The distribution shows a page of its own in place of an error, as if it were the object; what the error was is hidden."""
+    """The distribution serves a custom error page as if it were the object, which hides the actual error."""
 
 
 class SourceArchived(ObjectError):
-    """In an archive storage class: it needs a restore before it can be read."""
+    """The object is in an archive storage class and has to be restored before it can be read."""
 
 
 class InvalidName(ObjectError):
@@ -166,39 +166,39 @@ class InvalidName(ObjectError):
 
 
 class TooLarge(ObjectError):
-    """Larger than Cloud Storage's 5 TiB."""
+    """The object is larger than the 5 TiB that Cloud Storage allows."""
 
 
 class DestinationConflict(ObjectError):
-    """The destination changed after it was listed, and not by this run."""
+    """Another writer changed the destination object after it was listed."""
 
 
 class DestinationHeld(ObjectError):
-    """What is at the destination may not be replaced or deleted: a hold, or a retention period that has not ended."""
+    """The destination object cannot be replaced or deleted because of a hold or a retention period that has not ended."""
 
 
 class DestinationForbidden(ObjectError):
-    """Cloud Storage refuses this object to the Google connection."""
+    """Cloud Storage does not let the Google connection write this object."""
 
 
 class DestinationRefused(ObjectError):
-    """Cloud Storage refuses this object for a reason of its own, which the message quotes."""
+    """Cloud Storage refuses this object for another reason, which the message quotes."""
 
 
 class InvalidMessage(ObjectError):
-    """A message that is not a transfer request."""
+    """A Pub/Sub message is not a valid transfer request."""
 
 
 class PoisonMessage(ObjectError):
-    """Worker after worker died with its message in hand."""
+    """The message was given up because several workers crashed while they processed it."""
 
 
 class UnexpectedError(ObjectError):
-    """What nobody foresaw went wrong with this object; the message names its type and quotes it."""
+    """An unexpected exception occurred while this object was copied; the message names its type and quotes it."""
 
 
 class RetriesExhausted(ObjectError):
-    """A retryable error that outlasted the retries."""
+    """A retryable error persisted until the retries were used up."""
 
     def __init__(self, last: RetryableError, attempts: int) -> None:
         super().__init__(
@@ -209,28 +209,28 @@ class RetriesExhausted(ObjectError):
 
     @property
     def code(self) -> str:
-        """The name of the error that would not go away: that is what a person looks for."""
+        """The name of the error that persisted, because it names the actual cause."""
         return self.last.code
 
 
 class FatalError(TransferError):
-    """Nothing can be moved until a person changes something."""
+    """No object can be copied until someone corrects the cause. The task fails."""
 
 
 class CredentialsRejected(FatalError):
-    """Credentials that are wrong, expired, or lack a permission that every object needs."""
+    """The credentials are wrong, have expired, or lack a permission that every object needs."""
 
 
 class SignatureRejected(FatalError):
-    """CloudFront itself refuses the signed URL: key pair, key group, policy or clock."""
+    """CloudFront itself rejects the signed URL: the key pair, key group, policy or clock is wrong."""
 
 
 class EndpointRejected(FatalError):
-    """Not the server it should be: certificate not trusted, a redirect elsewhere, an address that is none."""
+    """The server is not the expected one: an untrusted certificate, a redirect to another host, or an invalid address."""
 
 
 class BucketMissing(FatalError):
-    """The bucket does not exist, or not for these credentials."""
+    """The bucket does not exist, or is not visible to these credentials."""
 
 
 class BucketRefused(FatalError):
@@ -238,39 +238,39 @@ class BucketRefused(FatalError):
 
 
 class QueueRefused(FatalError):
-    """Pub/Sub refuses every request to this topic or subscription, or all of this project."""
+    """Pub/Sub refuses every request to this topic or subscription, or every request of this project."""
 
 
 class RunClosed(FatalError):
-    """The run's subscription or topic is gone: the run was closed while this task still worked."""
+    """The run's subscription or topic no longer exists: the run was closed while this task still worked."""
 
 
 class RunUnknown(FatalError):
-    """The earlier run that was named has left no records to go on from."""
+    """The earlier run that was named has no records from which to continue."""
 
 
 class RecordDamaged(FatalError):
-    """A record of the run cannot be read: cut short, or overwritten by something else."""
+    """A record of the run cannot be read, because it was truncated or overwritten."""
 
 
 class SourceListInvalid(FatalError):
-    """The inventory or manifest in place of a listing cannot be read, or names what this run cannot move."""
+    """The inventory or manifest in place of a listing cannot be read, or names objects that this run cannot copy."""
 
 
 class PricesInvalid(FatalError):
-    """The price file for a plan cannot be read, or says something that is no price."""
+    """The price file for a plan cannot be read, or contains an invalid price."""
 
 
 class DeletionRefused(FatalError):
-    """What would be deleted is more than was allowed, or cannot be told for certain. Nothing was deleted."""
+    """A run would delete more than allowed, or cannot determine for certain what to delete. Nothing was deleted."""
 
 
 class DeletionIncomplete(FatalError):
-    """What may be deleted is, and something is left that a person has to see to."""
+    """All objects that may be deleted were deleted, and others remain that need someone's attention."""
 
 
 class ListingOutOfOrder(FatalError):
-    """A listing came unsorted, so that marching it against another would give wrong answers."""
+    """A listing is not sorted, so that comparing it with another one would give wrong results."""
 
 
 class Stopped(Exception):
@@ -278,7 +278,7 @@ class Stopped(Exception):
 
 
 class InvalidSelection(ValueError):
-    """A bound or a glob that is none, or bounds between which nothing is. The message is for people.
+    """A bound or glob is invalid, or no object can lie between the bounds. The message is for people.
 
     Attributes:
         field: the parameter to change.
@@ -290,8 +290,8 @@ class InvalidSelection(ValueError):
 
 
 class UploadGone(Exception):
-    """An upload begun earlier is no more: it has to begin anew."""
+    """An upload that was started earlier no longer exists and has to be started again."""
 
 
 class GenerationMismatch(Exception):
-    """The destination is not at the generation the upload was conditional on."""
+    """The destination object does not have the generation that the upload was conditional on."""

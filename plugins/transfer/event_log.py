@@ -1,6 +1,6 @@
-"""What is said in Cloud Logging about a transfer: errors always, each message and object only when verbose.
+"""The events of a transfer that are written to Cloud Logging: errors always, each message and object only when verbose.
 
-There is no entry for an object that was copied: the ledger holds those.
+Copied objects have no entry, because the ledger records them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from transfer.errors import Stage
 
 
 class EventName(StrEnum):
-    """The first word of an entry; what people filter by."""
+    """The name of an event: the first word of its log entry, by which entries can be filtered."""
 
     MAIN_PROGRAM_ERROR = "MAIN_PROGRAM_ERROR"
     PUBSUB_MESSAGE_PUBLISHED = "PUBSUB_MESSAGE_PUBLISHED"
@@ -23,7 +23,7 @@ class EventName(StrEnum):
 
 
 def failure_name(stage: Stage) -> EventName:
-    """The name of the entry for an object that failed at a stage."""
+    """The event name for an object that failed at a stage."""
     if stage is Stage.DOWNLOAD:
         return EventName.OBJECT_DOWNLOAD_ERROR
     if stage is Stage.UPLOAD:
@@ -32,38 +32,38 @@ def failure_name(stage: Stage) -> EventName:
 
 
 class EventLog(Protocol):
-    """Takes events without ever failing or blocking. Thread-safe. Error texts are redacted by the log itself."""
+    """Records events; its methods never raise or block. Thread-safe. The event log redacts error texts itself."""
 
     def main_program_error(self, program: str, traceback: str) -> None:
-        """A task failed as a whole; `traceback` is the formatted one."""
+        """Record that a whole task failed; `traceback` is the formatted traceback."""
 
     def message_published(self, topic: str, objects: int, size_bytes: int) -> None:
-        """A message that asks for so many objects was handed to Pub/Sub. Verbose only."""
+        """Record that a request for `objects` objects was published to Pub/Sub. Verbose only."""
 
     def object_initiated(self, key: str, source_bucket: str, destination_bucket: str) -> None:
-        """The transfer of an object begins. Verbose only."""
+        """Record that copying an object starts. Verbose only."""
 
     def failure(self, stage: Stage, key: str, source_bucket: str, destination_bucket: str, error: str) -> None:
-        """An object, or a message (then `key` is ""), was given up; retries that are going on are not events."""
+        """Record that an object, or a message (then `key` is empty), failed permanently. Single attempts are not recorded."""
 
     def close(self, timeout_s: float = 5.0) -> None:
-        """Send what is left, giving up after the time-out. Nothing may be logged afterwards."""
+        """Send the remaining events, for `timeout_s` at most. Do not record events afterwards."""
 
 
 class NoEventLog:
-    """The event log of a run that names none."""
+    """An event log that discards all events, for a run without Cloud Logging."""
 
     def main_program_error(self, program: str, traceback: str) -> None:
-        """Nothing."""
+        """Discard the event."""
 
     def message_published(self, topic: str, objects: int, size_bytes: int) -> None:
-        """Nothing."""
+        """Discard the event."""
 
     def object_initiated(self, key: str, source_bucket: str, destination_bucket: str) -> None:
-        """Nothing."""
+        """Discard the event."""
 
     def failure(self, stage: Stage, key: str, source_bucket: str, destination_bucket: str, error: str) -> None:
-        """Nothing."""
+        """Discard the event."""
 
     def close(self, timeout_s: float = 5.0) -> None:
-        """Nothing."""
+        """Return at once: there are no events to send."""

@@ -1,8 +1,8 @@
-"""The label of a copy, in its custom metadata: what it was copied from, when that was written, and a proof bound to its bytes.
+"""The label in the custom metadata of a copy: the source's ETag and modification time, and a proof bound to the copied bytes.
 
-An ETag alone would go on being believed when somebody replaces the bytes and keeps the metadata. So the CRC32C of the bytes
-that were copied stands beside it, with what proved them: a label is worth something only while Cloud Storage names the same
-CRC32C of what it stores (docs/decisions/0030-a-label-is-bound-to-its-bytes.md).
+An ETag alone would still look valid after another writer replaced the bytes and kept the metadata. The label therefore also
+has the CRC32C of the copied bytes and the proof that they were compared with; it counts only while Cloud Storage reports the
+same CRC32C for the stored object (docs/decisions/0030-a-label-is-bound-to-its-bytes.md).
 """
 
 from __future__ import annotations
@@ -12,27 +12,28 @@ import re
 from transfer.model import Proof
 
 MTIME_KEY = "goog-reserved-file-mtime"
-"""Seconds since the epoch; what gcloud storage and Storage Transfer Service keep a source's modification time under."""
+"""The key of the source's modification time in seconds since the epoch, as in gcloud storage and Storage Transfer Service."""
 SOURCE_ETAG_KEY = "x-goog-source-etag"
-"""What Storage Transfer Service keeps a source's ETag under."""
+"""The key of the source's ETag, as in Storage Transfer Service."""
 PROOF_KEY = "edgehaul-proof"
+"""The key of the entry that binds the label to the bytes (see `proof_text`)."""
 
 _PROOFS = {str(proof): proof for proof in Proof}
 _PROOF = re.compile(r"crc32c=([A-Za-z0-9+/]{6}==)(?:; proof=([a-z0-9-]+))?")
 
 
 def proof_text(crc32c: str, proof: Proof) -> str:
-    """The entry that binds a label to its bytes; `crc32c` in base64."""
+    """The metadata entry that binds a label to the bytes; `crc32c` is in base64."""
     return f"crc32c={crc32c}; proof={proof.value}"
 
 
 def bound_crc32c(text: str) -> str:
-    """The CRC32C (base64) that an entry names; empty for one of another form."""
-    found = _PROOF.fullmatch(str(text))  # a server of another make may keep no texts
+    """The CRC32C (base64) that a proof entry names; empty if the entry has another format."""
+    found = _PROOF.fullmatch(str(text))  # other servers may not store strings
     return found[1] if found else ""
 
 
 def named_proof(text: str) -> Proof | None:
-    """What an entry says proved the bytes; None where it says nothing that is known here."""
+    """The proof that a proof entry names; None if it names none or an unknown one."""
     found = _PROOF.fullmatch(str(text))
     return _PROOFS.get(found[2]) if found else None

@@ -1,7 +1,7 @@
-"""Two sorted listings side by side, in constant memory.
+"""Compares two sorted listings by name, in constant memory (a merge join).
 
-S3 and Cloud Storage both list in the byte order of UTF-8. That is the order of code points, so Python compares the
-names as they are. A listing that comes in any other order (S3 directory buckets, some S3 servers) is refused.
+S3 and Cloud Storage both list in the byte order of UTF-8. That is the order of code points, so Python can compare
+the names directly. A listing in any other order (S3 directory buckets, some S3 servers) is refused.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ def march(
     left_name: Callable[[L], str],
     right_name: Callable[[R], str],
 ) -> Iterator[tuple[L | None, R | None]]:
-    """Pairs by name, in order; None where one side has no such name.
+    """Yield pairs of entries with the same name, in order; None stands for an entry that one side does not have.
 
-    Raises ListingOutOfOrder unless both sides ascend strictly.
+    Raises ListingOutOfOrder unless the names of both sides are strictly ascending.
     """
     lefts = _ascending(left, left_name, "source listing")
     rights = _ascending(right, right_name, "destination listing")
@@ -55,9 +55,9 @@ def _ascending(items: Iterable[T], name_of: Callable[[T], str], what: str) -> It
 
 
 def out_of_order(what: str, name: str, last: str) -> ListingOutOfOrder:
-    """The error for a listing that gives this name after that one."""
+    """The error for a listing that returned `name` after `last`."""
     return ListingOutOfOrder(
-        f"the {what} gave {name!r} after {last!r}; a sync needs byte order of UTF-8, which S3 general purpose buckets and"
-        " Cloud Storage give (S3 directory buckets do not)",
+        f"the {what} returned {name!r} after {last!r}; a sync needs the byte order of UTF-8, in which S3 general purpose buckets"
+        " and Cloud Storage list (S3 directory buckets do not)",
         stage=Stage.LIST,
     )

@@ -1,4 +1,4 @@
-"""The records of the engine. All are frozen; sizes are in bytes, times in seconds since the epoch."""
+"""The data classes that the engine passes around. All are frozen; sizes are in bytes, times in seconds since the epoch."""
 
 from __future__ import annotations
 
@@ -13,149 +13,158 @@ from transfer.quick_init import quick_init
 @quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectMeta:
-    """One object as S3 listed it."""
+    """One object of the source bucket, as S3 listed it."""
 
     key: str
     size_bytes: int
     etag: str
-    """Without quotes: an MD5, or `md5-of-md5s-N` for a multipart object."""
+    """The ETag without quotes: usually an MD5, or `md5-of-md5s-N` for a multipart object."""
     last_modified_s: int
     storage_class: str = "STANDARD"
     replaces_generation: int = 0
-    """The generation the listing saw at the destination; 0 when there was none. Uploads are conditional on it."""
+    """The generation of the destination object that the listing found; 0 if there was none. Uploads are conditional on it."""
     is_restored: bool = False
-    """An archived object with a restored copy that can be read now."""
+    """Whether the object is archived and has a restored copy that can be read now."""
     unreadable: SkipReason | None = None
-    """ARCHIVED in a tier of Intelligent-Tiering, which an inventory and a HEAD tell and a listing does not, or one of UNRESOLVED,
-    which then also stands in place of the ETag: no ETag of S3's has this form."""
+    """Why the object cannot be read, if that is known before it is copied.
+
+    ARCHIVED for an archive tier of Intelligent-Tiering, which an inventory and a HEAD report but a listing does not; or one of
+    UNRESOLVED, whose value then also replaces the ETag (no ETag of S3 has this form).
+    """
     version_id: str = ""
-    """The version to read; empty for the current one."""
+    """The S3 version to read; empty for the current version."""
 
 
 @quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DestinationObject:
-    """One object as Cloud Storage has it."""
+    """One object of the destination bucket, as Cloud Storage reports it."""
 
     name: str
     size_bytes: int
     generation: int
     crc32c: str = ""
-    """Base64 of the big-endian CRC32C, as Cloud Storage gives it."""
+    """Base64 of the big-endian CRC32C, as Cloud Storage reports it."""
     md5: str = ""
-    """Hexadecimal; empty for composite and multipart objects, which have none."""
+    """The MD5 in hexadecimal; empty for composite and multipart objects, which have none."""
     source_etag: str = ""
-    """Of its label (`transfer/labels.py`): the ETag of what it was copied from."""
+    """From its label (`transfer/labels.py`): the ETag of the source object that it was copied from."""
     source_mtime: str = ""
-    """Of its label: when that was last modified, in seconds since the epoch."""
+    """From its label: when that source object was last modified, in seconds since the epoch."""
     proof: str = ""
-    """Of its label: what binds it to the bytes."""
+    """From its label: the text that binds the label to the bytes (`labels.proof_text`)."""
     metageneration: int = 0
-    """Which version of its metadata this is; 0 where nobody asked, or the server does not say."""
+    """The version number of its metadata; 0 if it was not requested or the server does not report it."""
     created_at_s: float = math.inf
-    """When this generation was written, by Cloud Storage's clock; infinite where nobody asked for it."""
+    """When this generation was written, by Cloud Storage's clock; infinite if it was not requested."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredPart:
-    """One part of an upload in parts, as Cloud Storage has it."""
+    """One part of an upload in parts, as Cloud Storage stored it."""
 
     number: int
-    """From 1."""
+    """The part number, from 1."""
     size_bytes: int
     crc32c: str
-    """Base64, of the bytes read, equal to what Cloud Storage says it stored."""
+    """Base64 of the CRC32C of the bytes that were sent; it equals the one that Cloud Storage reports for the stored part."""
     md5: str
-    """Hexadecimal; empty where nobody needed it."""
+    """The MD5 in hexadecimal; empty if it was not needed."""
     tag: str
-    """The ETag that completing the upload asks for."""
+    """The ETag that has to be sent to complete the upload."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferRequest:
-    """What one Pub/Sub message asks for: many small objects, or one large one."""
+    """The content of one Pub/Sub message: a request to copy many small objects, or one large one."""
 
     run_id: str
     listing: str
     number: int
-    """Position among the messages of its listing, from 0."""
+    """The position of the message among the messages of its listing, from 0."""
     objects: tuple[ObjectMeta, ...]
     attempt: int = 1
-    """Which pass of the run asks for them: 1 for the listing's own, then one more for each time they are published again."""
+    """The pass of the run that published the message: 1 for the listing, and one more for each later publication."""
 
     @property
     def size_bytes(self) -> int:
-        """The bytes of all its objects."""
+        """The total size of its objects, in bytes."""
         return sum(item.size_bytes for item in self.objects)
 
 
 class Proof(StrEnum):
-    """What shows that the destination holds the source's bytes, besides CRC32C of all that was read against all stored."""
+    """The checksum of the source that a copy was compared with.
+
+    In addition, the CRC32C of all bytes read is always compared with the CRC32C of the stored object.
+    """
 
     ETAG_MD5 = "etag-md5"
-    """The MD5 of what was read equals the source's ETag."""
+    """The MD5 of the bytes read equals the source's ETag."""
     ETAG_MULTIPART = "etag-multipart"
     """The MD5 of the MD5s of the parts equals the source's ETag."""
     S3_CRC32C = "s3-crc32c"
-    """The CRC32C of what was read equals the one that S3 keeps of the whole object."""
+    """The CRC32C of the bytes read equals the CRC32C that S3 stores for the whole object."""
     CRC32C = "crc32c"
-    """The source names no checksum that could be computed again (KMS-encrypted, or parts of an unusual size)."""
+    """The source has no checksum that can be recomputed (it is encrypted with KMS, or has parts of an unusual size)."""
 
 
 class Evidence(StrEnum):
-    """On what it rests that a destination object holds what a source object holds (docs/proof.md)."""
+    """The evidence that a destination object has the same content as a source object (docs/proof.md)."""
 
     MD5 = "etag-md5"
-    """Its MD5 equals the source's ETag."""
+    """The MD5 of the destination object equals the source's ETag."""
     MULTIPART_ETAG = "etag-multipart"
-    """When it was copied, the MD5 of the MD5s of its parts equalled the source's ETag; its CRC32C is still the same."""
+    """When the object was copied, the MD5 of its parts' MD5s equalled the source's ETag; its CRC32C has not changed since."""
     S3_CRC32C = "s3-crc32c"
-    """Its CRC32C is that which S3 keeps of the source."""
+    """When the object was copied, its CRC32C equalled the one that S3 stores for the source; it has not changed since."""
     LABEL = "label"
-    """It bears the source's ETag, bound to its bytes by their CRC32C, and nothing says what proved them."""
+    """The object has a label with the source's ETag, bound to its bytes by their CRC32C, that does not name a proof."""
     TRANSPORT = "transport"
-    """Its CRC32C is that of what was read; the source names nothing with which to compare it."""
+    """The CRC32C of the object equals that of the bytes read; the source has no checksum to compare it with."""
     NAME = "name"
-    """Something of that name is there; nobody looked at what it holds."""
+    """An object of that name exists; its content was not compared."""
 
 
 class SkipReason(StrEnum):
     """Why a listed object was not copied."""
 
     UNCHANGED = "unchanged"
-    """The destination already holds it (`transfer/comparison.py`)."""
+    """The destination already has the same content (`transfer/comparison.py`)."""
     EXISTS = "exists"
-    """Something of that name is there, and `overwrite` is `never`."""
+    """An object of that name exists at the destination, and `overwrite` is `never`."""
     ARCHIVED = "archived"
-    """In an archive storage class and not restored."""
+    """The object is in an archive storage class and not restored."""
     PREFIX_ITSELF = "prefix-itself"
-    """Its key is the source prefix itself, so that no name is left at the destination."""
+    """The key is the source prefix itself, so that its name at the destination would be empty."""
     OTHER_NAME = "not-selected-name"
-    """Its name is not among those included, or among those excluded."""
+    """The name does not match the include globs, or matches an exclude glob."""
     OTHER_SIZE = "not-selected-size"
+    """The size is outside the selected range."""
     OTHER_TIME = "not-selected-time"
+    """The modification time is outside the selected range."""
     OTHER_CLASS = "not-selected-class"
+    """The storage class is not among those selected."""
     ABSENT = "absent"
-    """A manifest names it, and the source does not have it. It is not published, and ends as failed."""
+    """A manifest names the key, but the source does not have it. The key is not published, and is reported as failed."""
     FORBIDDEN = "forbidden"
-    """The same of one that S3 refuses to tell of."""
+    """Like ABSENT, but S3 refused the request for the key (403)."""
     ENCRYPTED = "encrypted"
-    """The same of one that S3 tells of only to who has its key (SSE-C)."""
+    """Like ABSENT, but S3 answers requests for the object only with its encryption key (SSE-C)."""
     IDENTICAL = "identical"
-    """A worker found it finished already: a second delivery of a message."""
+    """The worker found that the object was copied already, because its message was delivered a second time."""
 
 
 NOT_SELECTED = frozenset({SkipReason.OTHER_NAME, SkipReason.OTHER_SIZE, SkipReason.OTHER_TIME, SkipReason.OTHER_CLASS})
-"""What the run's selection leaves out (`transfer/listing/selection.py`)."""
+"""The reasons for objects that the run's selection leaves out (`transfer/listing/selection.py`)."""
 NEVER_COPIED = frozenset({SkipReason.ARCHIVED, SkipReason.PREFIX_ITSELF, *NOT_SELECTED})
-"""Skipped by the listing, whatever the destination holds."""
+"""The reasons for which the listing skips an object regardless of the destination."""
 UNRESOLVED = frozenset({SkipReason.ABSENT, SkipReason.FORBIDDEN, SkipReason.ENCRYPTED})
-"""Named by a manifest, and nothing more is known of it than its name."""
+"""The reasons for keys that a manifest names and of which only the name is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copied:
-    """UploadResult and verified."""
+    """The outcome of an object that was uploaded and verified."""
 
     key: str
     size_bytes: int
@@ -166,12 +175,12 @@ class Copied:
     seconds: float
     edge_request_id: str = ""
     is_bound: bool = True
-    """Whether what is there shows by itself what it holds; else only this record does."""
+    """Whether the destination object itself carries the evidence of its content; otherwise only this record does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skipped:
-    """Not copied, for a reason that needs no action."""
+    """The outcome of an object that was not copied, for a reason that needs no action."""
 
     key: str
     size_bytes: int
@@ -180,7 +189,7 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferFailure:
-    """Why one object (or one message, when `key` is empty) was not moved, as the error topic carries it."""
+    """Why one object (or one message, when `key` is empty) was not copied, as it is published to the error topic."""
 
     key: str
     stage: Stage
@@ -192,13 +201,13 @@ class TransferFailure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """Not moved; the failure record says why."""
+    """The outcome of an object that could not be copied; `failure` says why."""
 
     failure: TransferFailure
 
     @property
     def key(self) -> str:
-        """The object's key."""
+        """The key of the object that failed."""
         return self.failure.key
 
 
@@ -206,53 +215,55 @@ TransferOutcome = Copied | Skipped | Failed
 
 
 ARCHIVE_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
-"""Unreadable until restored (S3 User Guide, "Storage classes"); GLACIER_IR is read at once."""
+"""Storage classes that cannot be read until restored (S3 User Guide, "Storage classes"); GLACIER_IR can be read at once."""
 
 
 class Removed(Enum):
-    """Whether a delete found something to delete."""
+    """Whether a delete found an object to delete."""
 
     NOW = "now"
+    """This request deleted the object."""
     BEFORE = "before"
+    """The object was already gone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenParts:
-    """An upload in parts that was neither completed nor ended."""
+    """An upload in parts that was neither completed nor aborted."""
 
     token: str
     started_at_s: float
-    """By the server's clock."""
+    """When the upload was started, by the server's clock."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplacedVersion:
-    """What was the object of a name once, and can be brought back."""
+    """An earlier generation of an object that was replaced or deleted and can be restored."""
 
     generation: int
     size_bytes: int
     crc32c: str
     source_etag: str
-    """Of what it was copied from; empty where it says nothing."""
+    """The ETag of the source object it was copied from; empty if its metadata does not name one."""
     restored_by: str
-    """A command that brings it back."""
+    """A shell command that restores it."""
 
 
 class KeyState(Enum):
-    """What S3 says of one key."""
+    """Whether the source bucket has a key, according to S3."""
 
     THERE = "there"
     GONE = "gone"
     UNSURE = "unsure"
-    """It was refused, or no answer came."""
+    """S3 refused the request or did not answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceKey:
-    """One key, asked for."""
+    """The answer of the source bucket for one key."""
 
     state: KeyState
     last_modified_s: float = 0.0
-    """Of one that is there, by S3's clock."""
+    """For a key that exists: when the object was last modified, by S3's clock."""
     error: TransferError | None = None
-    """Of one of which nothing can be told, why."""
+    """For a key in state UNSURE: the error that prevented an answer."""

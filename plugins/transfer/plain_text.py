@@ -1,6 +1,6 @@
-"""What others wrote (a server, a key, a library) as text that may be shown: no secrets, one printable line, not endless.
+"""Makes text from servers, keys and libraries safe to show: without secrets, one printable line, of limited length.
 
-Applied where an error gets its message, so that logs, the error topic, failures.csv and report.json all have it.
+It is applied when an error gets its message, so logs, the error topic, failures.csv and report.json all contain safe text.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ import re
 
 REDACTED = "[redacted]"
 MAX_CHARACTERS = 2_000
-"""Of a message. A server may answer with a page, a proxy with a book."""
+"""The longest message; a server or proxy may answer with a whole page."""
 _CUT = " … "
 _END = 200
-"""Characters kept of the end: what to do stands there."""
+"""The number of characters kept of the end, which often says what to do."""
 
-# A parameter begins at a word boundary, or after an escape where a URL stands inside another one's query.
+# A parameter starts at a word boundary, or after an escape if the URL is inside the query of another URL.
 _PARAMETER = (
     r"(?:\b|(?<=%[0-9A-F]{2}))"
     r"((?:Signature|Policy|X-Amz-(?:Signature|Credential|Security-Token)|X-Goog-Signature|upload_id)(?:=|%3D))"
@@ -25,14 +25,14 @@ _BEARER = re.compile(r"\b(Bearer )[A-Za-z0-9._~+/=-]+", re.IGNORECASE)
 _TOKEN = re.compile(
     r"(\b(?:access_token|refresh_token|id_token|client_secret|assertion)[\"']?\s*[=:]\s*[\"']?)[^\s\"'&,}]+"
 )
-# To the end of the text when the END line is missing: a key that was cut short is still a key.
+# To the end of the text when the END line is missing: a truncated key is still secret.
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL)
 
 
 def redact(text: str) -> str:
-    """The text without anything that opens a door: signed query strings, upload sessions, bearer tokens, private keys.
+    """The text without secrets: signed query strings, upload sessions, bearer tokens, private keys.
 
-    A URL loses its whole query string as soon as one parameter of it is secret.
+    The whole query string of a URL is removed if one of its parameters is secret.
     """
     text = _PRIVATE_KEY.sub(REDACTED, text)
     text = _SIGNED_QUERY.sub(f"?{REDACTED}", text)
@@ -42,12 +42,11 @@ def redact(text: str) -> str:
 
 
 def one_line(text: str, most: int = MAX_CHARACTERS) -> str:
-    """The text redacted, what cannot be printed escaped as Python writes it, and cut in its middle if it is long.
+    """The text redacted, with unprintable characters escaped as in Python, and shortened in the middle to `most` characters.
 
-    Escaped are control characters, line breaks, marks that turn the direction of writing, and lone surrogates. Twice is as
-    good as once.
+    Control characters, line breaks, bidirectional marks and lone surrogates are escaped. The function is idempotent.
     """
-    text = redact(_shortened(text, 16 * most))  # what is far too long is not even searched for secrets
+    text = redact(_shortened(text, 16 * most))  # far longer text is cut first, to limit the search for secrets
     if not text.isprintable():
         text = "".join(
             character if character.isprintable() else repr(character)[1:-1] for character in _shortened(text, most)
@@ -56,7 +55,7 @@ def one_line(text: str, most: int = MAX_CHARACTERS) -> str:
 
 
 def block(text: str) -> str:
-    """Many lines, as of a traceback, each of them plain and behind a bar: none can pass for a line of the log itself."""
+    """Several lines (a traceback), each made safe and prefixed with a bar, so that none can imitate a line of the log."""
     return "\n".join(f"    | {one_line(line)}" for line in redact(text).split("\n") if line)
 
 

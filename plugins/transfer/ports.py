@@ -1,6 +1,6 @@
-"""The protocols between the engine and the world. Backends implement them; tests may, too.
+"""The protocols between the engine and the services that it uses. The backends implement them; tests may, too.
 
-Every method may raise `TransferError` and nothing else, but for `Stopped` where a transfer is broken off.
+A method raises only `TransferError`, the exceptions named in its docstring, and `Stopped` when a stop request interrupts it.
 """
 
 from __future__ import annotations
@@ -26,102 +26,111 @@ from transfer.steps import Step
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fetched:
-    """Bytes of one object and the headers they came with (names in lower case)."""
+    """The bytes of one object and the headers of the response that carried them (names in lower case)."""
 
     body: memoryview
     headers: Mapping[str, str]
 
 
 class ByteStream(Protocol):
-    """A body on its way, held back until it is taken."""
+    """The body of a response in flight. The server is held back until the body is read (flow control)."""
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Of the answer; names in lower case."""
+        """The headers of the response; names in lower case."""
 
     def close(self) -> None:
-        """Break it off, or let go of one that has ended. Safe to call twice."""
+        """Abort the response, or release it if it has ended. Safe to call twice."""
 
 
 class ObjectSource(Protocol):
-    """Reads objects through the edge. One instance a lane, for one step at a time."""
+    """Reads objects through the edge. Each lane has its own instance, which runs one step at a time."""
 
     def fetch(self, item: ObjectMeta) -> Step[Fetched]:
-        """The whole object in one GET, its length and ETag checked against the listing."""
+        """Read the whole object with one GET; its length and ETag are checked against the listing."""
 
     def open(self, item: ObjectMeta, start: int, count: int) -> Step[ByteStream]:
-        """Exactly `count` bytes from `start` as a stream, likewise checked. The caller closes it."""
+        """Open exactly `count` bytes from offset `start` as a stream; length and ETag are checked against the listing.
+
+        The caller closes the stream.
+        """
 
     def checksum(self, item: ObjectMeta, start: int, count: int) -> Step[str]:
-        """The CRC32C (base64) of those bytes, read once more. Raises SourceUnproven when nothing says of what they are."""
+        """Read `count` bytes from offset `start` and return their CRC32C in base64.
+
+        Raises SourceUnproven when the response does not identify the content (it has no ETag).
+        """
 
     def read(
         self, item: ObjectMeta, start: int, count: int, observe: Callable[[bytes], None]
     ) -> Step[Mapping[str, str]]:
-        """Read those bytes for `observe` alone; the headers that they came with."""
+        """Read `count` bytes from offset `start`, pass them to `observe`, and return the headers of the response."""
 
 
 class StreamUpload(Protocol):
-    """An upload that takes one object's bytes in order. Nothing is visible before the last of them is accepted."""
+    """An upload that takes the bytes of one object in order. The object is not visible until the last byte is accepted."""
 
     token: str
-    """What another worker needs to go on with it; empty where no other worker can."""
+    """Identifies the upload, so that another worker can resume it; empty if no other worker can."""
     needs_md5: bool
-    """Whether what proves the bytes has to be computed here."""
+    """Whether the MD5 of the bytes has to be computed by the caller."""
 
     def position(self) -> Step[int | DestinationObject]:
-        """How many bytes it holds for good, or the object once it is complete. Raises UploadGone."""
+        """The number of bytes that the server has stored, or the object once it is complete. Raises UploadGone."""
 
     def send(
         self, stream: Any, start: int, count: int, observe: Callable[[bytes], None]
     ) -> Step[int | DestinationObject]:
-        """`count` bytes from byte `start` on: the position after them, or the object once it is complete.
+        """Send `count` bytes from offset `start` on, and return the position after them, or the object once it is complete.
 
-        `count` is a multiple of 256 KiB or reaches the end. `observe` gets each byte once, however often it has to be
-        sent. Raises SinkUnavailable when only some were taken, CorruptTransfer when something else was stored (it is
-        removed), UploadGone, GenerationMismatch.
+        `count` is a multiple of 256 KiB or reaches the end. `observe` gets each byte once, even if it has to be sent
+        several times. Raises SinkUnavailable when the server accepted only some of the bytes, CorruptTransfer when the
+        stored object differs (it is removed), UploadGone, GenerationMismatch.
         """
 
     def abort(self) -> Step[None]:
-        """Give it up."""
+        """Cancel the upload."""
 
 
 class PartsUpload(Protocol):
-    """An upload in parts, in any order. Nothing is visible before it is completed. It knows no conditions."""
+    """An upload in parts, which may be sent in any order. The object is not visible until the upload is completed.
+
+    Unlike the other uploads it cannot be made conditional on the destination's generation.
+    """
 
     token: str
-    """What another lane or another worker needs to go on with it."""
+    """Identifies the upload, so that another lane or another worker can resume it."""
 
     def put(self, number: int, stream: Any, count: int, *, wants_md5: bool) -> Step[StoredPart]:
-        """The next `count` bytes of the stream as a part. Raises CorruptTransfer, UploadGone.
+        """Upload the next `count` bytes of the stream as a part. Raises CorruptTransfer, UploadGone.
 
-        The MD5 may be missing though it is wanted; the part then has to be put once more.
+        The MD5 of the result may be missing even if `wants_md5` is set; the part then has to be uploaded once more.
         """
 
     def complete(self, parts: Sequence[StoredPart], expected_crc32c: str) -> Step[DestinationObject]:
-        """Join all parts, in order, unless their CRC32C (base64) is not the one expected, if one is.
+        """Join all parts in order. `expected_crc32c` (base64) is compared with their CRC32C first, unless it is empty.
 
-        Raises CorruptTransfer when something else was stored (it is removed), GenerationMismatch when what is there now
-        is somebody else's, UploadGone.
+        Raises CorruptTransfer when the checksum or the stored object differs (the object is removed), GenerationMismatch
+        when another writer has replaced the object, UploadGone.
         """
 
     def is_open(self) -> Step[bool]:
-        """Whether it was neither completed nor ended."""
+        """Whether the upload was neither completed nor aborted."""
 
     def abort(self) -> Step[None]:
-        """Give it up, and free its parts."""
+        """Abort the upload and delete its parts."""
 
 
 class ObjectSink(Protocol):
-    """Writes objects to the destination bucket. One instance a lane, for one step at a time."""
+    """Writes objects to the destination bucket. Each lane has its own instance, which runs one step at a time."""
 
     @property
     def bucket(self) -> str:
-        """The bucket's name."""
+        """The name of the destination bucket."""
 
     @property
     def takes_parts(self) -> bool:
-        """False once it is known that the server has no uploads in parts."""
+        """False once it is known that the server does not support uploads in parts."""
 
     def put(
         self,
@@ -132,21 +141,21 @@ class ObjectSink(Protocol):
         *,
         proof: Proof | None = None,
     ) -> Step[DestinationObject]:
-        """Store a small object in one request, on condition that the destination's generation is the one given.
+        """Store a small object with one request, if the destination object has the given generation (None: any).
 
-        None is no condition. `proof` binds the label in its metadata to the bytes. Raises GenerationMismatch when another
-        generation is there.
+        With `proof`, the label in its metadata is bound to the bytes. Raises GenerationMismatch when the destination has
+        another generation.
         """
 
     def set_proof(self, stored: DestinationObject, text: str) -> Step[DestinationObject]:
-        """Bind the label of an object, as it is stored, to its bytes (`transfer/labels.py`): nothing else of it changes.
+        """Bind the label of a stored object to its bytes (`transfer/labels.py`). Nothing else of the object changes.
 
-        Safe to call again after an answer that was lost. Raises GenerationMismatch when another generation is there.
+        Safe to call again after a lost response. Raises GenerationMismatch when the destination has another generation.
         """
 
     @property
     def hashes_md5(self) -> bool:
-        """False once it is known that the server names no MD5 of what it stored."""
+        """False once it is known that the server does not report the MD5 of stored objects."""
 
     def put_stream(
         self,
@@ -159,57 +168,57 @@ class ObjectSink(Protocol):
         md5: str,
         observe: Callable[[bytes], None],
     ) -> Step[DestinationObject]:
-        """The same with a body that comes as a stream. `md5`, hexadecimal or empty, is checked by the server.
+        """Like `put`, but the body is a stream. The server checks `md5` (hexadecimal) unless it is empty.
 
-        `observe` gets what is sent. Raises CorruptTransfer when something else was stored, which is removed then.
+        `observe` gets the bytes sent. Raises CorruptTransfer when the stored object differs (it is removed).
         """
 
     def stat(self, name: str) -> Step[DestinationObject | None]:
-        """What is there now, or None."""
+        """The object that has this name now, or None."""
 
     def read(self, name: str) -> Step[bytes | None]:
-        """The bytes of a small object, or None."""
+        """The bytes of a small object, or None if it does not exist."""
 
     def delete(self, name: str, generation: int | None = None) -> Step[Removed]:
-        """Remove an object, if it is at this generation (None: any); one that is gone already is no error.
+        """Delete an object if it has this generation (None: any). It is not an error if the object is already gone.
 
-        Raises GenerationMismatch when something else is there.
+        Raises GenerationMismatch when the object has another generation.
         """
 
     def remove(self, stored: DestinationObject, why: str) -> Step[DestinationObject]:
-        """Remove an object that is not what it should be, by its generation, and raise CorruptTransfer."""
+        """Delete this generation of an object whose content is wrong, and raise CorruptTransfer with the reason `why`."""
 
     def begin_stream(
         self, name: str, size_bytes: int, resource: Mapping[str, object], generation: int, *, md5: str
     ) -> Step[StreamUpload]:
-        """Begin an upload in order, under the same condition. `md5` (hexadecimal) is checked by the server at the end."""
+        """Start an upload in order, conditional on the destination's generation. The server checks `md5` at its end."""
 
     def stream_upload(self, name: str, token: str, size_bytes: int, *, md5: str) -> StreamUpload:
-        """One begun earlier, to this name, by its token."""
+        """Return the upload of this name that was started earlier, by its token."""
 
     def begin_parts(self, name: str, resource: Mapping[str, object]) -> Step[PartsUpload | None]:
-        """Begin an upload in parts; None where there is no such thing, or not for this metadata."""
+        """Start an upload in parts; None if the server does not support it, or not with this metadata."""
 
     def parts_upload(self, name: str, token: str) -> PartsUpload:
-        """One begun earlier."""
+        """Return the upload in parts of this name that was started earlier, by its token."""
 
     def replaced_versions(self, name: str) -> Step[Sequence[ReplacedVersion]]:
-        """What was the object of a name once, as far as the bucket keeps that; perhaps with what is there now."""
+        """The earlier generations of an object that the bucket keeps; the live generation may be among them."""
 
     def open_parts(self, name: str) -> Step[Sequence[OpenParts]]:
-        """The uploads in parts of exactly this name that are open, whoever began them."""
+        """The open uploads in parts of exactly this name, including those of other writers."""
 
 
 class TransferLoop(Protocol):
-    """Drives many steps from one thread."""
+    """Runs many steps at the same time in one thread."""
 
     def run(self, lanes: Sequence[Step[None]]) -> None:
-        """Drive the lanes until all have ended. Raises Stopped after a stop request, or what a lane raises."""
+        """Run the lanes until all have ended. Raises Stopped after a stop request, or the exception that a lane raised."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """One message as it was pulled."""
+    """One message that was pulled from the subscription."""
 
     ack_id: str
     body: bytes
@@ -217,70 +226,71 @@ class Delivery:
 
 
 class RequestQueue(Protocol):
-    """The run's own subscription. Thread-safe."""
+    """Pulls messages from the run's own subscription. Thread-safe."""
 
     ack_deadline_s: int
+    """The time until an unacknowledged message is delivered again, in seconds."""
 
     def pull(self, max_messages: int, wait_s: float) -> Sequence[Delivery]:
-        """Up to `max_messages`, waiting at most about `wait_s` for the first; none is a normal answer."""
+        """Pull up to `max_messages`, waiting about `wait_s` at most for the first. The result may be empty."""
 
     def ack(self, ack_ids: Sequence[str]) -> None:
-        """These are settled and will not be delivered again."""
+        """Acknowledge messages, so that they are not delivered again."""
 
     def extend(self, ack_ids: Sequence[str], seconds: int) -> None:
-        """Keep these leased for so many seconds from now; 0 gives them back at once (nack)."""
+        """Set the acknowledgement deadline of messages to `seconds` from now; 0 gives them back at once (nack)."""
 
 
 class RequestPublisher(Protocol):
-    """Publishes transfer requests, many at a time."""
+    """Publishes transfer requests in batches."""
 
     def publish(self, request: TransferRequest) -> None:
-        """Hand one over; blocks while too many are on their way."""
+        """Accept a request for publishing. Blocks while too many are in flight."""
 
     def flush(self) -> None:
-        """Return once everything handed over is stored by Pub/Sub."""
+        """Return once Pub/Sub has stored all accepted requests."""
 
 
 class FailureSink(Protocol):
-    """The error topic. Thread-safe."""
+    """Publishes failures to the error topic. Thread-safe."""
 
     def publish(self, failures: Iterable[TransferFailure]) -> None:
-        """Return once all of them are stored by Pub/Sub."""
+        """Publish the failures. Returns once Pub/Sub has stored all of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateEntry:
-    """One record object under the state prefix."""
+    """One record that is stored as an object under the state prefix."""
 
     name: str
     metadata: Mapping[str, str]
     created_at_s: float = 0.0
-    """By Cloud Storage's clock; 0 where it does not say."""
+    """When it was stored, by Cloud Storage's clock; 0 if it does not report the time."""
 
 
 class SourceKeys(Protocol):
-    """Single keys of the source bucket."""
+    """Looks up single keys in the source bucket."""
 
     def ask(self, keys: Sequence[str]) -> Sequence[SourceKey]:
-        """Of each key, whether the bucket has it now. Raises nothing."""
+        """Look up each key. Errors do not raise; they are in the result, in the order of the keys."""
 
 
 class StateStore(Protocol):
-    """Small record objects under one run's state prefix: manifest, ledger, report. Thread-safe."""
+    """The small record objects under the state prefix of one run: manifest, ledger, report. Thread-safe."""
 
     uri: str
 
     def write(self, name: str, body: bytes, *, content_type: str, metadata: Mapping[str, str] | None = None) -> None:
-        """Store a record, replacing one of that name. `name` is relative to the run's prefix."""
+        """Store a record, replacing an existing one of that name. `name` is relative to the run's prefix."""
 
     def read(self, name: str) -> bytes:
-        """A record's bytes."""
+        """The bytes of a record."""
 
     def created_at_s(self, name: str) -> float:
-        """When a record was stored, by Cloud Storage's clock; 0 where it does not say."""
+        """When a record was stored, by Cloud Storage's clock; 0 if it does not report the time."""
 
     def entries(self, prefix: str) -> Iterator[StateEntry]:
-        """The records whose relative names begin with the prefix, in byte order."""
+        """The records whose relative names start with the prefix, in byte order."""
 
     def delete(self, name: str) -> None:
-        """Remove a record; one that is gone already is no error."""
+        """Delete a record. It is not an error if the record is already gone."""

@@ -1,4 +1,4 @@
-"""Records that are made by the million: a frozen dataclass whose `__init__` costs a third."""
+"""A faster `__init__` for frozen dataclasses of which millions are created; it takes a third of the time."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ T = TypeVar("T")
 
 
 def quick_init(cls: type[T]) -> type[T]:
-    """For a frozen, slotted, keyword-only dataclass without default factories: the same `__init__`, but quick.
+    """Decorate a frozen, slotted, keyword-only dataclass without default factories with an equivalent, faster `__init__`.
 
-    dataclasses sets each field of a frozen class by `object.__setattr__`, which looks the name up every time; this one
-    calls the slots themselves.
+    dataclasses sets each field of a frozen class with `object.__setattr__`, which looks up the name every time; the new
+    `__init__` calls the slot descriptors directly.
     """
     space: dict[str, Any] = {}
     parameters, body = [], []

@@ -1,4 +1,4 @@
-"""The one layer that retries: exponential back-off with full jitter, `Retry-After` honoured, a bound on the total."""
+"""The only layer that retries: exponential back-off with full jitter, which honours `Retry-After` and limits the total time."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from transfer.steps import Pause, Step
 T = TypeVar("T")
 
 OWN_TRIES = 2
-"""The second pass of the run tries again what failed."""
+"""The number of attempts for an error that concerns only one object; the second pass of the run repeats failed objects."""
 
 
 class Retrier:
-    """Runs a step until it succeeds, fails for good, or the policy is used up. For one step at a time.
+    """Runs a step until it succeeds, fails permanently, or uses up the retry policy. Runs one step at a time.
 
-    `on_slow` is called for each answer that asks to slow down. `others_pass` tells whether other objects get through now:
-    what may be one object's own trouble (`RetryableError.may_be_its_own`) is then taken to be that. It slows nothing down,
-    and is tried OWN_TRIES times only: a lasting rule against a thousand keys must not hold up the others.
+    `on_slow` is called for each response that asks to slow down. `others_pass` returns whether other objects succeed at
+    present. If they do, an error with `RetryableError.may_be_its_own` is attributed to the object alone: it does not slow
+    down other lanes and gets only OWN_TRIES attempts, so that a rule that blocks a thousand keys does not delay the others.
     """
 
     def __init__(
@@ -40,32 +40,34 @@ class Retrier:
         self._clock = clock
         self._jitter = jitter
         self.attempts = 1
-        """One, and one for each retry since `reset`, over all steps: what a failure record reports."""
+        """The number of attempts for the current object, over all its steps, as a failure record reports it."""
 
     def reset(self) -> None:
-        """Begin another object."""
+        """Start counting attempts for another object."""
         self.attempts = 1
 
     def call(self, step: Callable[[], Step[T]], mark: Callable[[], int] = lambda: 0) -> Step[T]:
-        """The step's result. `mark` says how far it has come: a try that got further gives all tries and time back.
+        """Run the step, repeating it after a RetryableError, and return its result.
 
-        Raises what the last RetryableError becomes (RetriesExhausted mostly), or whatever else the step raised.
+        `mark` returns the progress of the step, for example the bytes stored. An attempt that makes progress restores all
+        attempts and the whole time. Raises the `exhausted` form of the last RetryableError (usually RetriesExhausted), or
+        any other exception of the step.
         """
         attempt, failing_since, reached = 1, None, mark()
         while True:
             try:
                 return (yield from step())
             except RetryableError as error:
-                is_its_own = error.may_be_its_own and self._others_pass()
-                if error.asks_to_slow_down and not is_its_own:
+                is_object_specific = error.may_be_its_own and self._others_pass()
+                if error.asks_to_slow_down and not is_object_specific:
                     self._on_slow()
-                if (now_at := mark()) != reached:
-                    attempt, failing_since, reached = 1, None, now_at
+                if (position := mark()) != reached:
+                    attempt, failing_since, reached = 1, None, position
                 failing_since = self._clock() if failing_since is None else failing_since
                 wait_s = self._wait_s(attempt, error)
                 elapsed_s = self._clock() - failing_since
-                tries = min(OWN_TRIES, self._policy.attempts) if is_its_own else self._policy.attempts
-                if attempt >= tries or elapsed_s + wait_s > self._policy.total_s:
+                allowed = min(OWN_TRIES, self._policy.attempts) if is_object_specific else self._policy.attempts
+                if attempt >= allowed or elapsed_s + wait_s > self._policy.total_s:
                     raise error.exhausted(attempt) from error
             yield Pause(wait_s)
             attempt += 1

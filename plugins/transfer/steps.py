@@ -1,7 +1,7 @@
-"""Steps: work written straight down that waits often, many of them driven by one thread.
+"""Steps: generators for sequential work that often waits, so that one thread can run many of them (coroutines).
 
-A step is a generator. It yields what it waits for (a request on its way, or a pause) and is sent the answer. Waiting
-costs most of a small object's CPU when each object has a thread of its own; driven together it costs a third.
+A step yields a request in flight or a pause, and is sent the response. With a thread for each object, waiting costs most of
+the CPU time of a small object; with steps in one thread it costs a third of that.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Go on after so many seconds."""
+    """Yielded by a step to be resumed after this time."""
 
     seconds: float
 
 
 class Pending(Protocol):
-    """A request that a driver knows how to send and to wait for."""
+    """Yielded by a step: a request that the thread running the step sends and waits for."""
 
     def perform(self, stop: Stop) -> Any:
-        """Send it and wait here; the answer, or the error that it raises. Raises Stopped when it is time to stop."""
+        """Send the request and block until its response arrives. Raises the error of the request, or Stopped."""
 
 
 Step = Generator[Pause | Pending, Any, T]
-"""Yields what it waits for, is sent the answer (None after a pause), and returns its result."""
+"""A generator that yields requests and pauses, is sent their responses (None after a pause), and returns its result."""

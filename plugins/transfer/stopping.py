@@ -1,12 +1,12 @@
-"""A stop request, and what it leaves time for.
+"""Stop requests, and the time that remains after them.
 
-Airflow sends a task SIGTERM, and 5 s later SIGKILL. What is done in between is what spares the next try work:
+Airflow sends a task SIGTERM, and SIGKILL 5 s later. The task uses the time in between to save work for its next attempt:
 
-    at once            nothing new is begun; lanes, listings, questions and pulls end
-    for RECORDS_S      the records of what was done are still written
+    at once            no new work is started; lanes, listings, lookups and pulls end
+    for RECORDS_S      records of the finished work are still written
     for QUEUE_S        messages are still acknowledged or given back
 
-Whatever waits for a server that may stall waits here, and looks for the request POLL_S apart.
+Code that waits for a server uses these functions, which check for a stop request every POLL_S.
 """
 
 from __future__ import annotations
@@ -20,39 +20,49 @@ from typing import Protocol, TypeVar
 from transfer.errors import Stopped
 
 POLL_S = 0.25
+"""The time between two checks for a stop request, in seconds."""
 RECORDS_S = 3.0
+"""The time after a stop request in which records are still written, in seconds."""
 QUEUE_S = 3.5
+"""The time after a stop request in which messages are still acknowledged or given back, in seconds."""
 T = TypeVar("T")
 
 
 class Stop(Protocol):
-    """What tells that it is time to stop: a `threading.Event`, or a `Grace`."""
+    """A stop signal: a `threading.Event` (for example a `StopRequest`) or a `Grace`."""
 
     def is_set(self) -> bool:
-        """Whether it is time."""
+        """Whether it is time to stop."""
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait for it, so many seconds at most; whether it is time."""
+        """Wait for the signal, at most `timeout` seconds, and return whether it is time to stop."""
 
 
 class StopRequest(threading.Event):
-    """An event that knows when it was set. Not to be set in a signal handler: what it interrupts may hold its lock."""
+    """A stop request that remembers when it was made.
+
+    Do not set it in a signal handler: the interrupted code may hold its lock.
+    """
 
     at_s: float | None = None
+    """When the stop was requested (`time.monotonic`); None before that and after `end` alone."""
 
     def end(self) -> None:
-        """Let everything end, as on a request, but in its own time: nobody is about to kill it."""
+        """End all work as `set` does, but without a time limit, because the process will not be killed."""
         super().set()
 
     def set(self) -> None:
-        """Ask to stop."""
+        """Request a stop."""
         if self.at_s is None:
             self.at_s = time.monotonic()
         super().set()
 
 
 class Grace:
-    """So many seconds after a stop request; of an event of another kind, after it was first seen. Thread-safe."""
+    """A stop signal that is set `seconds` after a stop request. Thread-safe.
+
+    For an event other than a `StopRequest`, the time counts from the first call that finds it set.
+    """
 
     def __init__(self, stop: Stop, seconds: float) -> None:
         self._stop = stop
@@ -60,7 +70,7 @@ class Grace:
         self._seen_at_s: float | None = None
 
     def is_set(self) -> bool:
-        """Whether the time is over."""
+        """Whether the grace period is over."""
         if not self._stop.is_set():
             return False
         now_s = time.monotonic()
@@ -71,7 +81,7 @@ class Grace:
         return now_s - self._seen_at_s >= self._seconds
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until it is over, so many seconds at most; whether it is."""
+        """Wait for the end of the grace period, at most `timeout` seconds, and return whether it is over."""
         end = None if timeout is None else time.monotonic() + timeout
         while not self.is_set():
             left_s = POLL_S if end is None else min(POLL_S, end - time.monotonic())
@@ -85,11 +95,11 @@ class Grace:
 
 
 NEVER: Stop = threading.Event()
-"""Of what nobody stops. Not to be set."""
+"""The stop signal of work that is never stopped. Do not set it."""
 
 
 def result_of(future: Future[T], stop: Stop, *, timeout_s: float | None = None) -> T:
-    """What a future comes to. Raises Stopped when it is time to stop, and TimeoutError."""
+    """Wait for the result of a future. Raises its exception, Stopped when it is time to stop, or TimeoutError."""
     end = None if timeout_s is None else time.monotonic() + timeout_s
     while not future.done():
         if stop.is_set():
@@ -102,9 +112,9 @@ def result_of(future: Future[T], stop: Stop, *, timeout_s: float | None = None) 
 
 
 def aside(call: Callable[[], T], stop: Stop) -> T:
-    """What a call that nothing can break off comes to, made by a thread of its own.
+    """Run a blocking call that cannot be interrupted in a separate thread, and return its result.
 
-    Raises Stopped when it is time to stop; the call is then left to itself, and what it comes to is nobody's.
+    Raises Stopped when it is time to stop; the call then continues in its thread, and its result is discarded.
     """
     if stop.is_set():
         raise Stopped
@@ -113,7 +123,7 @@ def aside(call: Callable[[], T], stop: Stop) -> T:
     def run() -> None:
         try:
             result = call()
-        except BaseException as error:  # noqa: BLE001 - the thread's outermost frame: raised where it is waited for
+        except BaseException as error:  # noqa: BLE001 - the outermost frame of the thread; the caller raises it
             future.set_exception(error)
         else:
             future.set_result(result)

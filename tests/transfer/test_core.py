@@ -76,7 +76,7 @@ def test_names_and_keys_map_to_each_other(rest: str) -> None:
         (".", "relative"),
         ("..", "relative"),
         (".well-known/acme-challenge/x", "reserves"),
-        (".edgehaul/run/report.json", "own records"),
+        (".edgehaul/run/report.json", "keeps its records"),
     ],
 )
 def test_names_that_cloud_storage_cannot_hold(name: str, complaint: str) -> None:

@@ -1,1 +1,1 @@
-"""How far a task has come, and how fast it may go."""
+"""The progress of a task, and the pace at which it may work."""

@@ -1,7 +1,7 @@
-"""How fast a worker goes: how many lanes work, and how long each request, write and byte has to wait.
+"""Limits the pace of a worker: the number of working lanes, and the rates of requests, writes and bytes.
 
-Lanes are driven by one or two threads, so nothing here blocks: a method says how many seconds to wait, and the lane yields
-a `Pause` of them. A wait is a booking: whoever asked must wait it out, and then need not ask again.
+Lanes share one or two threads, so no method blocks: it returns the seconds to wait, and the lane yields a `Pause`. Each call
+is a reservation: the caller has to wait that long, and need not ask again afterwards.
 """
 
 from __future__ import annotations
@@ -14,33 +14,37 @@ from collections.abc import Callable
 from transfer.config import TransferConfig
 
 BURST_S = 1.0
-"""Seconds of a capped rate that may be made up for after an idle time."""
+"""The seconds of a capped rate that may be used at once after an idle time."""
 HOLD_OFF_S = 2.0
-"""After a decrease, answers to what was sent before it tell nothing new: they neither shrink the limit again nor grow it."""
+"""The seconds after a decrease in which responses, being to earlier requests, do not change the limit again."""
 RAMP_START_PER_S = 1000.0
-"""Object writes a second that a bucket takes at first, of all workers together. Cloud Storage, "Request rate and access
-distribution guidelines": below about this no ramp-up is needed; above it a rate may at most double in 20 minutes."""
+"""The object writes per second, of all workers together, that a bucket accepts without ramp-up.
+
+Above this rate, the rate may at most double every 20 minutes (Cloud Storage, "Request rate and access distribution guidelines").
+"""
 RAMP_DOUBLING_S = 20 * 60.0
-"""The same page."""
+"""The seconds in which the rate of writes may double (Cloud Storage, "Request rate and access distribution guidelines")."""
 RAMP_BURST_S = 60.0
-"""Seconds of the first rate written at full speed before the ramp binds: a bucket takes short bursts, and answers 429 to
-what it does not take, which is tried again on fewer lanes. So small jobs never meet the ramp."""
+"""The seconds of the first rate that may be written at full speed before the ramp-up limits it; small runs never reach it.
+
+A bucket accepts short bursts. It answers 429 to the writes that it does not accept, which are repeated with fewer lanes.
+"""
 
 
 class Pacer:
     """The pace of one worker, shared by all its lanes. Thread-safe.
 
-    Lanes follow AIMD: an answer that says slow down halves the limit, so many successes as the limit give one lane back.
-    What has no cap costs an attribute's look-up.
+    The number of lanes follows AIMD (additive increase, multiplicative decrease): a response that asks to slow down halves
+    the limit, and as many successes as the limit add one lane. A rate without a cap costs only an attribute look-up.
 
     Args:
-        config: `threads` is the most lanes; the caps and the ramp-up, which gets one share of `workers`.
-        clock: seconds, monotonic.
+        config: `threads` is the largest number of lanes; the caps; and the ramp-up, which is shared by `workers`.
+        clock: returns monotonic seconds.
     """
 
     def __init__(self, config: TransferConfig, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.threads = config.threads
-        """The most lanes there can be."""
+        """The largest number of lanes."""
         self._clock = clock
         self._lock = threading.Lock()
         self._limit = config.threads
@@ -48,7 +52,7 @@ class Pacer:
         self._successes = 0
         self._held_until = -math.inf
         self._passed_at_s = -math.inf
-        self._is_acquitted = False
+        self._is_control_passing = False
         self._requests = _capped(config.max_requests_per_s, clock)
         self._bytes = _capped(config.bandwidth_limit_bytes_per_s, clock)
         share_per_s = RAMP_START_PER_S / config.workers
@@ -57,16 +61,16 @@ class Pacer:
 
     @property
     def has_bandwidth_limit(self) -> bool:
-        """Whether bytes are booked at all."""
+        """Whether the bandwidth is capped, so that bytes have to be booked."""
         return self._bytes is not None
 
     @property
     def limit(self) -> int:
-        """How many lanes may work now, 1 to `threads`."""
+        """The number of lanes that may work now, 1 to `threads`."""
         return self._limit
 
     def enter(self) -> bool:
-        """Take a place, if one more lane may begin now."""
+        """Count one more working lane, if the limit allows it; return whether it does."""
         with self._lock:
             if self._in_use >= self._limit:
                 return False
@@ -74,24 +78,24 @@ class Pacer:
             return True
 
     def leave(self) -> None:
-        """Give the place back."""
+        """Count one working lane less, after `enter` returned True."""
         with self._lock:
             self._in_use -= 1
 
     def request_wait_s(self) -> float:
-        """Book one request, to either side; seconds to wait before it is sent."""
+        """Book one request to the source or the destination; return the seconds to wait before sending it."""
         return 0.0 if self._requests is None else self._requests.wait_s(1)
 
     def bytes_wait_s(self, count: int) -> float:
-        """Book bytes that were read, or are about to be; seconds until the bandwidth cap has room for the next ones."""
+        """Book bytes that are read from the edge; return the seconds to wait before reading more."""
         return 0.0 if self._bytes is None else self._bytes.wait_s(count)
 
     def write_wait_s(self) -> float:
-        """Book one object write to the bucket; seconds to wait before it is sent."""
+        """Book one object write to the bucket; return the seconds to wait before sending it."""
         return 0.0 if self._writes is None else self._writes.wait_s(1)
 
     def slowed(self) -> None:
-        """An answer said slow down (429, 503, SlowDown), or none came in time: half the lanes, once for a burst of them."""
+        """Halve the lanes after a response that asks to slow down (429, 503) or a timeout, once per HOLD_OFF_S."""
         with self._lock:
             now = self._clock()
             if now >= self._held_until:
@@ -100,20 +104,23 @@ class Pacer:
                 self._successes = 0
 
     def forgiven(self, *, is_so: bool) -> None:
-        """Whether a control has shown that refusals in a row are those objects' own. It is so until there is doubt again."""
-        self._is_acquitted = is_so
+        """Set whether a control request has shown that consecutive refusals concern only those objects.
+
+        It applies until the next call.
+        """
+        self._is_control_passing = is_so
 
     def others_pass(self) -> bool:
-        """Whether what the edge blocks now is single objects: others have got through just now, or a control has.
+        """Whether the edge blocks only single objects now, because others, or a control request, have just succeeded.
 
-        A rate rule, which asks to slow down, blocks all alike (AWS WAF, "Rate-based rule statement").
+        A rate rule, which asks to slow down, blocks all requests (AWS WAF, "Rate-based rule statement").
         """
-        return self._is_acquitted or self._clock() - self._passed_at_s < HOLD_OFF_S
+        return self._is_control_passing or self._clock() - self._passed_at_s < HOLD_OFF_S
 
     def succeeded(self) -> None:
-        """An object or a part got through."""
+        """Count the success of an object or a part, which may add a lane."""
         self._passed_at_s = self._clock()
-        # As nearly always. Read without the lock, since one success more or less changes nothing.
+        # The usual case. It is read without the lock, because one success more or less does not matter.
         if self._limit == self.threads:
             return
         with self._lock:
@@ -126,13 +133,13 @@ class Pacer:
 
 
 class _Schedule:
-    """A rate, kept by booking ahead (virtual scheduling, as in the ATM Forum's generic cell rate algorithm). Thread-safe.
+    """Limits a rate by booking ahead (virtual scheduling, as in the ATM Forum's generic cell rate algorithm). Thread-safe.
 
-    Each booking moves `due`, when everything booked so far is paid for. Waits therefore come in the order of the bookings and
-    one after another, and a booking may be larger than the burst.
+    Each booking advances `_due`, the time at which all bookings so far are within the rate. Waits therefore follow one another
+    in the order of the bookings, and a booking may be larger than the burst.
 
-    The rate grows by what was booked, not by the clock: so much for each unit that a rate in full use doubles every
-    `doubling_s`, and one that is not used does not. What idles for an hour has warmed nothing up.
+    The rate grows with the booked units, not with time: a fully used rate doubles every `doubling_s`, and an unused one does
+    not grow, because an idle worker does not warm up the bucket.
     """
 
     def __init__(
@@ -146,7 +153,7 @@ class _Schedule:
         self._lock = threading.Lock()
 
     def wait_s(self, count: int) -> float:
-        """Book so many; seconds from now until they are paid for."""
+        """Book `count` units; return the seconds to wait until they are within the rate."""
         with self._lock:
             now = self._clock()
             self._due = max(self._due, now - self._burst / self._rate_per_s) + count / self._rate_per_s
@@ -155,5 +162,5 @@ class _Schedule:
 
 
 def _capped(rate_per_s: float | None, clock: Callable[[], float]) -> _Schedule | None:
-    # At least one at once: a rate below one a second must not make the first wait.
+    # The burst is at least 1, so that the first unit does not wait when the rate is below 1 per second.
     return None if rate_per_s is None else _Schedule(rate_per_s, burst=max(1.0, rate_per_s * BURST_S), clock=clock)

@@ -1,4 +1,4 @@
-"""Counts of a task while it runs, and the line that tells a person how it goes."""
+"""Counts the progress of a running task, and reports it as counts and as a log line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOG_INTERVAL_S = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferStats:
-    """What a task has done so far; what is shown live and returned at the end."""
+    """The counts of a task so far, which are shown while it runs and returned at its end."""
 
     listed: int = 0
     copied: int = 0
@@ -31,16 +31,20 @@ class TransferStats:
     bytes_total: int = 0
     seconds: float = 0.0
     lanes: int = 0
-    """How many may work at present: fewer than `threads` after an answer that said slow down. Both 0 where none work."""
+    """The number of lanes that may work now; less than `threads` after a response that asked to slow down.
+
+    Both are 0 for a task without lanes.
+    """
     threads: int = 0
+    """The largest number of lanes."""
 
     def to_dict(self) -> dict[str, int | float]:
-        """As it stands in the task state store and in XCom."""
+        """The counts as a dict, as stored in the task state store and in XCom."""
         return asdict(self)
 
 
 class Progress:
-    """Counts outcomes and bytes. Thread-safe."""
+    """Counts the outcomes and bytes of a task. Thread-safe."""
 
     def __init__(
         self,
@@ -52,26 +56,26 @@ class Progress:
     ) -> None:
         self._pacer = pacer
         self._clock = clock
-        self._begun = clock()
+        self._started_at = clock()
         self._lock = threading.Lock()
         self._objects_total = objects_total
         self._bytes_total = bytes_total
         self._listed = self._copied = self._skipped = self._failed = self._bytes = self._part_bytes = 0
 
     def listed(self, objects: int, size_bytes: int) -> None:
-        """More objects found."""
+        """Count objects that were listed."""
         with self._lock:
             self._listed += objects
             self._objects_total += objects
             self._bytes_total += size_bytes
 
     def part(self, size_bytes: int) -> None:
-        """A part of a large object arrived: shown until the object itself counts, when its parts are taken back."""
+        """Count a part of a large object that was copied; a negative size removes its parts once the object itself counts."""
         with self._lock:
             self._part_bytes += size_bytes
 
     def settled(self, outcome: TransferOutcome) -> None:
-        """An object reached its end."""
+        """Count the outcome of an object."""
         with self._lock:
             match outcome:
                 case Copied(size_bytes=size_bytes):
@@ -93,14 +97,14 @@ class Progress:
                 bytes_copied=self._bytes + self._part_bytes,
                 objects_total=self._objects_total,
                 bytes_total=self._bytes_total,
-                seconds=round(self._clock() - self._begun, 3),
+                seconds=round(self._clock() - self._started_at, 3),
                 lanes=self._pacer.limit if self._pacer else 0,
                 threads=self._pacer.threads if self._pacer else 0,
             )
 
 
 class ProgressReporter:
-    """Tells how far a task is: the callback about once a second, the log every ten. Use from one thread."""
+    """Reports progress: to a callback about once a second, to the log every ten seconds. Use from one thread."""
 
     def __init__(
         self,
@@ -116,7 +120,7 @@ class ProgressReporter:
         self._logged = progress.stats()
 
     def report(self, *, force: bool = False) -> None:
-        """Report if it is time, or anyway when forced."""
+        """Report if a second has passed since the last report, or if forced."""
         now = self._clock()
         if not force and now - self._reported_at < REPORT_INTERVAL_S:
             return
@@ -124,7 +128,7 @@ class ProgressReporter:
         self._reported_at = now
         try:
             self._on_report(stats)
-        except Exception as error:  # noqa: BLE001 - what shows the work must not end it, whoever wrote it
+        except Exception as error:  # noqa: BLE001 - a failure to show progress must not end the work
             log.info("progress could not be shown: %s: %s", type(error).__name__, one_line(str(error)))
         if force or now - self._logged_at >= LOG_INTERVAL_S:
             log.info("%s", progress_line(stats, self._logged))
@@ -132,11 +136,12 @@ class ProgressReporter:
 
 
 def progress_line(now: TransferStats, before: TransferStats) -> str:
-    """One line for a log: what was done, how fast since the line before, how long it may still take."""
+    """One log line: the counts so far, and the rate since the counts of the previous line."""
     span_s = max(now.seconds - before.seconds, 1e-3)
     if now.listed:
         rate = (now.listed - before.listed) / span_s
-        return f"{now.listed:,} listed, {human_bytes(now.bytes_total)} to move, in {now.seconds:,.0f} s; now {rate:,.0f} a second"
+        size = human_bytes(now.bytes_total)
+        return f"{now.listed:,} listed, {size} to copy, in {now.seconds:,.0f} s; now {rate:,.0f} objects/s"
     done = now.copied + now.skipped + now.failed
     done_before = before.copied + before.skipped + before.failed
     rate_bytes = (now.bytes_copied - before.bytes_copied) / span_s
@@ -148,7 +153,7 @@ def progress_line(now: TransferStats, before: TransferStats) -> str:
 
 
 def human_bytes(count: float) -> str:
-    """Bytes in the binary unit that reads best."""
+    """A number of bytes as text in the largest suitable binary unit (B to TiB)."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if abs(count) < 1024:
             return f"{count:,.0f} {unit}" if unit == "B" else f"{count:,.1f} {unit}"

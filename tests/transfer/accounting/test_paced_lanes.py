@@ -17,7 +17,7 @@ from transfer.backends.http.loop import complete
 from transfer.config import RetryPolicy, TransferConfig
 from transfer.errors import EdgeBlocked, RetriesExhausted, Stage
 from transfer.model import Copied, Proof
-from transfer.retry import OWN_TRIES, Retrier
+from transfer.retry import OBJECT_SPECIFIC_ATTEMPTS, Retrier
 from transfer.steps import Step
 
 
@@ -111,10 +111,20 @@ def blocked() -> Step[None]:
     ("passed", "tries", "limit"),
     [
         pytest.param(lambda pacer, clock: None, 5, 8, id="none passes: a rate rule, say"),
-        pytest.param(lambda pacer, clock: pacer.succeeded(), OWN_TRIES, 16, id="another has just passed"),
-        pytest.param(lambda pacer, clock: pacer.forgiven(is_so=True), OWN_TRIES, 16, id="a control has passed"),
         pytest.param(
-            lambda pacer, clock: (pacer.forgiven(is_so=True), pacer.forgiven(is_so=False)), 5, 8, id="doubt again"
+            lambda pacer, clock: pacer.succeeded(), OBJECT_SPECIFIC_ATTEMPTS, 16, id="another has just passed"
+        ),
+        pytest.param(
+            lambda pacer, clock: pacer.set_refusals_isolated(True),
+            OBJECT_SPECIFIC_ATTEMPTS,
+            16,
+            id="a control has passed",
+        ),
+        pytest.param(
+            lambda pacer, clock: (pacer.set_refusals_isolated(True), pacer.set_refusals_isolated(False)),
+            5,
+            8,
+            id="doubt again",
         ),
         pytest.param(
             lambda pacer, clock: (pacer.succeeded(), clock.advance(HOLD_OFF_S)),

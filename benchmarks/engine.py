@@ -45,7 +45,8 @@ from transfer.naming import Naming
 from transfer.records.layout import STATE_PREFIX
 from transfer.records.manifest import Manifest
 from transfer.steps import Pause, Step
-from transfer.worker.drain import Assignment, Worker
+from transfer.worker.assignment import Assignment
+from transfer.worker.drain import Worker
 from transfer.worker.lanes import IDLE_S, lanes_per_thread
 
 PROJECT = "bench"
@@ -223,7 +224,7 @@ class Engine:
             destination_bucket=self._task.destination_bucket,
             messages=summary.counts.messages,
             objects=summary.counts.objects,
-            bytes=summary.counts.size_bytes,
+            size_bytes=summary.counts.size_bytes,
         )
         return self._destination.worker(
             assignment,

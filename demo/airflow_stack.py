@@ -159,7 +159,7 @@ class AirflowStack(AirflowApi):
 
     @contextlib.contextmanager
     def without_scheduler(self, *, timeout_s: float = 60.0) -> Iterator[None]:
-        """Stop the scheduler and the DAG processor for the block: on SQLite, their writes make the creation of a backfill fail."""
+        """Stop the scheduler and the DAG processor for the block: on SQLite, their writes make creation of a backfill fail."""
         self._end("scheduler", "dag-processor")
         try:
             yield

@@ -32,7 +32,8 @@ from transfer.records.ledger import Ledger
 from transfer.records.runs import open_runs
 from transfer.retry import Retrier
 from transfer.stopping import RECORDS_S, Grace, StopRequest
-from transfer.worker.drain import Assignment, Worker
+from transfer.worker.assignment import Assignment
+from transfer.worker.drain import Worker
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,7 +168,7 @@ class Destination:
             queue=queue,
             failures=failures,
             ledger=Ledger(state, listing=listing, worker=f"{slot}-{attempt}"),
-            begun=InFlightMessages(state, listing=listing, slot=slot, attempt=attempt),
+            in_flight=InFlightMessages(state, listing=listing, slot=slot, attempt=attempt),
             new_copier=lambda share: self.copier(
                 edge, share, naming=naming, state_prefix=state_prefix, opening=opening
             ),

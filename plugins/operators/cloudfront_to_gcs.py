@@ -117,7 +117,7 @@ class CloudfrontToGcsWorker(CopyOperator):
     def _worker(self, context: Context, slot: WorkerSlot, events: EventLog) -> Worker:
         from hooks.engine import edge
         from transfer.records.numbers import parse_ranges
-        from transfer.worker.drain import Assignment
+        from transfer.worker.assignment import Assignment
 
         run = slot.run
         config = transfer_config(
@@ -146,7 +146,7 @@ class CloudfrontToGcsWorker(CopyOperator):
                 messages=slot.messages,
                 skipped_numbers=tuple(parse_ranges(slot.skipped_numbers)),
                 objects=slot.objects,
-                bytes=slot.bytes,
+                size_bytes=slot.bytes,
             ),
             edge(self.cloudfront_conn_id),
             naming=self.naming,

@@ -42,7 +42,7 @@ class OpenTransferRunOperator(EdgehaulOperator):
 
     :param close_task: the task id of `CloseTransferRunOperator`.
     :param state_bucket: the bucket for the run's records; the destination bucket when empty.
-    :param way: source and destination of this run, for the log.
+    :param endpoints: source and destination of this run, for the log.
     :param date: the date that the run is for, for the log.
     :param max_open_runs: how many runs of the DAG may be open at a time; None for no limit. With a limit, only one
         instance of this task may run at a time (`max_active_tis_per_dag=1`).
@@ -56,7 +56,7 @@ class OpenTransferRunOperator(EdgehaulOperator):
         "topic",
         "error_topic",
         "state_bucket",
-        "way",
+        "endpoints",
         "date",
     )
     ui_color = "#e8f0fe"
@@ -68,7 +68,7 @@ class OpenTransferRunOperator(EdgehaulOperator):
         error_topic: str,
         close_task: str = "close_run",
         state_bucket: str = "",
-        way: str = "",
+        endpoints: str = "",
         date: str = "",
         max_open_runs: int | None = None,
         **kwargs: Any,
@@ -78,7 +78,7 @@ class OpenTransferRunOperator(EdgehaulOperator):
         self.error_topic = error_topic
         self.close_task = close_task
         self.state_bucket = state_bucket
-        self.way = way
+        self.endpoints = endpoints
         self.date = date
         self.max_open_runs = max_open_runs
 
@@ -87,7 +87,7 @@ class OpenTransferRunOperator(EdgehaulOperator):
         from transfer.errors import TransferError
 
         task = context["ti"]
-        self.log.info("this run copies %s; its date is %s", self.way, self.date)
+        self.log.info("this run copies %s; its date is %s", self.endpoints, self.date)
         if has_ended(task, self.close_task):
             raise AirflowSkipException(
                 f"{sibling(task, self.close_task)} has closed this run, and would not close what is opened now: clear"

@@ -133,7 +133,7 @@ def _open_run(max_open_runs: int | None) -> OpenTransferRunOperator:
         error_topic=param("error_topic"),
         destination_bucket=param("destination_bucket"),
         state_bucket=param("state_bucket"),
-        way=f"s3://{param('source_bucket')}/{prefix('source_prefix')} to "
+        endpoints=f"s3://{param('source_bucket')}/{prefix('source_prefix')} to "
         f"gs://{param('destination_bucket')}/{prefix('destination_prefix')}",
         date="{{ date_of(dag_run) }}",
         max_open_runs=max_open_runs,

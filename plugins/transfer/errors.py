@@ -71,7 +71,7 @@ class RetryableError(TransferError):
 
     is_timeout = False
     """Whether the request timed out."""
-    may_be_its_own = False
+    may_be_object_specific = False
     """Whether the error may concern only this object, and persist, if other objects succeed at the same time."""
 
     @property
@@ -113,7 +113,7 @@ class Throttled(RetryableError):
 class EdgeBlocked(RetryableError):
     """CloudFront itself refused the request, not S3: a firewall rule, a rate limit, or a blocked country."""
 
-    may_be_its_own = True
+    may_be_object_specific = True
 
     @property
     def asks_to_slow_down(self) -> bool:

@@ -13,7 +13,7 @@ from transfer.steps import Pause, Step
 
 T = TypeVar("T")
 
-OWN_TRIES = 2
+OBJECT_SPECIFIC_ATTEMPTS = 2
 """The number of attempts for an error that concerns only one object; the second pass of the run repeats failed objects."""
 
 
@@ -21,8 +21,9 @@ class Retrier:
     """Runs a step until it succeeds, fails permanently, or uses up the retry policy. Runs one step at a time.
 
     `on_slow` is called for each response that asks to slow down. `others_pass` returns whether other objects succeed at
-    present. If they do, an error with `RetryableError.may_be_its_own` is attributed to the object alone: it does not slow
-    down other lanes and gets only OWN_TRIES attempts, so that a rule that blocks a thousand keys does not delay the others.
+    present. If they do, an error with `RetryableError.may_be_object_specific` is attributed to the object alone: it does not
+    slow down other lanes and gets only OBJECT_SPECIFIC_ATTEMPTS, so that a rule that blocks a thousand keys does not delay
+    the others.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class Retrier:
             try:
                 return (yield from step())
             except RetryableError as error:
-                is_object_specific = error.may_be_its_own and self._others_pass()
+                is_object_specific = error.may_be_object_specific and self._others_pass()
                 if error.asks_to_slow_down and not is_object_specific:
                     self._on_slow()
                 if (position := mark()) != reached:
@@ -66,7 +67,11 @@ class Retrier:
                 failing_since = self._clock() if failing_since is None else failing_since
                 wait_s = self._wait_s(attempt, error)
                 elapsed_s = self._clock() - failing_since
-                allowed = min(OWN_TRIES, self._policy.attempts) if is_object_specific else self._policy.attempts
+                allowed = (
+                    min(OBJECT_SPECIFIC_ATTEMPTS, self._policy.attempts)
+                    if is_object_specific
+                    else self._policy.attempts
+                )
                 if attempt >= allowed or elapsed_s + wait_s > self._policy.total_s:
                     raise error.exhausted(attempt) from error
             yield Pause(wait_s)

@@ -111,7 +111,7 @@ def result_of(future: Future[T], stop: Stop, *, timeout_s: float | None = None) 
     return future.result()
 
 
-def aside(call: Callable[[], T], stop: Stop) -> T:
+def call_in_thread(call: Callable[[], T], stop: Stop) -> T:
     """Run a blocking call that cannot be interrupted in a separate thread, and return its result.
 
     Raises Stopped when it is time to stop; the call then continues in its thread, and its result is discarded.
@@ -128,5 +128,5 @@ def aside(call: Callable[[], T], stop: Stop) -> T:
         else:
             future.set_result(result)
 
-    threading.Thread(target=run, name="aside", daemon=True).start()
+    threading.Thread(target=run, name="call-in-thread", daemon=True).start()
     return result_of(future, stop)

@@ -9,6 +9,7 @@ import io
 import os
 import random
 import time
+from collections.abc import Mapping
 from functools import partial
 
 import pytest
@@ -42,6 +43,18 @@ def fill(pipeline: Pipeline, prefix: str, count: int, seed: int) -> dict[str, by
 
 def wait(pipeline: Pipeline, run: Run) -> str:
     return pipeline.airflow.wait(run, timeout_s=RUN_TIMEOUT_S)
+
+
+def kill_workers(chaos: Chaos, workers: Mapping[Run, int]) -> None:
+    """Kill four workers of these runs at random, once each run has begun to copy; some may have ended by then."""
+    for run in workers:
+        chaos.until(partial(chaos.is_running, run, "transfer", 0), "the first worker to run")
+    killed = 0
+    for _ in range(4):
+        time.sleep(chaos.random.uniform(0.5, 2.5))
+        run, count = chaos.random.choice(list(workers.items()))
+        killed += chaos.kill(run, "transfer", chaos.random.randrange(count))
+    assert killed, "none of the workers drawn was running"
 
 
 @seeds
@@ -80,14 +93,7 @@ def test_a_storm(pipeline: Pipeline, chaos: Chaos) -> None:
     pipeline.put(replaced, b"replaced while the run was on")
     pipeline.put(f"{prefix}added", b"added while the run was on")
 
-    for run in (first, second):
-        chaos.until(partial(chaos.is_running, run, "transfer", 0), "the first worker to run")
-    killed = 0
-    for _ in range(4):
-        time.sleep(chaos.random.uniform(0.5, 2.5))
-        run, workers = chaos.random.choice([(first, 3), (second, 2)])
-        killed += chaos.kill(run, "transfer", chaos.random.randrange(workers))
-    assert killed, "none of the workers drawn was running"
+    kill_workers(chaos, {first: 3, second: 2})
     chaos.faults(cloud.s3_url)
     struck = chaos.hits(cloud.gcs_url)
     slow_listing = {"match": rf"^GET /storage/v1/b/[^/]+/o\?prefix={prefix[:5]}", "action": "delay", "seconds": 3}

@@ -5,13 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import time
-from pathlib import Path
 
-from demo.airflow_stack import AirflowStack
 from inventories import Row, put_inventory
-from needs import missing
-from official_pubsub import official_pubsub, why_unavailable
-from pipeline import Pipeline, event_texts, fill, subscriptions
+from pipeline import event_texts, fill, subscriptions
 
 COUNTS = {"listed", "copied", "skipped", "failed", "matched", "missing", "differing", "extra", "bytes_copied"}
 SUMMARY = COUNTS | {"run_id", "seconds", "report_uri"}
@@ -300,19 +296,3 @@ def test_records_are_kept_in_their_own_bucket_and_old_ones_deleted(pipeline) -> 
     uri = pipeline.airflow.xcom(runs[1][1], "verify")["report_uri"]
     assert uri == f"gs://run-records/.edgehaul/{folder}/report.json"
     assert pipeline.stored("records/") == bodies
-
-
-def test_the_main_job_on_the_official_pubsub_emulator(cloud, tmp_path: Path) -> None:
-    """The same DAG runs on a server that is not ours, and that ignores filters: the product knows no stand-in."""
-    if reason := why_unavailable():
-        missing(reason, is_optional=True)
-    with official_pubsub() as host:
-        environment = cloud.environment() | {"PUBSUB_EMULATOR_HOST": host}
-        with AirflowStack(tmp_path / "airflow", environment=environment) as airflow:
-            pipeline = Pipeline(cloud, airflow)
-            bodies = fill(pipeline, "official/", 40)
-            first, second = pipeline.trigger("official/"), pipeline.trigger("official/", destination_prefix="beside/")
-            assert [pipeline.wait(first), pipeline.wait(second)] == ["success", "success"]
-            assert pipeline.stored("official/") == bodies
-            assert len(pipeline.stored("beside/")) == len(bodies)
-            assert airflow.xcom(first, "verify")["copied"] == len(bodies)

@@ -37,7 +37,8 @@ from transfer.reconciliation.verdicts import Pass
 from transfer.records.layout import STATE_PREFIX
 from transfer.records.manifest import Manifest
 from transfer.records.numbers import parse_ranges
-from transfer.worker.drain import Assignment, Worker
+from transfer.worker.assignment import Assignment
+from transfer.worker.drain import Worker
 
 __all__ = [
     "DESTINATION",
@@ -189,7 +190,7 @@ class EngineRig(RigParts):
                 messages=amount.messages,
                 skipped_numbers=tuple(parse_ranges(getattr(summary, "skipped_numbers", ""))),
                 objects=amount.objects,
-                bytes=amount.size_bytes,
+                size_bytes=amount.size_bytes,
             ),
             self._edge,
             naming=self.naming,

@@ -30,7 +30,7 @@ from transfer.reconciliation.failures import FailureRecords, FailureTable, drain
 from transfer.reconciliation.sampling import SAMPLE_COLUMNS, Sampling, compare_sample
 from transfer.records.csv_file import CsvFile
 from transfer.sources.files import on_disk
-from transfer.stopping import Grace, StopRequest, aside, result_of
+from transfer.stopping import Grace, StopRequest, call_in_thread, result_of
 
 STALL_S = 60.0
 SOON_S = 4.5
@@ -224,14 +224,14 @@ def test_a_grace_ends_by_the_time_of_the_request() -> None:
 
 def test_a_call_set_aside_gives_its_result_its_error_or_way() -> None:
     stop = threading.Event()
-    assert aside(lambda: 7, stop) == 7
+    assert call_in_thread(lambda: 7, stop) == 7
     with pytest.raises(TimeoutError, match="its own"):
-        aside(lambda: (_ for _ in ()).throw(TimeoutError("its own")), stop)
+        call_in_thread(lambda: (_ for _ in ()).throw(TimeoutError("its own")), stop)
     with pytest.raises(TimeoutError):
         result_of(Future(), stop, timeout_s=0.01)
     stop.set()
     with pytest.raises(Stopped):
-        aside(lambda: 7, stop)
+        call_in_thread(lambda: 7, stop)
 
 
 class Task(StopsOnKill):

@@ -103,12 +103,12 @@ class Pacer:
                 self._limit = max(1, self._limit // 2)
                 self._successes = 0
 
-    def forgiven(self, *, is_so: bool) -> None:
+    def set_refusals_isolated(self, is_isolated: bool) -> None:
         """Set whether a control request has shown that consecutive refusals concern only those objects.
 
         It applies until the next call.
         """
-        self._is_control_passing = is_so
+        self._is_control_passing = is_isolated
 
     def others_pass(self) -> bool:
         """Whether the edge blocks only single objects now, because others, or a control request, have just succeeded.

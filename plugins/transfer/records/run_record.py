@@ -24,7 +24,7 @@ class RunRecord:
         write_json(state, RUN_JSON, asdict(self))
 
     @property
-    def way(self) -> str:
+    def endpoints(self) -> str:
         """The source and the destination as text, for messages to people."""
         return f"s3://{self.source_bucket}/{self.source_prefix} to gs://{self.destination_bucket}/{self.destination_prefix}"
 

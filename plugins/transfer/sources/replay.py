@@ -77,9 +77,10 @@ def _check_route(state: StateStore, has_none: str, names_run: str, now: RunRecor
         earlier = read_run(state)
     except InvalidMessage as error:
         raise RunUnknown(has_none, stage=Stage.LIST) from error
-    if earlier.way != now.way:
+    if earlier.endpoints != now.endpoints:
         raise RunUnknown(
-            f"{names_run}, which was for {earlier.way}, but this run copies {now.way}: give it the same buckets and prefixes",
+            f"{names_run}, which was for {earlier.endpoints}, but this run copies {now.endpoints}:"
+            " give it the same buckets and prefixes",
             stage=Stage.LIST,
         )
 

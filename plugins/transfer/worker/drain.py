@@ -13,7 +13,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from transfer.accounting.pacing import Pacer
 from transfer.accounting.progress import Progress, ProgressReporter, TransferStats
@@ -27,7 +26,8 @@ from transfer.ports import FailureSink, RequestQueue, TransferLoop
 from transfer.records.in_flight import InFlightMessages
 from transfer.records.ledger import Ledger
 from transfer.stopping import StopRequest
-from transfer.worker.intake import Intake, numbers_of
+from transfer.worker.assignment import Assignment
+from transfer.worker.intake import Intake
 from transfer.worker.lanes import Lanes, lanes_per_thread
 from transfer.worker.leases import LeaseKeeper
 from transfer.worker.object_log import ObjectLog
@@ -44,24 +44,6 @@ STOP_GRACE_S = 1.5
 """Seconds for the lanes to end after a stop. They end within POLL_S, unless their thread waits for a token or for DNS."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Assignment:
-    """The work of a worker: one listing of one run."""
-
-    run_id: str
-    listing: str
-    source_bucket: str
-    destination_bucket: str
-    messages: int
-    """How many messages the listing published."""
-    skipped_numbers: tuple[range, ...] = ()
-    """Numbers of messages that a lister published but did not count before it died; their objects were published again."""
-    objects: int
-    """How many objects its messages ask for."""
-    bytes: int
-    """The total size of these objects."""
-
-
 class Worker:
     """Drains one run's subscription. `run` is called once; `stop` may be set from any thread or signal handler.
 
@@ -69,7 +51,7 @@ class Worker:
 
     Args:
         ledger: the outcomes of this worker; its state also holds the records of the other workers of the run.
-        begun: the notes of the messages in flight; None where none are kept, so that no crash is attributed to a message.
+        in_flight: the notes of the messages in flight; None where none are kept, so that no crash is attributed to a message.
         new_loop: makes the event loop that drives the lanes of one thread.
         on_report: called about once a second with the progress so far.
     """
@@ -86,7 +68,7 @@ class Worker:
         config: TransferConfig,
         events: EventLog,
         stop: threading.Event,
-        begun: InFlightMessages | None = None,
+        in_flight: InFlightMessages | None = None,
         on_report: Callable[[TransferStats], None] = lambda stats: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -99,29 +81,25 @@ class Worker:
         self._stop = stop
         self._clock = clock
         self._leases = LeaseKeeper(queue)
-        self._in_flight = begun
+        self._in_flight = in_flight
         self._settlement = Settlement(
-            queue, failures, ledger, self._leases, on_settled=begun.settled if begun else lambda numbers: None
+            queue, failures, ledger, self._leases, on_settled=in_flight.settled if in_flight else lambda numbers: None
         )
         pacer = Pacer(config, clock=clock)
         self._progress = Progress(
-            objects_total=assignment.objects, bytes_total=assignment.bytes, pacer=pacer, clock=clock
+            objects_total=assignment.objects, bytes_total=assignment.size_bytes, pacer=pacer, clock=clock
         )
         self._context = WorkerContext(progress=self._progress, pacer=pacer, board=PartsBoard())
         self._reporter = ProgressReporter(self._progress, on_report, clock=clock)
         self._object_log = ObjectLog(
             events, source_bucket=assignment.source_bucket, destination_bucket=assignment.destination_bucket
         )
-        self._numbers = numbers_of(assignment.messages, assignment.skipped_numbers)
         self._intake = Intake(
-            assignment.run_id,
-            assignment.listing,
-            assignment.messages,
-            skipped_numbers=assignment.skipped_numbers,
+            assignment,
             queue=queue,
             leases=self._leases,
             settlement=self._settlement,
-            in_flight=begun,
+            in_flight=in_flight,
             pacer=pacer,
             on_failed=self._failed_without_copying,
         )
@@ -134,16 +112,19 @@ class Worker:
             object_log=self._object_log,
             stop=stop,
         )
-        self._refusal_check = RefusalCheck(
-            refusals,
-            state=ledger.state,
-            listing=assignment.listing,
-            new_copier=lambda: self._new_copier(self._context),
-            run=lambda step: new_loop().run([step]),
-            on_isolated=lambda is_so: pacer.forgiven(is_so=is_so),
-        )
+        self._refusal_check = self._new_refusal_check(refusals, pacer)
         self._lock = threading.Lock()
         self._error: BaseException | None = None
+
+    def _new_refusal_check(self, refusals: Refusals, pacer: Pacer) -> RefusalCheck:
+        return RefusalCheck(
+            refusals,
+            state=self._ledger.state,
+            listing=self._assignment.listing,
+            new_copier=lambda: self._new_copier(self._context),
+            run=lambda step: self._new_loop().run([step]),
+            on_isolated=pacer.set_refusals_isolated,
+        )
 
     def run(self) -> TransferStats:
         """Work until the listing is settled. Raises Stopped after a stop, or the error that ended the work.
@@ -151,7 +132,7 @@ class Worker:
         Messages that are not settled then are given back to the queue at once.
         """
         counts = lanes_per_thread(
-            self._config.threads, objects=self._assignment.objects, size_bytes=self._assignment.bytes
+            self._config.threads, objects=self._assignment.objects, size_bytes=self._assignment.size_bytes
         )
         threads = [
             threading.Thread(target=self._run_lanes, args=(count,), name=f"transfer-{index}", daemon=True)
@@ -196,7 +177,7 @@ class Worker:
             if not is_idle:
                 idle_since_s = self._clock()
                 continue
-            settled = len(self._ledger.settled(below=len(self._numbers)))
+            settled = len(self._ledger.settled(below=len(self._assignment.numbers)))
             if settled >= self._assignment.messages:
                 return
             if settled != settled_before:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
@@ -19,6 +19,7 @@ from transfer.model import Failed, TransferRequest
 from transfer.ports import Delivery, RequestQueue
 from transfer.records.in_flight import InFlightMessages, poison_failures
 from transfer.records.messages import LISTING, RUN, decode_request
+from transfer.worker.assignment import Assignment
 from transfer.worker.leases import LeaseKeeper
 from transfer.worker.settlement import Settlement
 
@@ -38,31 +39,22 @@ class Work:
     request: TransferRequest
 
 
-def numbers_of(messages: int, skipped_numbers: Sequence[range]) -> range:
-    """The numbers that messages of a listing may have, including those that were published again under other numbers."""
-    return range(max([messages + sum(map(len, skipped_numbers)), *(numbers.stop for numbers in skipped_numbers)]))
-
-
 class Intake:
     """Pulls the messages of one listing and hands them to the lanes.
 
     `pull` is called from one thread, `take` and `done` from any.
 
     Args:
-        run_id, listing: the messages to take; those of other runs or listings are acknowledged at once.
-        messages: how many messages the listing published.
-        skipped_numbers: numbers of messages that were published again under other numbers: they are acknowledged at once.
+        assignment: the messages to take. Those of other runs or listings, and those that were published again under other
+            numbers, are acknowledged at once.
         in_flight: the notes of the messages in flight; None where none are kept.
         on_failed: called for each object, or invalid message, that fails without an attempt to copy it.
     """
 
     def __init__(
         self,
-        run_id: str,
-        listing: str,
-        messages: int,
+        assignment: Assignment,
         *,
-        skipped_numbers: Sequence[range] = (),
         queue: RequestQueue,
         leases: LeaseKeeper,
         settlement: Settlement,
@@ -70,10 +62,10 @@ class Intake:
         pacer: Pacer,
         on_failed: Callable[[Failed], None],
     ) -> None:
-        self._mine = (run_id, listing)
-        self._messages = messages
-        self._numbers = numbers_of(messages, skipped_numbers)
-        self._skipped_numbers = skipped_numbers
+        self._mine = (assignment.run_id, assignment.listing)
+        self._messages = assignment.messages
+        self._numbers = assignment.numbers
+        self._skipped_numbers = assignment.skipped_numbers
         self._queue = queue
         self._leases = leases
         self._settlement = settlement

@@ -5,47 +5,23 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transfer.accounting.pacing import HOLD_OFF_S, RAMP_BURST_S, RAMP_START_PER_S, Pacer
-from transfer.accounting.progress import Progress, TransferStats, progress_line
-from transfer.backends.http.loop import complete
-from transfer.config import RetryPolicy, TransferConfig
-from transfer.errors import EdgeBlocked, RetriesExhausted, Stage
-from transfer.model import Copied, Proof
-from transfer.retry import OWN_TRIES, Retrier
-from transfer.steps import Step
+from paced import Clock, capped
+from transfer.accounting.pacing import RAMP_BURST_S, RAMP_START_PER_S, Pacer
+from transfer.config import TransferConfig
 
 MIB = 1024 * 1024
-
-
-class Clock:
-    """Seconds that pass when the test says so."""
-
-    def __init__(self) -> None:
-        self.now_s = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-    def advance(self, seconds: float) -> None:
-        self.now_s += seconds
 
 
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
-
-
-def capped(clock: Callable[[], float], **caps: Any) -> Pacer:
-    return Pacer(TransferConfig(is_ramped=False, **caps), clock=clock)
 
 
 def worked(pacer: Pacer, clock: Clock, wait_s: Callable[[], float], seconds: float) -> int:
@@ -164,69 +140,6 @@ def test_what_is_hardly_used_is_hardly_ramped(clock: Clock) -> None:
     assert 1_000 < rate_per_s < 1_500, "two hours at 50 a second are no two hours at 1,000"
 
 
-# Lanes
-
-
-def test_lanes_are_as_many_as_the_limit(clock: Clock) -> None:
-    pacer = capped(clock, threads=3)
-    assert [pacer.enter() for _ in range(5)] == [True, True, True, False, False]
-    pacer.leave()
-    assert [pacer.enter(), pacer.enter()] == [True, False]
-
-
-def test_one_burst_of_answers_halves_once(clock: Clock) -> None:
-    pacer = capped(clock, threads=64)
-    limits = []
-    for _ in range(8):
-        for _ in range(64):
-            pacer.slowed()
-        limits.append(pacer.limit)
-        clock.now_s += HOLD_OFF_S
-    assert limits == [32, 16, 8, 4, 2, 1, 1, 1]
-
-
-def test_who_works_already_is_not_thrown_out_but_none_comes_after(clock: Clock) -> None:
-    pacer = capped(clock, threads=4)
-    assert all(pacer.enter() for _ in range(4))
-    pacer.slowed()
-    for in_use in (4, 3, 2):
-        assert not pacer.enter(), in_use
-        pacer.leave()
-    assert [pacer.enter(), pacer.enter()] == [True, False]
-
-
-def test_each_limit_of_successes_gives_one_lane_back(clock: Clock) -> None:
-    pacer = capped(clock, threads=8)
-    pacer.slowed()
-    clock.now_s += HOLD_OFF_S
-    seen: Counter[int] = Counter()
-    for _ in range(100):
-        seen[pacer.limit] += 1
-        pacer.succeeded()
-    assert seen == {4: 4, 5: 5, 6: 6, 7: 7, 8: 78}
-
-
-def test_successes_of_what_was_sent_before_the_decrease_do_not_undo_it(clock: Clock) -> None:
-    pacer = capped(clock, threads=8)
-    pacer.slowed()
-    clock.now_s += HOLD_OFF_S * 0.99
-    for _ in range(100):
-        pacer.succeeded()
-    assert pacer.limit == 4
-
-
-@given(st.integers(1, 256), st.lists(st.sampled_from(["slowed", "succeeded", "later"]), max_size=300))
-def test_the_limit_stays_within_its_bounds(threads: int, happened: list[str]) -> None:
-    clock = Clock()
-    pacer = capped(clock, threads=threads)
-    for what in happened:
-        if what == "later":
-            clock.now_s += HOLD_OFF_S
-        else:
-            getattr(pacer, what)()
-        assert 1 <= pacer.limit <= threads
-
-
 # Threads
 
 
@@ -269,60 +182,3 @@ def test_threads_that_are_slowed_together_decide_one_after_another(together) -> 
     pacer = capped(slow_clock, threads=256)
     together(pacer.slowed)
     assert (pacer.limit, most_inside) == (128, 1)
-
-
-# What a person sees
-
-
-def test_the_progress_line_says_when_lanes_are_fewer(clock: Clock) -> None:
-    pacer = capped(clock, threads=64)
-    progress = Progress(pacer=pacer, clock=clock)
-    progress.settled(
-        Copied(key="k", size_bytes=1, proof=Proof.CRC32C, crc32c="", generation=1, attempts=1, seconds=0.0)
-    )
-    before = TransferStats()
-    assert "slowed" not in progress_line(progress.stats(), before)
-    for _ in range(3):
-        pacer.slowed()
-        clock.now_s += HOLD_OFF_S
-    assert progress_line(progress.stats(), before).endswith("; slowed to 8 of 64 lanes")
-    assert (progress.stats().to_dict()["lanes"], progress.stats().to_dict()["threads"]) == (8, 64)
-    assert "slowed" not in progress_line(Progress(clock=clock).stats(), before), "a listing has no lanes"
-
-
-def blocked() -> Step[None]:
-    raise EdgeBlocked("blocked", stage=Stage.DOWNLOAD, http_status=403)
-    yield
-
-
-@pytest.mark.parametrize(
-    ("passed", "tries", "limit"),
-    [
-        pytest.param(lambda pacer, clock: None, 5, 8, id="none passes: a rate rule, say"),
-        pytest.param(lambda pacer, clock: pacer.succeeded(), OWN_TRIES, 16, id="another has just passed"),
-        pytest.param(lambda pacer, clock: pacer.forgiven(is_so=True), OWN_TRIES, 16, id="a control has passed"),
-        pytest.param(
-            lambda pacer, clock: (pacer.forgiven(is_so=True), pacer.forgiven(is_so=False)), 5, 8, id="doubt again"
-        ),
-        pytest.param(
-            lambda pacer, clock: (pacer.succeeded(), clock.advance(HOLD_OFF_S)),
-            5,
-            8,
-            id="another passed some time ago",
-        ),
-    ],
-)
-def test_what_the_edge_blocks_slows_down_unless_others_pass(
-    clock: Clock, passed: Callable[[Pacer, Clock], object], tries: int, limit: int
-) -> None:
-    pacer = Pacer(TransferConfig(threads=16), clock=clock)
-    retrier = Retrier(
-        RetryPolicy(attempts=5, base_s=0),
-        on_slow=pacer.slowed,
-        others_pass=pacer.others_pass,
-        clock=clock,
-    )
-    passed(pacer, clock)
-    with pytest.raises(RetriesExhausted) as caught:
-        complete(retrier.call(blocked), threading.Event())
-    assert (caught.value.attempts, pacer.limit) == (tries, limit)

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from compared_objects import ITEM, OTHER, SAME
 from memory_state import MemoryState
+from transfer.comparison import holds
 from transfer.errors import Stage
 from transfer.model import DestinationObject, ObjectMeta, Proof, SkipReason, TransferFailure
 from transfer.naming import Naming
@@ -17,7 +19,7 @@ from transfer.reconciliation.advice import FAILURES
 from transfer.reconciliation.failures import FailureTable
 from transfer.reconciliation.reconcile import PassSettings, judge_keys, reconcile
 from transfer.reconciliation.run_context import RunContext
-from transfer.reconciliation.verdicts import Pass, Verdict, generation_to_replace, is_republished
+from transfer.reconciliation.verdicts import Pass, Verdict, generation_to_replace, is_republished, judge
 from transfer.records.layout import UNFINISHED
 from transfer.records.ledger import UnboundCopy
 from transfer.records.manifest import read_manifest
@@ -244,3 +246,39 @@ def test_an_object_that_somebody_else_wrote_is_overwritten_only_when_asked_to(
     item = ObjectMeta(key="in/k", size_bytes=1, etag="e", last_modified_s=0, replaces_generation=5)
     stored = generation_now and DestinationObject(name="out/k", size_bytes=1, generation=generation_now)
     assert generation_to_replace(item, stored, may_overwrite=may_overwrite) == expected
+
+
+AGAIN = replace(ITEM, replaces_generation=3)
+
+
+FAILURE = TransferFailure(key="in/k", stage=Stage.DOWNLOAD, error_code="X", http_status=None, attempts=1, message="m")
+
+
+@pytest.mark.parametrize(
+    ("item", "skipped", "stored", "failure", "verdict"),
+    [
+        (None, None, OTHER, None, Verdict.EXTRA),
+        (ITEM, SkipReason.ARCHIVED, None, None, Verdict.SKIPPED),
+        (ITEM, SkipReason.PREFIX_ITSELF, None, None, Verdict.SKIPPED),
+        (ITEM, SkipReason.EXISTS, OTHER, None, Verdict.SKIPPED),
+        (ITEM, SkipReason.EXISTS, None, None, Verdict.MISSING),
+        (ITEM, SkipReason.UNCHANGED, SAME, None, Verdict.SKIPPED),
+        (ITEM, SkipReason.UNCHANGED, OTHER, None, Verdict.DIFFERING),
+        (ITEM, SkipReason.UNCHANGED, None, None, Verdict.MISSING),
+        (ITEM, None, SAME, None, Verdict.MATCHED),
+        (ITEM, None, SAME, FAILURE, Verdict.MATCHED),
+        (ITEM, None, OTHER, FAILURE, Verdict.FAILED),
+        (ITEM, None, None, FAILURE, Verdict.FAILED),
+        (ITEM, None, None, None, Verdict.MISSING),
+        (ITEM, None, OTHER, None, Verdict.DIFFERING),
+        # What the listing saw there is still there, and had to be replaced (overwrite=always).
+        (AGAIN, None, SAME, None, Verdict.DIFFERING),
+        (AGAIN, None, SAME, FAILURE, Verdict.FAILED),
+        (AGAIN, None, replace(SAME, generation=4), FAILURE, Verdict.MATCHED),
+        (AGAIN, SkipReason.UNCHANGED, SAME, None, Verdict.SKIPPED),
+        (AGAIN, SkipReason.EXISTS, OTHER, None, Verdict.SKIPPED),
+    ],
+)
+def test_the_truth_table_of_verdicts(item, skipped, stored, failure, verdict) -> None:
+    is_held = item is not None and stored is not None and holds(stored, item)
+    assert judge(item, skipped, stored, failure, is_held=is_held) is verdict

@@ -27,7 +27,7 @@ from transfer.event_log import EventLog
 from transfer.model import TransferFailure, TransferRequest
 from transfer.ports import Delivery
 from transfer.records.messages import RUN, encode_failure, encode_request
-from transfer.stopping import NEVER, QUEUE_S, RECORDS_S, Grace, Stop, aside, result_of
+from transfer.stopping import NEVER, QUEUE_S, RECORDS_S, Grace, Stop, call_in_thread, result_of
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ class PubSubQueue:
     def _settle(self, ack_ids: Sequence[str], request: Callable[[Sequence[str]], object]) -> None:
         try:
             for start in range(0, len(ack_ids), MAX_ACK_IDS):
-                aside(partial(request, ack_ids[start : start + MAX_ACK_IDS]), self._end)
+                call_in_thread(partial(request, ack_ids[start : start + MAX_ACK_IDS]), self._end)
         except (google_exceptions.GoogleAPIError, GoogleAuthError) as error:
             raise pubsub_error(error, self._subscription, Stage.SETTLE) from error
 

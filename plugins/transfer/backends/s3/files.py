@@ -28,7 +28,7 @@ from transfer.comparison import etag_value
 from transfer.errors import SourceUnavailable, TransferError
 from transfer.model import ObjectMeta, SkipReason
 from transfer.sources.head_answers import HEAD_ANSWERS, SKIPPED
-from transfer.stopping import NEVER, Stop, aside, result_of
+from transfer.stopping import NEVER, Stop, call_in_thread, result_of
 
 PIECE_BYTES = 8 * 1024 * 1024
 BODY_ATTEMPTS = 5
@@ -65,12 +65,12 @@ class S3Files:
             size_bytes, etag = self._stat(name)
             for start in range(0, size_bytes, PIECE_BYTES):
                 last = min(start + PIECE_BYTES, size_bytes) - 1
-                write(aside(partial(self._piece, name, start, last, etag), self._stop))
+                write(call_in_thread(partial(self._piece, name, start, last, etag), self._stop))
         except (ClientError, BotoCoreError) as error:
             raise file_error(error, uri=uri) from error
 
     def _stat(self, name: str) -> tuple[int, str]:
-        head = aside(lambda: self._client.head_object(Bucket=self._bucket, Key=name), self._stop)
+        head = call_in_thread(lambda: self._client.head_object(Bucket=self._bucket, Key=name), self._stop)
         return head["ContentLength"], head["ETag"]
 
     def _piece(self, name: str, first: int, last: int, etag: str) -> bytes:
@@ -113,7 +113,7 @@ def head_all(
             undecided.append(answer)
             if len(undecided) > MAX_UNDECIDED:
                 break
-        elif isinstance(aside(partial(_head, client, bucket, *good), stop), _Refused):
+        elif isinstance(call_in_thread(partial(_head, client, bucket, *good), stop), _Refused):
             raise answer.error
         else:
             yield answer.item

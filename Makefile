@@ -30,7 +30,8 @@ test: setup  ## the test suite (ARGS=… for pytest)
 	$(if $(ARGS),$(BIN)/python -m pytest $(ARGS),tests/run-all $(BIN)/python)
 
 tools:  ## Debian's packages of the programs that tests need, where one is missing and you are root
-	@missing=; for program in chromium npm openssl curl git; do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	@missing=; for program in chromium npm openssl curl git redis-server; do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="$$missing postgresql"; \
 	if command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null; then missing="$${missing# chromium}"; fi; \
 	[ -z "$$missing" ] || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; }
 

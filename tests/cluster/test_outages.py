@@ -1,7 +1,7 @@
-"""A run of a thousand objects on docker-compose.yaml's services, and each part of Airflow that goes away in mid-run.
+"""A run of a thousand objects on docker-compose.yaml's services, while parts of Airflow go away in mid-run.
 
 Each run is green, every object is the same on both sides for a reader that shares no code with the engine, no task takes more
-than one attempt more, and nothing stands still for longer than two minutes.
+than one attempt more, and nothing stands still for longer than two minutes. `--slow` also has each outage in a run of its own.
 """
 
 from __future__ import annotations
@@ -21,10 +21,8 @@ from run_watch import RunWatch, watching
 RUN_TIMEOUT_S = 400
 MOST_ATTEMPTS, MOST_IDLE_S = 2, 120.0
 WORKERS = 4
-SLOWLY = {"max_requests_per_s": 12}
-"""With four workers and two requests an object, a thousand objects take some 40 s, so that there is a mid-run."""
-MIDST = OBJECTS // 5
-"""How many objects have been copied when something goes away."""
+BEFORE = OBJECTS // 10
+"""How many objects more are copied before the next part goes away."""
 
 Outage = Callable[[ComposeStack, RunWatch], None]
 
@@ -34,7 +32,10 @@ def away(name: str, seconds: float) -> Outage:
 
     def happen(stack: ComposeStack, _: RunWatch) -> None:
         stack.stop(name)
-        time.sleep(seconds)
+        ends_s = time.monotonic() + seconds
+        if name == "postgres-1":
+            assert not stack.is_healthy("api-server-1"), "healthy without a database"
+        time.sleep(max(0.0, ends_s - time.monotonic()))
         stack.start(name)
 
     return happen
@@ -48,30 +49,43 @@ def a_worker_killed(stack: ComposeStack, watch: RunWatch) -> None:
     stack.kill(names[0])
 
 
-OUTAGES: dict[str, Outage | None] = {
-    "nothing": None,
+OUTAGES: dict[str, Outage] = {
     "a worker killed": a_worker_killed,
+    "Redis stopped for 20 s": away("redis-1", 20),
     "PostgreSQL stopped for 20 s": away("postgres-1", 20),
     "the API server stopped for 30 s": away("api-server-1", 30),
-    "Redis stopped for 20 s": away("redis-1", 20),
     "the scheduler killed": lambda stack, _: stack.kill("scheduler-1"),
 }
+WORKER, REDIS, POSTGRES, API_SERVER, SCHEDULER = OUTAGES
+ALONE = [pytest.param([name], 12, marks=pytest.mark.slow, id=name) for name in OUTAGES]
 
 
-@pytest.mark.parametrize("name", OUTAGES)
-def test_a_run_is_green_and_every_object_equal_whatever_goes_away(cluster: Cluster, name: str) -> None:
-    outage, stack = OUTAGES[name], cluster.airflow
-    prefix = f"{name.replace(' ', '-')}/"
-    run = cluster.trigger(prefix, workers=WORKERS, threads=8, **(SLOWLY if outage else {}))
+@pytest.mark.parametrize(
+    ("names", "max_requests_per_s"),
+    [
+        pytest.param([], None, id="nothing"),
+        # An object takes two requests, and four workers send so many a second each: the copying lasts for one and for two
+        # minutes, the outages and what follows them included.
+        pytest.param([WORKER, REDIS], 12, id="a worker and Redis"),
+        pytest.param([POSTGRES, API_SERVER, SCHEDULER], 4, id="PostgreSQL, the API server and the scheduler"),
+        *ALONE,
+    ],
+)
+def test_a_run_is_green_and_every_object_equal_whatever_goes_away(
+    cluster: Cluster, names: list[str], max_requests_per_s: int | None
+) -> None:
+    stack = cluster.airflow
+    prefix = f"{'+'.join(names) or 'nothing'}/".replace(" ", "-")
+    run = cluster.trigger(prefix, workers=WORKERS, threads=8, max_requests_per_s=max_requests_per_s)
     restarts = len(stack.restarts)
     with watching(stack, run, cluster.uploads) as watch:
-        if outage:
-            watch.until(lambda: watch.copied >= MIDST, f"{MIDST} objects were copied", RUN_TIMEOUT_S)
-            outage(stack, watch)
+        for name in names:
+            watch.until_copied(watch.copied + BEFORE, RUN_TIMEOUT_S)
+            OUTAGES[name](stack, watch)
         watch.until_the_end(RUN_TIMEOUT_S)
     checked = cluster.compared(prefix)
     outcome = {
-        "outage": name,
+        "outages": names,
         "state": watch.state,
         "seconds": round(watch.ended_s - watch.started_s, 1),
         "idle_s": round(watch.longest_standstill_s, 1),

@@ -21,8 +21,12 @@ def airflow(entrypoint: Sequence[str] | None, command: Sequence[str], host_name:
         return [*entrypoint, *command]
     if command[0] in OTHER_PROGRAMS:
         return [*command]
-    # The name of a worker is that of its host, and all containers would have the same one here.
-    return ["airflow", *command, *(("--celery-hostname", f"celery@{host_name}") if "worker" in command else ())]
+    words = ["airflow", *command]
+    if "worker" in words:
+        words += ["--celery-hostname", f"celery@{host_name}"]  # its host's name, which would be the same for all here
+    if {"worker", "triggerer"} & {*words}:
+        words += ["--skip-serve-logs"]  # they would serve on every address of the machine, and the logs are on one disk
+    return words
 
 
 def programs(folder: Path, lines: Mapping[str, str]) -> str:

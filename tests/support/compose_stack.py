@@ -181,7 +181,7 @@ class ComposeStack(AirflowApi):
         words = [self._localized(word, service, paths) for word in service.command]
         if service.is_built:
             command = compose_images.airflow(service.entrypoint, words, name)
-            environment |= self._environment | STAYS_ON_THIS_MACHINE | self._own_ports(service.name, name)
+            environment |= self._environment | STAYS_ON_THIS_MACHINE | self._own_ports()
             environment["AIRFLOW_HOME"] = str(folder)
         elif service.image.startswith("postgres:"):
             port = self._port("postgres", 5432)
@@ -214,13 +214,11 @@ class ComposeStack(AirflowApi):
         secrets = {f"/run/secrets/{name}": self.home / file for name, file in service.secrets.items()}
         return paths | secrets | {AIRFLOW_HOME: folder}
 
-    def _own_ports(self, service: str, name: str) -> dict[str, str]:
+    def _own_ports(self) -> dict[str, str]:
         """The settings by which the services of Airflow listen on loopback, each on a port that no other has."""
         ports = {
             "AIRFLOW__API__PORT": self._port("api-server", 8080),
             "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_PORT": self._port("scheduler", 8974),
-            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": self._port("triggerer", 8794),
-            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": self._port(name, 8793),
         }
         hosts = {"AIRFLOW__API__HOST", "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_HOST"}
         return {key: str(port) for key, port in ports.items()} | dict.fromkeys(hosts, "127.0.0.1")

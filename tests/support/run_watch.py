@@ -44,6 +44,10 @@ class RunWatch:
             assert time.monotonic() < deadline, f"waited {timeout_s:g} s for {what}"
             time.sleep(SAMPLE_S / 5)
 
+    def until_copied(self, count: int, timeout_s: float) -> None:
+        """Wait until the workers have said that they have copied so many objects."""
+        self.until(lambda: self.copied >= count, f"{count} objects were copied", timeout_s)
+
     def until_the_end(self, timeout_s: float) -> None:
         """Wait for the end of the run."""
         self.until(lambda: self.ended_s, "its end was seen", timeout_s)

@@ -110,11 +110,11 @@ class CloudfrontToGcsWorker(CopyOperator):
                 "the run was reopened after this was listed: the reconciliation publishes everything unfinished again"
             )
         events = self.event_log(self.log_name, slot.run, is_verbose=as_bool(self.is_verbose))
-        with self.engine_errors(events):
-            stats: TransferStats = self._worker(context, slot, events).run()
+        with self.engine_errors(events), LiveProgress(context, workers=slot.workers) as live:
+            stats: TransferStats = self._worker(context, slot, events, live).run()
         return stats.to_dict()
 
-    def _worker(self, context: Context, slot: WorkerSlot, events: EventLog) -> Worker:
+    def _worker(self, context: Context, slot: WorkerSlot, events: EventLog, live: LiveProgress) -> Worker:
         from hooks.engine import edge
         from transfer.records.numbers import parse_ranges
         from transfer.worker.assignment import Assignment
@@ -157,5 +157,5 @@ class CloudfrontToGcsWorker(CopyOperator):
             queue=messaging.queue(run.subscription, ack_deadline_s=ACK_DEADLINE_S),
             failures=messaging.failures(self.error_topic, run_id=run.transfer_id),
             events=events,
-            on_report=LiveProgress(context).show,
+            on_report=live.show,
         )

@@ -218,7 +218,7 @@ class ReconcileTransferOperator(CopyOperator):
         from transfer.reconciliation.passes import sample_pass
         from transfer.reconciliation.sampling import Sampling
 
-        percent, live = float(self.verify_sample), LiveProgress(context)
+        percent = float(self.verify_sample)
         self.log.info(
             "reading %g %% of the matched objects back from both sides to compare them byte for byte", percent
         )
@@ -231,17 +231,20 @@ class ReconcileTransferOperator(CopyOperator):
                 logged_at = time.monotonic()
                 self.log.info("%s; %s bytes of each side", sample, f"{sample.bytes_read:,}")
 
-        report = sample_pass(
-            report,
-            self._run_context(context, run, listing),
-            destination=self.destination_objects(run),
-            sampling=Sampling(
-                reader=sample_reader(self.aws_conn_id, self.source_bucket, self.gcp_conn_id, self.destination_bucket),
-                percent=percent,
-                stop=self.stop,
-                on_report=show,
-            ),
-        )
+        with LiveProgress(context) as live:
+            report = sample_pass(
+                report,
+                self._run_context(context, run, listing),
+                destination=self.destination_objects(run),
+                sampling=Sampling(
+                    reader=sample_reader(
+                        self.aws_conn_id, self.source_bucket, self.gcp_conn_id, self.destination_bucket
+                    ),
+                    percent=percent,
+                    stop=self.stop,
+                    on_report=show,
+                ),
+            )
         self.log.info("%s", report.sample)
         return report
 

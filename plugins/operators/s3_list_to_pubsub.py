@@ -161,7 +161,8 @@ class S3ListToPubSubOperator(CopyOperator):
         """List the source, publish the objects to copy, and record the listing and the plan."""
         from transfer.records.listing_record import ListingRecord
 
-        state, stored = self.state(run), StoredCursor(context, self)
+        state = self.state(run)
+        stored = StoredCursor(state, self)
         # Other listings cannot resume: the counts of a plan are in memory only, and a list has to be sorted again.
         is_resumable = self.mode == "transfer" and source.is_listed_in_s3
         cursor = stored.load() if is_resumable else None
@@ -234,13 +235,14 @@ class S3ListToPubSubOperator(CopyOperator):
             on_pair=tally.take if mode is Mode.PLAN else None,
         )
         after, before = (cursor.after, cursor.before) if cursor else ("", "")
-        summary = lister.run(
-            source.objects(run, context["ti"].dag_id, destination, after=after, before=before),
-            # With mode=verify the reconciliation lists the destination, once, and compares everything.
-            () if mode is Mode.VERIFY else self._destination_objects(destination, after),
-            reporter=ProgressReporter(Progress(), LiveProgress(context).show),
-            stop=self.stop,
-        )
+        with LiveProgress(context) as live:
+            summary = lister.run(
+                source.objects(run, context["ti"].dag_id, destination, after=after, before=before),
+                # With mode=verify the reconciliation lists the destination, once, and compares everything.
+                () if mode is Mode.VERIFY else self._destination_objects(destination, after),
+                reporter=ProgressReporter(Progress(), live.show),
+                stop=self.stop,
+            )
         if prices is None:
             return summary, None
         return summary, tally.plan(prices, run_id=run.run_id, listing=listing, is_listed_in_s3=source.is_listed_in_s3)

@@ -1,55 +1,50 @@
-"""Stores a lister's cursor between the attempts of its task, in Airflow's task state store."""
+"""Stores a lister's cursor between the attempts of its task, among the records of the run.
+
+It is not in Airflow's task state store: a listing may not continue past a cursor that was not stored, so it would stand still
+or fail whenever Airflow's API server is away.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from airflow.sdk import BaseOperator, Context
+    from airflow.sdk import BaseOperator
 
     from transfer.listing.cursor import ListingCursor
-
-CURSOR_KEY = "cursor"
+    from transfer.ports import StateStore
 
 
 class StoredCursor:
-    """The cursor of one task instance, usable only in the same opening of a run with the same settings.
+    """The cursor of one listing, usable only in the same opening of a run with the same settings. Use from one thread."""
 
-    Use from one thread.
-    """
-
-    def __init__(self, context: Context, operator: BaseOperator) -> None:
-        self._store = context.get("task_state_store")
+    def __init__(self, state: StateStore, operator: BaseOperator) -> None:
+        self._state = state
         settings = repr([(name, getattr(operator, name)) for name in sorted(operator.template_fields)])
         self._settings = hashlib.sha256(settings.encode("utf-8", "surrogatepass")).hexdigest()
 
     def load(self) -> ListingCursor | None:
         """The cursor of an earlier attempt that was interrupted; None if there is none to continue from."""
-        from transfer.listing.cursor import ListingCursor
+        from transfer.records.json_record import find_json
+        from transfer.records.layout import CURSOR_JSON
 
-        stored = self._store.get(CURSOR_KEY) if self._store is not None else None
-        if not isinstance(stored, dict) or stored.get("settings") != self._settings:
-            return None
-        fields = stored["cursor"]
-        if not isinstance(fields, dict):
-            return None
-        try:
-            return ListingCursor.of(fields)
-        except TypeError:  # written by another version
-            return None
+        return find_json(self._state, CURSOR_JSON, self._cursor_of)
 
     def save(self, cursor: ListingCursor) -> None:
-        """Store the cursor, replacing the previous one; takes about 9 ms."""
-        if self._store is not None:
-            self._store.set(CURSOR_KEY, {"settings": self._settings, "cursor": {**cursor.to_dict()}})
+        """Store the cursor, replacing the previous one."""
+        from transfer.records.json_record import write_json
+        from transfer.records.layout import CURSOR_JSON
+
+        write_json(self._state, CURSOR_JSON, {"settings": self._settings, "cursor": cursor.to_dict()})
 
     def forget(self) -> None:
         """Delete the cursor, so that the next attempt lists from the beginning."""
-        if self._store is not None:
-            self._store.delete(CURSOR_KEY)
+        from transfer.records.layout import CURSOR_JSON
+
+        self._state.delete(CURSOR_JSON)
 
     @contextmanager
     def forgotten_when_refused(self) -> Iterator[None]:
@@ -61,3 +56,10 @@ class StoredCursor:
         except (EndpointRejected, ListingOutOfOrder):
             self.forget()
             raise
+
+    def _cursor_of(self, document: dict[str, Any]) -> ListingCursor | None:
+        from transfer.listing.cursor import ListingCursor
+
+        if document["settings"] != self._settings:
+            return None
+        return ListingCursor.of(document["cursor"])  # raises TypeError for a cursor of another version

@@ -23,6 +23,16 @@ if TYPE_CHECKING:
     from airflow.sdk.definitions.mappedoperator import MappedOperator
 
 
+RETRIES: Mapping[str, Any] = {
+    "retries": 6,
+    "retry_delay": timedelta(seconds=5),
+    "retry_exponential_backoff": 2.0,
+    "max_retry_delay": timedelta(minutes=5),
+}
+"""An attempt waits 5 to 10 s for the next one, then twice as long each time, so that all attempts outlast a failover of
+Airflow's database or of its API server (at least 5 minutes). Errors that no attempt can cure end a task at the first."""
+
+
 def param(name: str) -> str:
     """A template for a run's parameter: its default when the field was emptied, and an empty text for null."""
     return f"{{{{ params.{name} if params.{name} is not none else dag.params['{name}'] or '' }}}}"
@@ -62,7 +72,7 @@ def pipeline(
         params=dict(params),
         max_active_tasks=128,
         tags=["edgehaul", "s3", "gcs", "cloudfront", *tags],
-        default_args={"owner": owner, "retries": 2, "retry_delay": timedelta(seconds=5)},
+        default_args={"owner": owner, **RETRIES},
         user_defined_macros=dict(RunDates(timezone).macros()),
         **dag_arguments,
     ) as dag:

@@ -234,3 +234,12 @@ def test_the_selection_reaches_every_task_that_needs_it(dag, task: str) -> None:
     assert (found.min_bytes, found.since_s, found.classes) == (1024, None, None)
     assert found.name_filter("it's")
     assert not found.name_filter("other")
+
+
+def test_the_attempts_of_each_task_outlast_the_failover_of_a_database(dag) -> None:
+    for task in dag.tasks:
+        first_s, longest_s = task.retry_delay.total_seconds(), task.max_retry_delay.total_seconds()
+        # Airflow waits at least this long before each attempt (TaskInstance.next_retry_datetime).
+        waits_s = [min(first_s * task.retry_exponential_backoff**n, longest_s) for n in range(task.retries)]
+        assert sum(waits_s) >= 300, task.task_id
+        assert waits_s[0] <= 5 and longest_s <= 300, task.task_id

@@ -179,6 +179,7 @@ class EngineRig(RigParts):
         attempt: int = 1,
         listing: str = "1",
         ack_deadline_s: int = 10,
+        on_report: Callable[[TransferStats], None] = lambda stats: None,
     ) -> Worker:
         amount = summary.counts if isinstance(summary, ListingSummary) else summary
         return self.destination.worker(
@@ -201,6 +202,7 @@ class EngineRig(RigParts):
             queue=self.queue(self.subscription, ack_deadline_s=ack_deadline_s),
             failures=PubSubFailures(self.publisher, ERROR_TOPIC, run_id=self.run_id, stop=self.stop),
             events=NoEventLog(),
+            on_report=on_report,
         )
 
     def reconcile(

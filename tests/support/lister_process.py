@@ -1,6 +1,6 @@
 """A lister in a process of its own, to be killed: `python lister_process.py SPEC` with a JSON object.
 
-Its cursor is a file, in the place of Airflow's task state store. It prints its summary as the last line when it comes to the end.
+Its cursor is a file, in the place of the record `cursor.json`. It prints its summary as the last line when it comes to the end.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Records that are one JSON document each: run.json, listing.json, verdict.json, plan.json and report.json."""
+"""Records that are one JSON document each: run.json, listing.json, cursor.json, verdict.json, plan.json and report.json."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@
 <state prefix>/uploads/<run>/closed-<opening>          this opening of the run may start no more uploads
 <state prefix>/<run>/run.json                          from where to where the run copies
 <state prefix>/<run>/listing.json                      the last listing: its name, its counts, and whether it is complete
+<state prefix>/<run>/cursor.json                       where an interrupted listing resumes
 <state prefix>/<run>/plan.json                         the plan, of a run with mode=plan
 <state prefix>/<run>/report.json, verdict.json         the result
 <state prefix>/<run>/failures.csv, archived.csv, extraneous.csv, deleted.csv, sample.csv      objects, for people
@@ -28,6 +29,7 @@ UPLOAD_NOTE = ".begun"
 
 RUN_JSON = "run.json"
 LISTING_JSON = "listing.json"
+CURSOR_JSON = "cursor.json"
 PLAN_JSON = "plan.json"
 REPORT_JSON = "report.json"
 VERDICT_JSON = "verdict.json"

@@ -11,7 +11,6 @@ from collections import Counter
 from dataclasses import replace
 from math import inf
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from google.cloud import pubsub_v1
@@ -23,7 +22,7 @@ from engine_rig import DESTINATION, TOPIC, EngineRig, engine_rig, silent_reporte
 from localcloud.gcs import GcsServer
 from localcloud.pubsub import PubSubServer
 from memory_state import MemoryState
-from operators.stored_cursor import CURSOR_KEY, StoredCursor
+from operators.stored_cursor import StoredCursor
 from page_server import PageServer
 from transfer.backends.pubsub.topics import PubSubQueue, PubSubRequests, create_subscription, ensure_topic
 from transfer.config import Overwrite
@@ -32,6 +31,7 @@ from transfer.listing.cursor import ListingCursor
 from transfer.listing.publish import Lister, ListingJob, ListingSummary
 from transfer.model import DestinationObject, ObjectMeta, TransferRequest
 from transfer.naming import Naming
+from transfer.records.layout import CURSOR_JSON
 from transfer.records.manifest import Manifest, read_manifest
 from transfer.records.messages import decode_request
 from transfer.records.numbers import parse_numbers
@@ -233,19 +233,9 @@ def test_the_destination_is_listed_from_there_only(rig: EngineRig) -> None:
     assert [(each.name, each.size_bytes, each.created_at_s) for each in found] == [("b/1", 1, inf), ("c", 1, inf)]
 
 
-class Store(dict):
-    """Airflow's task state store, as far as it is used."""
-
-    def set(self, key: str, value: object) -> None:
-        self[key] = json.loads(json.dumps(value))
-
-    def delete(self, key: str) -> None:
-        self.pop(key, None)
-
-
 def test_a_cursor_is_for_the_same_run_with_the_same_settings() -> None:
-    store, cursor = (
-        Store(),
+    state, cursor = (
+        MemoryState(),
         ListingCursor(
             listing="1-abc-1",
             after="a/\x00ü\U0001f69a",
@@ -258,17 +248,18 @@ def test_a_cursor_is_for_the_same_run_with_the_same_settings() -> None:
 
     def stored(**settings: object) -> StoredCursor:
         operator = SimpleNamespace(template_fields=tuple(settings), **settings)
-        context: Any = {"task_state_store": store}
-        return StoredCursor(context, operator)  # type: ignore[arg-type]
+        return StoredCursor(state, operator)  # type: ignore[arg-type]
 
     assert stored(run={"transfer_id": "1"}, source_prefix="a/").load() is None
     stored(run={"transfer_id": "1"}, source_prefix="a/").save(cursor)
-    assert json.dumps(store[CURSOR_KEY]).isascii()
+    record = state.read(CURSOR_JSON)
+    assert record.isascii()
     assert stored(run={"transfer_id": "1"}, source_prefix="a/").load() == cursor
     assert stored(run={"transfer_id": "2"}, source_prefix="a/").load() is None
     assert stored(run={"transfer_id": "1"}, source_prefix="b/").load() is None
-    store[CURSOR_KEY]["cursor"]["of_another_version"] = 1
-    assert stored(run={"transfer_id": "1"}, source_prefix="a/").load() is None
+    for damaged in (record.replace(b'"shards"', b'"of_another_version"'), record[:-9], b"[]", b'{"settings": 1}'):
+        state.write(CURSOR_JSON, damaged, content_type="application/json")
+        assert stored(run={"transfer_id": "1"}, source_prefix="a/").load() is None
+    state.write(CURSOR_JSON, record, content_type="application/json")
     stored(run={"transfer_id": "1"}, source_prefix="a/").forget()
     assert stored(run={"transfer_id": "1"}, source_prefix="a/").load() is None
-    assert StoredCursor({}, SimpleNamespace(template_fields=())).load() is None  # type: ignore[arg-type]

@@ -21,7 +21,7 @@ from run_watch import RunWatch, watching
 RUN_TIMEOUT_S = 400
 MOST_ATTEMPTS, MOST_IDLE_S = 2, 120.0
 WORKERS = 4
-BEFORE = OBJECTS // 10
+BEFORE = 60
 """How many objects more are copied before the next part goes away."""
 
 Outage = Callable[[ComposeStack, RunWatch], None]
@@ -67,7 +67,7 @@ ALONE = [pytest.param([name], 12, marks=pytest.mark.slow, id=name) for name in O
         # An object takes two requests, and four workers send so many a second each: the copying lasts for one and for two
         # minutes, the outages and what follows them included.
         pytest.param([WORKER, REDIS], 12, id="a worker and Redis"),
-        pytest.param([POSTGRES, API_SERVER, SCHEDULER], 4, id="PostgreSQL, the API server and the scheduler"),
+        pytest.param([API_SERVER, SCHEDULER, POSTGRES], 4, id="the API server, the scheduler and PostgreSQL"),
         *ALONE,
     ],
 )

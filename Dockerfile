@@ -13,3 +13,6 @@ RUN --mount=type=secret,id=ca,mode=0444 \
     pycurl==7.49.0 \
     google-crc32c==1.9.0 \
     aiobotocore
+
+# A volume that is mounted here takes on this folder's owner.
+RUN mkdir --mode=0770 /opt/airflow/auth

@@ -26,9 +26,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import compose_file
 import compose_images
-from compose_file import Service
+import compose_services
+from compose_services import Service
 from demo import leash
 from demo.airflow_api import AirflowApi, AirflowError
 from demo.airflow_stack import GRACE_S, REPOSITORY, STAYS_ON_THIS_MACHINE, free_port
@@ -72,7 +72,7 @@ class ComposeStack(AirflowApi):
         self._environment = dict(environment)
         self._scale = scale
         self._ports: dict[tuple[str, int], int] = {}
-        self._services = compose_file.load(REPOSITORY / "docker-compose.yaml", {})
+        self._services = compose_services.load(REPOSITORY / "docker-compose.yaml", {})
         self._processes = KeptProcesses()
         self._exits = contextlib.ExitStack()
         self._containers: dict[str, Container] = {}

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, DownstreamTasksSkipped
 
 from operators.arrival import announce
 from operators.base import ACK_DEADLINE_S, CopyOperator
@@ -61,6 +61,9 @@ class ReconcileTransferOperator(CopyOperator):
     :param verify_sample: for the final pass, the percentage of matched objects to choose at random, read back from both
         sides with other libraries than those that copied them, and compare byte for byte. An object that differs, or cannot
         be read, makes the run red.
+    :param delete_extraneous: for the final pass, the same value as for `DeleteExtraneousOperator`: if it is `off`, a green pass
+        skips that task, so that no process is started only to skip itself.
+    :param delete_task: the task id of `DeleteExtraneousOperator`.
     :param aws_conn_id: the AWS connection that may read the sample (`s3:GetObject`).
     :param log_name: the Cloud Logging log for events; empty for none.
     :raises AirflowFailException: some listed object is neither matched nor skipped with a reason (final pass only).
@@ -72,6 +75,7 @@ class ReconcileTransferOperator(CopyOperator):
         "selection",
         "topic",
         "verify_sample",
+        "delete_extraneous",
         "aws_conn_id",
         "log_name",
     )
@@ -89,6 +93,8 @@ class ReconcileTransferOperator(CopyOperator):
         selection: Mapping[str, str] | None = None,
         source_bucket: str = "",
         verify_sample: float | str = VERIFY_SAMPLE_PERCENT.default,
+        delete_extraneous: str = "",
+        delete_task: str = "delete_extraneous",
         aws_conn_id: str = "aws_default",
         log_name: str | None = None,
         **kwargs: Any,
@@ -101,6 +107,8 @@ class ReconcileTransferOperator(CopyOperator):
         self.selection = selection or {}
         self.topic = topic
         self.verify_sample = verify_sample
+        self.delete_extraneous = delete_extraneous
+        self.delete_task = delete_task
         self.aws_conn_id = aws_conn_id
         self.log_name = log_name
 
@@ -131,7 +139,10 @@ class ReconcileTransferOperator(CopyOperator):
                 dag_id=task.dag_id,
                 summary=summary,
             )
-            return summary
+        if self.delete_extraneous == "off":
+            task.xcom_push(key="return_value", value=summary)  # Airflow pushes no result of a task that skips others
+            raise DownstreamTasksSkipped(tasks=[sibling(task, self.delete_task)])  # type: ignore[no-untyped-call]  # Airflow's
+        return summary
 
     def _listing(self, task: Task) -> ListingResult:
         """The result of the listing. Raises AirflowException where there is nothing to reconcile, or to verify."""
@@ -177,7 +188,7 @@ class ReconcileTransferOperator(CopyOperator):
             objects=published.objects,
             bytes=published.size_bytes,
         )
-        return work.slots(min(listing.workers, published.messages))
+        return work.slots(listing.workers)
 
     def _final_pass(
         self, context: Context, run: RunIdentity, listing: ListingResult, before: FirstPassResult | None

@@ -39,8 +39,9 @@ if TYPE_CHECKING:
 class S3ListToPubSubOperator(CopyOperator):
     """Lists source and destination side by side, publishes the objects to copy, and writes the manifest.
 
-    Returns one dict for each worker slot, for `CloudfrontToGcsWorker.expand(slot=…)`: one for each message, at least one and
-    at most `workers`. The XCom `summary` (`operators.hand_over.ListingResult`) has the listing's name and counts.
+    Returns one dict for each worker slot, for `CloudfrontToGcsWorker.expand(slot=…)`: as many as the work needs, at most
+    `workers`, and none if there is nothing to copy. The XCom `summary` (`operators.hand_over.ListingResult`) has the listing's
+    name and counts.
 
     With `mode=plan` nothing is published and no slot is returned: the XCom `plan`, plan.json among the run's records, and a
     table in the log report what a copy would do and cost. With `mode=verify` nothing is published either: the manifest has
@@ -301,5 +302,4 @@ class S3ListToPubSubOperator(CopyOperator):
             context["ti"].xcom_push(key=PLAN_KEY, value=plan)
         if self.mode != "transfer":
             return []
-        # At least one slot, even without messages: a skipped worker would skip the tasks that follow.
-        return result.slots(max(1, min(workers, result.messages)))
+        return result.slots(workers)

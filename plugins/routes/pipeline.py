@@ -105,6 +105,7 @@ def _tasks(arrived: Asset | AssetAlias, max_open_runs: int | None) -> None:
         outlets=[arrived],
         source_bucket=param("source_bucket"),
         verify_sample=param("verify_sample"),
+        delete_extraneous=param("delete_extraneous"),
         aws_conn_id=param("aws_conn_id"),
     )
     # Airflow judges a run by the tasks that nothing follows: these two. Both fail without a green verdict of this opening, so

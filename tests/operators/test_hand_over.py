@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from operators.cloudfront_to_gcs import CloudfrontToGcsWorker
-from operators.hand_over import FirstPassResult, ListingResult, PassResult, WorkerSlot
+from operators.hand_over import BYTES_PER_SLOT, OBJECTS_PER_SLOT, FirstPassResult, ListingResult, PassResult, WorkerSlot
 from operators.run_identity import RunIdentity
 from operators.xcom_record import XComRecord
 from task_stub import TaskStub
@@ -49,11 +50,29 @@ def test_the_keys_that_users_dags_may_read() -> None:
 
 
 def test_each_worker_gets_a_slot_of_the_same_work() -> None:
-    slots = LISTING.slots(2)
+    slots = replace(LISTING, objects=2 * OBJECTS_PER_SLOT).slots(4)
     assert [slot["label"] for slot in slots] == ["worker 1 of 2", "worker 2 of 2"]
     assert set(slots[0]) == {"run", "listing", "messages", "skipped_numbers", "objects", "bytes", "workers", "label"}
     assert WorkerSlot.of(slots[0], "list").run == RUN
-    assert LISTING.slots(0) == []
+
+
+@pytest.mark.parametrize(
+    ("messages", "objects", "size_bytes", "most", "slots"),
+    [
+        (0, 0, 0, 4, 0),
+        (10, 10, 0, 4, 1),
+        (9, OBJECTS_PER_SLOT, BYTES_PER_SLOT, 4, 1),
+        (9, OBJECTS_PER_SLOT + 1, 0, 4, 2),
+        (9, 9, BYTES_PER_SLOT + 1, 4, 2),
+        (9, 10**6, 10**12, 4, 4),
+        (1, 1, 10**12, 4, 1),
+    ],
+)
+def test_there_are_no_more_slots_than_the_work_needs(
+    messages: int, objects: int, size_bytes: int, most: int, slots: int
+) -> None:
+    work = replace(LISTING, messages=messages, objects=objects, bytes=size_bytes)
+    assert len(work.slots(most)) == slots
 
 
 @pytest.mark.parametrize(

@@ -38,8 +38,9 @@ from transfer.worker.settlement import Settlement
 log = logging.getLogger(__name__)
 
 COMMIT_INTERVAL_S = 3.0
-PULL_WAIT_S = 1.0
-"""Seconds that a pull may wait. A pull cannot be interrupted, and Airflow leaves 5 s between SIGTERM and SIGKILL."""
+PULL_WAIT_S = 0.5
+"""Seconds that a pull may wait. A pull cannot be interrupted: the worker must not be in an empty one when its last message ends
+or another worker settles the last one, and Airflow leaves 5 s between SIGTERM and SIGKILL."""
 STOP_GRACE_S = 1.5
 """Seconds for the lanes to end after a stop. They end within POLL_S, unless their thread waits for a token or for DNS."""
 

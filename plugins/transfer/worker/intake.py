@@ -23,8 +23,6 @@ from transfer.worker.assignment import Assignment
 from transfer.worker.leases import LeaseKeeper
 from transfer.worker.settlement import Settlement
 
-BUSY_PULL_WAIT_S = 0.5
-"""Seconds that a pull waits while messages are in flight: when they end, the worker must not be waiting for an empty pull."""
 ROOM_WAIT_S = 1.0
 """Seconds to wait for a message to end before looking again whether there is room for more."""
 MAX_HELD_BYTES = 1024**3
@@ -79,6 +77,8 @@ class Intake:
         self._changed = threading.Condition()
         self._held_messages = 0
         self._held_bytes = 0
+        self._was_empty = False
+        """Whether the last pull brought nothing."""
         self._requests = 0
         """Requests that were delivered here. One that is delivered twice only delays the next pull a little."""
 
@@ -101,22 +101,23 @@ class Intake:
             self._held_bytes -= work.request.size_bytes
             self._changed.notify()
 
-    def pull(self, idle_wait_s: float) -> bool:
+    def pull(self, wait_s: float) -> bool:
         """Pull as many messages as the budget has room for. Returns False when none came and the worker may be idle.
 
-        `idle_wait_s` is how many seconds a pull waits for the first message while none is in flight.
+        `wait_s` is how many seconds a pull waits for the first message.
         """
         if self._suspects or self._is_alone:
             return self._work_on_suspects()
         room = 2 * self._pacer.limit - self._held_messages
         has_all = self._requests >= self._messages
-        if has_all and not self._held_messages and self._settlement.has_pending:
-            return False  # no more will come: settle at once
+        if (has_all or self._was_empty) and not self._held_messages and self._settlement.has_pending:
+            return False  # probably no more will come, and other workers wait for what was done here: settle at once
         if room <= 0 or self._held_bytes > MAX_HELD_BYTES or (has_all and self._held_messages):
             with self._changed:
                 self._changed.wait(timeout=ROOM_WAIT_S)
             return True
-        deliveries = self._queue.pull(room, BUSY_PULL_WAIT_S if self._held_messages else idle_wait_s)
+        deliveries = self._queue.pull(room, wait_s)
+        self._was_empty = not deliveries
         self._leases.hold([delivery.ack_id for delivery in deliveries])
         for delivery in deliveries:
             self._accept(delivery)

@@ -13,14 +13,14 @@ from dataclasses import asdict
 
 import pytest
 
-from cluster import OBJECTS, Cluster
+from cluster import Cluster
 from compose_stack import ComposeStack
 from pipeline import task_logs
 from run_watch import RunWatch, watching
+from thousand_objects import OBJECTS
 
 RUN_TIMEOUT_S = 400
 MOST_ATTEMPTS, MOST_IDLE_S = 2, 120.0
-WORKERS = 4
 BEFORE = 60
 """How many objects more are copied before the next part goes away."""
 
@@ -76,7 +76,7 @@ def test_a_run_is_green_and_every_object_equal_whatever_goes_away(
 ) -> None:
     stack = cluster.airflow
     prefix = f"{'+'.join(names) or 'nothing'}/".replace(" ", "-")
-    run = cluster.trigger(prefix, workers=WORKERS, threads=8, max_requests_per_s=max_requests_per_s)
+    run = cluster.trigger(prefix, max_requests_per_s=max_requests_per_s)
     restarts = len(stack.restarts)
     with watching(stack, run, cluster.uploads) as watch:
         for name in names:

@@ -44,6 +44,9 @@ chaos: setup  ## kills and faults of every kind, for longer than in the test sui
 chaos-engine: setup  ## the same on the engine alone, hundreds of seeds: SEEDS=300, or SEED=17 to repeat one (ARGS=--help)
 	PYTHONPATH=$(PYTHONPATH):$(CURDIR)/tests/support $(BIN)/python -m engine_chaos $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),300)) $(ARGS)
 
+compose-test: setup  ## docker-compose.yaml in containers, with Docker or podman: one run, compared (ARGS=--keep)
+	PYTHONPATH=$(PYTHONPATH):$(CURDIR)/tests/support $(BIN)/python tests/containers/run.py $(ARGS)
+
 fuzz: setup  ## hostile answers, messages, records and lists, for longer than in the test suite (EXAMPLES=2000)
 	FUZZ_EXAMPLES=$(or $(EXAMPLES),2000) $(BIN)/python -m pytest tests/fuzz $(ARGS)
 
@@ -78,4 +81,4 @@ lock: setup  ## resolve pyproject.toml into requirements.lock again
 clean:  ## remove what runs leave behind (.local); .venv stays
 	rm -rf .local
 
-.PHONY: help demo up down test tools pictures chaos chaos-engine fuzz check bench setup lock clean
+.PHONY: help demo up down test tools pictures chaos chaos-engine compose-test fuzz check bench setup lock clean

@@ -152,9 +152,10 @@ def base(engine: Engine) -> None:
     if engine.run("image", "inspect", name, "--format", name, check=False) or pull(engine, name):
         return
     root = WORK / "debian"
-    mirror = re.search(r"https?://\S+", "".join(path.read_text() for path in _sources()))
+    lists = "\n".join(path.read_text() for path in _sources())
+    mirror = re.search(r"^(?:URIs:|deb) .*?(https?://\S+)", lists, re.MULTILINE)
     subprocess.run(
-        ["debootstrap", "--variant=minbase", "bookworm", str(root), *([mirror[0]] if mirror else [])],
+        ["debootstrap", "--variant=minbase", "bookworm", str(root), *([mirror[1]] if mirror else [])],
         check=True,
         stdout=subprocess.DEVNULL,
     )

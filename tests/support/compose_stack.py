@@ -96,6 +96,8 @@ class ComposeStack(AirflowApi):
                     self._containers[container.name] = container
                 self._start(service)
             self._wait_for("api-server", "service_healthy")
+            # Loading the execution API takes longer than the first task's first request may wait on a busy machine.
+            self._request("GET", f"{self.url}/execution/health", timeout_s=START_TIMEOUT_S)
             passwords = self._containers["api-server-1"].environment[PASSWORDS]
             self.credentials = ("admin", json.loads(Path(passwords).read_text())["admin"])
             self._exits = exits.pop_all()

@@ -30,7 +30,8 @@ test: setup  ## the test suite (ARGS=… for pytest)
 	$(if $(ARGS),$(BIN)/python -m pytest $(ARGS),tests/run-all $(BIN)/python)
 
 tools:  ## Debian's packages of the programs that tests need, where one is missing and you are root
-	@missing=; for program in chromium npm openssl curl git; do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	@missing=; for program in chromium npm openssl curl git redis-server; do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="$$missing postgresql"; \
 	if command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null; then missing="$${missing# chromium}"; fi; \
 	[ -z "$$missing" ] || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; }
 
@@ -42,6 +43,9 @@ chaos: setup  ## kills and faults of every kind, for longer than in the test sui
 
 chaos-engine: setup  ## the same on the engine alone, hundreds of seeds: SEEDS=300, or SEED=17 to repeat one (ARGS=--help)
 	PYTHONPATH=$(PYTHONPATH):$(CURDIR)/tests/support $(BIN)/python -m engine_chaos $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),300)) $(ARGS)
+
+compose-test: setup  ## docker-compose.yaml in containers, with Docker or podman: one run, compared (ARGS=--keep)
+	PYTHONPATH=$(PYTHONPATH):$(CURDIR)/tests/support $(BIN)/python tests/containers/run.py $(ARGS)
 
 fuzz: setup  ## hostile answers, messages, records and lists, for longer than in the test suite (EXAMPLES=2000)
 	FUZZ_EXAMPLES=$(or $(EXAMPLES),2000) $(BIN)/python -m pytest tests/fuzz $(ARGS)
@@ -77,4 +81,4 @@ lock: setup  ## resolve pyproject.toml into requirements.lock again
 clean:  ## remove what runs leave behind (.local); .venv stays
 	rm -rf .local
 
-.PHONY: help demo up down test tools pictures chaos chaos-engine fuzz check bench setup lock clean
+.PHONY: help demo up down test tools pictures chaos chaos-engine compose-test fuzz check bench setup lock clean

@@ -43,13 +43,15 @@ class TaskInstance:
 
 
 class AirflowApi:
-    """Talks to the API server at `url`, which must let everyone in as an admin (local use only).
+    """Talks to the API server at `url`, as the user of `credentials`, or where everyone is let in as an admin.
 
-    Every method raises AirflowError when the server cannot be reached or refuses.
+    Every method raises AirflowError when the server cannot be reached, is silent for `timeout_s`, or refuses.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, credentials: tuple[str, str] | None = None, timeout_s: float = 30.0) -> None:
         self.url = url
+        self.credentials = credentials
+        self._timeout_s = timeout_s
         self._session = requests.Session()
         self._session.trust_env = False  # connect to loopback without a proxy
 
@@ -70,6 +72,10 @@ class AirflowApi:
             return False
 
         self._poll(parsed, timeout_s, f"DAG {dag_id} did not appear")
+
+    def unpause(self, dag_id: str) -> None:
+        """Let runs of the DAG begin: a new one is paused unless Airflow is set otherwise."""
+        self._insist("PATCH", f"dags/{quote(dag_id, safe='')}", json={"is_paused": False})
 
     def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None, *, run_id: str | None = None) -> Run:
         """Start a run as soon as its DAG is there."""
@@ -244,14 +250,15 @@ class AirflowApi:
         return {name: part["status"] for name, part in self._get("monitor/health").items()}
 
     def _log_in(self) -> None:
-        answer = self._request("GET", f"{self.url}/auth/token")
+        user = self.credentials and dict(zip(("username", "password"), self.credentials, strict=True))
+        answer = self._request("POST" if user else "GET", f"{self.url}/auth/token", json=user)
         if answer.status_code != 201:
             raise AirflowError(f"Airflow gives no token: {answer.status_code} {answer.text[:500]}")
         self._session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 
-    def _request(self, method: str, url: str, *, timeout_s: float = 30, **arguments: Any) -> requests.Response:
+    def _request(self, method: str, url: str, *, timeout_s: float = 0, **arguments: Any) -> requests.Response:
         try:
-            return self._session.request(method, url, timeout=timeout_s, **arguments)
+            return self._session.request(method, url, timeout=timeout_s or self._timeout_s, **arguments)
         except requests.RequestException as error:
             raise AirflowError(f"Airflow's API server at {self.url} does not answer: {error}") from error
 

@@ -25,6 +25,7 @@ from typing import Self
 
 from cryptography.fernet import Fernet
 
+from demo import leash
 from demo.airflow_api import AirflowApi, AirflowError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -37,6 +38,20 @@ API_START_S = 6.0
 # Settings of another Airflow and real cloud credentials must not leak into a local run.
 FOREIGN_PREFIXES = ("AIRFLOW", "AWS_", "GOOGLE_", "GCLOUD_", "CLOUDSDK_", "PUBSUB_", "STORAGE_EMULATOR")
 FOREIGN_NAMES = ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH")
+
+STAYS_ON_THIS_MACHINE = {
+    # Send no usage data.
+    "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+    "SCARF_ANALYTICS": "false",
+    "DO_NOT_TRACK": "1",
+    # Look for no credentials.
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "NO_GCE_CHECK": "true",
+    "NO_PROXY": "127.0.0.1,localhost",
+    "no_proxy": "127.0.0.1,localhost",
+}
 
 
 class AirflowStack(AirflowApi):
@@ -61,7 +76,7 @@ class AirflowStack(AirflowApi):
     ) -> None:
         self.home = home.resolve()
         self._cache = cache
-        self._port = port or _free_port()
+        self._port = port or free_port()
         super().__init__(f"http://127.0.0.1:{self._port}")
         self.environment = {
             **{
@@ -71,8 +86,6 @@ class AirflowStack(AirflowApi):
             },
             **self._settings(parallelism, dags_folder, plugins_folder),
             "PYTHONPATH": os.pathsep.join(map(str, (config_folder, plugins_folder, REPOSITORY))),
-            "NO_PROXY": "127.0.0.1,localhost",
-            "no_proxy": "127.0.0.1,localhost",
             **(environment or {}),
             **(settings or {}),
         }
@@ -100,14 +113,7 @@ class AirflowStack(AirflowApi):
             # With the default of 5 s a finished task often keeps its slot for that long.
             "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
             "PYTHONWARNINGS": "ignore:GitWildMatchPattern",  # from Airflow's own code, into every task's log
-            # Send no usage data.
-            "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
-            "SCARF_ANALYTICS": "false",
-            "DO_NOT_TRACK": "1",
-            "AWS_CONFIG_FILE": os.devnull,
-            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "NO_GCE_CHECK": "true",
+            **STAYS_ON_THIS_MACHINE,
         }
 
     def start(self, timeout_s: float = 120.0) -> Self:
@@ -212,26 +218,16 @@ class AirflowStack(AirflowApi):
             copy.replace(fresh)  # atomically: another stack may be reading it
 
     def _launch(self, name: str, *arguments: str) -> None:
-        leash = [sys.executable, str(REPOSITORY / "demo" / "leash.py"), str(GRACE_S)]
-        with self.component_log(name).open("wb") as log:
-            self._processes[name] = subprocess.Popen(
-                [*leash, sys.executable, "-m", "airflow", name, *arguments],
-                env=self.environment,
-                cwd=self.home,
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        self._processes[name] = leash.launch(
+            [sys.executable, "-m", "airflow", name, *arguments],
+            grace_s=GRACE_S,
+            environment=self.environment,
+            folder=self.home,
+            log=self.component_log(name),
+        )
 
     def _end(self, *names: str) -> None:
-        ending = [self._processes.pop(name) for name in names if name in self._processes]
-        for process in ending:
-            assert process.stdin is not None
-            with contextlib.suppress(BrokenPipeError):
-                process.stdin.close()  # leash.py then ends the component
-        for process in ending:
-            process.wait()
+        leash.let_go(*(self._processes.pop(name) for name in names if name in self._processes))
 
     def _wait_until_healthy(self, deadline: float) -> None:
         wanted = ["metadatabase", "scheduler", "dag_processor"] + ["triggerer"] * ("triggerer" in self._processes)
@@ -260,7 +256,8 @@ class AirflowStack(AirflowApi):
         return "\n".join(self.component_log(name).read_text(errors="replace").splitlines()[-15:])
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A TCP port of loopback that nothing listens on now."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
 

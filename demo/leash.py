@@ -16,8 +16,41 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import psutil
+
+
+def launch(
+    command: Sequence[str], *, grace_s: float, environment: Mapping[str, str], folder: Path, log: Path
+) -> subprocess.Popen[bytes]:
+    """Start a command in `folder` on a leash that this process holds; its output is added to `log`."""
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [sys.executable, str(Path(__file__).resolve()), str(grace_s), *command],
+            env=environment,
+            cwd=folder,
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+
+
+def let_go(*leashes: subprocess.Popen[bytes]) -> None:
+    """End what `launch` started, all at once, and wait until it has ended."""
+    for process in leashes:
+        assert process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
+    for process in leashes:
+        process.wait()
+
+
+def session_of(leash: subprocess.Popen[bytes]) -> int:
+    """The session of the command on a leash, which is the id of its first process."""
+    return psutil.Process(leash.pid).children()[0].pid
 
 
 def signal_session(session_id: int, number: signal.Signals) -> None:

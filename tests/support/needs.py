@@ -17,6 +17,7 @@ import pytest
 def program(*names: str, is_optional: bool = False, hint: str = "") -> str:
     """The path of the first of these programs that is installed; see `missing` for a machine that has none of them."""
     places = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath), "/usr/sbin"]
+    places += map(str, Path("/usr/lib/postgresql").glob("*/bin"))  # where Debian has PostgreSQL's servers
     for name in names:
         if found := shutil.which(name, path=os.pathsep.join(places)):
             return found

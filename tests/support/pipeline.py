@@ -14,7 +14,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import logging as cloud_logging
 from google.cloud import pubsub_v1, storage
 
-from demo.airflow_api import Run
+from demo.airflow_api import AirflowApi, Run
 from demo.airflow_stack import AirflowStack
 from localcloud.supervisor import LocalCloud
 
@@ -81,18 +81,24 @@ class Pipeline:
     def requests(self) -> dict[str, dict[str, int]]:
         """How many answers each HTTP server of the cloud has given, by `kind status`."""
         urls = {"s3": self.cloud.s3_url, "edge": self.cloud.edge_url, "gcs": self.cloud.gcs_url}
-        return {name: _requests_of(url) for name, url in urls.items()}
+        return {name: requests_of(url) for name, url in urls.items()}
 
     def logs(self, run: Run) -> str:
         """The logs of every task and try of a run."""
-        texts = []
-        for task in self.airflow.task_instances(run):
-            for number in range(1, task.try_number + 1):
-                texts.append(self.airflow.task_log(run, task.task_id, map_index=task.map_index, try_number=number))
-        return "\n".join(texts)
+        return task_logs(self.airflow, run)
 
 
-def _requests_of(url: str) -> dict[str, int]:
+def task_logs(airflow: AirflowApi, run: Run) -> str:
+    """The logs of every task and attempt of a run."""
+    texts = []
+    for task in airflow.task_instances(run):
+        for number in range(1, task.try_number + 1):
+            texts.append(airflow.task_log(run, task.task_id, map_index=task.map_index, try_number=number))
+    return "\n".join(texts)
+
+
+def requests_of(url: str) -> dict[str, int]:
+    """How many answers an HTTP server of the local cloud has given, by `kind status`."""
     with urlopen(f"{url}/_localcloud/requests", timeout=10) as answer:
         return dict(json.load(answer))
 

@@ -1,0 +1,38 @@
+"""The clouds, and the Airflow that runs as docker-compose.yaml says: what tests/cluster has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import thousand_objects
+from compose_stack import ComposeStack
+from demo.airflow_api import Run
+from demo.verify import Verification
+from localcloud.supervisor import LocalCloud
+from pipeline import requests_of
+
+UPLOADS = ("objects.insert", "xml.put")
+
+
+@dataclass
+class Cluster:
+    """A thousand objects in the local cloud, and the services that copy them."""
+
+    cloud: LocalCloud
+    airflow: ComposeStack
+
+    def fill(self) -> None:
+        """Put the objects into the source."""
+        thousand_objects.fill(self.cloud.environment())
+
+    def trigger(self, destination_prefix: str, **conf: object) -> Run:
+        """Start a run that copies all of them."""
+        return self.airflow.trigger("s3_to_gcs", thousand_objects.conf(destination_prefix, **conf))
+
+    def uploads(self) -> int:
+        """How many uploads Cloud Storage has answered."""
+        return sum(count for kind, count in requests_of(self.cloud.gcs_url).items() if kind.startswith(UPLOADS))
+
+    def compared(self, destination_prefix: str) -> Verification:
+        """What a reader that shares no code with the engine finds on both sides."""
+        return thousand_objects.compared(self.cloud.environment(), destination_prefix)

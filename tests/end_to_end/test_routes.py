@@ -201,7 +201,9 @@ def test_a_broken_route_is_an_import_error_and_breaks_no_other(pipeline: Pipelin
     (file, text) = next(iter(pipeline.airflow.import_errors().items()))
     assert file == "configured_routes_errors.py"
     assert len(pipeline.airflow.import_errors()) == 1
-    assert re.search(r"routes\.yaml, line 11, route broken, source\.prefix: '.*' has '%Q', which is no date code", text)
+    assert re.search(
+        r"routes\.yaml, line 11, route broken, source\.prefix: '.*' has '%Q', which is not a date code", text
+    )
     with pytest.raises(AirflowError, match="404"):
         pipeline.airflow.runs("route_broken")
 

@@ -40,8 +40,12 @@ def test_bytes_that_arrived_are_not_fetched_again(large: EngineRig, bodies, way:
     with ranges_asked(large.edge) as asked:
         arrived(large, way, bodies[way], large.copy(listed(large, way)))
     size = len(bodies[way])
-    if way == "stream":  # a session keeps multiples of 256 KiB
-        assert asked == ["", f"bytes={2 * MIB}-{size - 1}"]
+    if way == "stream":
+        first, second = asked
+        start, _, end = second.removeprefix("bytes=").partition("-")
+        assert (first, end) == ("", str(size - 1))
+        # A session keeps multiples of 256 KiB; some bytes were still in flight to it when the body broke off.
+        assert 0 < int(start) <= 2 * MIB and int(start) % (256 * 1024) == 0
     else:
         assert asked == [
             f"bytes=0-{2 * PART - 1}",

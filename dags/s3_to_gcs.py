@@ -10,11 +10,13 @@ from airflow.sdk import AssetAlias
 
 from routes.form import PARAMS
 from routes.pipeline import pipeline
+from routes.run_on import run_on
 
 dag = pipeline(
     "s3_to_gcs",
     params=PARAMS,
     arrived=AssetAlias("edgehaul"),
+    run_on=run_on({}),
     description="Copy an S3 bucket to Cloud Storage through a CloudFront distribution",
     doc_md=__doc__,
     schedule=None,

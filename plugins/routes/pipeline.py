@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from datetime import timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG, Asset, AssetAlias, Param, TriggerRule
@@ -57,6 +58,7 @@ def pipeline(
     max_open_runs: int | None = None,
     tags: Collection[str] = (),
     owner: str = "airflow",
+    run_on: Mapping[str, Any] = MappingProxyType({}),
     **dag_arguments: Any,
 ) -> DAG:
     """A DAG of these tasks.
@@ -65,6 +67,8 @@ def pipeline(
     :param arrived: the asset that a verified run emits an event on; for an alias, on the asset of its own destination.
     :param timezone: where the days of date prefixes begin and end, as an IANA name.
     :param max_open_runs: how many runs may be past `open_run` at a time, however they were started; None for no limit.
+    :param run_on: arguments of the tasks that list, copy and compare, which take long and much memory: `routes.run_on`.
+        The others take a second, and stay where Airflow sends them.
     :param dag_arguments: further arguments of `DAG`.
     """
     with DAG(
@@ -76,7 +80,7 @@ def pipeline(
         user_defined_macros=dict(RunDates(timezone).macros()),
         **dag_arguments,
     ) as dag:
-        _tasks(arrived, max_open_runs)
+        _tasks(arrived, max_open_runs, run_on)
     return dag
 
 
@@ -90,17 +94,18 @@ SELECTION = {name: param(name) for name in BOUNDS} | {name: listed(name) for nam
 EVENTS = {"log_name": param("log_name"), "is_verbose": param("verbose")}
 
 
-def _tasks(arrived: Asset | AssetAlias, max_open_runs: int | None) -> None:
+def _tasks(arrived: Asset | AssetAlias, max_open_runs: int | None, run_on: Mapping[str, Any]) -> None:
     preflight, open_run = _preflight(), _open_run(max_open_runs)
-    list_objects = _list(open_run)
-    transfer = _workers("transfer", list_objects)
+    list_objects = _list(open_run, run_on)
+    transfer = _workers("transfer", list_objects, run_on)
     # It runs whatever became of the workers, also where none was needed (mode=verify): trigger rules that require a success
     # skip a task when its upstream was skipped. Without a listing it skips itself.
-    reconcile = _reconcile("reconcile")
-    retry = _workers("retry", reconcile)
+    reconcile = _reconcile("reconcile", run_on)
+    retry = _workers("retry", reconcile, run_on)
     # It also runs when the retries were skipped because there was nothing to retry. It fails without a listing.
     verify = _reconcile(
         "verify",
+        run_on,
         reviews="reconcile",
         outlets=[arrived],
         source_bucket=param("source_bucket"),
@@ -111,7 +116,7 @@ def _tasks(arrived: Asset | AssetAlias, max_open_runs: int | None) -> None:
     # Airflow judges a run by the tasks that nothing follows: these two. Both fail without a green verdict of this opening, so
     # where a person marks one of them, or what it depends on, the other still judges
     # (docs/decisions/0033-the-colour-of-a-run-is-its-verdict.md).
-    judges = [_delete_extraneous(), _close_run(open_run)]
+    judges = [_delete_extraneous(run_on), _close_run(open_run)]
 
     preflight >> open_run >> list_objects >> transfer >> reconcile >> retry >> verify >> judges
     list_objects >> reconcile >> verify
@@ -156,7 +161,7 @@ def _open_run(max_open_runs: int | None) -> OpenTransferRunOperator:
     return task
 
 
-def _list(open_run: OpenTransferRunOperator) -> S3ListToPubSubOperator:
+def _list(open_run: OpenTransferRunOperator, run_on: Mapping[str, Any]) -> S3ListToPubSubOperator:
     return S3ListToPubSubOperator(
         task_id="list",
         run=open_run.output,
@@ -175,10 +180,11 @@ def _list(open_run: OpenTransferRunOperator) -> S3ListToPubSubOperator:
         **NAMES,
         **GOOGLE,
         **EVENTS,
+        **run_on,
     )
 
 
-def _workers(task_id: str, published_by: BaseOperator) -> MappedOperator:
+def _workers(task_id: str, published_by: BaseOperator, run_on: Mapping[str, Any]) -> MappedOperator:
     """One worker for each slot that a task has returned."""
     return CloudfrontToGcsWorker.partial(
         task_id=task_id,
@@ -194,10 +200,11 @@ def _workers(task_id: str, published_by: BaseOperator) -> MappedOperator:
         **NAMES,
         **GOOGLE,
         **EVENTS,
+        **run_on,
     ).expand(slot=published_by.output)
 
 
-def _reconcile(task_id: str, **more: Any) -> ReconcileTransferOperator:
+def _reconcile(task_id: str, run_on: Mapping[str, Any], **more: Any) -> ReconcileTransferOperator:
     return ReconcileTransferOperator(
         task_id=task_id,
         trigger_rule=TriggerRule.ALL_DONE,
@@ -207,11 +214,12 @@ def _reconcile(task_id: str, **more: Any) -> ReconcileTransferOperator:
         log_name=param("log_name"),
         **NAMES,
         **GOOGLE,
+        **run_on,
         **more,
     )
 
 
-def _delete_extraneous() -> DeleteExtraneousOperator:
+def _delete_extraneous(run_on: Mapping[str, Any]) -> DeleteExtraneousOperator:
     return DeleteExtraneousOperator(
         task_id="delete_extraneous",
         # A plan skips verify.
@@ -224,6 +232,7 @@ def _delete_extraneous() -> DeleteExtraneousOperator:
         aws_conn_id=param("aws_conn_id"),
         gcp_conn_id=param("gcp_conn_id"),
         **NAMES,
+        **run_on,
     )
 
 

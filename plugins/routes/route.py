@@ -17,6 +17,7 @@ from operators.prefixes import DatedPrefix, InvalidPrefix, prefix_problem
 from operators.run_date import ROUTE_DAG_PREFIX
 from routes.form import PARAMS
 from routes.notifications import can_watch
+from routes.run_on import executor_problems
 from routes.schema import PARAM_OF
 from transfer.limits import MAX_ACTIVE_RUNS
 
@@ -41,6 +42,8 @@ class Route:
     queue: str | None
     """The URL of the SQS queue whose messages start runs."""
     queue_conn_id: str
+    run_on: Mapping[str, Any]
+    """Where the tasks that list, copy and compare run, as far as the entry says."""
 
     @classmethod
     def of(cls, entry: Mapping[str, Any]) -> Route:
@@ -61,6 +64,7 @@ class Route:
             max_active_runs=entry.get("max_active_runs", MAX_ACTIVE_RUNS.default),
             queue=schedule.get("sqs"),
             queue_conn_id=schedule.get("connection") or placed.get("aws_conn_id", PARAMS["aws_conn_id"].value),
+            run_on=entry.get("run_on", {}),
         )
 
     @property
@@ -101,6 +105,8 @@ def route_problems(entry: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, 
                 f"{value!r} is not a finite number: choose one, or remove the field",
             )
     yield from _selection_problems(entry.get("parameters", {}))
+    for path, problem in executor_problems(entry.get("run_on", {})):
+        yield ("run_on", *path), problem
     schedule = entry.get("schedule") or {}
     yield from _schedule_problems(schedule)
     if prefixes_are_sound and schedule.get("sqs") and _has_run_in_it(entry["source"].get("prefix")):

@@ -14,6 +14,7 @@ from routes.form import PARAMS
 from routes.notifications import queue_asset
 from routes.pipeline import pipeline
 from routes.route import Route
+from routes.run_on import run_on
 from routes.schema import PARAM_OF
 
 FIXED = frozenset({*PARAM_OF.values(), "topic", "error_topic", "state_bucket", "log_name"})
@@ -32,6 +33,7 @@ def route_dag(route: Route) -> DAG:
         max_open_runs=route.max_active_runs,
         tags=["route", *route.tags],
         owner=route.owner,
+        run_on=run_on(route.run_on),
         description=route.description or _way(route),
         doc_md=_documentation(route, asset.uri),
         schedule=_schedule(route),

@@ -32,12 +32,14 @@ OF_THE_FORM = ("section", "values_display", "title", "expected", "if", "then")
 """Keywords of a parameter's schema that only the form uses."""
 
 NAME = r"^[a-z0-9][a-z0-9_\-]{0,99}$"
+QUEUE_OF_AIRFLOW = r"^[^\s,]{1,256}$"
 DATE = r"^\d{4}-\d{2}-\d{2}$"
 MEANINGS = {
     **MEANING,
     NAME: "a route's name: 1 to 100 lower-case letters, digits, hyphens and underscores, a letter or digit first",
     DATE: "a date, as in 2026-01-31",
     QUEUE: QUEUE_MEANING,
+    QUEUE_OF_AIRFLOW: "the name of an Airflow queue: 1 to 256 characters, without commas and spaces",
 }
 KINDS = {
     "string": "a text",
@@ -68,6 +70,17 @@ def _fields(of: str) -> dict[str, Any]:
     return {field: _of_form(name) for (group, field), name in PARAM_OF.items() if group == of}
 
 
+RUN_ON = _mapping(
+    {
+        # Airflow's database has room for so many characters of a pool and of an executor.
+        "queue": {"type": "string", "pattern": QUEUE_OF_AIRFLOW},
+        "pool": {"type": "string", "minLength": 1, "maxLength": 256},
+        "pool_slots": {"type": "integer", "minimum": 1, "maximum": 10_000},
+        "executor": {"type": "string", "minLength": 1, "maxLength": 1000},
+    }
+)
+"""Where the tasks that list, copy and compare run."""
+
 ROUTE = _mapping(
     {
         "name": {"type": "string", "pattern": NAME},
@@ -88,6 +101,7 @@ ROUTE = _mapping(
             },
         )
         | {"type": ["null", "object"], "anyOf": [{"type": "null"}, {"required": ["cron"]}, {"required": ["sqs"]}]},
+        "run_on": RUN_ON,
         "max_active_runs": {"type": "integer", "minimum": MAX_ACTIVE_RUNS.low, "maximum": MAX_ACTIVE_RUNS.high},
         "parameters": _mapping(
             {name: _of_form(name) for name in PARAMS if name not in {*PARAM_OF.values(), *OF_ONE_RUN}}
@@ -99,9 +113,9 @@ ROUTE = _mapping(
 Path = tuple[str | int, ...]
 
 
-def schema_problems(entry: Any) -> Iterator[tuple[Path, str]]:
+def schema_problems(entry: Any, schema: Mapping[str, Any] = ROUTE) -> Iterator[tuple[Path, str]]:
     """All violations of the schema: where in the entry, and a sentence on what to change."""
-    for error in Draft202012Validator(ROUTE).iter_errors(entry):
+    for error in Draft202012Validator(schema).iter_errors(entry):
         path: Path = tuple(error.absolute_path)
         value: Any = error.instance
         wanted: Any = error.validator_value

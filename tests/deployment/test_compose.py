@@ -8,6 +8,7 @@ import subprocess
 import tomllib
 from datetime import timedelta
 
+from airflow.configuration import conf
 from airflow.dag_processing.dagbag import DagBag
 
 from compose_file import (
@@ -183,6 +184,12 @@ def test_workers_have_a_queue_a_limit_and_time_to_stop() -> None:
         assert "mem_limit" in SERVICES[name]
     assert SERVICES["worker"]["stop_grace_period"] == "60s"
     assert SERVICES["transfer"]["stop_grace_period"] == "1h"
+
+
+def test_tasks_may_wait_for_a_worker_for_days() -> None:
+    """More tasks fit into the pool than a container of transfers runs at a time."""
+    times = int(SERVICES["scheduler"]["environment"]["AIRFLOW__SCHEDULER__NUM_STUCK_IN_QUEUED_RETRIES"])
+    assert times * conf.getfloat("scheduler", "task_queued_timeout") > timedelta(days=3).total_seconds()
 
 
 def test_the_pool_of_the_transfers_is_made() -> None:

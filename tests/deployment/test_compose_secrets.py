@@ -41,6 +41,12 @@ def test_secrets_are_files_that_the_services_read() -> None:
     assert COMPOSE["secrets"] == {name: {"file": f"./secrets/{name}"} for name in used}
 
 
+def test_redis_has_its_password_in_no_argument_and_hears_the_signal_to_stop() -> None:
+    script = SERVICES["redis"]["command"][-1]
+    assert script.startswith("exec redis-server - <<"), "it takes the place of the shell, and reads its settings"
+    assert "requirepass $$(cat /run/secrets/redis_password)\n" in script
+
+
 def test_airflow_takes_each_secret_from_its_file(secrets: Path, tmp_path: Path) -> None:
     """Airflow asks a command for options only that it declares sensitive. The broker's is declared by Celery's provider."""
     (secrets / "database_url").write_text(f"sqlite:///{tmp_path}/airflow.db")  # psycopg2 is not installed here

@@ -35,12 +35,14 @@ def test_a_whole_entry(read) -> None:
         "overwrite": "never",
         "topic": "media-requests",
     }
+    assert route.run_on == {"queue": "transfer", "pool": "edgehaul", "pool_slots": 2, "executor": "LocalExecutor"}
 
 
 def test_the_least_entry_is_started_by_hand_one_run_at_a_time(read) -> None:
     (route,) = read(SOUND).routes
     assert (route.cron, route.timezone, route.catchup, route.max_active_runs) == (None, "UTC", False, 1)
     assert route.destination == ("my-destination", "")
+    assert route.run_on == {}
 
 
 def test_a_queue_is_read_with_the_sources_connection_unless_another_is_named(read) -> None:

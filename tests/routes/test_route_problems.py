@@ -175,6 +175,22 @@ WRONG = [
     ("topic: media-requests", "topic: 1x", 27, "parameters.topic: '1x' is not valid here: choose a Pub/Sub topic"),
     ("workers: 8", "topic: other", 27, "parameters.topic: it is given twice: keep one"),
     (
+        "queue: transfer",
+        "queue: 'a, b'",
+        28,
+        "run_on.queue: 'a, b' is not valid here: choose the name of an Airflow queue",
+    ),
+    ("queue: transfer", "que: transfer", 28, "run_on.que: there is no such field; did you mean queue?"),
+    ("pool: edgehaul", "pool: ''", 28, "run_on.pool: it is empty: give it a value, or remove the field"),
+    ("pool_slots: 2", "pool_slots: 0", 28, "run_on.pool_slots: 0 is out of range: choose 1 to 10,000"),
+    ("pool_slots: 2", "pool_slots: two", 28, "run_on.pool_slots: 'two' is not valid here: choose a whole number"),
+    (
+        "executor: LocalExecutor",
+        "executor: K8s",
+        28,
+        "run_on.executor: 'K8s' is not an executor of this Airflow: choose",
+    ),
+    (
         "owner: media",
         "owner: !env X",
         4,

@@ -36,4 +36,5 @@ FULL = """routes:
       bandwidth_limit_mib_s: 12.5
       overwrite: never
       topic: media-requests
+    run_on: {queue: transfer, pool: edgehaul, pool_slots: 2, executor: LocalExecutor}
 """

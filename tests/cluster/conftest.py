@@ -24,7 +24,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         ComposeStack(
             tmp_path_factory.mktemp("compose"),
             environment=cloud.environment(connections=False),
-            scale={"worker": 2, "transfer": 2},
+            scale={"transfer": 2},
         ) as airflow,
     ):
         for conn_id, connection in cloud.connections().items():

@@ -68,8 +68,10 @@ class Engine:
 
     def compose_command(self, *words: str) -> list[str]:
         """A command of Docker Compose on the copy of the project."""
-        files = ["--file", "docker-compose.yaml", "--file", "tests/containers/override.yaml"]
-        return [*self.compose, "--project-name", "edgehaul-test", "--project-directory", str(PROJECT), *files, *words]
+        names = ["docker-compose.yaml", "tests/containers/override.yaml"]
+        names += [] if self.is_docker else ["tests/containers/podman.yaml"]
+        files = [f"--file={name}" for name in names]
+        return [*self.compose, "--project-name=edgehaul-test", f"--project-directory={PROJECT}", *files, *words]
 
     def up(self, *words: str, check: bool = True, timeout_s: float = UP_TIMEOUT_S) -> None:
         """Run a command of Docker Compose."""

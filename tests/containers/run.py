@@ -21,8 +21,10 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+
+import psutil
 
 import thousand_objects
 from demo.airflow_api import AirflowApi
@@ -255,6 +257,10 @@ def clean_up(engine: Engine) -> None:
         built = ["edgehaul-compose-test-cloud", *(["edgehaul-airflow:3.3.2"] if engine.stand_ins else [])]
         engine.run("image", "rm", *built, *engine.stand_ins, check=False)
     elif WORK.exists():
+        for process in psutil.process_iter(["cmdline"]):  # podman's monitors of commands stay for five minutes more
+            if f"{WORK}/storage" in " ".join(process.info["cmdline"] or ()):
+                with suppress(psutil.NoSuchProcess):
+                    process.terminate()
         engine.run("system", "reset", "--force", check=False)
     shutil.rmtree(WORK, ignore_errors=True)
 

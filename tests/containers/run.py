@@ -21,8 +21,10 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+
+import psutil
 
 import thousand_objects
 from demo.airflow_api import AirflowApi
@@ -68,8 +70,10 @@ class Engine:
 
     def compose_command(self, *words: str) -> list[str]:
         """A command of Docker Compose on the copy of the project."""
-        files = ["--file", "docker-compose.yaml", "--file", "tests/containers/override.yaml"]
-        return [*self.compose, "--project-name", "edgehaul-test", "--project-directory", str(PROJECT), *files, *words]
+        names = ["docker-compose.yaml", "tests/containers/override.yaml"]
+        names += [] if self.is_docker else ["tests/containers/podman.yaml"]
+        files = [f"--file={name}" for name in names]
+        return [*self.compose, "--project-name=edgehaul-test", f"--project-directory={PROJECT}", *files, *words]
 
     def up(self, *words: str, check: bool = True, timeout_s: float = UP_TIMEOUT_S) -> None:
         """Run a command of Docker Compose."""
@@ -253,6 +257,10 @@ def clean_up(engine: Engine) -> None:
         built = ["edgehaul-compose-test-cloud", *(["edgehaul-airflow:3.3.2"] if engine.stand_ins else [])]
         engine.run("image", "rm", *built, *engine.stand_ins, check=False)
     elif WORK.exists():
+        for process in psutil.process_iter(["cmdline"]):  # podman's monitors of commands stay for five minutes more
+            if f"{WORK}/storage" in " ".join(process.info["cmdline"] or ()):
+                with suppress(psutil.NoSuchProcess):
+                    process.terminate()
         engine.run("system", "reset", "--force", check=False)
     shutil.rmtree(WORK, ignore_errors=True)
 

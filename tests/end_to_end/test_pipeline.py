@@ -15,7 +15,9 @@ HOSTILE = ["with space", "a+b%2B#?&=", "x//y", "p/../q", "./r", "emoji-🚚-e\u0
 
 
 def test_the_main_job(pipeline) -> None:
-    bodies = fill(pipeline, "main/") | {f"main/{key}": key.encode() for key in HOSTILE}
+    bodies = fill(pipeline, "main/", count=300) | {
+        f"main/{key}": key.encode() for key in HOSTILE
+    }  # enough for two workers
     for key in HOSTILE:
         pipeline.put(f"main/{key}", key.encode(), ContentType="text/x-test", Metadata={"from": "the test"})
     large = os.urandom(20 * 1024 * 1024 + 1)

@@ -42,7 +42,7 @@ def test_a_server_without_its_database_is_not_healthy(status: str) -> None:
 
     class Health(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(200 if self.path == "/api/v2/monitor/health" else 404)
+            self.send_response(200 if self.path in ("/api/v2/monitor/health", "/execution/health") else 404)
             self.end_headers()
             self.wfile.write(body.encode())
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -58,15 +59,24 @@ class ChunkedOrigin(BaseHTTPRequestHandler):
         pass
 
 
-def test_an_error_in_chunks_is_passed_on_whole() -> None:
-    with ThreadingHTTPServer(("127.0.0.1", 0), ChunkedOrigin) as origin:
+@contextmanager
+def edge_of(origin_class: type[BaseHTTPRequestHandler]) -> Iterator[EdgeServer]:
+    """An edge in front of an origin of this class."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), origin_class) as origin:
         threading.Thread(target=origin.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{origin.server_port}"
         server = EdgeServer(url, "b", access_key_id="a", secret_access_key="s", restrict=False)
         server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+            origin.shutdown()
+
+
+def test_an_error_in_chunks_is_passed_on_whole() -> None:
+    with edge_of(ChunkedOrigin) as server:
         answer = ask(server, "/x")
-        server.stop()
-        origin.shutdown()
     assert (answer.status, answer.body, answer.headers["Content-Length"]) == (404, b"<Error/>", "8")
 
 
@@ -83,17 +93,11 @@ class ForgetfulOrigin(ChunkedOrigin):
 
 
 def test_connections_that_have_been_idle_for_long_do_no_harm() -> None:
-    with ThreadingHTTPServer(("127.0.0.1", 0), ForgetfulOrigin) as origin:
-        threading.Thread(target=origin.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{origin.server_port}"
-        server = EdgeServer(url, "b", access_key_id="a", secret_access_key="s", restrict=False)
-        server.start()
+    with edge_of(ForgetfulOrigin) as server:
         with ThreadPoolExecutor(4) as viewers:
             assert {answer.status for answer in viewers.map(lambda _: ask(server, "/together"), range(4))} == {404}
         time.sleep(0.5)
         answer = ask(server, "/x")
-        server.stop()
-        origin.shutdown()
     assert answer.status == 404
 
 

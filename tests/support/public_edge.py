@@ -23,8 +23,10 @@ def public_edge(s3: S3Server, bucket: str) -> Iterator[EdgeServer]:
         restrict=False,
     )
     server.start()
-    yield server
-    server.stop()
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 def ask(

@@ -7,7 +7,7 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import DAG, Asset, AssetAlias, Param, TriggerRule
+from airflow.sdk import DAG, Asset, AssetAlias, Param, ParamsDict, TriggerRule
 
 from hooks.selection import BOUNDS, LISTS
 from operators.cloudfront_to_gcs import CloudfrontToGcsWorker
@@ -73,7 +73,6 @@ def pipeline(
     """
     with DAG(
         dag_id=dag_id,
-        params=dict(params),
         max_active_tasks=128,
         tags=["edgehaul", "s3", "gcs", "cloudfront", *tags],
         default_args={"owner": owner, **RETRIES},
@@ -81,6 +80,9 @@ def pipeline(
         **dag_arguments,
     ) as dag:
         _tasks(arrived, max_open_runs, run_on)
+    # After the tasks: each would otherwise hold a copy of all parameters, and Airflow validates every copy twice whenever it
+    # reads the file (1.3 s of CPU per DAG, 0.1 s without).
+    dag.params = ParamsDict(dict(params))
     return dag
 
 

@@ -7,7 +7,8 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import DAG, Asset, AssetAlias, Param, ParamsDict, TriggerRule
+from airflow.sdk import DAG, Asset, AssetAlias, Param, TriggerRule
+from airflow.sdk.definitions.param import ParamsDict
 
 from hooks.selection import BOUNDS, LISTS
 from operators.cloudfront_to_gcs import CloudfrontToGcsWorker

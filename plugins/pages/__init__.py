@@ -1,0 +1,4 @@
+"""Renders what a person sees of a run: the live page inside Airflow, and the self-contained report.html.
+
+Pure functions from frozen records to HTML. No Airflow, no database, no network.
+"""

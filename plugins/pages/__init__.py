@@ -2,3 +2,9 @@
 
 Pure functions from frozen records to HTML. No Airflow, no database, no network.
 """
+
+from __future__ import annotations
+
+from pages.report_page import report_html
+
+__all__ = ["report_html"]

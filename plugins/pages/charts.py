@@ -1,11 +1,18 @@
-"""Charts as inline SVG: colours by the stylesheet's classes, values as text for screen readers and tooltips."""
+"""Charts as inline SVG: colours by the stylesheet's classes, values as text for screen readers and tooltips.
+
+A plot is stretched to the width of its place, so what must not be stretched (labels) stands beside it, as HTML.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
+
+WIDTH, HEIGHT = 1000, 120
+"""The size of a plot in its own units."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +41,65 @@ def bars(items: Sequence[Bar], *, title: str, height: int = 48) -> Markup:
     return Markup(
         '<svg class="bars" role="img" aria-label="{}" viewBox="0 0 {} {}" preserveAspectRatio="none">{}</svg>'
     ).format(title, max(1, len(items)) * step, height, Markup("").join(marks))
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One interval of a rate chart."""
+
+    value: float
+    text: str
+    """The tooltip."""
+    is_marked: bool = False
+    """Whether its background is marked."""
+
+
+def nice_top(most: float) -> float:
+    """The end of an axis that has to show `most`: 1, 2, 2.5, 4, 5 or 10 times a power of ten, at or above it."""
+    if most <= 0 or not math.isfinite(most):
+        return 1.0
+    power: float = 10.0 ** math.floor(math.log10(most))
+    return next(step * power for step in (1, 2, 2.5, 4, 5, 10, 20) if step * power >= most * (1 - 1e-9))
+
+
+def area(points: Sequence[Point], *, top: float, title: str) -> Markup:
+    """A line with its area over equal intervals, from 0 to `top`. Each interval has a tooltip."""
+    step = WIDTH / max(1, len(points))
+    heights = [HEIGHT * (1 - min(1.0, max(0.0, point.value) / top)) for point in points]
+    # Each interval is a step: its rate holds from its beginning to its end.
+    steps = " ".join(
+        f"L{index * step:.1f} {height:.1f} L{(index + 1) * step:.1f} {height:.1f}"
+        for index, height in enumerate(heights)
+    )
+    marks = Markup("").join(
+        Markup('<rect class="slow" x="{:.1f}" y="0" width="{:.1f}" height="{}"/>').format(index * step, step, HEIGHT)
+        for index, point in enumerate(points)
+        if point.is_marked
+    )
+    grid = Markup("").join(
+        Markup('<line class="grid" x1="0" x2="{}" y1="{}" y2="{}"/>').format(WIDTH, height, height)
+        for height in (0, HEIGHT / 2, HEIGHT)
+    )
+    tips = Markup("").join(
+        Markup('<rect class="tip" x="{:.1f}" y="0" width="{:.1f}" height="{}"><title>{}</title></rect>').format(
+            index * step, step, HEIGHT, point.text
+        )
+        for index, point in enumerate(points)
+    )
+    return Markup(
+        '<svg class="area" role="img" aria-label="{}" viewBox="0 0 {} {}" preserveAspectRatio="none">{}{}'
+        '<path class="fill" d="M0 {} {} L{} {} Z"/><path class="line" d="M{}"/>{}</svg>'
+    ).format(title, WIDTH, HEIGHT, marks, grid, HEIGHT, steps, WIDTH, HEIGHT, steps[1:], tips)
+
+
+def share_bar(share: float, *, label: str = "", tone: str = "") -> Markup:
+    """A horizontal bar that is filled to `share` (0 to 1). With a label it is a progress bar for screen readers."""
+    percent = 100 * min(1.0, max(0.0, share if math.isfinite(share) else 0.0))
+    role = (
+        Markup(
+            'role="progressbar" aria-label="{}" aria-valuemin="0" aria-valuemax="100" aria-valuenow="{:.0f}"'
+        ).format(label, percent)
+        if label
+        else Markup('aria-hidden="true"')
+    )
+    return Markup('<svg class="share {}" {}><rect width="{:.2f}%" height="100%"/></svg>').format(tone, role, percent)

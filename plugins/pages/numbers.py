@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
 from markupsafe import Markup
 
@@ -41,10 +43,20 @@ def moment(at: datetime | None) -> Markup:
     return Markup('<time datetime="{}">{}</time>').format(at.isoformat(), f"{at:%Y-%m-%d %H:%M:%S} UTC")
 
 
+def clock(at: datetime | None) -> Markup:
+    """The time of day as a `<time>` element, like `moment`."""
+    if at is None:
+        return Markup("–")
+    return Markup('<time datetime="{}" data-short>{}</time>').format(at.isoformat(), f"{at:%H:%M:%S}")
+
+
 FILTERS: dict[str, Callable[..., Any]] = {
     "count": count,
     "size": human_bytes,
     "duration": duration,
     "usd": usd,
     "moment": moment,
+    "clock": clock,
+    "urlpart": lambda text: quote(text, safe=""),
+    "json": json.dumps,
 }

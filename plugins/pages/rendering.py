@@ -30,7 +30,8 @@ def _environment() -> Environment:
 
 
 @cache
-def _static(name: str) -> Markup:
+def static(name: str) -> Markup:
+    """The text of a file in the folder static."""
     return Markup((HERE / "static" / name).read_text())  # noqa: S704 - files of the project
 
 
@@ -52,6 +53,6 @@ def page(sections: Mapping[str, str], *, title: str, nonce: str, source: str = "
         nonce=nonce,
         source=source,
         is_live=is_live,
-        style=_static("page.css"),
-        script=_static("page.js"),
+        style=static("page.css"),
+        script=static("page.js"),
     )

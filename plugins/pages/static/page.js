@@ -147,7 +147,7 @@
       const answer = await fetch(new URL(button.dataset.start, document.baseURI), {
         method: "POST",
         headers: { "Content-Type": "application/json", Accept: "application/json" },
-        body: JSON.stringify({ logical_date: null, conf: JSON.parse(button.dataset.conf) }),
+        body: JSON.stringify(requestOf(button)),
       });
       const started = await answer.json().catch(() => ({}));
       if (!answer.ok) throw new Error(reason(started.detail) || `Airflow answers ${answer.status}`);
@@ -163,6 +163,13 @@
       result.textContent = `Not started: ${error.message}`;
       button.disabled = false;
     }
+  };
+
+  const requestOf = (button) => {
+    const request = { logical_date: null, ...JSON.parse(button.dataset.request) };
+    // Airflow names a run after `run_after`, and an earlier run may have that name.
+    if (request.run_after) request.dag_run_id = `manual__${new Date().toISOString()}`;
+    return request;
   };
 
   const reason = (detail) => (typeof detail === "string" ? detail : detail ? JSON.stringify(detail) : "");

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 1000, 120
 """The size of a plot in its own units."""
@@ -71,25 +71,23 @@ def area(points: Sequence[Point], *, top: float, title: str) -> Markup:
         f"L{index * step:.1f} {height:.1f} L{(index + 1) * step:.1f} {height:.1f}"
         for index, height in enumerate(heights)
     )
-    marks = Markup("").join(
-        Markup('<rect class="slow" x="{:.1f}" y="0" width="{:.1f}" height="{}"/>').format(index * step, step, HEIGHT)
+    marks = "".join(
+        f'<rect x="{index * step:.1f}" width="{step:.1f}" height="{HEIGHT}"/>'
         for index, point in enumerate(points)
         if point.is_marked
     )
-    grid = Markup("").join(
-        Markup('<line class="grid" x1="0" x2="{}" y1="{}" y2="{}"/>').format(WIDTH, height, height)
-        for height in (0, HEIGHT / 2, HEIGHT)
-    )
-    tips = Markup("").join(
-        Markup('<rect class="tip" x="{:.1f}" y="0" width="{:.1f}" height="{}"><title>{}</title></rect>').format(
-            index * step, step, HEIGHT, point.text
-        )
+    grid = "".join(f'<line x1="0" x2="{WIDTH}" y1="{y:g}" y2="{y:g}"/>' for y in (0, HEIGHT / 2, HEIGHT))
+    tips = "".join(
+        f'<rect x="{index * step:.1f}" width="{step:.1f}" height="{HEIGHT}"><title>{escape(point.text)}</title></rect>'
         for index, point in enumerate(points)
     )
-    return Markup(
-        '<svg class="area" role="img" aria-label="{}" viewBox="0 0 {} {}" preserveAspectRatio="none">{}{}'
-        '<path class="fill" d="M0 {} {} L{} {} Z"/><path class="line" d="M{}"/>{}</svg>'
-    ).format(title, WIDTH, HEIGHT, marks, grid, HEIGHT, steps, WIDTH, HEIGHT, steps[1:], tips)
+    # Numbers, and texts that are escaped above. A template, or Markup.format, takes ten times as long for a long series.
+    return Markup(  # noqa: S704
+        f'<svg class="area" role="img" aria-label="{escape(title)}" viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="none">'
+        f'<g class="slow">{marks}</g><g class="grid">{grid}</g>'
+        f'<path class="fill" d="M0 {HEIGHT} {steps} L{WIDTH} {HEIGHT} Z"/><path class="line" d="M{steps[1:]}"/>'
+        f'<g class="tips">{tips}</g></svg>'
+    )
 
 
 def share_bar(share: float, *, label: str = "", tone: str = "") -> Markup:

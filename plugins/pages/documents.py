@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from transfer.plain_text import one_line
 
+_CODE = re.compile(r"[A-Za-z0-9_-]{1,60}")
 MAX_NUMBER = 2.0**63
 MAX_ITEMS = 1_000
 """How many items of a list are read, so that no document makes a page too large to show."""
@@ -65,14 +67,19 @@ class Document:
             )
         return _shown(value if isinstance(value, str) else json.dumps(value, default=str), 1_024)
 
+    def code(self, name: str) -> str:
+        """A text that usually is one word of a program, such as an error code."""
+        value = self._fields.get(name)
+        return value if isinstance(value, str) and _CODE.fullmatch(value) else self.text(name, 100)
+
     def lines(self, name: str, most: int = 60) -> tuple[str, ...]:
         """The lines of a text."""
         value = self._fields.get(name)
         return tuple(one_line(line) for line in value[:20_000].splitlines()[:most]) if isinstance(value, str) else ()
 
-    def texts(self, name: str, most: int = 1_024) -> tuple[str, ...]:
-        """The texts of a list."""
-        return tuple(_shown(item, most) for item in _items(self._fields.get(name)) if isinstance(item, str))
+    def texts(self, name: str, count: int = MAX_ITEMS, most: int = 1_024) -> tuple[str, ...]:
+        """The first `count` texts of a list."""
+        return tuple(_shown(item, most) for item in _items(self._fields.get(name))[:count] if isinstance(item, str))
 
     def numbers(self, name: str) -> tuple[float, ...]:
         """The numbers of a list."""

@@ -9,6 +9,7 @@ from pages.documents import Document
 from pages.records import Amount, Band, CostRow, CostTable, CountRow, ReasonRow, Result
 from transfer.accounting.progress import human_bytes
 from transfer.planning.plan import BAND_ENDS_BYTES
+from transfer.reconciliation.report import SAMPLES
 
 SKIPPED = "skipped"
 PROOFS = {
@@ -111,10 +112,10 @@ def reasons_of(document: Document, name: str) -> tuple[ReasonRow, ...]:
     """A list of reasons, most frequent first."""
     rows = [
         ReasonRow(
-            verdict=item.text("verdict", 40),
-            reason=item.text("reason", 100),
+            verdict=item.code("verdict"),
+            reason=item.code("reason"),
             count=item.whole("count"),
-            samples=item.texts("samples")[:3],
+            samples=item.texts("samples", SAMPLES),
             message=item.text("message", 600),
             advice=item.text("advice", 600),
         )

@@ -31,15 +31,18 @@ class RunKey:
     run_id: str
 
 
-def may(user: BaseUser, method: ResourceMethod, dag_id: str, entity: DagAccessEntity) -> bool:
-    """Whether Airflow's auth manager lets the user do this with a DAG."""
-    details = DagDetails(id=dag_id, team_name=DagModel.get_team_name(dag_id))
-    return get_auth_manager().is_authorized_dag(method=method, access_entity=entity, details=details, user=user)
+def may(user: BaseUser, method: ResourceMethod, dag_id: str, *entities: DagAccessEntity) -> bool:
+    """Whether Airflow's auth manager lets the user do this with all of these parts of a DAG."""
+    details, manager = DagDetails(id=dag_id, team_name=DagModel.get_team_name(dag_id)), get_auth_manager()
+    return all(
+        manager.is_authorized_dag(method=method, access_entity=entity, details=details, user=user)
+        for entity in entities
+    )
 
 
 def may_read(user: BaseUser, dag_id: str) -> bool:
     """Whether the user may see the runs of a DAG, with their tasks and results."""
-    return all(may(user, "GET", dag_id, entity) for entity in SHOWN)
+    return may(user, "GET", dag_id, *SHOWN)
 
 
 def readable_run(

@@ -29,7 +29,7 @@ def html(render: Callable[[str], str], *, status: int = 200) -> HTMLResponse:
 def changed(sections: Mapping[str, str], seen: str, *, is_live: bool) -> dict[str, Any]:
     """The sections that the page does not show yet. `seen` are those that it shows, as `id.digest,id.digest`."""
     shown = set(seen.split(","))
-    digests = {name: hashlib.blake2s(html.encode(), digest_size=8).hexdigest() for name, html in sections.items()}
+    digests = {name: hashlib.blake2s(html.encode(), digest_size=4).hexdigest() for name, html in sections.items()}
     fresh = {
         name: {"html": html, "digest": digests[name]}
         for name, html in sections.items()

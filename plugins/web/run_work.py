@@ -6,15 +6,17 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import islice
 
 from operators.hand_over import SUMMARY_KEY
 from operators.live_progress import PROGRESS_KEY
 from pages.documents import Document
 from pages.rates import eta_s, now_of, rates_of
 from pages.records import Amount, PhaseState, Progress, Rates, ReasonRow, WorkerRow
-from pages.results import amount_of, reasons_of
+from pages.results import amount_of
 from transfer.accounting.rate_history import RateHistory
 from transfer.reconciliation.advice import advice_for
+from transfer.reconciliation.report import SAMPLES
 from web.run_phases import state_of, task_url
 from web.run_rows import HISTORY_KEY, LIST, RECONCILE, RETRY, TRANSFER, WORKERS, RunRows, TaskRow
 
@@ -166,19 +168,20 @@ def _progress(
 
 def _together(documents: Iterable[Document], name: str) -> tuple[ReasonRow, ...]:
     """The reasons of several tasks together, most frequent first."""
-    found: dict[str, list[ReasonRow]] = defaultdict(list)
+    found: dict[str, list[Document]] = defaultdict(list)
     for document in documents:
-        for row in reasons_of(document, name):
-            found[row.reason].append(row)
+        for item in document.each(name):
+            found[item.code("reason")].append(item)
     merged = [
         ReasonRow(
             verdict="",
             reason=reason,
-            count=sum(row.count for row in rows),
-            samples=tuple(key for row in rows for key in row.samples)[:3],
-            message=next((row.message for row in rows if row.message), ""),
+            count=sum(item.whole("count") for item in items),
+            # Texts are made safe to show one by one, which takes time: no more of them than are shown.
+            samples=tuple(islice((key for item in items for key in item.texts("samples", SAMPLES)), SAMPLES)),
+            message=items[0].text("message", 600),
             advice=advice_for(reason),
         )
-        for reason, rows in found.items()
+        for reason, items in found.items()
     ]
     return tuple(sorted(merged, key=lambda row: -row.count))

@@ -30,7 +30,8 @@ class CloudfrontToGcsWorker(CopyOperator):
 
     Map it over the result of `S3ListToPubSubOperator`. Workers share the run's queue: any of them may be killed at any time,
     and the others, or its own retry, copy the objects that it held. Returns its counts:
-    `copied, skipped, failed, bytes_copied, objects_total, bytes_total, seconds, lanes, threads`.
+    `copied, skipped, failed, bytes_copied, objects_total, bytes_total, seconds, lanes, threads, edge_requests, edge_bytes,
+    gcs_requests`.
 
     Takes the parameters of `operators.base.CopyOperator`, and these. The source bucket is for logs and events only: objects
     are read from the bucket behind the distribution.
@@ -110,9 +111,10 @@ class CloudfrontToGcsWorker(CopyOperator):
                 "the run was reopened after this was listed: the reconciliation publishes everything unfinished again"
             )
         events = self.event_log(self.log_name, slot.run, is_verbose=as_bool(self.is_verbose))
-        with self.engine_errors(events), LiveProgress(context, workers=slot.workers) as live:
+        live = LiveProgress(context, opening=slot.run.transfer_id, workers=slot.workers)
+        with self.engine_errors(events), live:
             stats: TransferStats = self._worker(context, slot, events, live).run()
-        return stats.to_dict()
+        return stats.counts()
 
     def _worker(self, context: Context, slot: WorkerSlot, events: EventLog, live: LiveProgress) -> Worker:
         from hooks.engine import edge
@@ -147,6 +149,7 @@ class CloudfrontToGcsWorker(CopyOperator):
                 skipped_numbers=tuple(parse_ranges(slot.skipped_numbers)),
                 objects=slot.objects,
                 size_bytes=slot.bytes,
+                is_alone=slot.workers == 1 and task.try_number == 1,
             ),
             edge(self.cloudfront_conn_id),
             naming=self.naming,

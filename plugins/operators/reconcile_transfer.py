@@ -242,7 +242,7 @@ class ReconcileTransferOperator(CopyOperator):
                 logged_at = time.monotonic()
                 self.log.info("%s; %s bytes of each side", sample, f"{sample.bytes_read:,}")
 
-        with LiveProgress(context) as live:
+        with LiveProgress(context, opening=run.transfer_id) as live:
             report = sample_pass(
                 report,
                 self._run_context(context, run, listing),

@@ -213,7 +213,6 @@ class S3ListToPubSubOperator(CopyOperator):
         on_cursor: Callable[[ListingCursor], None] | None,
     ) -> tuple[ListingSummary, Plan | None]:
         """List both sides, from the cursor on, and publish the objects to copy, or count them for a plan."""
-        from transfer.accounting.progress import Progress, ProgressReporter
         from transfer.config import Mode, TransferConfig
         from transfer.listing.publish import Lister
         from transfer.planning.plan import PlanTally
@@ -236,12 +235,12 @@ class S3ListToPubSubOperator(CopyOperator):
             on_pair=tally.take if mode is Mode.PLAN else None,
         )
         after, before = (cursor.after, cursor.before) if cursor else ("", "")
-        with LiveProgress(context) as live:
+        with LiveProgress(context, opening=run.transfer_id) as live:
             summary = lister.run(
                 source.objects(run, context["ti"].dag_id, destination, after=after, before=before),
                 # With mode=verify the reconciliation lists the destination, once, and compares everything.
                 () if mode is Mode.VERIFY else self._destination_objects(destination, after),
-                reporter=ProgressReporter(Progress(), live.show),
+                on_report=live.show,
                 stop=self.stop,
             )
         if prices is None:

@@ -15,8 +15,8 @@ class Server(Protocol):
 
     url: str
 
-    def start(self) -> None: ...
-    def stop(self) -> None: ...
+    def start(self) -> None: ...  # noqa: D102
+    def stop(self) -> None: ...  # noqa: D102
 
 
 def require_loopback(host: str) -> str:

@@ -21,11 +21,11 @@ from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
 from operators.hand_over import PLAN_KEY, SUMMARY_KEY
-from operators.live_progress import PROGRESS_KEY
+from operators.live_progress import HISTORY_KEY, PROGRESS_KEY
 from operators.siblings import ENDED
 from web.access import RunKey
 
-HISTORY_KEY, REPORT_KEY, PROBLEM_KEY = "history", "report", "problem"
+REPORT_KEY, PROBLEM_KEY = "report", "problem"
 LINK_KEYS = ("_link_DestinationLink", "_link_ReportLink", "_link_LogsLink")
 
 PREFLIGHT, OPEN, LIST, TRANSFER, RECONCILE, RETRY, VERIFY, DELETE, CLOSE = ROLES = (

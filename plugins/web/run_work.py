@@ -9,7 +9,7 @@ from datetime import datetime
 from itertools import islice
 
 from operators.hand_over import SUMMARY_KEY
-from operators.live_progress import PROGRESS_KEY
+from operators.live_progress import HISTORY_KEY, PROGRESS_KEY
 from pages.documents import Document
 from pages.rates import eta_s, now_of, rates_of
 from pages.records import Amount, PhaseState, Progress, Rates, ReasonRow, WorkerRow
@@ -18,7 +18,7 @@ from transfer.accounting.rate_history import RateHistory
 from transfer.reconciliation.advice import advice_for
 from transfer.reconciliation.report import SAMPLES
 from web.run_phases import state_of, task_url
-from web.run_rows import HISTORY_KEY, LIST, RECONCILE, RETRY, TRANSFER, WORKERS, RunRows, TaskRow
+from web.run_rows import LIST, RECONCILE, RETRY, TRANSFER, WORKERS, RunRows, TaskRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

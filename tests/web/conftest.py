@@ -87,7 +87,7 @@ def form_dag(database: None) -> str:
         opened.flush()
         opened.add(DagVersion(id=version, dag_id="form", version_number=1, bundle_name="dags"))
         opened.flush()
-        table: Table = SerializedDagModel.__table__  # type: ignore[assignment]
+        table: Table = SerializedDagModel.__table__
         stored = {"id": uuid4(), "dag_id": "form", "dag_hash": "x", "dag_version_id": version, **at}
         opened.execute(insert(table).values(**stored, data=DagSerialization.to_dict(dag)))
         opened.commit()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Protocol
 
 from pages.records import Amount, Rates
@@ -39,12 +40,12 @@ def rates_of(histories: Sequence[RateHistory]) -> Rates | None:
         return None
     slowed = [False] * len(series.bytes)
     for history in histories:
-        most = 0
-        for index, lanes in enumerate(history.lanes):
+        if len(set(history.lanes) - {0}) < 2:  # the usual case: all lanes, all the time
+            continue
+        for index, (lanes, most) in enumerate(zip(history.lanes, accumulate(history.lanes, max), strict=True)):
             if 0 < lanes < most:  # fewer than before; at the beginning of a run they only become more
                 at_s = history.began_at_s + index * history.interval_s
                 slowed[min(int((at_s - series.began_at_s) // series.interval_s), len(slowed) - 1)] = True
-            most = max(most, lanes)
     return Rates(
         began_at_s=series.began_at_s,
         interval_s=series.interval_s,

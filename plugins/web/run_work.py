@@ -76,7 +76,7 @@ def _workers(rows: RunRows) -> Iterator[_Worker]:
                 part=part,
                 task=task,
                 counts=stored.updated(returned),
-                history=RateHistory.of(rows.stored.get((*at, HISTORY_KEY))),
+                history=rows.stored.get((*at, HISTORY_KEY)) or RateHistory(),
             )
 
 
@@ -177,11 +177,20 @@ def _together(documents: Iterable[Document], name: str) -> tuple[ReasonRow, ...]
             verdict="",
             reason=reason,
             count=sum(item.whole("count") for item in items),
-            # Texts are made safe to show one by one, which takes time: no more of them than are shown.
-            samples=tuple(islice((key for item in items for key in item.texts("samples", SAMPLES)), SAMPLES)),
+            samples=tuple(islice(dict.fromkeys(_keys(items)), SAMPLES)),
             message=items[0].text("message", 600),
             advice=advice_for(reason),
         )
         for reason, items in found.items()
     ]
     return tuple(sorted(merged, key=lambda row: -row.count))
+
+
+def _keys(items: Sequence[Document]) -> list[str]:
+    """Some of the keys, at least SAMPLES different ones if there are: making each of them safe to show takes time."""
+    keys: list[str] = []
+    for item in items:
+        if len(set(keys)) >= SAMPLES:
+            break
+        keys += item.texts("samples", SAMPLES)
+    return keys

@@ -187,10 +187,5 @@ def _together(documents: Iterable[Document], name: str) -> tuple[ReasonRow, ...]
 
 
 def _keys(items: Sequence[Document]) -> list[str]:
-    """Some of the keys, at least SAMPLES different ones if there are: making each of them safe to show takes time."""
-    keys: list[str] = []
-    for item in items:
-        if len(set(keys)) >= SAMPLES:
-            break
-        keys += item.texts("samples", SAMPLES)
-    return keys
+    """Some of the keys, of a few workers only: making each key safe to show takes time."""
+    return [key for item in items[:SAMPLES] for key in item.texts("samples", SAMPLES)]

@@ -20,7 +20,7 @@ QUERY = {"dag_id": "s3_to_gcs", "run_id": "wide"}
 def wide(seed: Callable[..., SeededRun]) -> SeededRun:
     run = seed("wide")
     run.listed(10**6, 10**13, workers=WORKERS)
-    failures = [{"reason": f"Reason{number}", "count": 3, "samples": ["k" * 1024] * 3} for number in range(20)]
+    failures = [{"reason": f"Reason{number}", "count": 3, "samples": ["k" * 256] * 3} for number in range(8)]
     for index in range(WORKERS):
         run.worker(index, copied=10_000, size_bytes=10**11, failed=60, failures=failures)
     run.session.commit()

@@ -95,3 +95,8 @@ def failure_shards(listing: str) -> str:
 def is_of_work(name: str) -> bool:
     """Whether a record is written for the workers' outcomes: without it, a run can still be verified by its copies."""
     return name.startswith((LEDGER, FAILURES, IN_FLIGHT))
+
+
+def of_attempt(base: str, attempt: int) -> str:
+    """The name of an attempt's file, without `.csv`: each attempt has its own, so that every deletion stays on record."""
+    return base if attempt == 1 else f"{base}.try{attempt}"

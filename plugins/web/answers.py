@@ -1,0 +1,38 @@
+"""Answers of the endpoints: HTML that loads nothing from elsewhere, and is shown inside Airflow's UI only."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from fastapi.responses import HTMLResponse
+
+HEADERS = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+def html(render: Callable[[str], str], *, status: int = 200) -> HTMLResponse:
+    """The page that `render` makes with a nonce, which its own style and script carry; nothing else may run or load."""
+    nonce = secrets.token_urlsafe(16)
+    policy = (
+        f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; connect-src 'self'; img-src 'self' data:;"
+        " base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+    )
+    return HTMLResponse(render(nonce), status, {**HEADERS, "Content-Security-Policy": policy})
+
+
+def changed(sections: Mapping[str, str], seen: str, *, is_live: bool) -> dict[str, Any]:
+    """The sections that the page does not show yet. `seen` are those that it shows, as `id.digest,id.digest`."""
+    shown = set(seen.split(","))
+    digests = {name: hashlib.blake2s(html.encode(), digest_size=4).hexdigest() for name, html in sections.items()}
+    fresh = {
+        name: {"html": html, "digest": digests[name]}
+        for name, html in sections.items()
+        if f"{name}.{digests[name]}" not in shown
+    }
+    return {"sections": fresh, "live": is_live}

@@ -99,7 +99,7 @@ class CloudfrontToGcsWorker(CopyOperator):
         self.log_name = log_name
         self.is_verbose = is_verbose
 
-    def execute(self, context: Context) -> dict[str, int | float]:
+    def work(self, context: Context) -> dict[str, int | float]:
         """Copy until all messages of the listing are settled, by this worker or another; returns the counts."""
         task = context["ti"]
         refuse_when_closed(task, self.close_task)

@@ -78,7 +78,7 @@ class DeleteExtraneousOperator(CopyOperator):
         self.verify_task = verify_task
         self.aws_conn_id = aws_conn_id
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def work(self, context: Context) -> dict[str, Any]:
         """Find and list the extraneous objects, and delete them if `wish` is `delete`; returns the counts."""
         from transfer.deletion.extraneous import DeleteExtraneous
 

@@ -26,13 +26,11 @@ def prices_of_task() -> Prices:
 def record_plan(plan: Plan, run: RunIdentity, state: StateStore) -> str:
     """Store the plan among the run's records, and return it as a table for the log."""
     from transfer.planning.plan import write_plan
-    from transfer.planning.table import plan_table
+    from transfer.planning.table import plan_line, plan_table
     from transfer.records.layout import PLAN_JSON
     from transfer.records.verdict import RunVerdict
 
     write_plan(state, plan)
-    verdict = RunVerdict(
-        transfer_id=run.transfer_id, is_plan=True, is_green=True, said="a plan: nothing was to be copied"
-    )
+    verdict = RunVerdict(transfer_id=run.transfer_id, is_plan=True, is_green=True, said=plan_line(plan))
     verdict.write(state)
     return f"the plan, also at {state.uri}{PLAN_JSON}:\n{plan_table(plan)}"

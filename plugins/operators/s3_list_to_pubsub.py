@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from operators.run_selection import run_selection
 from operators.run_source import RunSource
 from operators.siblings import refuse_when_closed, sibling
 from operators.stored_cursor import StoredCursor
+from operators.xcom_record import plain_json
 from transfer.limits import MIB, PART_SIZE_MIB, WORKERS
 from transfer.records.layout import STATE_PREFIX
 
@@ -129,7 +131,7 @@ class S3ListToPubSubOperator(CopyOperator):
         self.log_name = log_name
         self.is_verbose = is_verbose
 
-    def execute(self, context: Context) -> list[dict[str, Any]]:
+    def work(self, context: Context) -> list[dict[str, Any]]:
         """List, publish, and return the worker slots."""
         source, run = RunSource.of(self), RunIdentity.of(self.run, sibling(context["ti"], self.open_task))
         events = self.event_log(self.log_name, run, is_verbose=as_bool(self.is_verbose))
@@ -179,7 +181,7 @@ class S3ListToPubSubOperator(CopyOperator):
             )
         if source.is_nothing(summary, self.mode) and not as_bool(self.allow_empty):
             raise AirflowFailException(source.why_nothing(summary))
-        counts = summary.counts if self.mode == "transfer" else replace(summary.counts, messages=0)
+        counts = summary.counts if self.mode == "transfer" else replace(summary.counts, messages=0, message_bytes=0)
         record = ListingRecord(
             transfer_id=run.transfer_id,
             mode=self.mode,
@@ -188,6 +190,7 @@ class S3ListToPubSubOperator(CopyOperator):
             counts=counts,
             skipped_numbers=summary.skipped_numbers,
             began_at_s=summary.began_at_s,
+            ended_at_s=time.time(),
         )
         self.log.info(
             "%s objects listed (%s bytes): %s to %s, in %s messages, %s skipped",
@@ -292,13 +295,15 @@ class S3ListToPubSubOperator(CopyOperator):
             listed=record.counts.listed,
             skipped=record.counts.skipped,
             began_at_s=record.began_at_s,
+            ended_at_s=record.ended_at_s,
+            message_bytes=record.counts.message_bytes,
             is_whole_source=source.is_listed_in_s3,
             allow_empty=as_bool(self.allow_empty),
             workers=workers,
         )
         context["ti"].xcom_push(key=SUMMARY_KEY, value=result.to_dict())
         if plan is not None:
-            context["ti"].xcom_push(key=PLAN_KEY, value=plan)
+            context["ti"].xcom_push(key=PLAN_KEY, value=plain_json(plan))
         if self.mode != "transfer":
             return []
         return result.slots(workers)

@@ -83,5 +83,9 @@ class ProgressReporter(Generic[S]):
         """Whether a line is to be logged, `since_s` after the previous one: rarely when nothing was done since then."""
         before = self._logged
         has_worked = (stats.objects_done, stats.bytes_done) != (before.objects_done, before.bytes_done)
-        wait_s = min(max(LOG_INTERVAL_S, LOG_SHARE * stats.seconds), MAX_LOG_INTERVAL_S)
-        return since_s >= (wait_s if has_worked else MAX_LOG_INTERVAL_S)
+        return since_s >= (log_interval_s(stats.seconds) if has_worked else MAX_LOG_INTERVAL_S)
+
+
+def log_interval_s(ran_s: float) -> float:
+    """The time between two lines of the log, for a task that has run for `ran_s` seconds."""
+    return min(max(LOG_INTERVAL_S, LOG_SHARE * ran_s), MAX_LOG_INTERVAL_S)

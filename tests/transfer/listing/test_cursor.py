@@ -66,9 +66,10 @@ class World:
             self._unsure = []
             raise Crash
 
-    def publish(self, request: TransferRequest) -> None:
+    def publish(self, request: TransferRequest) -> int:
         self.step()
         self._unsure.append(request)
+        return 1_000
 
     def flush(self) -> None:
         self.step()

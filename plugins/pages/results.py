@@ -8,8 +8,8 @@ from pages import numbers
 from pages.documents import Document
 from pages.records import Amount, Band, CostRow, CostTable, CountRow, ReasonRow, Result
 from transfer.accounting.progress import human_bytes
-from transfer.planning.plan import BAND_ENDS_BYTES
-from transfer.reconciliation.report import SAMPLES
+from transfer.planning.sizes import BAND_ENDS_BYTES
+from transfer.reconciliation.reasons import SAMPLES
 
 SKIPPED = "skipped"
 PROOFS = {
@@ -23,6 +23,7 @@ PROOFS = {
 PHASES = {"listing": "Listing", "copying": "Copying", "judging": "Judging", "second_pass": "Second pass"}
 REQUESTS = {
     "edge": "GET requests to the edge",
+    "gcs": "Requests to Cloud Storage by the workers",
     "gcs_class_a": "Cloud Storage, class A (writes, listings)",
     "gcs_class_b": "Cloud Storage, class B (reads)",
     "s3_list": "S3, list requests",
@@ -66,10 +67,12 @@ def result_of(report: Document, *, was_copied: bool) -> Result:
         sizes=_sizes(report),
         times=tuple(_times(report)),
         facts=tuple(_facts(report)),
-        requests=tuple((label, report.within("requests").whole(name)) for name, label in REQUESTS.items())
-        if report.within("requests")
-        else (),
-        requests_note=report.within("requests").text("how", 200),
+        requests=tuple(
+            (label, report.within("requests").whole(name))
+            for name, label in REQUESTS.items()
+            if name in report.within("requests")
+        ),
+        requests_note=_how_known(report),
         edge_bytes=report.whole("edge_bytes"),
         costs=costs_of(report),
     )
@@ -175,6 +178,12 @@ def _extra(report: Document) -> Iterator[CountRow]:
     if report.whole("protected"):
         note = "at the destination only, and left out by the globs: never deleted"
         yield CountRow(label="protected", amount=Amount(objects=report.whole("protected")), note=note, has_bytes=False)
+
+
+def _how_known(report: Document) -> str:
+    computed = set(report.texts("computed"))
+    names = [label for name, label in REQUESTS.items() if name in computed]
+    return f"Computed from what was listed and copied: {'; '.join(names)}. All others are counted." if names else ""
 
 
 def _proof_notes(report: Document) -> Iterator[str]:

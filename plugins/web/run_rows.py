@@ -23,11 +23,12 @@ from sqlalchemy.orm import Session
 
 from operators.hand_over import PLAN_KEY, SUMMARY_KEY
 from operators.live_progress import HISTORY_KEY, PROGRESS_KEY
+from operators.report_xcom import REPORT_KEY
 from operators.siblings import ENDED
 from transfer.accounting.rate_history import RateHistory
 from web.access import RunKey
 
-REPORT_KEY, PROBLEM_KEY = "report", "problem"
+PROBLEM_KEY = "problem"
 LINK_KEYS = ("_link_DestinationLink", "_link_ReportLink", "_link_LogsLink")
 
 PREFLIGHT, OPEN, LIST, TRANSFER, RECONCILE, RETRY, VERIFY, DELETE, CLOSE = ROLES = (

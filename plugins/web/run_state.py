@@ -10,12 +10,14 @@ from urllib.parse import urlencode
 from sqlalchemy.orm import Session
 
 from operators.hand_over import PLAN_KEY, SUMMARY_KEY
+from operators.report_xcom import REPORT_KEY
 from pages.documents import Document
 from pages.numbers import duration
 from pages.records import Link, Phase, PhaseState, Result, Tone, Verdict
 from pages.results import plan_result, result_of
 from pages.run_view import RunView, parameters_of
 from pages.verdicts import verdict_of
+from routes.form import PARAMS
 from web.access import RunKey
 from web.downloads import downloads_of
 from web.run_phases import phases_of, task_url
@@ -26,7 +28,6 @@ from web.run_rows import (
     OPEN,
     PROBLEM_KEY,
     RECONCILE,
-    REPORT_KEY,
     ROLES,
     VERIFY,
     RunFacts,
@@ -69,7 +70,7 @@ def view_of(rows: RunRows, now: datetime) -> RunView:
         day=report.text("day", 250) or _day(rows),
         began_at=run.began_at,
         ended_at=run.ended_at,
-        parameters=parameters_of(report) or parameters_of(Document({"parameters": run.conf})),
+        parameters=parameters_of(report) or parameters_of(Document({"parameters": _known(run.conf)})),
         phases=phases,
         progress=work.progress if mode == "transfer" else None,
         rates=work.rates,
@@ -175,6 +176,11 @@ def _place(rows: RunRows, scheme: str, end: str) -> str:
         prefix = prefix or rows.argument("source_prefix")
     given: Mapping[str, Any] = {"place": f"{scheme}://{bucket}/{prefix}"}
     return Document(given).text("place") if bucket else ""
+
+
+def _known(conf: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of the form: others, of a DAG of a user's own, may be secret."""
+    return {name: value for name, value in conf.items() if name in PARAMS}
 
 
 def _day(rows: RunRows) -> str:

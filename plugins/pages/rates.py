@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import accumulate
 from typing import Protocol
 
@@ -10,7 +11,9 @@ from pages.records import Amount, Rates
 from transfer.accounting.rate_history import RateHistory, total
 
 NOW_S = 20.0
-"""Over how many seconds the rate "now" is taken: workers report every 2 s, large objects come in parts."""
+"""Over how many seconds the rate "now" is taken: large objects come in parts."""
+LATE_S = 60.0
+"""After how many seconds without a report a worker counts as stuck: with 64 workers, each reports every 8 s."""
 
 
 class Series(Protocol):
@@ -55,15 +58,31 @@ def rates_of(histories: Sequence[RateHistory]) -> Rates | None:
     )
 
 
-def now_of(rates: Series, at_s: float) -> tuple[float, float]:
-    """Bytes and objects per second over the last NOW_S seconds before `at_s` (Unix time)."""
-    entries = max(1, round(NOW_S / rates.interval_s))
-    first = max(0, len(rates.bytes) - entries)
-    began_s = rates.began_at_s + first * rates.interval_s
-    span_s = max(at_s - began_s, rates.interval_s)
-    if at_s - (rates.began_at_s + len(rates.bytes) * rates.interval_s) > 3 * NOW_S:
-        return 0.0, 0.0  # nobody has reported for long
-    return sum(rates.bytes[first:]) / span_s, sum(rates.objects[first:]) / span_s
+def complete(rates: Rates, ends_s: Iterable[float]) -> Rates:
+    """The rates without the last intervals, about which not every worker has reported yet, so that they look slow.
+
+    `ends_s` is until when each worker that is at work has reported; its last interval is not over. A worker that has not
+    reported for more than LATE_S is not waited for.
+    """
+    end_s = rates.began_at_s + len(rates.bytes) * rates.interval_s
+    if not (ends := list(ends_s)):
+        return rates
+    known_s = max(min(ends), end_s - LATE_S) - rates.interval_s
+    count = max(0, int((known_s - rates.began_at_s) // rates.interval_s))
+    return replace(rates, bytes=rates.bytes[:count], objects=rates.objects[:count], slowed=rates.slowed[:count])
+
+
+def now_of(series: Series, at_s: float, *, unfinished: int = 0) -> tuple[float, float]:
+    """Bytes and objects per second over the last NOW_S seconds that are known; 0 if that was long before `at_s` (Unix time).
+
+    `unfinished` is how many of the last intervals are not over.
+    """
+    count = len(series.bytes) - unfinished
+    first = max(0, count - max(1, round(NOW_S / series.interval_s)))
+    if count <= 0 or at_s - (series.began_at_s + count * series.interval_s) > LATE_S + series.interval_s:
+        return 0.0, 0.0
+    span_s = (count - first) * series.interval_s
+    return sum(series.bytes[first:count]) / span_s, sum(series.objects[first:count]) / span_s
 
 
 def eta_s(done: Amount, total_amount: Amount, bytes_per_s: float, objects_per_s: float) -> float | None:

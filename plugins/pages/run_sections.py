@@ -41,7 +41,7 @@ def run_sections(view: RunView) -> dict[str, str]:
     """The HTML of each section by its id, in the order of the page. A section without content is empty."""
     values: dict[str, Any] = {
         "view": view,
-        "chart": chart_of(view.rates) if view.rates else None,
+        "chart": chart_of(view.rates) if view.rates and view.rates.bytes else None,
         "histogram": histogram(view.result.sizes) if view.result else (),
         "share_bar": charts.share_bar,
     }

@@ -11,7 +11,7 @@ from itertools import islice
 from operators.hand_over import SUMMARY_KEY
 from operators.live_progress import HISTORY_KEY, PROGRESS_KEY
 from pages.documents import Document
-from pages.rates import eta_s, now_of, rates_of
+from pages.rates import complete, eta_s, now_of, rates_of
 from pages.records import Amount, PhaseState, Progress, Rates, ReasonRow, WorkerRow
 from pages.results import amount_of
 from transfer.accounting.rate_history import RateHistory
@@ -48,6 +48,8 @@ def work_of(rows: RunRows, now: datetime) -> Work:
     listing = Document(rows.stored.get((LIST, -1, PROGRESS_KEY)))
     summary = Document(rows.result(LIST, SUMMARY_KEY))
     rates = rates_of([worker.history for worker in workers])
+    if rates:
+        rates = complete(rates, _ends_s(workers))
     counted = [worker.counts for worker in workers]
     listed_end = rows.tasks[LIST][0].ended_at if rows.tasks.get(LIST) else None
     since_s = listed_end.timestamp() if listed_end else 0.0
@@ -80,6 +82,13 @@ def _workers(rows: RunRows) -> Iterator[_Worker]:
             )
 
 
+def _ends_s(workers: Sequence[_Worker]) -> Iterator[float]:
+    """Until when each worker that is at work has reported its rate."""
+    for worker in workers:
+        if state_of(worker.task) is PhaseState.RUNNING and worker.history.bytes:
+            yield worker.history.began_at_s + len(worker.history.bytes) * worker.history.interval_s
+
+
 def _done(worker: _Worker, since_s: float) -> Amount:
     """What a worker has done, over all its attempts since the listing ended: its counts begin again with each attempt."""
     counts, history = worker.counts, worker.history
@@ -96,7 +105,7 @@ def _row(rows: RunRows, worker: _Worker, done: Amount, at_s: float) -> WorkerRow
     task, counts = worker.task, worker.counts
     label = task.label or f"worker {task.map_index + 1}"
     state = state_of(task)
-    rate = now_of(worker.history, at_s)[0] if worker.history.bytes else 0.0
+    rate = now_of(worker.history, at_s, unfinished=1)[0]
     if not worker.history.bytes and counts.number("seconds"):
         rate = counts.number("bytes_copied") / counts.number("seconds")
     return WorkerRow(

@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 import pytest
 
 from pages import charts, numbers
-from pages.rates import eta_s, rates_of
-from pages.records import Amount
+from pages.rates import complete, eta_s, now_of, rates_of
+from pages.records import Amount, Rates
 from transfer.accounting.rate_history import RateHistory
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -106,3 +106,23 @@ def test_times_are_in_utc_until_the_script_writes_them() -> None:
 @pytest.mark.parametrize(("amount", "text"), [(0, "$0.00"), (0.001, "< $0.01"), (1234.5, "$1,234.50")])
 def test_amounts_of_money(amount: float, text: str) -> None:
     assert numbers.usd(amount) == text
+
+
+def test_intervals_that_not_every_worker_has_reported_are_not_shown() -> None:
+    rates = Rates(began_at_s=100, interval_s=2, bytes=(4, 4, 4, 2, 1), objects=(1,) * 5, slowed=(False,) * 5)
+    assert complete(rates, [110, 108]).bytes == (4, 4, 4)
+    assert complete(rates, [110]).bytes == (4, 4, 4, 2)
+    assert complete(rates, []).bytes == (4, 4, 4, 2, 1)
+    assert complete(rates, [100]).bytes == ()
+
+
+def test_a_stuck_worker_hides_one_minute_at_most() -> None:
+    rates = Rates(began_at_s=0, interval_s=2, bytes=(4,) * 100, objects=(1,) * 100, slowed=(False,) * 100)
+    assert len(complete(rates, [10, 200]).bytes) == 69
+
+
+def test_the_rate_now_is_that_of_the_last_known_seconds() -> None:
+    rates = Rates(began_at_s=0, interval_s=2, bytes=(0,) * 90 + (40,) * 10, objects=(2,) * 100, slowed=(False,) * 100)
+    assert now_of(rates, 205) == (20, 1)
+    assert now_of(rates, 205, unfinished=10) == (0, 1)
+    assert now_of(rates, 300) == (0, 0)

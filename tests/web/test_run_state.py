@@ -74,7 +74,7 @@ def test_a_copy_adds_up_all_workers(seed: Seed) -> None:
     assert view.progress.eta_s is not None
     assert 480 / 2 < view.progress.eta_s < 480 * 3
     assert view.rates is not None
-    assert sum(view.rates.bytes) == pytest.approx(2 * 10**9, rel=0.001)
+    assert sum(view.rates.bytes) == pytest.approx(2 * 10**9, rel=0.01)  # the last interval is not over
     assert 25 < sum(view.rates.slowed) < 35
     assert [row.label for row in view.workers] == ["worker 1 of 64", "worker 2 of 64"]
     assert (view.workers[0].lanes, view.workers[0].threads, view.workers[0].host) == (8, 16, "worker.internal")

@@ -14,6 +14,8 @@ from airflow.api_fastapi.core_api.security import get_user
 from airflow.models.dag import DagModel
 from fastapi import Depends, HTTPException, Query, status
 
+from transfer.plain_text import one_line
+
 if TYPE_CHECKING:
     from airflow.api_fastapi.auth.managers.base_auth_manager import ResourceMethod
 
@@ -52,7 +54,7 @@ def readable_run(
 ) -> RunKey:
     """The run in the query string. Answers 403 where the user may not read the DAG, whether or not there is such a DAG."""
     if not may_read(user, dag_id):
-        raise HTTPException(status.HTTP_403_FORBIDDEN, f"you may not read the runs of the DAG {dag_id}")
+        raise HTTPException(status.HTTP_403_FORBIDDEN, f"You may not read the runs of the DAG {one_line(dag_id, 250)}.")
     return RunKey(dag_id, run_id)
 
 

@@ -7,13 +7,18 @@ import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from fastapi.responses import HTMLResponse
+from fastapi import HTTPException, Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse
+
+from pages.rendering import page, render
 
 HEADERS = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
+
+NOT_SIGNED_IN = "You are not signed in to Airflow, or no longer: sign in, then open this page again."
 
 
 def html(render: Callable[[str], str], *, status: int = 200) -> HTMLResponse:
@@ -36,3 +41,18 @@ def changed(sections: Mapping[str, str], seen: str, *, is_live: bool) -> dict[st
         if f"{name}.{digests[name]}" not in shown
     }
     return {"sections": fresh, "live": is_live}
+
+
+def sorry(status: int, sentence: str, back: str = "") -> HTMLResponse:
+    """A page of one sentence, with a link back if there is where to go."""
+    section = render("sorry.html", sentence=sentence, back=back)
+    return html(lambda nonce: page({"heading": section}, title="Edgehaul", nonce=nonce), status=status)
+
+
+def refused(request: Request, error: Exception) -> Response:
+    """The answer to a request that is refused: a page for a person, JSON for the script."""
+    assert isinstance(error, HTTPException)
+    sentence = NOT_SIGNED_IN if error.status_code == 401 else str(error.detail)
+    if "text/html" in request.headers.get("accept", ""):
+        return sorry(error.status_code, sentence)
+    return JSONResponse({"detail": sentence}, error.status_code, error.headers)

@@ -11,7 +11,6 @@ from urllib.parse import urlencode
 from airflow.sdk.exceptions import AirflowNotFoundException
 from fastapi.responses import StreamingResponse
 
-from hooks.records import RecordGone, RecordUnreadable, csv_pieces, record_pieces
 from operators.run_identity import OPEN_TASK, run_name
 from pages.documents import Document
 from pages.records import Link, Result
@@ -112,6 +111,8 @@ def place_of(rows: RunRows) -> Place:
 
 def download(rows: RunRows, name: str) -> StreamingResponse:
     """The file, all its parts in one. Raises Unavailable before anything is sent."""
+    from hooks.records import RecordGone, RecordUnreadable  # libcurl, which no other part of a page needs
+
     if name not in LABELS:
         raise Unavailable(404, f"There is no download of the name {one_line(name, 100)}: choose {', '.join(LABELS)}.")
     place = place_of(rows)
@@ -144,6 +145,8 @@ def download(rows: RunRows, name: str) -> StreamingResponse:
 
 
 def _pieces(rows: RunRows, place: Place, name: str) -> Iterator[bytes]:
+    from hooks.records import csv_pieces, record_pieces
+
     folder = f"{STATE_PREFIX}{place.run}/"
     base = CSV_FILES.get(name)
     if base is None:
@@ -155,6 +158,8 @@ def _pieces(rows: RunRows, place: Place, name: str) -> Iterator[bytes]:
 
 def _sent(name: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
     """The pieces. An error breaks the answer off, so that the browser does not take a part for the whole."""
+    from hooks.records import RecordGone, RecordUnreadable
+
     try:
         yield from pieces
     except (RecordUnreadable, RecordGone) as error:

@@ -9,10 +9,10 @@ from airflow.api_fastapi.common.db.common import SessionDep
 from fastapi import APIRouter, HTTPException, Query, Response
 from fastapi.responses import HTMLResponse
 
-from pages.rendering import page, render
+from pages.rendering import page
 from pages.run_sections import run_sections
 from web.access import ReadableRun, RunKey, User
-from web.answers import changed, html
+from web.answers import changed, html, sorry
 from web.downloads import Unavailable, download
 from web.run_actions import with_actions
 from web.run_state import run_view
@@ -26,7 +26,7 @@ def run(key: ReadableRun, user: User, session: SessionDep, group: Group = None) 
     """The page of a run."""
     found = run_view(session, key, group)
     if found is None:
-        return _sorry(404, _gone(key))
+        return sorry(404, _gone(key))
     view = with_actions(*found, user, session)
     source = f"run/sections?{_query(key, found[1].group)}"
     title = f"Copy {key.run_id}"
@@ -50,11 +50,11 @@ def download_record(key: ReadableRun, session: SessionDep, name: str, group: Gro
     """One file of the run's records."""
     found = run_view(session, key, group)
     if found is None:
-        return _sorry(404, _gone(key))
+        return sorry(404, _gone(key))
     try:
         return download(found[1], name)
     except Unavailable as error:
-        return _sorry(error.status, str(error), back=f"../run?{_query(key, found[1].group)}")
+        return sorry(error.status, str(error), back=f"../run?{_query(key, found[1].group)}")
 
 
 def _query(key: RunKey, group: str) -> str:
@@ -63,9 +63,3 @@ def _query(key: RunKey, group: str) -> str:
 
 def _gone(key: RunKey) -> str:
     return f"There is no run {key.run_id} of the DAG {key.dag_id}: it was deleted, or its name is misspelled."
-
-
-def _sorry(status: int, sentence: str, back: str = "") -> HTMLResponse:
-    """A page of one sentence."""
-    section = render("sorry.html", sentence=sentence, back=back)
-    return html(lambda nonce: page({"heading": section}, title="Edgehaul", nonce=nonce), status=status)

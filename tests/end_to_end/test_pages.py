@@ -16,13 +16,15 @@ from copy_tab import CopyTab
 
 MARKUP = "tab/<img src=x onerror=alert(1)>"
 GONE = ["tab/=cmd()", MARKUP, "tab/\u202egnp.exe"]
-OBJECTS = 60
+PICTURES = os.environ.get("EDGEHAUL_PICTURES", "")
+"""Where pictures go: `make pictures` names docs/images. A run for them is longer, so that its chart has something to show."""
+OBJECTS = 600 if PICTURES else 60
+RATE_MIB_S = 2 if PICTURES else 1
 
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
-    """Where pictures go: `make pictures` names docs/images."""
-    return Path(os.environ.get("EDGEHAUL_PICTURES") or tmp_path)
+    return Path(PICTURES or tmp_path)
 
 
 def switch(page: Page, theme: str) -> None:
@@ -36,10 +38,12 @@ def test_a_plan_is_executed_watched_and_its_failures_copied(pipeline, edge_fault
         pipeline.put(key, b"gone")
     for index in range(OBJECTS):
         pipeline.put(f"tab/{index:03d}", os.urandom(200_000))
-    plan = pipeline.trigger("tab/", mode="plan", threads=2, bandwidth_limit_mib_s=1)
+    plan = pipeline.trigger("tab/", mode="plan", threads=4, bandwidth_limit_mib_s=RATE_MIB_S)
     assert pipeline.wait(plan) == "success", pipeline.logs(plan)[-4000:]
     gone = {"action": "status", "status": 404, "body": "<Error><Code>NoSuchKey</Code></Error>"}
-    edge_faults([{"match": f"tab/{start}", **gone} for start in ("%3D", "%3C", "%E2")])
+    failing = [{"match": f"tab/{start}", **gone} for start in ("%3D", "%3C", "%E2")]
+    slow = {"match": "GET /tab/3", "action": "status", "status": 503, "headers": {"Retry-After": "1"}, "times": 3}
+    edge_faults([*failing, slow])
 
     with chromium_page(pipeline.airflow.url) as page:
         page.set_viewport_size({"width": 1500, "height": 1250})
@@ -85,6 +89,9 @@ def watch(tab: CopyTab, pictures: Path, disturb) -> set[str]:
     expect(tab.section("chart")).to_contain_text("MiB/s", timeout=90_000)
     expect(tab.section("workers")).to_contain_text("worker 1 of")
     seen.add(tab.figure("Objects done"))
+    if PICTURES:
+        expect(tab.section("chart")).to_contain_text("slow down", timeout=90_000)
+        tab.frame.locator("html").evaluate("() => new Promise(done => setTimeout(done, 12000))")
     tab.picture(pictures / "page-live.png")
     disturb()
     expect(tab.frame.locator("#connection")).to_be_hidden(timeout=90_000)

@@ -71,3 +71,12 @@ def test_only_whom_airflow_lets_start_runs_sees_buttons(client_of, seed, form_da
     query = {"dag_id": form_dag, "run_id": "done"}
     assert "Copy what failed" not in client_of("viewer").get("/run", params=query).text
     assert "Copy what failed" in client_of("user").get("/run", params=query).text
+
+
+def test_a_person_gets_a_sentence_and_the_script_json(database: None) -> None:
+    client = TestClient(create_app())
+    page = client.get("/run", params=QUERY, headers={"Accept": "text/html,*/*"})
+    assert page.status_code == 401
+    assert "You are not signed in to Airflow" in page.text
+    assert "script-src 'nonce-" in page.headers["content-security-policy"]
+    assert client.get("/run/sections", params=QUERY).json()["detail"].startswith("You are not signed in")

@@ -77,8 +77,11 @@
 
   let failures = 0;
   let timer = 0;
+  let isAsking = false;
 
   const ask = async () => {
+    if (isAsking) return;
+    isAsking = true;
     let isLive = true;
     try {
       const url = new URL(body.dataset.source, document.baseURI);
@@ -100,6 +103,7 @@
       const why = error instanceof TypeError || error.name === "TimeoutError" ? "No answer from Airflow." : error.message;
       say(`${why} Trying again …`);
     }
+    isAsking = false;
     body.dataset.live = isLive ? "yes" : "no";
     if (isLive) later();
   };

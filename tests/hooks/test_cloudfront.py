@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from airflow.sdk._shared.secrets_masker.secrets_masker import SecretsMasker
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -93,6 +94,8 @@ def test_connection_as_uri(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"password": public_pem(EC_KEY)}, "password (private key)"),
         ({"password": pem(EC_KEY)[:150]}, "password (private key)"),
         ({"password": pem(rsa.generate_private_key(65537, 1024))}, "password (private key)"),
+        ({"extra": "{"}, "extra"),
+        ({"extra": '["signed"]'}, "extra"),
         ({"extra": {"signing": "maybe"}}, "signing"),
         ({"extra": {"hash_algorithm": "MD5"}}, "hash_algorithm"),
         ({"extra": {"url_lifetime_s": "1h"}}, "url_lifetime_s"),
@@ -137,6 +140,13 @@ SEC1_WITH_PARAMETERS = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----EN
 )
 def test_a_key_is_read_however_it_was_pasted(hook, text: str) -> None:
     assert "&Key-Pair-Id=K2EXAMPLE" in hook(password=text).get_signer().query("a/")
+
+
+def test_a_short_setting_is_not_taken_for_a_secret(hook, monkeypatch, caplog) -> None:
+    """Airflow warns of secrets that are too short to mask, in the log of every worker."""
+    monkeypatch.setattr(SecretsMasker, "_has_warned_short_secret", False)
+    hook(extra={"hash_algorithm": "SHA1", "url_lifetime_s": 3600}).get_signer()
+    assert "too short" not in caplog.text
 
 
 def test_extra_settings_reach_the_signer(hook) -> None:

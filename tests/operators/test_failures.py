@@ -38,7 +38,8 @@ def failed(error: Exception, task: TaskStub) -> AirflowException:
 
 
 @pytest.mark.parametrize(
-    "error", [AirflowFailException("what to do"), BucketMissing("what to do", stage=Stage.UPLOAD), KeyError("what to do")]
+    "error",
+    [AirflowFailException("what to do"), BucketMissing("what to do", stage=Stage.UPLOAD), KeyError("what to do")],
 )
 def test_a_failure_has_no_frames_of_ours_below_execute(error: Exception) -> None:
     task = TaskStub("failing")

@@ -8,8 +8,8 @@ from pages import numbers
 from pages.documents import Document
 from pages.records import Amount, Band, CostRow, CostTable, CountRow, ReasonRow, Result
 from transfer.accounting.progress import human_bytes
-from transfer.planning.plan import BAND_ENDS_BYTES
-from transfer.reconciliation.report import SAMPLES
+from transfer.planning.sizes import BAND_ENDS_BYTES
+from transfer.reconciliation.reasons import SAMPLES
 
 SKIPPED = "skipped"
 PROOFS = {

@@ -16,7 +16,7 @@ from pages.records import Amount, PhaseState, Progress, Rates, ReasonRow, Worker
 from pages.results import amount_of
 from transfer.accounting.rate_history import RateHistory
 from transfer.reconciliation.advice import advice_for
-from transfer.reconciliation.report import SAMPLES
+from transfer.reconciliation.reasons import SAMPLES
 from web.run_phases import state_of, task_url
 from web.run_rows import LIST, RECONCILE, RETRY, TRANSFER, WORKERS, RunRows, TaskRow
 

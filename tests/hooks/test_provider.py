@@ -75,7 +75,7 @@ def test_the_form_has_the_fields(seen_by_airflow: dict) -> None:
     extra = form["extra_fields"]
     assert list(extra) == ["signing", "hash_algorithm", "url_lifetime_s"]
     assert extra["signing"]["schema"]["enum"] == ["signed", "public"]
-    assert extra["hash_algorithm"]["schema"]["enum"] == ["SHA1", "SHA256"]
+    assert extra["hash_algorithm"]["schema"]["enum"] == ["SHA-1", "SHA-256"]
     assert extra["url_lifetime_s"]["schema"]["type"] == "integer"
     assert extra["url_lifetime_s"]["value"] == 3600
     assert all(field["schema"]["title"] and field["description"] for field in extra.values())

@@ -28,7 +28,7 @@ def announced(outlet: Any, prefix: str) -> Event:
 def test_runs_of_the_form_make_one_asset_a_bucket_however_many_prefixes_are_typed() -> None:
     alias = AssetAlias("edgehaul")
     added = [each for prefix in ("", "a/", "b/2026/", "c%20d") for each in announced(alias, prefix).added]
-    assert {uri for uri, _ in added} == {"gs://bucket"}
+    assert {uri for uri, _ in added} == {"gs://bucket/"}
     assert added[1][1] == {"destination": "gs://bucket/a/", "dag_id": "d", "copied": 1}
 
 

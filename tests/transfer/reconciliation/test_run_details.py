@@ -139,8 +139,8 @@ def test_the_result_is_lines_with_endpoints_time_rate_and_cost() -> None:
         "  time      1 min 40 s: listing 10 s, copying 1 min, judging 10 s, second pass 20 s",
         "  rate      10.0 MiB/s, 11.2 objects/s while copying",
         "  edge      901 requests, 800.0 MiB",
-        f"  cost      under $0.01 with CloudFront pay-as-you-go, under $0.01 by S3 direct, in a month without other traffic (prices of"
-        f" {load_prices().as_of})",
+        "  cost      under $0.01 with CloudFront pay-as-you-go, under $0.01 by S3 direct, in a month without other traffic"
+        f" (prices of {load_prices().as_of})",
         "  report    gs://d/r/report.json",
     ]
 

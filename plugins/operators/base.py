@@ -101,9 +101,16 @@ class EdgehaulOperator(StopsOnKill, BaseOperator):
         """The destination bucket, with the bucket of the run's records. `config` is for a task that copies."""
         from hooks.engine import destination
 
-        return destination(
-            self.gcp_conn_id, self.destination_bucket, state_bucket=run.state_bucket, config=config, stop=self.stop
+        found = destination(
+            self.gcp_conn_id,
+            self.destination_bucket,
+            state_bucket=run.state_bucket,
+            config=config,
+            endpoint=self.__dict__.get("_endpoint"),
+            stop=self.stop,
         )
+        self.__dict__["_endpoint"] = found.endpoint  # one look at the connection, and one token, for the whole task
+        return found
 
     def state(self, run: RunIdentity) -> StateStore:
         """The store of the run's records."""

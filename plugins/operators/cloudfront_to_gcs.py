@@ -10,7 +10,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from operators.base import ACK_DEADLINE_S, CopyOperator
 from operators.hand_over import WorkerSlot
 from operators.links import DestinationLink, DistributionLink, LogsLink, distribution_url, logs_url
-from operators.live_progress import LiveProgress
+from operators.live_progress import HISTORY_KEY, LiveProgress
 from operators.parameters import as_bool
 from operators.run_identity import RunIdentity
 from operators.siblings import refuse_when_closed, sibling
@@ -31,7 +31,7 @@ class CloudfrontToGcsWorker(CopyOperator):
     Map it over the result of `S3ListToPubSubOperator`. Workers share the run's queue: any of them may be killed at any time,
     and the others, or its own retry, copy the objects that it held. Returns its counts:
     `copied, skipped, failed, bytes_copied, objects_total, bytes_total, seconds, lanes, threads, edge_requests, edge_bytes,
-    gcs_requests`.
+    gcs_requests`; the XCom `history` is its rate over time.
 
     Takes the parameters of `operators.base.CopyOperator`, and these. The source bucket is for logs and events only: objects
     are read from the bucket behind the distribution.
@@ -114,6 +114,7 @@ class CloudfrontToGcsWorker(CopyOperator):
         live = LiveProgress(context, opening=slot.run.transfer_id, workers=slot.workers)
         with self.engine_errors(events), live:
             stats: TransferStats = self._worker(context, slot, events, live).run()
+        task.xcom_push(key=HISTORY_KEY, value=live.history())
         return stats.counts()
 
     def _worker(self, context: Context, slot: WorkerSlot, events: EventLog, live: LiveProgress) -> Worker:

@@ -77,6 +77,11 @@ class LiveProgress:
             self._history.add(time.time(), stats)
             self._changed.notify()
 
+    def history(self) -> dict[str, Any]:
+        """The rate over time until now, as it is stored. Thread-safe."""
+        with self._changed:
+            return self._history.to_dict() | {OPENING: self._opening}
+
     def __enter__(self) -> LiveProgress:
         if self._store is not None:
             self._thread.start()
@@ -131,8 +136,7 @@ class LiveProgress:
                 if isinstance(earlier, dict) and earlier.get(OPENING) == self._opening:
                     self._history.continue_from(RateHistory.of(earlier))
             self._is_continued = True
-        with self._changed:
-            document: dict[str, Any] = self._history.to_dict() | {OPENING: self._opening}
+        document = self.history()
         if document["objects"] and document != self._written:
             store.set(HISTORY_KEY, document)
             self._written = document

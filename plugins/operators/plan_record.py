@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from operators.hand_over import PLAN_KEY
+from operators.run_page import write_page
+from operators.xcom_record import plain_json
+
 if TYPE_CHECKING:
+    from airflow.sdk.types import RuntimeTaskInstanceProtocol as Task
+
     from operators.run_identity import RunIdentity
     from transfer.planning.plan import Plan
     from transfer.planning.prices import Prices
@@ -34,3 +41,9 @@ def record_plan(plan: Plan, run: RunIdentity, state: StateStore) -> str:
     verdict = RunVerdict(transfer_id=run.transfer_id, is_plan=True, is_green=True, said=plan_line(plan))
     verdict.write(state)
     return f"the plan, also at {state.uri}{PLAN_JSON}:\n{plan_table(plan)}"
+
+
+def show_plan(plan: Mapping[str, object], state: StateStore, task: Task) -> None:
+    """Push the plan, as plan.json has it, as the XCom `plan`, and write its page."""
+    task.xcom_push(key=PLAN_KEY, value=plain_json(plan))
+    write_page(state, task, plan=plan)

@@ -17,6 +17,7 @@ from operators.parameters import whole
 from operators.report_xcom import REPORT_KEY, bounded_report
 from operators.run_facts import RunAbout, run_facts
 from operators.run_identity import RunIdentity
+from operators.run_page import write_page
 from operators.run_report import log_report, verdict_on, why_failed
 from operators.run_sample import sampled
 from operators.siblings import refuse_when_closed, sibling
@@ -227,6 +228,7 @@ class ReconcileTransferOperator(CopyOperator):
         write_report(state, report)
         result = log_report(run, report, self._report_uri(run))
         context["ti"].xcom_push(key=REPORT_KEY, value=bounded_report(report))
+        write_page(state, context["ti"], report=report.to_dict())
         verdict = verdict_on(run, report, was_copied=listing.mode != "verify")
         verdict.write(state)
         if not verdict.is_green:

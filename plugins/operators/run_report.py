@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from operators.hand_over import PassResult
@@ -54,8 +55,8 @@ def verdict_on(run: RunIdentity, report: ReconciliationReport, *, was_copied: bo
 
 def why_failed(verdict: RunVerdict, report: ReconciliationReport, report_uri: str) -> str:
     """The message with which a red run fails: what is wrong, for each reason what to do about it, and where to read more."""
-    from transfer.reconciliation.reasons import reason_table
+    from transfer.reconciliation.reasons import WIDTH, reason_table
 
     table = reason_table(report.unfinished_reasons)
-    where = f"report: {report_uri}\neach object: failures.csv beside it"
-    return "\n".join(filter(None, [f"{verdict.said}{':' if table else ''}", table, where]))
+    said = wrap(f"{verdict.said}{':' if table else ''}", WIDTH, break_long_words=False)
+    return "\n".join(filter(None, [*said, table, f"report: {report_uri}", "each object: failures.csv beside it"]))

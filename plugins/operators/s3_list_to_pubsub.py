@@ -11,17 +11,16 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowFailException
 
 from operators.base import CopyOperator
-from operators.hand_over import PLAN_KEY, SUMMARY_KEY, ListingResult
+from operators.hand_over import SUMMARY_KEY, ListingResult
 from operators.links import DestinationLink, LogsLink, logs_url
 from operators.live_progress import LiveProgress
 from operators.parameters import as_bool, choice, whole
-from operators.plan_record import prices_of_task, record_plan
+from operators.plan_record import prices_of_task, record_plan, show_plan
 from operators.run_identity import RunIdentity
 from operators.run_selection import run_selection
 from operators.run_source import RunSource
 from operators.siblings import refuse_when_closed, sibling
 from operators.stored_cursor import StoredCursor
-from operators.xcom_record import plain_json
 from transfer.limits import MIB, PART_SIZE_MIB, WORKERS
 from transfer.records.layout import STATE_PREFIX
 
@@ -303,7 +302,7 @@ class S3ListToPubSubOperator(CopyOperator):
         )
         context["ti"].xcom_push(key=SUMMARY_KEY, value=result.to_dict())
         if plan is not None:
-            context["ti"].xcom_push(key=PLAN_KEY, value=plain_json(plan))
+            show_plan(plan, self.state(run), context["ti"])
         if self.mode != "transfer":
             return []
         return result.slots(workers)

@@ -49,7 +49,7 @@ def why_not_green(
     if not (has_listed and listing is not None and listing.is_complete):
         again = f"clear {sibling(task, list_task)} with what is downstream of it, or start another run"
     if verdict is not None and not verdict.is_green:
-        return f"{verdict.said}\nWhen that is corrected, {again}"
+        return f"{verdict.said}\n{verify} says what to do about each reason. When that is corrected, {again}"
     if verdict is not None:
         return (
             f"{verify} had verified everything, but was marked or cleared manually ({verified or 'cleared'}): {again}"

@@ -21,6 +21,7 @@ from transfer.records.layout import (
     EXTRANEOUS_CSV,
     FAILURES_CSV,
     PLAN_JSON,
+    REPORT_HTML,
     REPORT_JSON,
     SAMPLE_CSV,
     STATE_PREFIX,
@@ -31,7 +32,6 @@ from web.run_rows import DELETE, OPEN, RunRows
 
 log = logging.getLogger(__name__)
 
-REPORT_HTML = "report.html"
 LABELS: Mapping[str, str] = {
     "failures.csv": "failures.csv: every object that was not copied, and why",
     "archived.csv": "archived.csv: the objects to restore in S3, which a later run can take as its manifest",

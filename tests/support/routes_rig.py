@@ -17,6 +17,7 @@ import boto3
 from moto.server import ThreadedMotoServer
 
 from demo.airflow_stack import REPOSITORY, AirflowStack
+from frugal import IDLE
 from localcloud.supervisor import LocalCloud
 from pipeline import Pipeline
 
@@ -125,7 +126,7 @@ def routes_pipeline(cloud: LocalCloud, queue: Queue, folder: Path, days: Iterabl
         "EDGEHAUL_ROUTES": str(folder / "routes.yaml"),
         "AIRFLOW_CONN_AWS_QUEUE": json.dumps(queue.connection),
     }
-    stack = AirflowStack(folder / "airflow", environment=environment, dags_folder=folder / "dags")
+    stack = AirflowStack(folder / "airflow", environment=environment, settings=IDLE, dags_folder=folder / "dags")
     pipeline = Pipeline(cloud, stack)
     pipeline.gcs.create_bucket(PUBLIC_BUCKET)
     for day in [*days, *(f"{today - timedelta(days):%Y/%m/%d}" for days in range(-1, 4))]:

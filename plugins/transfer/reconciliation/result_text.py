@@ -67,9 +67,13 @@ def _cost(costs: Mapping[str, Any], as_of: str) -> str:
     cheapest = min([way for way in ways if way["months"] == 1] or ways, key=lambda way: way["usd"])
     direct = sum(way["usd"] for way in costs["ways"] if way["way"] == S3_DIRECT)
     return (
-        f"${costs['common_usd'] + cheapest['usd']:,.2f} with {cheapest['way']}, ${costs['common_usd'] + direct:,.2f} by"
+        f"{_usd(costs['common_usd'] + cheapest['usd'])} with {cheapest['way']}, {_usd(costs['common_usd'] + direct)} by"
         f" {S3_DIRECT}, in a month without other traffic (prices of {as_of})"
     )
+
+
+def _usd(amount: float) -> str:
+    return "under $0.01" if 0 < amount < 0.01 else f"${amount:,.2f}"
 
 
 def _objects(count: int) -> str:

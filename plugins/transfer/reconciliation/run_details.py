@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -71,8 +72,23 @@ class RunDetails:
 
     @classmethod
     def taken_from(cls, fields: dict[str, Any]) -> RunDetails:
-        """The details among the fields of a report, which are removed from it. A report of an earlier version has none."""
-        return cls(**{name: fields.pop(name) for name in cls.__dataclass_fields__ if name in fields})
+        """The details among the fields of a report, which are removed from it. A report of an earlier version has none.
+
+        Raises TypeError or ValueError for a field that is something else.
+        """
+        found = {name: fields.pop(name) for name in cls.__dataclass_fields__ if name in fields}
+        none = cls()
+        for name, value in found.items():
+            if not _is_like(value, getattr(none, name)):
+                raise TypeError(f"{name} is {value!r:.80}")
+        if found.get("opened_at"):
+            datetime.fromisoformat(found["opened_at"])
+        for name in ("phases", "requests"):
+            if not all(map(_is_number, found.get(name, {}).values())):
+                raise TypeError(f"{name} is {found[name]!r:.80}")
+        if not _are_costs(found.get("costs", {})):
+            raise TypeError(f"costs is {found['costs']!r:.80}")
+        return cls(**found)
 
     def until(self, ended_at_s: float) -> RunDetails:
         """The same run, some time later: it was being judged until then."""
@@ -164,6 +180,33 @@ class RunFacts:
             prices_as_of=self.prices.as_of if self.prices else "",
             prices_scope=self.prices.scope if self.prices else "",
         )
+
+
+def _is_like(value: object, example: object) -> bool:
+    """Whether a JSON value has the type of an example."""
+    if isinstance(example, str):
+        return isinstance(value, str)
+    if isinstance(example, Mapping):
+        return isinstance(value, dict)
+    if isinstance(example, tuple):
+        return isinstance(value, list | tuple) and all(isinstance(each, str) for each in value)
+    return _is_number(value)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _are_costs(costs: Mapping[str, Any]) -> bool:
+    """Whether an object has what `Costs.to_dict` makes, or nothing."""
+    ways = costs.get("ways", [])
+    return (
+        isinstance(ways, list)
+        and bool(ways) is bool(costs)
+        and all(isinstance(way, dict) and isinstance(way.get("way"), str) for way in ways)
+        and all(_is_number(way.get(name)) for way in ways for name in ("usd", "months"))
+        and (not costs or _is_number(costs.get("common_usd")))
+    )
 
 
 def _rfc3339(at_s: float) -> str:

@@ -10,6 +10,7 @@ import pytest
 from memory_state import MemoryState
 from transfer.accounting.traffic import WorkerTraffic
 from transfer.config import TransferConfig
+from transfer.errors import RecordDamaged
 from transfer.model import ObjectMeta
 from transfer.planning.costs import costs_of
 from transfer.planning.prices import load_prices
@@ -138,8 +139,8 @@ def test_the_result_is_lines_with_endpoints_time_rate_and_cost() -> None:
         "  time      1 min 40 s: listing 10 s, copying 1 min, judging 10 s, second pass 20 s",
         "  rate      10.0 MiB/s, 11.2 objects/s while copying",
         "  edge      901 requests, 800.0 MiB",
-        f"  cost      $0.01 with CloudFront pay-as-you-go, $0.01 by S3 direct, in a month without other traffic (prices of"
-        f" {load_prices().as_of})",
+        "  cost      under $0.01 with CloudFront pay-as-you-go, under $0.01 by S3 direct, in a month without other traffic"
+        f" (prices of {load_prices().as_of})",
         "  report    gs://d/r/report.json",
     ]
 
@@ -150,3 +151,26 @@ def test_what_is_only_at_the_destination_is_said_in_a_sentence(extra: int) -> No
     text = result_text(report, report_uri="u")
     assert ("3 objects at the destination that the source does not have" in text) is bool(extra)
     assert text.startswith("s3://b/in/ compared with gs://d/out/\n")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"source": 1},
+        {"opened_at": "yesterday"},
+        {"seconds": "100"},
+        {"seconds": float("inf")},
+        {"phases": {"copying": "long"}},
+        {"requests": [1]},
+        {"computed": "costs"},
+        {"costs": {"ways": [{"way": "w", "usd": "1", "months": 1}], "common_usd": 1}},
+        {"costs": {"cheapest": "w"}},
+        {"sizes": [{"objects": 1}]},
+    ],
+)
+def test_a_damaged_report_is_refused(damage: dict[str, object]) -> None:
+    state = MemoryState()
+    document = replace(REPORT, details=details()).to_dict() | damage
+    state.write("report.json", json.dumps(document).encode(), content_type="application/json")
+    with pytest.raises(RecordDamaged):
+        read_report(state)

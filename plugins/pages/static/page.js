@@ -1,11 +1,11 @@
 // The script of every page: follows the theme and time zone of Airflow's UI around it, asks for new sections while the page is
-// live, opens links outside of the frame, and starts runs by Airflow's own REST API.
+// live, opens links outside of the frame, and starts runs by Airflow's own REST API. It stands in the head, so that a page is
+// never shown in the wrong theme first.
 "use strict";
 (() => {
   const EVERY_MS = 2000;
   const HIDDEN_MS = 30000; // nobody looks
   const LONGEST_MS = 30000; // between two attempts while the server is away
-  const body = document.body;
   const outer = (() => {
     try {
       return window.parent !== window && window.parent.document ? window.parent : null;
@@ -63,8 +63,8 @@
   };
 
   const seen = new Map();
-  const notice = document.getElementById("connection");
   const say = (text) => {
+    const notice = document.getElementById("connection");
     if (notice.textContent !== text) notice.textContent = text;
     notice.hidden = !text;
   };
@@ -84,7 +84,7 @@
     isAsking = true;
     let isLive = true;
     try {
-      const url = new URL(body.dataset.source, document.baseURI);
+      const url = new URL(document.body.dataset.source, document.baseURI);
       url.searchParams.set("seen", [...seen].map(([id, digest]) => `${id}.${digest}`).join(","));
       const answer = await fetch(url, { headers: { Accept: "application/json" }, signal: AbortSignal.timeout(15000) });
       if (!answer.ok) throw new Error(refused[answer.status] || `Airflow's API server answers ${answer.status}.`);
@@ -104,7 +104,7 @@
       say(`${why} Trying again …`);
     }
     isAsking = false;
-    body.dataset.live = isLive ? "yes" : "no";
+    document.body.dataset.live = isLive ? "yes" : "no";
     if (isLive) later();
   };
 
@@ -178,19 +178,29 @@
 
   const reason = (detail) => (typeof detail === "string" ? detail : detail ? JSON.stringify(detail) : "");
 
-  followTheme();
-  writeTimes(document);
   const changed = () => {
     followTheme();
     writeTimes(document);
   };
-  window.addEventListener("storage", changed);
-  if (outer) {
-    outer.addEventListener("local-storage", changed); // how Airflow's UI tells itself
-    new MutationObserver(followTheme).observe(outer.document.documentElement, { attributeFilter: ["class"] });
-  }
-  if (body.dataset.live === "yes" && body.dataset.source) {
-    later();
-    document.addEventListener("visibilitychange", () => body.dataset.live === "yes" && !document.hidden && ask());
-  }
+
+  followTheme();
+  document.addEventListener("DOMContentLoaded", () => {
+    writeTimes(document);
+    window.addEventListener("storage", changed);
+    if (outer) {
+      const watcher = new MutationObserver(followTheme);
+      watcher.observe(outer.document.documentElement, { attributeFilter: ["class"] });
+      outer.addEventListener("local-storage", changed); // how Airflow's UI tells itself
+      window.addEventListener("pagehide", () => {
+        watcher.disconnect();
+        outer.removeEventListener("local-storage", changed);
+      });
+    }
+    if (document.body.dataset.live === "yes" && document.body.dataset.source) {
+      later();
+      document.addEventListener("visibilitychange", () => {
+        if (document.body.dataset.live === "yes" && !document.hidden) ask();
+      });
+    }
+  });
 })();

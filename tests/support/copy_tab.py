@@ -36,10 +36,9 @@ class CopyTab:
         """A section of the page by its id."""
         return self.frame.locator(f"#{name}")
 
-    def figure(self, name: str) -> str:
+    def figure(self, name: str) -> Locator:
         """A figure of the progress, such as `Objects done`."""
-        figure = self.section("progress").locator("div", has=self.frame.locator(f"dt:text-is('{name}')"))
-        return figure.locator("dd").inner_text()
+        return self.section("progress").locator(f"dt:text-is('{name}') + dd")
 
     def wait_for(self, sentence: str) -> None:
         """Watch the page until its sentence contains this."""

@@ -54,7 +54,7 @@ def test_a_plan_is_executed_watched_and_its_failures_copied(pipeline, edge_fault
         tab.picture(pictures / "page-plan.png")
 
         run = tab.start("Copy what was planned")
-        watch(tab, pictures, lambda: pipeline.airflow.take_api_server_away(1.0))
+        watch(tab, pictures, lambda: pipeline.airflow.take_api_server_away(1.0, timeout_s=180))
         tab.wait_for(f"3 of {OBJECTS + 3} objects were not copied")
         assert tab.is_as_opened()
         assert pipeline.wait(run) == "failed"
@@ -94,4 +94,4 @@ def watch(tab: CopyTab, pictures: Path, disturb: Callable[[], None]) -> None:
         expect(intervals.nth(16)).to_be_attached(timeout=90_000)
     tab.picture(pictures / "page-live.png")
     disturb()
-    expect(tab.frame.locator("#connection")).to_be_hidden(timeout=90_000)
+    expect(tab.frame.locator("#connection")).to_be_hidden(timeout=120_000)

@@ -79,3 +79,14 @@ def test_nothing_is_offered_while_the_run_lives(seed: Seed, client_of: ClientOf,
 
 def test_nothing_is_offered_for_a_dag_without_these_parameters(seed: Seed, client_of: ClientOf) -> None:
     assert requests_of(client_of("user"), red(seed("red", state="failed", dag_id="own"))) == {}
+
+
+def test_every_address_holds_where_the_api_server_is_under_a_prefix(
+    seed: Seed, client_of: ClientOf, form_dag: str
+) -> None:
+    run = red(seed("red", state="failed", dag_id=form_dag))
+    run.session.commit()
+    html = client_of("user").get("/run", params={"dag_id": form_dag, "run_id": "red"}).text
+    addresses = findall(r'(?:href|data-start|data-page|data-source)="([^"]*)"', html)
+    assert len(addresses) > 10
+    assert [each for each in addresses if each.startswith("/") or "://" in each] == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -305,6 +305,16 @@ def _moment(text: str | None) -> datetime | None:
 def _log_line(event: Any) -> str:
     if isinstance(event, str):
         return event
-    shown = {name: value for name, value in event.items() if name not in ("timestamp", "event", "level")}
+    shown = {
+        name: value for name, value in event.items() if name not in ("timestamp", "event", "level", "error_detail")
+    }
     text = f"{event.get('timestamp') or ''} {str(event.get('level') or '').upper():7} {event.get('event')}".strip()
-    return " ".join([text, *(f"{name}={value}" for name, value in shown.items() if value is not None)])
+    line = " ".join([text, *(f"{name}={value}" for name, value in shown.items() if value is not None)])
+    return "\n".join([line, *(text for error in event.get("error_detail") or () for text in _error_lines(error))])
+
+
+def _error_lines(error: Mapping[str, Any]) -> Iterator[str]:
+    """An exception as the UI shows it: type and message, and then its frames."""
+    yield f"{error['exc_type']}: {error['exc_value']}"
+    for frame in error["frames"]:
+        yield f"    File {frame['filename']}, line {frame['lineno']} in {frame['name']}"

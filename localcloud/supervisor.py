@@ -218,7 +218,7 @@ class LocalCloud:
             "port": int(port),
             "login": KEY_PAIR_ID,
             "password": self.private_key_pem,
-            "extra": {"signing": signing, "hash_algorithm": "SHA1", "url_lifetime_s": 3600},
+            "extra": {"signing": signing, "hash_algorithm": "SHA-1", "url_lifetime_s": 3600},
         }
 
     def _start_all(self, commands: Mapping[str, list[str]], extra: Mapping[str, str] | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import textwrap
 import uuid
@@ -40,7 +41,7 @@ class CloudfrontHook(BaseHook):
 
     Connection fields: host = domain name of the distribution; schema = `https` (default) or `http`; port optional;
     login = key pair id; password = private key as PEM; in extra: `signing` = `signed` (default) or `public`,
-    `hash_algorithm` = `SHA1` (default) or `SHA256`, `url_lifetime_s` = seconds that a signature is valid (3600).
+    `hash_algorithm` = `SHA-1` (default) or `SHA-256`, `url_lifetime_s` = seconds that a signature is valid (3600).
 
     The private key and every signature are masked in Airflow's logs.
 
@@ -116,7 +117,7 @@ class CloudfrontHook(BaseHook):
                 self.base_url,
                 key_pair_id,
                 self._private_key_pem(),
-                str(self._extra.get("hash_algorithm") or HashAlgorithm.SHA1),
+                str(self._extra.get("hash_algorithm") or HashAlgorithm.SHA1).replace("-", ""),
                 self.get_url_lifetime_s(),
                 on_signed=_mask_signature,
             )
@@ -147,7 +148,11 @@ class CloudfrontHook(BaseHook):
 
     @property
     def _extra(self) -> dict[str, object]:
-        extra = self._connection.extra_dejson
+        # Not extra_dejson, which takes text that is not JSON for nothing.
+        try:
+            extra: object = json.loads(self._connection.extra or "{}")
+        except ValueError:
+            extra = None
         if not isinstance(extra, dict):
             self._refuse("extra", "must be a JSON object")
         return extra

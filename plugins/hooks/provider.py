@@ -47,7 +47,9 @@ def get_provider_info() -> dict[str, Any]:
                     "hash_algorithm": {
                         "label": "Hash algorithm",
                         "description": "The hash algorithm of the signature. CloudFront accepts both.",
-                        "schema": {"type": "string", "enum": ["SHA1", "SHA256"], "default": "SHA1"},
+                        # Airflow takes every text of a connection for a secret, and warns in the logs of those below five
+                        # characters, such as SHA1, which is accepted as well.
+                        "schema": {"type": "string", "enum": ["SHA-1", "SHA-256"], "default": "SHA-1"},
                     },
                     "url_lifetime_s": {
                         "label": "URL lifetime (seconds)",

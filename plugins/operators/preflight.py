@@ -96,7 +96,7 @@ class PreflightOperator(CopyOperator):
         self.aws_conn_id = aws_conn_id
         self.cloudfront_conn_id = cloudfront_conn_id
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def work(self, context: Context) -> dict[str, Any]:
         """Run all checks, log each, and fail if one failed."""
         from transfer.plain_text import redact
         from transfer.preflight.checks import Mark, table

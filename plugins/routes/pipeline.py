@@ -19,6 +19,7 @@ from operators.reconcile_transfer import ReconcileTransferOperator
 from operators.run_date import RunDates
 from operators.s3_list_to_pubsub import S3ListToPubSubOperator
 from operators.transfer_run import CloseTransferRunOperator, OpenTransferRunOperator
+from routes.form import PARAMS
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
@@ -93,6 +94,8 @@ NAMES = {
     "destination_bucket": param("destination_bucket"),
     "destination_prefix": prefix("destination_prefix"),
 }
+DEFAULTS = {name: param.value for name, param in PARAMS.items()}
+"""The form's own values, from which a run's or a route's may differ."""
 SELECTION = {name: param(name) for name in BOUNDS} | {name: listed(name) for name in LISTS}
 EVENTS = {"log_name": param("log_name"), "is_verbose": param("verbose")}
 
@@ -111,7 +114,6 @@ def _tasks(arrived: Asset | AssetAlias, max_open_runs: int | None, run_on: Mappi
         run_on,
         reviews="reconcile",
         outlets=[arrived],
-        source_bucket=param("source_bucket"),
         verify_sample=param("verify_sample"),
         delete_extraneous=param("delete_extraneous"),
         aws_conn_id=param("aws_conn_id"),
@@ -211,9 +213,13 @@ def _reconcile(task_id: str, run_on: Mapping[str, Any], **more: Any) -> Reconcil
     return ReconcileTransferOperator(
         task_id=task_id,
         trigger_rule=TriggerRule.ALL_DONE,
+        source_bucket=param("source_bucket"),
         topic=param("topic"),
         overwrite=param("overwrite"),
         selection=SELECTION,
+        part_size_mib=param("part_size_mib"),
+        day="{{ date_of(dag_run) }}",
+        parameter_defaults=DEFAULTS,
         log_name=param("log_name"),
         **NAMES,
         **GOOGLE,

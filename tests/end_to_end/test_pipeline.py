@@ -8,6 +8,7 @@ import time
 
 from inventories import Row, put_inventory
 from pipeline import event_texts, fill, subscriptions
+from report_checks import check_report
 
 COUNTS = {"listed", "copied", "skipped", "failed", "matched", "missing", "differing", "extra", "bytes_copied"}
 SUMMARY = COUNTS | {"run_id", "seconds", "report_uri"}
@@ -48,7 +49,9 @@ def test_the_main_job(pipeline) -> None:
         assert secret not in logs
     for line in pipeline.cloud.private_key_pem.splitlines()[1:-1]:
         assert line not in logs
+    assert "too short" not in logs and logs.count("credentials retrieved") == 2, "of preflight and of list, once each"
     assert subscriptions(pipeline) == []
+    check_report(pipeline, run, summary, [count["edge_requests"] for count in counts])
 
 
 def test_a_second_run_copies_nothing_and_a_prefix_can_be_renamed(pipeline) -> None:

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from airflow.sdk._shared.secrets_masker.secrets_masker import SecretsMasker
+from airflow.sdk.log import mask_secret
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -22,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from hooks.cloudfront import CloudfrontHook
 from hooks.errors import InvalidConnection
+from hooks.provider import get_provider_info
 from localcloud.edge import EdgeServer
 from localcloud.http1 import Exchange, HttpServer
 from transfer.backends.cloudfront.signing import PublicUrls
@@ -93,6 +96,8 @@ def test_connection_as_uri(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"password": public_pem(EC_KEY)}, "password (private key)"),
         ({"password": pem(EC_KEY)[:150]}, "password (private key)"),
         ({"password": pem(rsa.generate_private_key(65537, 1024))}, "password (private key)"),
+        ({"extra": "{"}, "extra"),
+        ({"extra": '["signed"]'}, "extra"),
         ({"extra": {"signing": "maybe"}}, "signing"),
         ({"extra": {"hash_algorithm": "MD5"}}, "hash_algorithm"),
         ({"extra": {"url_lifetime_s": "1h"}}, "url_lifetime_s"),
@@ -139,6 +144,18 @@ def test_a_key_is_read_however_it_was_pasted(hook, text: str) -> None:
     assert "&Key-Pair-Id=K2EXAMPLE" in hook(password=text).get_signer().query("a/")
 
 
+def test_a_short_setting_is_not_taken_for_a_secret(hook, monkeypatch, caplog) -> None:
+    """Airflow warns of secrets that are too short to mask, in the log of every worker."""
+    monkeypatch.setattr(SecretsMasker, "_has_warned_short_secret", False)
+    schemas = [field["schema"] for field in get_provider_info()["connection-types"][0]["conn-fields"].values()]
+    texts = [text for schema in schemas for text in schema.get("enum", ())]
+    assert {"signed", "SHA-1"} <= set(texts)
+    for text in texts:
+        mask_secret({"field": text})
+    hook(extra={"hash_algorithm": "SHA-1", "url_lifetime_s": 3600}).get_signer()
+    assert "too short" not in caplog.text
+
+
 def test_extra_settings_reach_the_signer(hook) -> None:
     query = hook(extra={"hash_algorithm": "SHA256", "url_lifetime_s": "60"}).get_signer().query("a/")
     assert query.endswith("&Hash-Algorithm=SHA256")
@@ -163,7 +180,7 @@ def edge() -> Iterator[EdgeServer]:
     origin.stop()
 
 
-@pytest.mark.parametrize("hash_algorithm", ["SHA1", "SHA256"])
+@pytest.mark.parametrize("hash_algorithm", ["SHA-1", "SHA-256", "SHA1"])
 @pytest.mark.parametrize(("login", "key"), [("K2RSA", RSA_KEY), ("K2EXAMPLE", EC_KEY)], ids=["rsa", "ec"])
 def test_connection_succeeds(hook, edge: EdgeServer, login: str, key, hash_algorithm: str) -> None:
     subject = hook(host=edge.url, login=login, password=pem(key), extra={"hash_algorithm": hash_algorithm})

@@ -15,7 +15,9 @@ import time
 from collections.abc import Callable, Sequence
 
 from transfer.accounting.pacing import Pacer
-from transfer.accounting.progress import Progress, ProgressReporter, TransferStats
+from transfer.accounting.progress import Progress, TransferStats
+from transfer.accounting.progress_reporter import ProgressReporter
+from transfer.accounting.traffic import TrafficMeter
 from transfer.config import TransferConfig
 from transfer.copying.parts import PartsBoard
 from transfer.copying.whole import ObjectCopier, WorkerContext
@@ -83,14 +85,25 @@ class Worker:
         self._clock = clock
         self._leases = LeaseKeeper(queue)
         self._in_flight = in_flight
+        traffic = TrafficMeter()
         self._settlement = Settlement(
-            queue, failures, ledger, self._leases, on_settled=in_flight.settled if in_flight else lambda numbers: None
+            queue,
+            failures,
+            ledger,
+            self._leases,
+            traffic=traffic,
+            on_settled=in_flight.settled if in_flight else lambda numbers: None,
         )
         pacer = Pacer(config, clock=clock)
         self._progress = Progress(
-            objects_total=assignment.objects, bytes_total=assignment.size_bytes, pacer=pacer, clock=clock
+            objects_total=assignment.objects,
+            bytes_total=assignment.size_bytes,
+            is_alone=assignment.is_alone,
+            pacer=pacer,
+            traffic=traffic,
+            clock=clock,
         )
-        self._context = WorkerContext(progress=self._progress, pacer=pacer, board=PartsBoard())
+        self._context = WorkerContext(progress=self._progress, pacer=pacer, board=PartsBoard(), traffic=traffic)
         self._reporter = ProgressReporter(self._progress, on_report, clock=clock)
         self._object_log = ObjectLog(
             events, source_bucket=assignment.source_bucket, destination_bucket=assignment.destination_bucket
@@ -151,7 +164,7 @@ class Worker:
                 self._abort(error)
             finally:
                 self._wind_down(threads)
-        self._reporter.report(force=True)
+        self._reporter.report(is_last=True)
         if self._error is not None:
             raise self._error
         return self._progress.stats()

@@ -106,5 +106,5 @@ def test_metadata_agrees_with_the_project() -> None:
     assert metadata["Summary"] == project["description"]
     assert metadata["Requires-Python"] == project["requires-python"]
     assert metadata["License-Expression"] == project["license"]
-    (point,) = PathDistribution(DIST_INFO).entry_points
+    (point,) = PathDistribution(DIST_INFO).entry_points.select(group="apache_airflow_provider")
     assert point.load()()["package-name"] == project["name"]

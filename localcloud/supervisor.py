@@ -198,6 +198,11 @@ class LocalCloud:
                 exports[f"AIRFLOW_CONN_{conn_id.upper()}"] = json.dumps(connection)
         return exports
 
+    @property
+    def urls(self) -> dict[str, str]:
+        """The address of each service, by the names of `pid`."""
+        return {name: service.ready["url"] for name, service in self._services.items()}
+
     def pid(self, name: str) -> int:
         """The process of `s3`, `gcs`, `pubsub`, `cloudlogging`, `edge` or `edge-public`."""
         return self._services[name].process.pid

@@ -54,14 +54,13 @@ def started(pipeline: Pipeline) -> Started:
     airflow.wait_for_dag("route_public")
     nightly = airflow.wait_for_runs("route_public", timeout_s=60)[0]
     assert pipeline.wait(nightly) == "success", pipeline.logs(nightly)[-4000:]
-    with airflow.without_scheduler():
-        airflow.command(
-            *("backfill", "create", "--dag-id", "route_signed"),
-            *("--from-date", "2025-03-29T00:00:00+01:00", "--to-date", "2025-03-31T00:00:00+02:00"),
-        )
-        airflow.create_backfill("route_public", "2024-02-28T00:00:00Z", "2024-03-01T00:00:00Z", max_active_runs=2)
-        signed = airflow.trigger("route_signed")
-        form = pipeline.trigger("days/%Y/%m/", destination_prefix="by-hand/%%/{dag_run_id}/")
+    airflow.command(
+        *("backfill", "create", "--dag-id", "route_signed"),
+        *("--from-date", "2025-03-29T00:00:00+01:00", "--to-date", "2025-03-31T00:00:00+02:00"),
+    )
+    airflow.create_backfill("route_public", "2024-02-28T00:00:00Z", "2024-03-01T00:00:00Z", max_active_runs=2)
+    signed = airflow.trigger("route_signed")
+    form = pipeline.trigger("days/%Y/%m/", destination_prefix="by-hand/%%/{dag_run_id}/")
     return Started(
         nightly=nightly,
         backfilled=airflow.runs("route_signed", "backfill"),
@@ -160,9 +159,8 @@ def test_a_finished_day_that_is_backfilled_again_copies_nothing(pipeline: Pipeli
     day = "2024-02-28T00:00:00Z"
     for other in started.leap:
         pipeline.wait(other)
-    with pipeline.airflow.without_scheduler():
-        pipeline.airflow.end_backfills("route_public")
-        pipeline.airflow.create_backfill("route_public", day, day, max_active_runs=1, reprocess="completed")
+    pipeline.airflow.end_backfills("route_public")
+    pipeline.airflow.create_backfill("route_public", day, day, max_active_runs=1, reprocess="completed")
     assert pipeline.wait(run) == "success", pipeline.logs(run)[-4000:]
     assert pipeline.airflow.task_instance(run, "verify").try_number == 2
     summary = pipeline.airflow.xcom(run, "verify")

@@ -35,8 +35,19 @@ Airflow's database or of its API server (at least 5 minutes). Errors that no att
 
 
 def param(name: str) -> str:
-    """A template for a run's parameter: its default when the field was emptied, and an empty text for null."""
-    return f"{{{{ params.{name} if params.{name} is not none else dag.params['{name}'] or '' }}}}"
+    """A template for a run's parameter without the blanks around it: its default when the field was emptied, and an empty text
+    for null.
+    """
+    return f"{{{{ {_given(name)} | trim }}}}"
+
+
+def untrimmed(name: str) -> str:
+    """Like `param`, with the blanks around the value: they may be part of a key."""
+    return f"{{{{ {_given(name)} }}}}"
+
+
+def _given(name: str) -> str:
+    return f"(params.{name} if params.{name} is not none else dag.params['{name}'] or '')"
 
 
 def listed(name: str) -> str:
@@ -133,7 +144,7 @@ def _preflight() -> PreflightOperator:
         state_bucket=param("state_bucket"),
         **{name: f"{{{{ dated_if_sound(params.{name}, dag_run) }}}}" for name in PREFIXES},
         selection=SELECTION,
-        settings={name: param(name) for name in CHECKED},
+        settings={name: (untrimmed if name in PREFIXES else param)(name) for name in CHECKED},
         only_failed=param("only_failed"),
         plan_run=param("plan_run"),
         aws_conn_id=param("aws_conn_id"),

@@ -65,16 +65,15 @@ def test_the_form_has_sections_and_a_line_of_help_for_each_field(dag) -> None:
     sections: dict[str, list[str]] = {}
     for name in dag.params:
         parameter = dag.params.get_param(name)
-        sections.setdefault(parameter.schema["section"], []).append(name)
+        sections.setdefault(parameter.schema.get("section", ""), []).append(name)
         assert parameter.description.endswith("."), name
         assert len(parameter.description) <= 100, name
     assert sections == {
-        "Source": ["source_bucket", "source_listing", "aws_conn_id"],
+        "": ["source_bucket", "source_prefix", "destination_bucket", "destination_prefix", "mode"],
+        "Source": ["source_listing", "aws_conn_id"],
         "Edge": ["cloudfront_conn_id"],
-        "Destination": ["destination_bucket", "gcp_conn_id"],
+        "Destination": ["gcp_conn_id"],
         "What to copy": [
-            "source_prefix",
-            "destination_prefix",
             "include",
             "exclude",
             "min_size",
@@ -86,7 +85,6 @@ def test_the_form_has_sections_and_a_line_of_help_for_each_field(dag) -> None:
             "delete_extraneous",
             "max_delete_percent",
             "max_delete_objects",
-            "mode",
             "verify_sample",
             "plan_run",
         ],
@@ -118,13 +116,20 @@ EXPECTED_GCS = "the name of a Cloud Storage bucket alone: lower-case letters"
 @pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [
-        ("source_bucket", None, EXPECTED_S3),
+        ("source_bucket", None, f"'source_bucket is required: {EXPECTED_S3}"),
+        ("source_bucket", " ", f"'source_bucket is required: {EXPECTED_S3}"),
         ("source_bucket", "Not A Bucket", EXPECTED_S3),
         ("source_bucket", "s3://bucket", EXPECTED_S3),
-        ("destination_bucket", None, EXPECTED_GCS),
+        ("destination_bucket", None, f"'destination_bucket is required: {EXPECTED_GCS}"),
         ("destination_bucket", "-x", EXPECTED_GCS),
         ("destination_bucket", "gs://bucket/prefix", EXPECTED_GCS),
         ("source_prefix", "k" * 1025, "is too long"),
+        ("source_prefix", "days/%Q/", "'a prefix whose date codes are among %Y %y %m"),
+        (
+            "destination_prefix",
+            "{run}/",
+            "whose braces are {dag_run_id}, or {{ and }} for braces of names' was expected",
+        ),
         ("destination_prefix", 7, "is not of type 'null', 'string'"),
         ("source_listing", "list.csv", "s3:// or gs://, a bucket, and a name: the manifest.json of an S3 Inventory"),
         ("source_listing", "s3://b/x.orc", "or a .csv, .jsonl or .ndjson"),
@@ -185,6 +190,15 @@ def test_nothing_is_red_before_a_person_types(dag) -> None:
     """As Airflow's form decides it: a field is red when it is empty and its type does not allow null."""
     for name in dag.params:
         assert "null" in dag.params.get_param(name).schema["type"], name
+
+
+def test_blanks_that_pasting_leaves_are_taken_off_but_for_prefixes(dag) -> None:
+    params = deepcopy(dag.params)
+    params.update({"source_bucket": " from-here \n", "destination_bucket": "to-there", "source_prefix": "kept "})
+    preflight, environment = dag.get_task("preflight"), dag.get_template_env()
+    render = lambda text: environment.from_string(text).render(params=params.validate(), dag=dag)  # noqa: E731
+    assert render(preflight.source_bucket) == "from-here"
+    assert render(preflight.settings["source_prefix"]) == "kept "
 
 
 @pytest.mark.parametrize(

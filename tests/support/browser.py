@@ -66,11 +66,12 @@ class TriggerForm:
             red += self._dialog.locator("[data-invalid]:visible").all_inner_texts()
         return red
 
-    def fill(self, section: str, **values: str) -> None:
-        """Open the section, type into its fields, and leave them."""
-        heading = self._dialog.get_by_role("button", name=section, exact=True)
-        if heading.get_attribute("data-state") != "open":
-            heading.click()
+    def fill(self, section: str = "", **values: str) -> None:
+        """Type into fields, and leave them. A section is opened first; those without one are seen at first."""
+        if section:
+            heading = self._dialog.get_by_role("button", name=section, exact=True)
+            if heading.get_attribute("data-state") != "open":
+                heading.click()
         for name, text in values.items():
             self._field(name).click()
             self._page.keyboard.press("ControlOrMeta+A")

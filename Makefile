@@ -72,7 +72,7 @@ $(VENV)/.synced: requirements.lock
 	@sed -n '/^uv==/,/^[^ ]/{/^uv==/p;/^    --hash/p;}' requirements.lock > $(VENV)/uv.lock
 	@case "$$($(BIN)/python -m pip config list)" in *.cert=*) ;; *) export PIP_CERT='$(SYSTEM_CAS)' ;; esac; \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.lock
-	@$(BIN)/uv pip sync --quiet --require-hashes --compile-bytecode --python $(BIN)/python requirements.lock
+	@$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python requirements.lock
 	@touch $@
 
 lock: setup  ## resolve pyproject.toml into requirements.lock again

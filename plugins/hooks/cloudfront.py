@@ -185,10 +185,11 @@ class CloudfrontHook(BaseHook):
                 "must be an unencrypted PEM key, from -----BEGIN to the end of the -----END line",
             )
         lines = textwrap.wrap("".join(found[2].split()), 64)
-        # Line by line as well: a traceback or a JSON log line may hold the key with other line breaks.
-        for secret in ("".join(lines), *lines):
-            if len(secret) >= MIN_MASKED_CHARACTERS:
-                mask_secret(secret)
+        # Line by line as well: a traceback or a JSON log line may hold the key with other line breaks. The lines cover the
+        # key in one piece too; each further mask makes Airflow compile all of them again (10 ms for one of a whole key).
+        for line in lines:
+            if len(line) >= MIN_MASKED_CHARACTERS:
+                mask_secret(line)
         return "\n".join([f"-----BEGIN {found[1]}-----", *lines, f"-----END {found[1]}-----", ""])
 
     def _only(self, field: str, own: str, pasted: str) -> str:

@@ -18,6 +18,7 @@ from hooks.source import SourceList
 if TYPE_CHECKING:
     from google.cloud.pubsub_v1 import PublisherClient
 
+    from transfer.backends.cloudfront.signing import UrlAuthorizer
     from transfer.backends.gcs.client import GcsClient
     from transfer.errors import Stage
     from transfer.model import SourceKey
@@ -81,6 +82,10 @@ class CloudfrontProbe:
         self._prefix = prefix
         self._hook = CloudfrontHook(conn_id)
 
+    @cached_property
+    def _signer(self) -> UrlAuthorizer:
+        return self._hook.get_signer()
+
     def ask(self, key: str) -> EdgeAnswer:
         """Ask for the first byte of an object. A key outside the prefix is requested as if it were under the prefix."""
         from transfer.backends.cloudfront.probe import EdgeUnreachable, probe_edge
@@ -89,7 +94,7 @@ class CloudfrontProbe:
 
         path = escape_key(key if key.startswith(self._prefix) else self._prefix + key)
         with connection_errors(self.conn_id, Stage.DOWNLOAD):
-            base_url, query = self._hook.base_url, self._hook.get_signer().query(escape_key(self._prefix))
+            base_url, query = self._hook.base_url, self._signer.query(escape_key(self._prefix))
         try:
             return probe_edge(base_url, path, query)
         except EdgeUnreachable as error:

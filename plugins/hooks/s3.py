@@ -46,4 +46,10 @@ class S3SourceHook(BaseHook):
             read_timeout=60,
             max_pool_connections=connections,
         )
-        return hook.get_client_type(config=defaults.merge(hook.config))
+        # Not get_client_type: to name its caller to AWS, it reads the source of every module on the stack (0.3 s of CPU).
+        return hook.get_session().client(
+            "s3",
+            endpoint_url=hook.conn_config.get_service_endpoint_url("s3"),
+            config=defaults.merge(hook.config),
+            verify=hook.verify,
+        )

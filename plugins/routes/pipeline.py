@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG, Asset, AssetAlias, Param, TriggerRule
+from airflow.sdk.definitions.param import ParamsDict
 
 from hooks.selection import BOUNDS, LISTS
 from operators.cloudfront_to_gcs import CloudfrontToGcsWorker
@@ -84,7 +85,6 @@ def pipeline(
     """
     with DAG(
         dag_id=dag_id,
-        params=dict(params),
         max_active_tasks=128,
         tags=["edgehaul", "s3", "gcs", "cloudfront", *tags],
         default_args={"owner": owner, **RETRIES},
@@ -92,6 +92,9 @@ def pipeline(
         **dag_arguments,
     ) as dag:
         _tasks(arrived, max_open_runs, run_on)
+    # After the tasks: each would otherwise hold a copy of all parameters, and Airflow validates every copy twice whenever it
+    # reads the file (1.3 s of CPU per DAG, 0.1 s without).
+    dag.params = ParamsDict(dict(params))
     return dag
 
 

@@ -8,10 +8,12 @@ import pytest
 
 from chaos import Chaos
 from demo.airflow_stack import AirflowStack
+from frugal import SAME_DAGS
 from localcloud.supervisor import LocalCloud
 from pipeline import Pipeline
 
 SETTINGS = {
+    **SAME_DAGS,
     # A task whose supervisor died is declared dead sooner than after five minutes.
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",

@@ -61,6 +61,12 @@ def test_it_has_no_schedule_and_survives_serialization(dag) -> None:
     assert set(again.params) == set(dag.params)
 
 
+def test_only_the_dag_holds_the_parameters(dag) -> None:
+    """Airflow validates each copy of a parameter twice whenever it reads the file, and stores it with the DAG."""
+    assert dag.params
+    assert {task.task_id: list(task.params) for task in dag.tasks if task.params} == {}
+
+
 def test_the_form_has_sections_and_a_line_of_help_for_each_field(dag) -> None:
     sections: dict[str, list[str]] = {}
     for name in dag.params:

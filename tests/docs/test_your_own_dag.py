@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from demo.airflow_stack import AirflowStack
+from frugal import SAME_DAGS
 from localcloud.supervisor import LocalCloud
 from pipeline import Pipeline
 
@@ -93,7 +94,9 @@ def pipeline(
             for written, meant in buckets.items():
                 block = block.replace(written, meant)
             (folder / f"block_{index}.py").write_text(block)
-        stack = AirflowStack(tmp_path_factory.mktemp("airflow"), environment=cloud.environment(), dags_folder=folder)
+        stack = AirflowStack(
+            tmp_path_factory.mktemp("airflow"), environment=cloud.environment(), settings=SAME_DAGS, dags_folder=folder
+        )
         pipeline = Pipeline(cloud, stack)
         for key, body in bodies.items():
             pipeline.put(key, body)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from demo.airflow_stack import AirflowStack
+from frugal import SAME_DAGS
 from localcloud.supervisor import LocalCloud
 from pipeline import Pipeline, control
 
@@ -33,5 +34,5 @@ def pipeline(cloud: LocalCloud, tmp_path_factory: pytest.TempPathFactory) -> Ite
         "AIRFLOW_CONN_CLOUDFRONT_WRONG": json.dumps(wrong_key),
         "AIRFLOW_CONN_AWS_WRONG": json.dumps(cloud.connections()["aws_default"] | {"password": "not-the-secret"}),
     }
-    with AirflowStack(tmp_path_factory.mktemp("airflow"), environment=environment) as airflow:
+    with AirflowStack(tmp_path_factory.mktemp("airflow"), environment=environment, settings=SAME_DAGS) as airflow:
         yield Pipeline(cloud, airflow)

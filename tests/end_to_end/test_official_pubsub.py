@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from demo.airflow_stack import AirflowStack
+from frugal import SAME_DAGS
 from needs import missing
 from official_pubsub import official_pubsub, why_unavailable
 from pipeline import Pipeline, fill
@@ -16,7 +17,7 @@ def test_the_main_job_on_the_official_pubsub_emulator(cloud, tmp_path: Path) -> 
         missing(reason, is_optional=True)
     with official_pubsub() as host:
         environment = cloud.environment() | {"PUBSUB_EMULATOR_HOST": host}
-        with AirflowStack(tmp_path / "airflow", environment=environment) as airflow:
+        with AirflowStack(tmp_path / "airflow", environment=environment, settings=SAME_DAGS) as airflow:
             pipeline = Pipeline(cloud, airflow)
             bodies = fill(pipeline, "official/", 40)
             first, second = pipeline.trigger("official/"), pipeline.trigger("official/", destination_prefix="beside/")

@@ -30,6 +30,7 @@ from everything import (
     ending,
     table,
 )
+from frugal import SAME_DAGS
 from localcloud.supervisor import LocalCloud, create_topics
 from odd_bucket import ORDINARY, Bucket
 from pipeline import Pipeline, control
@@ -45,7 +46,9 @@ FIELDS = re.compile(r" (?:run_id|dag_id|task_id|ti_id|try_number|map_index|logge
 def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
     with (
         LocalCloud(tmp_path_factory.mktemp("cloud")) as cloud,
-        AirflowStack(tmp_path_factory.mktemp("airflow"), environment=cloud.environment()) as airflow,
+        AirflowStack(
+            tmp_path_factory.mktemp("airflow"), environment=cloud.environment(), settings=SAME_DAGS
+        ) as airflow,
     ):
         yield Bucket(Pipeline(cloud, airflow))
 

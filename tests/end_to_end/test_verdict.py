@@ -19,6 +19,7 @@ from google.cloud import pubsub_v1
 
 from demo.airflow_api import Run
 from demo.airflow_stack import REPOSITORY, AirflowStack
+from frugal import SAME_DAGS
 from localcloud.supervisor import LocalCloud
 from pipeline import Pipeline, control
 from run_marks import TWO_COPIES, WAVES, Case
@@ -133,7 +134,8 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         buckets = {"source": cloud.source_bucket, "destination": cloud.destination_bucket}
         (dags / "two_copies.py").write_text(TWO_COPIES % buckets)
         home, environment = tmp_path_factory.mktemp("airflow"), cloud.environment()
-        with AirflowStack(home, environment=environment, parallelism=16, dags_folder=dags) as airflow:
+        stack = AirflowStack(home, environment=environment, settings=SAME_DAGS, parallelism=16, dags_folder=dags)
+        with stack as airflow:
             yield Bench(Pipeline(cloud, airflow))
 
 

@@ -18,6 +18,7 @@ from moto.server import ThreadedMotoServer
 
 from demo.airflow_stack import REPOSITORY, AirflowStack
 from demo.postgres import Postgres
+from frugal import IDLE
 from localcloud.supervisor import LocalCloud
 from needs import program
 from pipeline import Pipeline
@@ -133,7 +134,11 @@ def routes_pipeline(cloud: LocalCloud, queue: Queue, folder: Path, days: Iterabl
     program("postgres", hint="Debian's package is postgresql")
     with Postgres(folder / "postgres.log") as database:
         stack = AirflowStack(
-            folder / "airflow", environment=environment, dags_folder=folder / "dags", database_url=database.url
+            folder / "airflow",
+            environment=environment,
+            settings=IDLE,
+            dags_folder=folder / "dags",
+            database_url=database.url,
         )
         pipeline = Pipeline(cloud, stack)
         pipeline.gcs.create_bucket(PUBLIC_BUCKET)

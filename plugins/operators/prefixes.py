@@ -29,6 +29,7 @@ DATE_CODES: Mapping[str, Callable[[datetime], str]] = {
     "%u": lambda moment: str(moment.isocalendar().weekday),
 }
 """The codes of strftime whose text is the same in every locale and on every platform, and some without leading zeros."""
+TIME_CODES = ("%H", "%-H", "%M", "%S")
 
 RUN, ROUTE = "{dag_run_id}", "{route}"
 PLACEHOLDERS = (RUN, ROUTE)
@@ -75,6 +76,16 @@ class DatedPrefix:
         texts = [text for text, _ in takewhile(lambda piece: not piece[1], self.pieces)]
         before = "".join(texts)
         return before if len(texts) == len(self.pieces) else before[: before.rfind("/") + 1]
+
+    @property
+    def has_date_in_it(self) -> bool:
+        """Whether it has a date code."""
+        return any(is_code and text in DATE_CODES for text, is_code in self.pieces)
+
+    @property
+    def has_time_in_it(self) -> bool:
+        """Whether it has a code for a part of a day."""
+        return any(is_code and text in TIME_CODES for text, is_code in self.pieces)
 
     @property
     def has_run_in_it(self) -> bool:

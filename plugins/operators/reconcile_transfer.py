@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, D
 from operators.arrival import announce
 from operators.base import ACK_DEADLINE_S, CopyOperator
 from operators.hand_over import SUMMARY_KEY, FirstPassResult, ListingResult, Work
-from operators.links import DestinationLink, LogsLink, ReportLink, logs_url, object_url
+from operators.links import DestinationLink, FailuresLink, LogsLink, ReportLink, logs_url, object_url
 from operators.run_identity import RunIdentity
 from operators.run_report import log_report, verdict_on
 from operators.siblings import refuse_when_closed, sibling
@@ -79,7 +79,7 @@ class ReconcileTransferOperator(CopyOperator):
         "aws_conn_id",
         "log_name",
     )
-    operator_extra_links = (DestinationLink(), ReportLink(), LogsLink())
+    operator_extra_links = (DestinationLink(), FailuresLink(), ReportLink(), LogsLink())
     ui_color = "#fce8e6"
 
     def __init__(
@@ -175,6 +175,7 @@ class ReconcileTransferOperator(CopyOperator):
         if is_reopened:
             self.log.info("run reopened: retrying everything unfinished, as originally listed")
         report, published = self._pass(which, context, run, listing, is_reopened=is_reopened)
+        self._show_failures(context, run, report)
         result = FirstPassResult.after(
             log_report(run, report, self._report_uri(run)), republished=published.objects, run=run
         )
@@ -197,6 +198,7 @@ class ReconcileTransferOperator(CopyOperator):
         report = self._final_report(context, run, listing, before)
         if float(self.verify_sample or 0) > 0:
             report = self._sampled(context, run, listing, report)
+        self._show_failures(context, run, report)
         result = log_report(run, report, self._report_uri(run))
         verdict = verdict_on(run, report, result.report_uri, was_copied=listing.mode != "verify")
         verdict.write(state)
@@ -285,7 +287,17 @@ class ReconcileTransferOperator(CopyOperator):
     def _run_context(self, context: Context, run: RunIdentity, listing: ListingResult) -> RunContext:
         return self.run_context(run, listing, attempt=context["ti"].try_number, selection=self.selection)
 
+    def _show_failures(self, context: Context, run: RunIdentity, report: ReconciliationReport) -> None:
+        """Link to the list of the objects that are unfinished, if there are any."""
+        from transfer.records.layout import FAILURES_CSV
+
+        if report.unfinished_reasons:
+            self.show_links(context, {FailuresLink: object_url(self._record_uri(run, f"{FAILURES_CSV}.csv"))})
+
     def _report_uri(self, run: RunIdentity) -> str:
         from transfer.records.layout import REPORT_JSON
 
-        return f"gs://{run.state_bucket or self.destination_bucket}/{run.state_prefix}{REPORT_JSON}"
+        return self._record_uri(run, REPORT_JSON)
+
+    def _record_uri(self, run: RunIdentity, name: str) -> str:
+        return f"gs://{run.state_bucket or self.destination_bucket}/{run.state_prefix}{name}"

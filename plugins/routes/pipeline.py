@@ -19,6 +19,7 @@ from operators.reconcile_transfer import ReconcileTransferOperator
 from operators.run_date import RunDates
 from operators.s3_list_to_pubsub import S3ListToPubSubOperator
 from operators.transfer_run import CloseTransferRunOperator, OpenTransferRunOperator
+from routes.task_docs import TASK_DOCS
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
@@ -140,6 +141,7 @@ def _preflight() -> PreflightOperator:
     """Comes before the setup: when it fails, there is nothing to tear down."""
     return PreflightOperator(
         task_id="preflight",
+        doc_md=TASK_DOCS["preflight"],
         source_bucket=param("source_bucket"),
         topic=param("topic"),
         error_topic=param("error_topic"),
@@ -159,6 +161,7 @@ def _preflight() -> PreflightOperator:
 def _open_run(max_open_runs: int | None) -> OpenTransferRunOperator:
     task = OpenTransferRunOperator(
         task_id="open_run",
+        doc_md=TASK_DOCS["open_run"],
         topic=param("topic"),
         error_topic=param("error_topic"),
         destination_bucket=param("destination_bucket"),
@@ -178,6 +181,7 @@ def _open_run(max_open_runs: int | None) -> OpenTransferRunOperator:
 def _list(open_run: OpenTransferRunOperator, run_on: Mapping[str, Any]) -> S3ListToPubSubOperator:
     return S3ListToPubSubOperator(
         task_id="list",
+        doc_md=TASK_DOCS["list"],
         run=open_run.output,
         source_bucket=param("source_bucket"),
         topic=param("topic"),
@@ -202,7 +206,8 @@ def _workers(task_id: str, published_by: BaseOperator, run_on: Mapping[str, Any]
     """One worker for each slot that a task has returned."""
     return CloudfrontToGcsWorker.partial(
         task_id=task_id,
-        map_index_template="{{ task.slot['label'] }}",
+        map_index_template="{{ task.slot['label'] }}{{ for_day(dag_run, params.source_prefix, params.destination_prefix) }}",
+        doc_md=TASK_DOCS[task_id],
         source_bucket=param("source_bucket"),
         error_topic=param("error_topic"),
         threads=param("threads"),
@@ -221,6 +226,7 @@ def _workers(task_id: str, published_by: BaseOperator, run_on: Mapping[str, Any]
 def _reconcile(task_id: str, run_on: Mapping[str, Any], **more: Any) -> ReconcileTransferOperator:
     return ReconcileTransferOperator(
         task_id=task_id,
+        doc_md=TASK_DOCS[task_id],
         trigger_rule=TriggerRule.ALL_DONE,
         topic=param("topic"),
         overwrite=param("overwrite"),
@@ -236,6 +242,7 @@ def _reconcile(task_id: str, run_on: Mapping[str, Any], **more: Any) -> Reconcil
 def _delete_extraneous(run_on: Mapping[str, Any]) -> DeleteExtraneousOperator:
     return DeleteExtraneousOperator(
         task_id="delete_extraneous",
+        doc_md=TASK_DOCS["delete_extraneous"],
         # A plan skips verify.
         trigger_rule=TriggerRule.NONE_FAILED,
         wish=param("delete_extraneous"),
@@ -253,6 +260,7 @@ def _delete_extraneous(run_on: Mapping[str, Any]) -> DeleteExtraneousOperator:
 def _close_run(open_run: OpenTransferRunOperator) -> CloseTransferRunOperator:
     task = CloseTransferRunOperator(
         task_id="close_run",
+        doc_md=TASK_DOCS["close_run"],
         run=open_run.output,
         destination_bucket=param("destination_bucket"),
         keep_runs=param("keep_runs"),

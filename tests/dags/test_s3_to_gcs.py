@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from copy import deepcopy
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -50,6 +53,29 @@ def test_the_chain_of_tasks(dag) -> None:
     assert dag.get_task("close_run").is_teardown
     assert dag.get_task("transfer").is_mapped
     assert dag.get_task("retry").is_mapped
+
+
+def test_every_task_and_the_dag_say_what_they_are_for(dag) -> None:
+    assert dag.dag_display_name == "Copy S3 → Cloud Storage"
+    for task in dag.tasks:
+        doc = task.partial_kwargs["doc_md"] if task.is_mapped else task.doc_md
+        assert doc.count(". ") == 1 and doc.endswith("."), f"{task.task_id}: two sentences"
+    fields = {text.strip("`") for text in re.findall(r"`[a-z_]+`", dag.doc_md)}
+    assert fields <= {*dag.params, *dag.task_ids}
+
+
+def test_a_label_of_a_worker_has_the_date_of_dated_prefixes(dag) -> None:
+    template, environment = dag.get_task("transfer").partial_kwargs["map_index_template"], dag.get_template_env()
+    task = SimpleNamespace(slot={"label": "worker 1 of 2"})
+    run = SimpleNamespace(data_interval_start=datetime(2026, 11, 28, 7, tzinfo=UTC))
+
+    def label(**params: str | None) -> str:
+        given = {"source_prefix": None, "destination_prefix": None} | params
+        return str(environment.from_string(template).render(task=task, dag_run=run, params=given))
+
+    assert label() == "worker 1 of 2"
+    assert label(source_prefix="days/%Y/%m/%d/") == "worker 1 of 2, 2026-11-28"
+    assert label(destination_prefix="hours/%H/") == "worker 1 of 2, 2026-11-28 07:00"
 
 
 def test_it_has_no_schedule_and_survives_serialization(dag) -> None:

@@ -22,7 +22,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -62,7 +62,7 @@ class Session:
     project: str
     source_bucket: str
     destination_bucket: str
-    cloud_urls: Mapping[str, str]
+    cloud_urls: Mapping[str, str] = field(default_factory=dict)
     """The services of the local cloud, by name."""
 
 
@@ -182,7 +182,7 @@ def main() -> int:
         threading.Thread(target=_watch_parent, daemon=True).start()
     try:
         _run(folder, source_bucket, destination_bucket)
-    except (ServiceFailed, PostgresError, AirflowError) as error:
+    except (ServiceFailed, AirflowError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
@@ -197,7 +197,10 @@ def _run(folder: Path, source_bucket: str, destination_bucket: str) -> None:
         )
         database_url = ""
         if is_for_a_person and postgres.is_installed():
-            database_url = exits.enter_context(Postgres(folder / "postgres.log")).url
+            try:
+                database_url = exits.enter_context(Postgres(folder / "postgres.log")).url
+            except PostgresError as error:
+                print(f"Airflow's database is SQLite, because {error}", flush=True)
         # As in a real deployment, the connections are stored in Airflow's database, not in the environment.
         airflow = AirflowStack(
             folder / "airflow", environment=cloud.environment(connections=False), database_url=database_url

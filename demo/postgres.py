@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import secrets
 import shutil
 import subprocess
@@ -17,6 +18,8 @@ from demo import leash
 from demo.ports import free_port
 
 USER = "airflow"
+SERVER_USER = "postgres"
+"""The user that Debian's package makes: root runs the server as this user, because it refuses to run as root."""
 START_TIMEOUT_S = 30.0
 STOP_GRACE_S = 5.0
 """How long the server may take to stop before it is killed. Its data are removed anyway."""
@@ -28,33 +31,39 @@ class PostgresError(RuntimeError):
 
 def program(name: str) -> str | None:
     """The path of a program, of PostgreSQL's newest version if it is one of its own; None if it is not installed."""
-    newest_first = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda place: place.parent.name, reverse=True)
+    versions = Path("/usr/lib/postgresql").glob("*/bin")
+    newest_first = sorted(versions, key=lambda place: float(place.parent.name), reverse=True)
     return shutil.which(name, path=os.pathsep.join([*map(str, newest_first), os.environ.get("PATH", os.defpath)]))
 
 
 def is_installed() -> bool:
     """Whether this machine has PostgreSQL's server, and this user can run it."""
-    return all(map(program, ["initdb", "postgres", "pg_isready", *(["setpriv"] if os.geteuid() == 0 else [])]))
+    needed = ["initdb", "postgres", "pg_isready"]
+    if os.geteuid() == 0:
+        needed.append("setpriv")
+        if not any(user.pw_name == SERVER_USER for user in pwd.getpwall()):
+            return False
+    return all(map(program, needed))
 
 
 def as_server_user(command: Sequence[str]) -> list[str]:
-    """The command, for root as the user `postgres` of Debian's package: PostgreSQL refuses to run as root."""
+    """The command, for root as SERVER_USER."""
     if os.geteuid():
         return [*command]
-    return [str(program("setpriv")), "--reuid=postgres", "--regid=postgres", "--init-groups", *command]
+    return [str(program("setpriv")), f"--reuid={SERVER_USER}", f"--regid={SERVER_USER}", "--init-groups", *command]
 
 
 def make_cluster(data: Path, user: str, password: str) -> None:
-    """Make the files of a server in `data`, with one superuser, in a folder that the user `postgres` may enter."""
+    """Make the files of a server in `data`, with one superuser, in a folder that SERVER_USER may enter."""
     data.mkdir(mode=0o700)
     password_file = data.with_suffix(".password")
     password_file.touch(mode=0o600)
     password_file.write_text(password)
     if os.geteuid() == 0:
         for path in (data, password_file):
-            shutil.chown(path, "postgres", "postgres")
+            shutil.chown(path, SERVER_USER, SERVER_USER)
     make = [str(program("initdb")), "--pgdata", str(data), "--username", user, "--pwfile", str(password_file)]
-    make += ["--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync"]
+    make += ["--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C", "--no-sync"]
     made = subprocess.run(as_server_user(make), cwd=data, capture_output=True, text=True, check=False)
     password_file.unlink()
     if made.returncode:
@@ -85,7 +94,7 @@ class Postgres:
         return f"postgresql+psycopg2://{USER}:{self._password}@127.0.0.1:{self._port}/postgres"
 
     def __enter__(self) -> Self:
-        # Under the system's own folder for temporary files: the user `postgres` may not enter root's folders.
+        # Under the system's own folder for temporary files: SERVER_USER may not enter root's folders.
         self._folder = tempfile.TemporaryDirectory(prefix="edgehaul-postgres-", ignore_cleanup_errors=True)
         folder = Path(self._folder.name)
         folder.chmod(0o711)

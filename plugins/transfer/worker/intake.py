@@ -70,7 +70,7 @@ class Intake:
         self._settlement = settlement
         self._in_flight = in_flight
         self._pacer = pacer
-        self._share = Share(assignment, workers=workers)
+        self._share = Share(assignment, workers=workers, lanes=pacer.threads)
         self._on_failed = on_failed
         self._work: SimpleQueue[Work] = SimpleQueue()
         self._accepted: list[Work] = []

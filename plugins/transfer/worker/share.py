@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from transfer.listing.batches import MAX_BATCH_BYTES
 from transfer.worker.assignment import Assignment
 
-MAX_HELD_BYTES = 1024**3
-"""Bytes of objects from which on no more messages are pulled: others could start them."""
+LANE_BYTES = 64 * 1024**2
+"""Bytes of objects that keep one lane at work: a larger object is shared by several lanes (`TransferConfig.parallel_bytes`).
+A worker that holds as much for each of its lanes pulls no more messages: others could start them."""
 
 
 class Share:
@@ -19,11 +20,12 @@ class Share:
 
     Args:
         workers: how many workers share the messages of the assignment.
+        lanes: how many objects this worker copies at a time.
     """
 
-    def __init__(self, assignment: Assignment, *, workers: int) -> None:
+    def __init__(self, assignment: Assignment, *, workers: int, lanes: int) -> None:
         self.is_alone = workers == 1
-        self._most_bytes = max(MAX_BATCH_BYTES, min(MAX_HELD_BYTES, -(-assignment.size_bytes // workers)))
+        self._most_bytes = max(MAX_BATCH_BYTES, min(lanes * LANE_BYTES, -(-assignment.size_bytes // workers)))
         """A worker that holds as many bytes takes no more messages. The last one that it takes may exceed them."""
         self._message_bytes = max(1, assignment.size_bytes // max(1, assignment.messages))
         """The expected size of a message: that of the last ones, as objects of a size are often neighbours."""

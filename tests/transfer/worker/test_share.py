@@ -56,7 +56,7 @@ def queue_of(*sizes_bytes: int) -> GreedyQueue:
     )
 
 
-def worker_on(queue: GreedyQueue, *, workers: int) -> Intake:
+def worker_on(queue: GreedyQueue, *, workers: int, threads: int = 16) -> Intake:
     sizes_bytes = [request.size_bytes for _, request in queue.waiting]
     leases = LeaseKeeper(queue)
     ledger = Ledger(MemoryState(), listing="1", worker="w")
@@ -74,7 +74,7 @@ def worker_on(queue: GreedyQueue, *, workers: int) -> Intake:
         leases=leases,
         settlement=Settlement(queue, MemoryFailures(), ledger, leases),
         in_flight=None,
-        pacer=Pacer(TransferConfig()),
+        pacer=Pacer(TransferConfig(threads=threads)),
         workers=workers,
         on_failed=lambda outcome: None,
     )
@@ -131,6 +131,15 @@ def test_many_small_objects_are_pulled_as_many_at_a_time_as_ever() -> None:
     worker = worker_on(queue, workers=4)
     worker.pull(0)
     assert queue.asked == [2 * TransferConfig().threads]
+    assert queue.extended == []
+
+
+def test_every_lane_has_an_object_that_no_other_lane_helps_with() -> None:
+    """Objects below 64 MiB are copied by one lane each."""
+    queue = queue_of(*[63 * MIB] * 2000)
+    worker = worker_on(queue, workers=2, threads=256)
+    worker.pull(0)
+    assert len(taken(worker)) == 261
     assert queue.extended == []
 
 

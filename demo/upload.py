@@ -64,9 +64,10 @@ def upload(client: Any, bucket: str, source: DemoInput, on_object: Callable[[int
                 refused.append((item.key, refusal))
             else:
                 on_object(item.size_bytes)
-    held = dict(listing(client, bucket))
-    missing = {item.key for item in source.objects} - held.keys() - {key for key, _ in (*left_out, *refused)}
-    refused += [(key, "the local S3 accepted it but does not list it under this key") for key in sorted(missing)]
+    if not refused:
+        held = dict(listing(client, bucket))
+        unlisted = {item.key for item in source.objects} - held.keys() - {key for key, _ in left_out}
+        refused = [(key, "the local S3 accepted it but does not list it under this key") for key in sorted(unlisted)]
     if refused:
         lines = [f"    {key!r}: {reason}" for key, reason in refused]
         raise UploadRefused(

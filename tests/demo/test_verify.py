@@ -107,7 +107,7 @@ def test_a_file_that_changes_while_it_is_uploaded_stops_nothing(running: Scene, 
 
 def test_an_object_that_s3_refuses_stops_the_demo(running: Scene) -> None:
     chosen = DemoInput(objects=(InputObject(key="a", path=None, size_bytes=0),))
-    with pytest.raises(UploadRefused, match="does not hold 1 objects; nothing was copied\n    'a': .*NoSuchBucket"):
+    with pytest.raises(UploadRefused, match=r"does not hold 1 objects; nothing was copied\n    'a': .*NoSuchBucket"):
         upload(running.s3, "another-bucket", chosen, lambda _: None)
 
 

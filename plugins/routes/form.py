@@ -184,10 +184,10 @@ SECTIONS: Mapping[str, Mapping[str, Param]] = {
             "What to do with objects under the destination prefix that the source does not have.",
         ),
         "max_delete_percent": number(
-            "max_delete_percent", "If a larger share of the destination would be deleted, nothing is, and the run fails."
+            "max_delete_percent", "If a larger share of the destination would be deleted, nothing is: the run fails."
         ),
         "max_delete_objects": number(
-            "max_delete_objects", "If more objects would be deleted, nothing is, and the run fails."
+            "max_delete_objects", "If more objects would be deleted, nothing is: the run fails."
         ),
         "verify_sample": number(
             "verify_sample", "Percentage of the matched objects to read back from both sides and compare."

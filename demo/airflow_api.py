@@ -211,7 +211,7 @@ class AirflowApi:
             ]
             return bool(wanted)
 
-        self._poll(reached, timeout_s, f"task {task_id}[{map_index}] did not become {' or '.join(sorted(states))}", 0.2)
+        self._poll(reached, timeout_s, f"task {task_id}[{map_index}] did not become {' or '.join(sorted(states))}", 0.4)
         return wanted[0]
 
     def xcom(self, run: Run, task_id: str, key: str = "return_value", *, map_index: int = -1) -> Any:

@@ -207,7 +207,9 @@ class LocalCloud:
     @property
     def urls(self) -> dict[str, str]:
         """The address of each service, by the names of `pid`."""
-        return {name: service.ready["url"] for name, service in self._services.items()}
+        return {
+            name: f"http://{service.ready['url'].removeprefix('http://')}" for name, service in self._services.items()
+        }
 
     def pid(self, name: str) -> int:
         """The process of `s3`, `gcs`, `pubsub`, `cloudlogging`, `edge` or `edge-public`."""

@@ -80,7 +80,7 @@ def test_the_address_of_every_service_is_a_url_that_something_listens_on(cloud: 
     assert set(cloud.urls) == set(SERVICES)
     for url in cloud.urls.values():
         place = urlsplit(url)
-        socket.create_connection((place.hostname, place.port), timeout=10).close()
+        socket.create_connection((place.hostname or "", place.port or 0), timeout=10).close()
 
 
 def test_only_loopback_is_listened_on(cloud: LocalCloud) -> None:

@@ -8,12 +8,14 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 RSA_KEY = rsa.generate_private_key(65537, 2048)
 EC_KEY = ec.generate_private_key(ec.SECP256R1())
 
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
-def pem(key, form: PrivateFormat = PrivateFormat.TraditionalOpenSSL) -> str:
+
+def pem(key: PrivateKey, form: PrivateFormat = PrivateFormat.TraditionalOpenSSL) -> str:
     return key.private_bytes(Encoding.PEM, form, NoEncryption()).decode()
 
 
-def public_pem(key) -> str:
+def public_pem(key: PrivateKey) -> str:
     return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 

@@ -141,7 +141,6 @@ LOGGING = """
 import json, logging, sys
 from airflow.sdk.log import configure_logging
 configure_logging(json_output=True)  # as task logs are written
-from cloudfront_fields import EC_KEY, FIELDS, RSA_KEY, pem, public_pem
 from hooks.cloudfront import CloudfrontHook
 hook = CloudfrontHook("my_edge")
 query = hook.get_signer().query("a/")

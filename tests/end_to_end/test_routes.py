@@ -254,6 +254,7 @@ def test_a_person_triggers_a_run_in_the_browser_and_reads_its_result(pipeline: P
     with chromium_page(pipeline.airflow.url) as page:
         form = TriggerForm(page, "s3_to_gcs")
         assert form.required() == ["source_bucket", "destination_bucket"]
+        assert form.visible() >= {"source_bucket", "source_prefix", "destination_bucket", "destination_prefix"}
         assert form.red_fields() == []
 
         form.fill(source_prefix="albums/%Y/", destination_prefix="photos/{dag_run_id}/", source_bucket="my-photos")

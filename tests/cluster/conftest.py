@@ -25,6 +25,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
             tmp_path_factory.mktemp("compose"),
             environment=cloud.environment(connections=False),
             scale={"transfer": 2},
+            variables={"SCHEDULER_IDLE_SLEEP_S": "1"},  # beside other tests, on two cores
         ) as airflow,
     ):
         for conn_id, connection in cloud.connections().items():

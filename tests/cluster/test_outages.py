@@ -22,7 +22,7 @@ from thousand_objects import OBJECTS
 RUN_TIMEOUT_S = 400
 MOST_ATTEMPTS, MOST_IDLE_S = 2, 120.0
 BEFORE = 60
-"""How many objects more are copied before the next part goes away."""
+"""How many more uploads are answered before the next part goes away."""
 
 Outage = Callable[[ComposeStack, RunWatch], None]
 
@@ -80,7 +80,7 @@ def test_a_run_is_green_and_every_object_equal_whatever_goes_away(
     restarts = len(stack.restarts)
     with watching(stack, run, cluster.uploads) as watch:
         for name in names:
-            watch.until_copied(watch.copied + BEFORE, RUN_TIMEOUT_S)
+            watch.until_uploaded(watch.uploaded + BEFORE, RUN_TIMEOUT_S)
             OUTAGES[name](stack, watch)
         watch.until_the_end(RUN_TIMEOUT_S)
     checked = cluster.compared(prefix)

@@ -1,17 +1,19 @@
-"""A real Airflow with parallel workers on the local cloud, started once for all end-to-end tests of a Pub/Sub server."""
+"""A real Airflow with parallel workers on the local cloud, started once for the tests that need no other."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from demo.airflow_stack import AirflowStack
+from demo.airflow_stack import REPOSITORY, AirflowStack
 from frugal import SAME_DAGS
 from localcloud.supervisor import LocalCloud
 from pipeline import Pipeline, control
+from run_marks import TWO_COPIES
 
 
 @pytest.fixture
@@ -20,13 +22,13 @@ def edge_faults(pipeline: Pipeline) -> Iterator[Callable[[list[dict[str, Any]]],
     control(pipeline.cloud.edge_url, None)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
     with LocalCloud(tmp_path_factory.mktemp("cloud")) as running:
         yield running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def pipeline(cloud: LocalCloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
     wrong_key = cloud.connections()["cloudfront_default"] | {"login": "KNOTTHEONE"}
     environment = {
@@ -34,5 +36,15 @@ def pipeline(cloud: LocalCloud, tmp_path_factory: pytest.TempPathFactory) -> Ite
         "AIRFLOW_CONN_CLOUDFRONT_WRONG": json.dumps(wrong_key),
         "AIRFLOW_CONN_AWS_WRONG": json.dumps(cloud.connections()["aws_default"] | {"password": "not-the-secret"}),
     }
-    with AirflowStack(tmp_path_factory.mktemp("airflow"), environment=environment, settings=SAME_DAGS) as airflow:
+    dags = tmp_path_factory.mktemp("dags")
+    shutil.copy(REPOSITORY / "dags" / "s3_to_gcs.py", dags)
+    buckets = {"source": cloud.source_bucket, "destination": cloud.destination_bucket}
+    (dags / "two_copies.py").write_text(TWO_COPIES % buckets)
+    with AirflowStack(
+        tmp_path_factory.mktemp("airflow"),
+        environment=environment,
+        settings=SAME_DAGS,
+        parallelism=16,
+        dags_folder=dags,
+    ) as airflow:
         yield Pipeline(cloud, airflow)

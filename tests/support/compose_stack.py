@@ -23,7 +23,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 import compose_images
@@ -65,15 +65,22 @@ class ComposeStack(AirflowApi):
     """Starts the services of the file in its order; in between, the methods of AirflowApi drive Airflow as its admin.
 
     Replicas are named as Compose does: `worker-1`, `worker-2`. `environment` goes to every process of Airflow besides what
-    the file gives it: how to find the stand-ins of the clouds.
+    the file gives it: how to find the stand-ins of the clouds. `variables` are what `.env` would have.
     """
 
-    def __init__(self, home: Path, *, environment: Mapping[str, str], scale: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        home: Path,
+        *,
+        environment: Mapping[str, str],
+        scale: Mapping[str, int],
+        variables: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.home = home.resolve()
         self._environment = dict(environment)
         self._scale = scale
         self._ports: dict[tuple[str, int], int] = {}
-        self._services = compose_services.load(REPOSITORY / "docker-compose.yaml", {})
+        self._services = compose_services.load(REPOSITORY / "docker-compose.yaml", variables)
         self._processes = KeptProcesses()
         self._exits = contextlib.ExitStack()
         self._containers: dict[str, Container] = {}

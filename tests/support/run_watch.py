@@ -27,13 +27,14 @@ class RunWatch:
     uploads: Callable[[], int]
     state: str = "queued"
     tasks: tuple[TaskInstance, ...] = ()
-    copied: int = 0
-    """The objects that the workers of `transfer` say they have copied, in Airflow's task state store."""
+    uploaded: int = 0
+    """The answered uploads since the first sample. Workers' own counts begin again with each attempt."""
     longest_standstill_s: float = 0.0
     started_s: float = field(default_factory=time.monotonic)
     ended_s: float = 0.0
     _progressed_s: float = field(default_factory=time.monotonic)
     _seen: object = None
+    _uploads_before: int | None = None
     _ending: threading.Event = field(default_factory=threading.Event)
 
     def until(self, holds: Callable[[], object], what: str, timeout_s: float = 120.0) -> None:
@@ -44,9 +45,9 @@ class RunWatch:
             assert time.monotonic() < deadline, f"waited {timeout_s:g} s for {what}"
             time.sleep(SAMPLE_S / 5)
 
-    def until_copied(self, count: int, timeout_s: float) -> None:
-        """Wait until the workers have said that they have copied so many objects."""
-        self.until(lambda: self.copied >= count, f"{count} objects were copied", timeout_s)
+    def until_uploaded(self, count: int, timeout_s: float) -> None:
+        """Wait until Cloud Storage has answered this many uploads."""
+        self.until(lambda: self.uploaded >= count, f"{count} uploads were answered", timeout_s)
 
     def until_the_end(self, timeout_s: float) -> None:
         """Wait for the end of the run."""
@@ -59,27 +60,23 @@ class RunWatch:
     def sample(self) -> None:
         """Look once."""
         uploads = self.uploads()
+        if self._uploads_before is None:
+            self._uploads_before = uploads
+        self.uploaded = uploads - self._uploads_before
         state = self.state
         try:
             state = self.api.run_state(self.run)
             self.tasks = tuple(self.api.task_instances(self.run))
-            self.copied = sum(map(self._copied, self.tasks))
         except AirflowError:
             pass  # away: the uploads still tell
         now_s = time.monotonic()
         self.longest_standstill_s = max(self.longest_standstill_s, now_s - self._progressed_s)
-        seen = (uploads, self.copied, [(task.state, task.try_number) for task in self.tasks])
+        seen = (uploads, [(task.state, task.try_number) for task in self.tasks])
         if seen != self._seen:
             self._seen, self._progressed_s = seen, now_s
         if state in FINISHED:
             self.ended_s = now_s
         self.state = state
-
-    def _copied(self, task: TaskInstance) -> int:
-        if task.task_id != "transfer" or task.map_index < 0 or not task.started_at:
-            return 0
-        state = self.api.task_state(self.run, task.task_id, map_index=task.map_index)
-        return int(state.get("progress", {}).get("copied", 0))
 
     def _watch(self) -> None:
         while not self.ended_s and not self._ending.wait(SAMPLE_S):

@@ -20,8 +20,8 @@ help:  ## this list
 demo: setup  ## the main job on real files with a real Airflow and a local cloud (SOURCE=/some/directory, KEEP=1)
 	@$(BIN)/python -m demo $(if $(SOURCE),--source "$(SOURCE)") $(if $(KEEP),--keep)
 
-up: setup  ## local cloud and Airflow with its UI, left running
-	@$(BIN)/python -m demo up $(if $(SOURCE),--source "$(SOURCE)")
+up: setup  ## local cloud and Airflow with its UI, left running (ROUTES=routes.yaml)
+	@$(BIN)/python -m demo up $(if $(SOURCE),--source "$(SOURCE)") $(if $(ROUTES),--routes "$(ROUTES)")
 
 down: setup  ## stop what `make up` started
 	@$(BIN)/python -m demo down

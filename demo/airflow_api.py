@@ -14,6 +14,7 @@ import requests
 
 from demo.log_lines import log_line
 
+SERVER_ERRORS = (500, 502, 503, 504)
 FINISHED = frozenset({"success", "failed"})
 
 
@@ -60,8 +61,8 @@ class AirflowApi:
     def add_connection(self, conn_id: str, connection: Mapping[str, Any]) -> None:
         """Create the connection, or replace it. The fields are those of AIRFLOW_CONN_… JSON; `extra` is a dict."""
         body = {**connection, "connection_id": conn_id, "extra": json.dumps(connection.get("extra") or {})}
-        if self._call("POST", "connections", json=body, accept=(201, 409)).status_code == 409:
-            self._call("PATCH", f"connections/{quote(conn_id, safe='')}", json=body)
+        if self._insist("POST", "connections", json=body, accept=(409,)).status_code == 409:
+            self._insist("PATCH", f"connections/{quote(conn_id, safe='')}", json=body)
 
     def wait_for_dag(self, dag_id: str, timeout_s: float = 60.0) -> None:
         """Return once the DAG processor has stored the DAG; fail at once if its file does not import."""
@@ -275,15 +276,14 @@ class AirflowApi:
             raise AirflowError(f"Airflow refused {method} {path}: {answer.status_code} {answer.text[:2000]}")
         return answer
 
-    def _insist(self, method: str, path: str, **arguments: Any) -> requests.Response:
-        """Send a request that writes, and repeat it when Airflow refuses it: on SQLite, concurrent writes may fail."""
-        refusals = 20
-        while (answer := self._call(method, path, accept=(500, 503), **arguments)).status_code in (500, 503):
-            refusals -= 1
-            if not refusals:
-                raise AirflowError(f"Airflow refuses {method} {path}: {answer.status_code} {answer.text[:2000]}")
+    def _insist(self, method: str, path: str, *, accept: tuple[int, ...] = (), **arguments: Any) -> requests.Response:
+        """Send a request that writes, and repeat it while the server fails: on SQLite, concurrent writes may."""
+        for _ in range(20):
+            answer = self._call(method, path, accept=(*accept, *SERVER_ERRORS), **arguments)
+            if answer.status_code not in SERVER_ERRORS:
+                return answer
             time.sleep(0.5)
-        return answer
+        raise AirflowError(f"Airflow refuses {method} {path}: {answer.status_code} {answer.text[:2000]}")
 
     def _get(self, path: str, **params: Any) -> dict[str, Any]:
         return dict(self._call("GET", path, params=params).json())

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from hooks.cloudfront import CloudfrontHook
+from hooks.cloudfront import NETWORK_FIELDS, CloudfrontHook
 from hooks.engine import Messaging, destination
 from hooks.pubsub import PubSubQueueHook
 from hooks.s3 import S3SourceHook
@@ -104,7 +104,7 @@ class CloudfrontProbe:
         try:
             return probe_edge(base_url, path, query)
         except EdgeUnreachable as error:
-            message = f"no answer from {base_url} ({error}); check host, schema and port of connection {self.conn_id!r}"
+            message = f"no answer from {base_url} ({error}); check {NETWORK_FIELDS} of connection {self.conn_id!r}"
             raise SourceUnavailable(message, stage=Stage.DOWNLOAD) from error
 
     def signature_life_s(self) -> float:

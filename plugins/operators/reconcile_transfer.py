@@ -12,7 +12,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, D
 from operators.arrival import announce
 from operators.base import ACK_DEADLINE_S, CopyOperator
 from operators.hand_over import SUMMARY_KEY, FirstPassResult, ListingResult, Work
-from operators.links import DestinationLink, LogsLink, ReportLink, logs_url, object_url
+from operators.links import DestinationLink, FailuresLink, LogsLink, ReportLink, logs_url, object_url
 from operators.parameters import whole
 from operators.report_xcom import REPORT_KEY, bounded_report
 from operators.run_facts import RunAbout, run_facts
@@ -89,7 +89,7 @@ class ReconcileTransferOperator(CopyOperator):
         "day",
         "log_name",
     )
-    operator_extra_links = (DestinationLink(), ReportLink(), LogsLink())
+    operator_extra_links = (DestinationLink(), FailuresLink(), ReportLink(), LogsLink())
     ui_color = "#fce8e6"
 
     def __init__(
@@ -193,6 +193,7 @@ class ReconcileTransferOperator(CopyOperator):
         if is_reopened:
             self.log.info("run reopened: retrying everything unfinished, as originally listed")
         report, published = self._pass(which, context, run, listing, None, is_reopened=is_reopened)
+        self._show_failures(context, run, report)
         result = FirstPassResult.after(
             log_report(run, report, self._report_uri(run)),
             republished=published.objects,
@@ -226,6 +227,7 @@ class ReconcileTransferOperator(CopyOperator):
             report = self._sampled(context, run, listing, report)
         report = replace(report, details=report.details.until(time.time()))
         write_report(state, report)
+        self._show_failures(context, run, report)
         result = log_report(run, report, self._report_uri(run))
         context["ti"].xcom_push(key=REPORT_KEY, value=bounded_report(report))
         write_page(state, context["ti"], report=report.to_dict())
@@ -303,7 +305,17 @@ class ReconcileTransferOperator(CopyOperator):
     def _run_context(self, context: Context, run: RunIdentity, listing: ListingResult) -> RunContext:
         return self.run_context(run, listing, attempt=context["ti"].try_number, selection=self.selection)
 
+    def _show_failures(self, context: Context, run: RunIdentity, report: ReconciliationReport) -> None:
+        """Link to the list of the objects that are unfinished, if there are any."""
+        from transfer.records.layout import FAILURES_CSV
+
+        if report.unfinished_reasons:
+            self.show_links(context, {FailuresLink: object_url(self._record_uri(run, f"{FAILURES_CSV}.csv"))})
+
     def _report_uri(self, run: RunIdentity) -> str:
         from transfer.records.layout import REPORT_JSON
 
-        return f"gs://{run.state_bucket or self.destination_bucket}/{run.state_prefix}{REPORT_JSON}"
+        return self._record_uri(run, REPORT_JSON)
+
+    def _record_uri(self, run: RunIdentity, name: str) -> str:
+        return f"gs://{run.state_bucket or self.destination_bucket}/{run.state_prefix}{name}"

@@ -161,7 +161,9 @@ def test_no_event_log_without_a_name(connect) -> None:
 def test_a_connection_without_a_project_is_named(connect) -> None:
     conn_id = connect("my_google", **GOOGLE, extra={"is_anonymous": True})
     for ask in (lambda: PubSubQueueHook(conn_id).project_id, CloudLoggingHook(conn_id).get_conn):
-        with pytest.raises(InvalidConnection, match="Connection 'my_google', field 'project': no Google Cloud project"):
+        with pytest.raises(
+            InvalidConnection, match="Connection 'my_google', field 'Project Id': no Google Cloud project"
+        ):
             ask()
     assert GCSSinkHook(conn_id).project_id is None
     assert CloudLoggingHook(conn_id, project_id="p3").get_conn().project == "p3"

@@ -102,6 +102,7 @@ class Worker:
             settlement=self._settlement,
             in_flight=in_flight,
             pacer=pacer,
+            workers=config.workers,
             on_failed=self._failed_without_copying,
         )
         refusals = Refusals()
@@ -194,12 +195,12 @@ class Worker:
             if settled != settled_before:
                 settled_before, idle_since_s = settled, self._clock()
             elif self._clock() - idle_since_s > stall_s:
-                log.warning(
-                    "%d of %d messages are not settled, and none was delivered here for %.0f s; leaving them to the"
-                    " reconciliation",
+                log.info(
+                    "This worker ends: no message has come for %.0f s. %d of the run's %d messages are not settled yet: other"
+                    " workers hold them, or the reconciliation publishes their objects again.",
+                    stall_s,
                     self._assignment.messages - settled,
                     self._assignment.messages,
-                    stall_s,
                 )
                 return
         raise Stopped
@@ -227,7 +228,7 @@ class Worker:
         is_orderly = self._error is None or isinstance(self._error, Stopped)
         self._attempt(self._settlement.commit if is_orderly else self._settlement.commit_successes)
         self._attempt(self._settlement.write_unsettled)
-        self._attempt(self._leases.give_back)
+        self._attempt(lambda: self._leases.give_back(self._leases.held()))
         self._attempt(self._note_end)
 
     def _attempt(self, step: Callable[[], None]) -> None:

@@ -162,7 +162,8 @@ def _counts(report: Document, *, was_copied: bool) -> Iterator[CountRow]:
     )
     for name, label, note, is_always in rows:
         if report.whole(name) or is_always:
-            yield CountRow(label=label, amount=Amount(objects=report.whole(name)), note=note, has_bytes=False)
+            count = report.whole(name)
+            yield CountRow(label=label, amount=Amount(objects=count), note=note if count else "", has_bytes=False)
     listed = Amount(objects=report.whole("listed"))
     yield CountRow(label="listed", amount=listed, has_bytes=False, is_total=True)
 

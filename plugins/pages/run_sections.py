@@ -16,12 +16,14 @@ from pages.rendering import render
 from pages.run_view import RunView
 
 MIB = 1024**2
+LEAST_TOP = 0.1
+"""The end of an axis is not below this many MiB/s or objects/s: less is as good as nothing."""
 SECTIONS = (
     "heading",
+    "actions",
     "phases",
     "progress",
     "chart",
-    "actions",
     "failures",
     "counts",
     "skipped",
@@ -81,7 +83,7 @@ def _plot(
     unit: str, values: Sequence[float], texts: Sequence[str], slowed: Sequence[bool], span: str
 ) -> dict[str, object]:
     most = max(values, default=0.0)
-    top = charts.nice_top(most)
+    top = charts.nice_top(max(most, LEAST_TOP))
     points = [
         charts.Point(value, text, is_marked) for value, text, is_marked in zip(values, texts, slowed, strict=True)
     ]

@@ -66,5 +66,6 @@ class CopyTab:
 
     def picture(self, file: Path) -> None:
         """What a person sees now."""
+        self.frame.locator("html").evaluate("() => window.scrollTo(0, 0)")
         self._page.wait_for_timeout(500)  # until the bar has grown
         self._page.screenshot(path=file)

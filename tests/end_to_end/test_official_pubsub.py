@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from demo.airflow_stack import AirflowStack
 from frugal import SAME_DAGS
 from needs import missing
@@ -11,6 +13,7 @@ from official_pubsub import official_pubsub, why_unavailable
 from pipeline import Pipeline, fill
 
 
+@pytest.mark.slow
 def test_the_main_job_on_the_official_pubsub_emulator(cloud, tmp_path: Path) -> None:
     """The same DAG runs on a server that is not ours, and that ignores filters: the product knows no stand-in."""
     if reason := why_unavailable():

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
 import requests
+
+from demo.log_lines import log_line
 
 FINISHED = frozenset({"success", "failed"})
 
@@ -239,7 +241,7 @@ class AirflowApi:
         if answer.status_code == 404:
             return ""
         content = answer.json()["content"]
-        return content if isinstance(content, str) else "\n".join(map(_log_line, content))
+        return content if isinstance(content, str) else "\n".join(map(log_line, content))
 
     def run_url(self, run: Run) -> str:
         """The page of the run in the UI."""
@@ -300,21 +302,3 @@ def _path(run: Run, runs: str = "dagRuns") -> str:
 
 def _moment(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
-
-
-def _log_line(event: Any) -> str:
-    if isinstance(event, str):
-        return event
-    shown = {
-        name: value for name, value in event.items() if name not in ("timestamp", "event", "level", "error_detail")
-    }
-    text = f"{event.get('timestamp') or ''} {str(event.get('level') or '').upper():7} {event.get('event')}".strip()
-    line = " ".join([text, *(f"{name}={value}" for name, value in shown.items() if value is not None)])
-    return "\n".join([line, *(text for error in event.get("error_detail") or () for text in _error_lines(error))])
-
-
-def _error_lines(error: Mapping[str, Any]) -> Iterator[str]:
-    """An exception as the UI shows it: type and message, and then its frames."""
-    yield f"{error['exc_type']}: {error['exc_value']}"
-    for frame in error["frames"]:
-        yield f"    File {frame['filename']}, line {frame['lineno']} in {frame['name']}"

@@ -15,8 +15,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from airflow.sdk._shared.secrets_masker.secrets_masker import SecretsMasker
-from airflow.sdk.log import mask_secret
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -24,7 +22,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from hooks.cloudfront import CloudfrontHook
 from hooks.errors import InvalidConnection
-from hooks.provider import get_provider_info
 from localcloud.edge import EdgeServer
 from localcloud.http1 import Exchange, HttpServer
 from transfer.backends.cloudfront.signing import PublicUrls
@@ -142,18 +139,6 @@ SEC1_WITH_PARAMETERS = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----EN
 )
 def test_a_key_is_read_however_it_was_pasted(hook, text: str) -> None:
     assert "&Key-Pair-Id=K2EXAMPLE" in hook(password=text).get_signer().query("a/")
-
-
-def test_a_short_setting_is_not_taken_for_a_secret(hook, monkeypatch, caplog) -> None:
-    """Airflow warns of secrets that are too short to mask, in the log of every worker."""
-    monkeypatch.setattr(SecretsMasker, "_has_warned_short_secret", False)
-    schemas = [field["schema"] for field in get_provider_info()["connection-types"][0]["conn-fields"].values()]
-    texts = [text for schema in schemas for text in schema.get("enum", ())]
-    assert {"signed", "SHA-1"} <= set(texts)
-    for text in texts:
-        mask_secret({"field": text})
-    hook(extra={"hash_algorithm": "SHA-1", "url_lifetime_s": 3600}).get_signer()
-    assert "too short" not in caplog.text
 
 
 def test_extra_settings_reach_the_signer(hook) -> None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from transfer.accounting.traffic import WorkerTraffic
 from transfer.config import TransferConfig
 from transfer.errors import RunUnknown, Stage
 from transfer.listing.batches import Batches
@@ -16,13 +17,14 @@ from transfer.reconciliation.failures import FailureRecords, FailureTable, drain
 from transfer.reconciliation.reconcile import PassSettings, judge_keys, reconcile
 from transfer.reconciliation.report import ReconciliationReport, write_report
 from transfer.reconciliation.run_context import RunContext
-from transfer.reconciliation.run_details import RunFacts
+from transfer.reconciliation.run_details import RunDetails, RunFacts
 from transfer.reconciliation.sampling import SAMPLE_COLUMNS, Sampling, compare_sample
 from transfer.reconciliation.verdicts import Pass, Verdict
 from transfer.records.csv_file import CsvFile
 from transfer.records.in_flight import crash_of, fatal_error_of
 from transfer.records.layout import IN_FLIGHT, SAMPLE_CSV
 from transfer.records.ledger import ledger_traffic, ledger_unbound
+from transfer.records.listing_record import ListingCounts
 from transfer.records.manifest import read_manifest
 
 
@@ -35,6 +37,16 @@ class Republished:
     """The bytes that Pub/Sub bills for these messages."""
     objects: int
     size_bytes: int
+
+    @classmethod
+    def of(cls, counts: ListingCounts) -> Republished:
+        """What `counts` say of the messages of a pass."""
+        return cls(
+            messages=counts.messages,
+            message_bytes=counts.message_bytes,
+            objects=counts.objects,
+            size_bytes=counts.size_bytes,
+        )
 
 
 def round_name(listing: str, attempt: int, which: Pass) -> str:
@@ -101,31 +113,36 @@ def run_pass(
             invalid_messages=failures.invalid_messages,
             meter=meter,
         )
+    _check_listed(report, run)
+    batches.flush()
+    publisher.flush()
+    counts = batches.counts
+    if facts is not None:
+        facts = facts.with_messages(counts.messages, counts.message_bytes)
+        report = replace(report, details=_details(report, facts, meter, ledger_traffic(run.state, earlier)))
+    write_report(run.state, report)
+    return report, Republished.of(counts)
+
+
+def _check_listed(report: ReconciliationReport, run: RunContext) -> None:
+    """Raise RunUnknown when the manifest does not name as many objects as were listed."""
     if report.listed != run.listed:
         raise RunUnknown(
             f"{run.listed:,} objects were listed, but the manifest under {run.state.uri} names {report.listed:,}: the run's"
             " records were removed or changed (keep_runs, state_bucket), so nothing can be verified; start another run",
             stage=Stage.RECONCILE,
         )
-    batches.flush()
-    publisher.flush()
-    counts = batches.counts
-    if facts is not None:
-        facts = facts.with_messages(counts.messages, counts.message_bytes)
-        usage = meter.usage(
-            listed=report.listed if facts.is_listed_in_s3 else None,
-            stored=report.stored,
-            message_bytes=facts.message_bytes,
-        )
-        traffic = ledger_traffic(run.state, earlier)
-        report = replace(report, details=facts.details(report, usage=usage, traffic=traffic))
-    write_report(run.state, report)
-    return report, Republished(
-        messages=counts.messages,
-        message_bytes=counts.message_bytes,
-        objects=counts.objects,
-        size_bytes=counts.size_bytes,
+
+
+def _details(
+    report: ReconciliationReport, facts: RunFacts, meter: UsageMeter, traffic: WorkerTraffic | None
+) -> RunDetails:
+    usage = meter.usage(
+        listed=report.listed if facts.is_listed_in_s3 else None,
+        stored=report.stored,
+        message_bytes=facts.message_bytes,
     )
+    return facts.details(report, usage=usage, traffic=traffic)
 
 
 def sample_pass(

@@ -88,7 +88,7 @@ class RunDetails:
                 raise TypeError(f"{name} is {found[name]!r:.80}")
         if not _are_costs(found.get("costs", {})):
             raise TypeError(f"costs is {found['costs']!r:.80}")
-        return cls(**found)
+        return cls(**found | {"computed": tuple(found.get("computed", ()))})
 
     def until(self, ended_at_s: float) -> RunDetails:
         """The same run, some time later: it was being judged until then."""

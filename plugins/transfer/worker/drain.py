@@ -86,23 +86,10 @@ class Worker:
         self._leases = LeaseKeeper(queue)
         self._in_flight = in_flight
         traffic = TrafficMeter()
-        self._settlement = Settlement(
-            queue,
-            failures,
-            ledger,
-            self._leases,
-            traffic=traffic,
-            on_settled=in_flight.settled if in_flight else lambda numbers: None,
-        )
+        on_settled = in_flight.settled if in_flight else lambda numbers: None
+        self._settlement = Settlement(queue, failures, ledger, self._leases, traffic=traffic, on_settled=on_settled)
         pacer = Pacer(config, clock=clock)
-        self._progress = Progress(
-            objects_total=assignment.objects,
-            bytes_total=assignment.size_bytes,
-            is_alone=assignment.is_alone,
-            pacer=pacer,
-            traffic=traffic,
-            clock=clock,
-        )
+        self._progress = self._new_progress(pacer, traffic)
         self._context = WorkerContext(progress=self._progress, pacer=pacer, board=PartsBoard(), traffic=traffic)
         self._reporter = ProgressReporter(self._progress, on_report, clock=clock)
         self._object_log = ObjectLog(
@@ -129,6 +116,16 @@ class Worker:
         self._refusal_check = self._new_refusal_check(refusals, pacer)
         self._lock = threading.Lock()
         self._error: BaseException | None = None
+
+    def _new_progress(self, pacer: Pacer, traffic: TrafficMeter) -> Progress:
+        return Progress(
+            objects_total=self._assignment.objects,
+            bytes_total=self._assignment.size_bytes,
+            is_alone=self._assignment.is_alone,
+            pacer=pacer,
+            traffic=traffic,
+            clock=self._clock,
+        )
 
     def _new_refusal_check(self, refusals: Refusals, pacer: Pacer) -> RefusalCheck:
         return RefusalCheck(

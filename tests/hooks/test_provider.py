@@ -106,5 +106,6 @@ def test_metadata_agrees_with_the_project() -> None:
     assert metadata["Summary"] == project["description"]
     assert metadata["Requires-Python"] == project["requires-python"]
     assert metadata["License-Expression"] == project["license"]
-    (point,) = PathDistribution(DIST_INFO).entry_points.select(group="apache_airflow_provider")
-    assert point.load()()["package-name"] == project["name"]
+    points = {point.group: point for point in PathDistribution(DIST_INFO).entry_points}
+    assert points["apache_airflow_provider"].load()()["package-name"] == project["name"]
+    assert points["airflow.plugins"].load().name == project["name"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import requests
 
@@ -40,7 +42,9 @@ class Cluster:
         """What a reader that shares no code with the engine finds on both sides."""
         return thousand_objects.compared(self.cloud.environment(), destination_prefix)
 
-    def page(self, path: str, *, is_signed_in: bool = True, **query: str) -> requests.Response:
+    def page(
+        self, path: str, query: Mapping[str, str] = MappingProxyType({}), *, is_signed_in: bool = True
+    ) -> requests.Response:
         """A page of ours in Airflow's UI."""
         url, headers = self.airflow.url, {}
         if is_signed_in:

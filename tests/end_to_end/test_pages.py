@@ -61,7 +61,7 @@ def test_a_plan_is_executed_watched_and_its_failures_copied(pipeline, edge_fault
         tab.picture(pictures / "page-plan.png")
 
         run = tab.start("Copy what was planned")
-        watch(tab, pictures, lambda: pipeline.airflow.take_api_server_away(1.0, timeout_s=180))
+        watch(tab, pictures, lambda: pipeline.airflow.take_api_server_away(1.0))
         tab.wait_for(f"4 of {ALL} objects were not copied")
         assert tab.is_as_opened()
         assert pipeline.wait(run) == "failed"

@@ -63,7 +63,7 @@ ALONE = [pytest.param([name], 12, marks=pytest.mark.slow, id=name) for name in O
 @pytest.mark.parametrize(
     ("names", "max_requests_per_s"),
     [
-        pytest.param([], None, id="nothing"),
+        pytest.param([], None, id="nothing", marks=pytest.mark.slow),
         # An object takes two requests, and four workers send so many a second each: the copying lasts for one and for two
         # minutes, the outages and what follows them included.
         pytest.param([WORKER, REDIS], 12, id="a worker and Redis"),

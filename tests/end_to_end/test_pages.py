@@ -19,6 +19,10 @@ GONE = ["tab/=cmd()", MARKUP, "tab/\u202egnp.exe"]
 LONGEST = "tab/é/x" + "é" * 508
 """A key of 1,024 bytes, the most that S3 allows."""
 HOSTILE = [*GONE, LONGEST]
+S3_REFUSES = {
+    "headers": {"Server": "AmazonS3", "x-amz-request-id": "R"},
+    "body": "<Error><Code>AccessDenied</Code><RequestId>R</RequestId></Error>",
+}
 PICTURES = os.environ.get("EDGEHAUL_PICTURES", "")
 """Where pictures go: `make pictures` names docs/images. A run for them is longer, so that its chart has something to show."""
 OBJECTS = 600 if PICTURES else 60
@@ -45,9 +49,7 @@ def test_a_plan_is_executed_watched_and_its_failures_copied(pipeline, edge_fault
     assert pipeline.wait(plan) == "success", pipeline.logs(plan)[-4000:]
     gone = {"action": "status", "status": 404, "body": "<Error><Code>NoSuchKey</Code></Error>"}
     failing = [{"match": f"tab/{start}", **gone} for start in ("%3D", "%3C", "%E2")]
-    failing.append(
-        {"match": "tab/%C3%A9", "action": "status", "status": 403, "body": "<Error><Code>AccessDenied</Code></Error>"}
-    )
+    failing.append({"match": "tab/%C3%A9", "action": "status", "status": 403, **S3_REFUSES})
     slow = {"match": "GET /tab/3", "action": "status", "status": 503, "headers": {"Retry-After": "1"}, "times": 30}
     edge_faults([*failing, slow])
 

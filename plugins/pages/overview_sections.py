@@ -18,12 +18,14 @@ from transfer.accounting.progress import human_bytes
 
 Value = Callable[[RunFigures], float | None]
 Write = Callable[[float], str]
+WORDS = {Tone.GOOD: "green", Tone.BAD: "not green", Tone.WARN: "no report", Tone.PLAIN: "plan"}
+"""A verdict in a word, by its tone."""
 
 
 def overview_sections(overview: Overview) -> dict[str, str]:
     """The HTML of each section by its id, in the order of the page."""
     return {
-        "summary": render("overview/summary.html", routes=overview.routes).strip(),
+        "summary": render("overview/summary.html", routes=overview.routes, figures=_figures(overview.routes)).strip(),
         "filter": render("overview/filter.html", is_shown=bool(overview.routes)).strip(),
         **{section_id(route.dag_id): _route(route) for route in overview.routes},
         "empty": "" if overview.routes else render("overview/empty.html").strip(),
@@ -38,7 +40,25 @@ def section_id(dag_id: str) -> str:
 @lru_cache(maxsize=1024)
 def _route(route: RouteView) -> str:
     """Kept, because most routes are the same as when the page asked last."""
-    return render("overview/route.html", route=route, id=section_id(route.dag_id), trends=trends(route.runs)).strip()
+    word = WORDS[route.verdict.tone] if route.verdict else ""
+    return render(
+        "overview/route.html", route=route, id=section_id(route.dag_id), trends=trends(route.runs), word=word
+    ).strip()
+
+
+def _figures(routes: Sequence[RouteView]) -> list[tuple[str, str, str]]:
+    """Name, text and tone of each figure on top."""
+    late, red = sum(route.late is not None for route in routes), sum(route.is_red for route in routes)
+    copies = [run.figures for route in routes for run in route.runs if run.figures]
+    return [
+        ("Routes", f"{len(routes):,}", ""),
+        ("Late", f"{late:,}", "bad" if late else ""),
+        ("Last run not green", f"{red:,}", "bad" if red else ""),
+        ("Runs under way", f"{sum(len(route.live) for route in routes):,}", ""),
+        ("Paused", f"{sum(route.is_paused for route in routes):,}", ""),
+        (f"Copied in the last {RUNS_SHOWN} runs of each", human_bytes(sum(run.size_bytes for run in copies)), ""),
+        ("Objects in these", f"{sum(run.objects for run in copies):,}", ""),
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +68,7 @@ class Trend:
     name: str
     chart: Markup
     whole: str
-    """All runs together, as text; `what` says how."""
-    what: str
+    """All runs together, as text: their sum, or their median."""
     last: str
     """The last run that has this figure."""
     is_bad: bool = False
@@ -58,17 +77,17 @@ class Trend:
 def trends(runs: Sequence[PastRun]) -> list[Trend]:
     """The charts of a route: one bar a run, oldest first."""
     return [
-        _trend("Bytes", "copied", runs, lambda run: run.size_bytes, lambda size: human_bytes(int(size)), sum),
-        _trend("Objects", "copied", runs, lambda run: run.objects, numbers.count, sum),
-        _trend("Failures", "in all", runs, lambda run: run.unfinished, numbers.count, sum, is_bad=True),
-        _trend("Duration", "usually", runs, lambda run: run.seconds, numbers.duration, median),
-        _trend("Cost", "usually", runs, lambda run: run.usd, numbers.usd, median),
+        _trend("Bytes copied", runs, lambda run: run.size_bytes, lambda size: human_bytes(int(size)), sum),
+        _trend("Objects copied", runs, lambda run: run.objects, numbers.count, sum),
+        _trend("Failures", runs, lambda run: run.unfinished, numbers.count, sum, is_bad=True),
+        # Sums would mislead: the month of a flat-rate plan is paid once, however many runs there are in it.
+        _trend("Usual duration", runs, lambda run: run.seconds, numbers.duration, median),
+        _trend("Usual cost", runs, lambda run: run.usd, numbers.usd, median),
     ]
 
 
 def _trend(
     name: str,
-    what: str,
     runs: Sequence[PastRun],
     value: Value,
     write: Write,
@@ -82,16 +101,15 @@ def _trend(
         if amount is not None:
             known.append(amount)
         text = _why_none(run) if amount is None else write(amount)
-        tone = run.tone if run.tone is not Tone.PLAIN or amount is None else ""
-        bars.append(charts.Bar(f"{run.at:%Y-%m-%d %H:%M} UTC", amount or 0.0, text, "" if tone is Tone.GOOD else tone))
+        tone = "none" if not amount else "" if run.tone is Tone.GOOD else run.tone
+        bars.append(charts.Bar(f"{run.at:%Y-%m-%d %H:%M} UTC", amount or 0.0, text, tone))
     title = f"{name} of the last {len(runs):,} runs"
     if known:
-        title += f": {write(whole(known))} {what}, at most {write(max(known))}, {write(known[-1])} in the last one"
+        title += f": {write(whole(known))}, at most {write(max(known))}, {write(known[-1])} in the last one"
     return Trend(
         name=name,
         chart=charts.bars(bars, title=title, slots=RUNS_SHOWN),
         whole=write(whole(known)) if known else "–",
-        what=what if known else "",
         last=write(known[-1]) if known else "",
         is_bad=is_bad and bool(known) and known[-1] > 0,
     )

@@ -72,14 +72,14 @@ def test_figures_of_all_runs_add_up(session: Session, routes: Routes) -> None:
     [route] = routes().values()
     found = {trend.name: (trend.whole, trend.last, trend.is_bad) for trend in trends(route.runs)}
     assert found == {
-        "Bytes": ("2.5 GiB", "512.0 MiB", False),
-        "Objects": ("1,270", "1,000", False),
+        "Bytes copied": ("2.5 GiB", "512.0 MiB", False),
+        "Objects copied": ("1,270", "1,000", False),
         "Failures": ("30", "0", False),
-        "Duration": ("1 min 00 s", "30 s", False),
-        "Cost": ("$2.00", "$2.00", False),
+        "Usual duration": ("1 min 00 s", "30 s", False),
+        "Usual cost": ("$2.00", "$2.00", False),
     }
     titles = str(trends(route.runs)[0].chart)
-    assert 'aria-label="Bytes of the last 3 runs: 2.5 GiB copied, at most 1.0 GiB, 512.0 MiB in the last one"' in titles
+    assert 'aria-label="Bytes copied of the last 3 runs: 2.5 GiB, at most 1.0 GiB, 512.0 MiB in the last one"' in titles
     assert titles.count('<g class="bad">') == 1
 
 

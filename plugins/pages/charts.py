@@ -24,7 +24,9 @@ class Bar:
     text: str
     """The value for people."""
     tone: str = ""
-    """A class of the stylesheet: `good`, `bad`, `warn`, or empty for the usual colour."""
+    """A class of the stylesheet: `good`, `bad`, `warn`, `none`, or empty for the usual colour."""
+    at_s: int | None = None
+    """The Unix time that the label is, in UTC: the page's script writes it in the time zone of Airflow's UI."""
 
 
 def bars(items: Sequence[Bar], *, title: str, height: int = 48, slots: int = 0) -> Markup:
@@ -35,7 +37,7 @@ def bars(items: Sequence[Bar], *, title: str, height: int = 48, slots: int = 0) 
     most = max((bar.value for bar in items if math.isfinite(bar.value)), default=0.0) or 1.0
     step, places = 10, max(1, slots, len(items))
     marks = "".join(
-        f'<g class="{escape(bar.tone)}"><rect class="room" x="{index * step}" width="{step}" height="{height}"/>'
+        f'<g class="{escape(bar.tone)}"{_at(bar)}><rect class="room" x="{index * step}" width="{step}" height="{height}"/>'
         f'<rect class="bar" x="{index * step + 1}" y="{height - tall:.1f}" width="8" height="{tall:.1f}"/>'
         f"<title>{escape(bar.label)}: {escape(bar.text)}</title></g>"
         for index, bar in enumerate(items, places - len(items))
@@ -46,6 +48,10 @@ def bars(items: Sequence[Bar], *, title: str, height: int = 48, slots: int = 0) 
         f'<svg class="bars" role="img" aria-label="{escape(title)}" viewBox="0 0 {places * step} {height}"'
         f' preserveAspectRatio="none">{marks}</svg>'
     )
+
+
+def _at(bar: Bar) -> str:
+    return "" if bar.at_s is None else f' data-at="{bar.at_s:d}"'
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,7 @@ def _figures(routes: Sequence[RouteView]) -> list[tuple[str, str, str]]:
         ("Runs under way", f"{sum(len(route.live) for route in routes):,}", ""),
         ("Paused", f"{sum(route.is_paused for route in routes):,}", ""),
         (f"Copied in the last {RUNS_SHOWN} runs of each", human_bytes(sum(run.size_bytes for run in copies)), ""),
-        ("Objects in these", f"{sum(run.objects for run in copies):,}", ""),
+        ("Objects in these runs", f"{sum(run.objects for run in copies):,}", ""),
     ]
 
 
@@ -102,7 +102,7 @@ def _trend(
             known.append(amount)
         text = _why_none(run) if amount is None else write(amount)
         tone = "none" if not amount else "" if run.tone is Tone.GOOD else run.tone
-        bars.append(charts.Bar(f"{run.at:%Y-%m-%d %H:%M} UTC", amount or 0.0, text, tone))
+        bars.append(charts.Bar(f"{run.at:%Y-%m-%d %H:%M} UTC", amount or 0.0, text, tone, int(run.at.timestamp())))
     title = f"{name} of the last {len(runs):,} runs"
     if known:
         title += f": {write(whole(known))}, at most {write(max(known))}, {write(known[-1])} in the last one"

@@ -45,8 +45,14 @@
     const form = new Intl.DateTimeFormat("sv-SE", { timeZone: zone, dateStyle: "short", timeStyle: "medium" });
     for (const time of within.querySelectorAll("time[datetime]")) {
       const text = form.format(new Date(time.dateTime));
-      time.textContent = time.dataset.short === undefined ? text : text.slice(11);
+      const { short, minute } = time.dataset;
+      time.textContent = short !== undefined ? text.slice(11) : minute !== undefined ? text.slice(0, 16) : text;
       time.title = `${text} ${zone}`;
+    }
+    for (const bar of within.querySelectorAll("[data-at]")) {
+      const tip = bar.querySelector("title");
+      const text = form.format(new Date(1000 * bar.dataset.at)).slice(0, 16);
+      tip.textContent = text + tip.textContent.slice(tip.textContent.indexOf(": "));
     }
   };
 

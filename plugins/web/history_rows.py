@@ -123,10 +123,11 @@ def last_runs(session: Session, dag_ids: Collection[str]) -> dict[str, list[RunR
     )
     newest_first = (DagRun.run_after.desc(), DagRun.id.desc())
     place = func.row_number().over(partition_by=DagRun.dag_id, order_by=newest_first).label("place")
-    placed = select(*columns, place).where(DagRun.dag_id.in_(dag_ids)).subquery()
+    placed = select(DagRun.id, place).where(DagRun.dag_id.in_(dag_ids)).subquery()
     each = min(RUNS_SHOWN, max(1, MOST_RUNS // max(1, len(dag_ids))))
+    shown = select(placed.c.id).where(placed.c.place <= each)
     found: dict[str, list[RunRow]] = defaultdict(list)
-    for row in session.execute(select(placed).where(placed.c.place <= each).order_by(placed.c.place)):
+    for row in session.execute(select(*columns).where(DagRun.id.in_(shown)).order_by(*newest_first)):
         found[row[1]].append(
             RunRow(
                 id=row[0],

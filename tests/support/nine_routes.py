@@ -57,9 +57,9 @@ def seed_nine_routes(session: Session) -> None:
     words = {"timetable_summary": "0 * * * *", "timetable_description": "Every hour"}
     seed_dag(session, "route_billing", hours, every=HOUR, next_due_at=FULL_HOUR + HOUR, **words)
 
-    sensors = waves(52_000, 2_200, **places("sensor-data/", "lake/raw/sensors/"))
-    seed_dag(session, "route_sensors", daily(29, sensors, last=DUE - DAY), **DAILY)
-    live = SeededRun(session, "live", dag_id="route_sensors", began_at=NOW - HOUR / 3)
+    clicks = waves(52_000, 2_200, **places("click-streams/", "lake/raw/clicks/"))
+    seed_dag(session, "route_analytics", daily(29, clicks, last=DUE - DAY), **DAILY)
+    live = SeededRun(session, "live", dag_id="route_analytics", began_at=NOW - HOUR / 3)
     live.listed(50_000, 10**9)
     live.worker(0, copied=31_000, size_bytes=7 * 10**8)
 

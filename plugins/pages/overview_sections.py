@@ -42,7 +42,12 @@ def _route(route: RouteView) -> str:
     """Kept, because most routes are the same as when the page asked last."""
     word = WORDS[route.verdict.tone] if route.verdict else ""
     return render(
-        "overview/route.html", route=route, id=section_id(route.dag_id), trends=trends(route.runs), word=word
+        "overview/route.html",
+        route=route,
+        id=section_id(route.dag_id),
+        word=word,
+        trends=trends(route.runs),
+        share_bar=charts.share_bar,
     ).strip()
 
 

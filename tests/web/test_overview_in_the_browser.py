@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,6 +83,8 @@ def test_routes_are_read_filtered_and_seen_in_the_dark(session: Session, page: P
     expect(frame.locator("article").first).to_contain_text("runs of its schedule")
     expect(frame.get_by_text("late", exact=True)).to_have_count(2)
     expect(frame.locator("#summary")).to_contain_text("Routes9")
+    tip = frame.locator("article svg.bars title").first.text_content() or ""
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d: [\d.]+ GiB", tip)  # in the UI's time zone
     picture(page, "overview-light.png")
     assert frame.locator("html").evaluate("root => root.scrollWidth <= root.clientWidth")
 

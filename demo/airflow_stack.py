@@ -33,6 +33,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 GRACE_S = 10.0
 """How long a component may take to stop before it is killed."""
 
+START_TIMEOUT_S = 180.0
+"""How long Airflow may take to start, on a machine that has other work; 10 s are usual."""
 API_START_S = 6.0
 """About how long the API server takes to answer after its start."""
 COMPONENTS: Mapping[str, Sequence[str]] = {
@@ -134,7 +136,7 @@ class AirflowStack(AirflowApi):
             **STAYS_ON_THIS_MACHINE,
         }
 
-    def start(self, timeout_s: float = 120.0) -> Self:
+    def start(self, timeout_s: float = START_TIMEOUT_S) -> Self:
         """Migrate the metadata database, start the processes and wait until all are healthy.
 
         Raises AirflowError, with the end of the log concerned, when one of them ends or `timeout_s` passes.
@@ -181,7 +183,7 @@ class AirflowStack(AirflowApi):
         return done.stdout
 
     @contextlib.contextmanager
-    def with_triggerer(self, *, timeout_s: float = 60.0) -> Iterator[None]:
+    def with_triggerer(self, *, timeout_s: float = START_TIMEOUT_S) -> Iterator[None]:
         """Run a triggerer for the block: only routes that are started by a queue need one."""
         self._launch("triggerer")
         try:
@@ -206,7 +208,7 @@ class AirflowStack(AirflowApi):
                 )
         return sentences
 
-    def take_api_server_away(self, away_s: float, *, timeout_s: float = 60.0) -> None:
+    def take_api_server_away(self, away_s: float, *, timeout_s: float = START_TIMEOUT_S) -> None:
         """Restart the API server so that it does not answer for about `away_s` seconds."""
         started_s = time.monotonic()
         self._end("api-server")

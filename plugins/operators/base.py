@@ -116,6 +116,10 @@ class EdgehaulOperator(StopsOnKill, BaseOperator):
         """The store of the run's records."""
         return self.destination(run).state(run.state_prefix)
 
+    def record_uri(self, run: RunIdentity, name: str) -> str:
+        """The `gs://` URI of one of the run's records."""
+        return f"gs://{run.state_bucket or self.destination_bucket}/{run.state_prefix}{name}"
+
     def messaging(self) -> Messaging:
         """Access to the topics and subscriptions of the project."""
         from hooks.engine import Messaging

@@ -22,6 +22,7 @@ from operators.run_report import log_report, verdict_on, why_failed
 from operators.run_sample import sampled
 from operators.siblings import refuse_when_closed, sibling
 from transfer.limits import MIB, PART_SIZE_MIB, VERIFY_SAMPLE_PERCENT
+from transfer.records.layout import FAILURES_CSV, REPORT_JSON
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -48,12 +49,11 @@ class ReconcileTransferOperator(CopyOperator):
     After a listing with `mode=verify`, nothing was copied and nothing is published: the first pass compares, and the final
     one is red if anything is missing or differs.
 
-    A green final pass also puts its counts and report into the events of its outlets (`operators.arrival`).
-
     When a person clears the task, Airflow clears the setup with it and the run is reopened: the first pass then publishes
     everything unfinished again, as originally listed.
 
-    Both push the XCom `report`, which has what report.json has, within limits (`operators.report_xcom`).
+    Both push the XCom `report`, which has what report.json has, within limits (`operators.report_xcom`). A green final pass
+    also puts its counts and report into the events of its outlets (`operators.arrival`).
 
     Takes the parameters of `operators.base.CopyOperator`, and these:
 
@@ -139,7 +139,7 @@ class ReconcileTransferOperator(CopyOperator):
         self.show_links(
             context,
             {
-                ReportLink: object_url(self._report_uri(run)),
+                ReportLink: object_url(self.record_uri(run, REPORT_JSON)),
                 LogsLink: logs_url(self.gcp_conn_id, self.gcp_project, self.log_name, run.transfer_id),
             },
         )
@@ -195,7 +195,7 @@ class ReconcileTransferOperator(CopyOperator):
         report, published = self._pass(which, context, run, listing, None, is_reopened=is_reopened)
         self._show_failures(context, run, report)
         result = FirstPassResult.after(
-            log_report(run, report, self._report_uri(run)),
+            log_report(run, report, self.record_uri(run, REPORT_JSON)),
             republished=published.objects,
             run=run,
             messages=published.messages,
@@ -207,14 +207,13 @@ class ReconcileTransferOperator(CopyOperator):
         task.xcom_push(key=REPORT_KEY, value=bounded_report(report))
         if published.objects:
             self.log.info("retrying %s objects, in %s messages", f"{published.objects:,}", published.messages)
-        work = Work(
+        return Work(
             run=run,
             listing=round_name(listing.listing, task.try_number, which),
             messages=published.messages,
             objects=published.objects,
             bytes=published.size_bytes,
-        )
-        return work.slots(listing.workers)
+        ).slots(listing.workers)
 
     def _final_pass(
         self, context: Context, run: RunIdentity, listing: ListingResult, before: FirstPassResult | None
@@ -228,7 +227,7 @@ class ReconcileTransferOperator(CopyOperator):
         report = replace(report, details=report.details.until(time.time()))
         write_report(state, report)
         self._show_failures(context, run, report)
-        result = log_report(run, report, self._report_uri(run))
+        result = log_report(run, report, self.record_uri(run, REPORT_JSON))
         context["ti"].xcom_push(key=REPORT_KEY, value=bounded_report(report))
         write_page(state, context["ti"], report=report.to_dict())
         verdict = verdict_on(run, report, was_copied=listing.mode != "verify")
@@ -307,15 +306,5 @@ class ReconcileTransferOperator(CopyOperator):
 
     def _show_failures(self, context: Context, run: RunIdentity, report: ReconciliationReport) -> None:
         """Link to the list of the objects that are unfinished, if there are any."""
-        from transfer.records.layout import FAILURES_CSV
-
         if report.unfinished_reasons:
-            self.show_links(context, {FailuresLink: object_url(self._record_uri(run, f"{FAILURES_CSV}.csv"))})
-
-    def _report_uri(self, run: RunIdentity) -> str:
-        from transfer.records.layout import REPORT_JSON
-
-        return self._record_uri(run, REPORT_JSON)
-
-    def _record_uri(self, run: RunIdentity, name: str) -> str:
-        return f"gs://{run.state_bucket or self.destination_bucket}/{run.state_prefix}{name}"
+            self.show_links(context, {FailuresLink: object_url(self.record_uri(run, f"{FAILURES_CSV}.csv"))})

@@ -16,9 +16,13 @@ from copy_tab import CopyTab
 
 MARKUP = "tab/<img src=x onerror=alert(1)>"
 GONE = ["tab/=cmd()", MARKUP, "tab/\u202egnp.exe"]
+LONGEST = "tab/é/x" + "é" * 508
+"""A key of 1,024 bytes, the most that S3 allows."""
+HOSTILE = [*GONE, LONGEST]
 PICTURES = os.environ.get("EDGEHAUL_PICTURES", "")
 """Where pictures go: `make pictures` names docs/images. A run for them is longer, so that its chart has something to show."""
 OBJECTS = 600 if PICTURES else 60
+ALL = OBJECTS + len(HOSTILE)
 
 
 @pytest.fixture
@@ -33,7 +37,7 @@ def switch(page: Page, theme: str) -> None:
 
 
 def test_a_plan_is_executed_watched_and_its_failures_copied(pipeline, edge_faults, pictures: Path) -> None:
-    for key in GONE:
+    for key in HOSTILE:
         pipeline.put(key, b"gone")
     for index in range(OBJECTS):
         pipeline.put(f"tab/{index:03d}", os.urandom(200_000))
@@ -41,6 +45,9 @@ def test_a_plan_is_executed_watched_and_its_failures_copied(pipeline, edge_fault
     assert pipeline.wait(plan) == "success", pipeline.logs(plan)[-4000:]
     gone = {"action": "status", "status": 404, "body": "<Error><Code>NoSuchKey</Code></Error>"}
     failing = [{"match": f"tab/{start}", **gone} for start in ("%3D", "%3C", "%E2")]
+    failing.append(
+        {"match": "tab/%C3%A9", "action": "status", "status": 403, "body": "<Error><Code>AccessDenied</Code></Error>"}
+    )
     slow = {"match": "GET /tab/3", "action": "status", "status": 503, "headers": {"Retry-After": "1"}, "times": 30}
     edge_faults([*failing, slow])
 
@@ -48,23 +55,23 @@ def test_a_plan_is_executed_watched_and_its_failures_copied(pipeline, edge_fault
         page.set_viewport_size({"width": 1500, "height": 1250})
         page.on("dialog", lambda dialog: pytest.fail(f"a key ran as a script: {dialog.message}"))
         tab = CopyTab(page, plan)
-        assert tab.sentence.inner_text().startswith(f"A plan: {OBJECTS + 3} of {OBJECTS + 3} listed objects")
+        assert tab.sentence.inner_text().startswith(f"A plan: {ALL} of {ALL} listed objects")
         expect(tab.section("costs").locator(".cheapest")).to_have_count(1)
         expect(tab.section("sizes")).to_contain_text("to 1 MiB")
         tab.picture(pictures / "page-plan.png")
 
         run = tab.start("Copy what was planned")
-        watch(tab, pictures, lambda: pipeline.airflow.take_api_server_away(1.0, timeout_s=180))
-        tab.wait_for(f"3 of {OBJECTS + 3} objects were not copied")
+        watch(tab, pictures, lambda: pipeline.airflow.take_api_server_away(1.0))
+        tab.wait_for(f"4 of {ALL} objects were not copied")
         assert tab.is_as_opened()
         assert pipeline.wait(run) == "failed"
 
         expect(tab.section("failures")).to_contain_text("SourceNotFound")
-        for shown in ("tab/=cmd()", MARKUP, r"tab/\u202egnp.exe"):
+        for shown in ("tab/=cmd()", MARKUP, r"tab/\u202egnp.exe", LONGEST):
             expect(tab.section("failures")).to_contain_text(shown)
         expect(tab.frame.locator("img")).to_have_count(0)
         rows = list(csv.DictReader(io.StringIO(tab.download("failures.csv"), newline="")))
-        assert sorted(row["key"] for row in rows) == sorted(GONE)
+        assert sorted(row["key"] for row in rows) == sorted(HOSTILE)
         assert tab.download("report.html").startswith("<!doctype html>")
         tab.picture(pictures / "page-red.png")
         switch(page, "dark")
@@ -74,7 +81,7 @@ def test_a_plan_is_executed_watched_and_its_failures_copied(pipeline, edge_fault
 
         edge_faults([])
         last = tab.start("Copy what failed")
-        tab.wait_for("Every object is at the destination: 3 of 3 verified")
+        tab.wait_for("Every object is at the destination: 4 of 4 verified")
         assert pipeline.wait(last) == "success"
         expect(tab.section("actions")).to_contain_text("Verify now")
         tab.picture(pictures / "page-green.png")
@@ -82,11 +89,11 @@ def test_a_plan_is_executed_watched_and_its_failures_copied(pipeline, edge_fault
         page.goto("/plugin/edgehaul")
         routes = page.frame_locator("iframe[title=Edgehaul]")
         form = routes.get_by_role("article", name="Copy S3 → Cloud Storage")
-        expect(form).to_contain_text("Every object is at the destination: 3 of 3 verified")
+        expect(form).to_contain_text("Every object is at the destination: 4 of 4 verified")
         expect(form.locator("svg.bars").first.locator(".bar").nth(2)).to_be_attached()
         form.get_by_role("link", name="open the run").click()
         page.wait_for_url("**/plugin/copy")
-    assert len(pipeline.stored("tab/")) == OBJECTS + 3
+    assert len(pipeline.stored("tab/")) == ALL
 
 
 def watch(tab: CopyTab, pictures: Path, disturb: Callable[[], None]) -> None:

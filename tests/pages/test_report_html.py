@@ -6,24 +6,13 @@ import re
 from base64 import b64encode
 from hashlib import sha256
 from html.parser import HTMLParser
-from typing import Any
 
 import pytest
 
+from hostile_report import HOSTILE, hostile_report
 from pages import report_html
 from pages.run_view import of_report
 from seeded_runs import REPORT, history
-
-HOSTILE = [
-    "<img src=x onerror=alert(1)>",
-    "</style><script>alert(1)</script>",
-    "=cmd()",
-    "\u202egnp.exe\u2066",
-    "\ud800\x00\r\n",
-    "é" * 512,
-    '" onmouseover="alert(1)',
-    "{{ 7 * 7 }}",
-]
 
 
 class Elements(HTMLParser):
@@ -43,22 +32,6 @@ class Elements(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.text += data
-
-
-def hostile_report() -> dict[str, Any]:
-    reason = {"verdict": "failed", "reason": HOSTILE[0], "count": 1, "advice": HOSTILE[1], "message": HOSTILE[6]}
-    return {
-        **REPORT,
-        "run_id": HOSTILE[1],
-        "source": f"s3://b/{HOSTILE[0]}",
-        "destination": f"gs://b/{HOSTILE[3]}",
-        "day": HOSTILE[6],
-        "parameters": {HOSTILE[0]: HOSTILE, "x": {"y": HOSTILE[1]}},
-        "evidence": {HOSTILE[0]: {HOSTILE[1]: 3}},
-        "phases": {HOSTILE[0]: 3.0},
-        "reasons": [{**reason, "samples": [key]} for key in HOSTILE],
-        "prices_scope": HOSTILE[1],
-    }
 
 
 def test_every_text_of_a_report_is_inert() -> None:

@@ -13,9 +13,12 @@ import uvicorn
 from airflow.api_fastapi.app import create_auth_manager
 from airflow.api_fastapi.auth.managers.base_auth_manager import COOKIE_NAME_JWT_TOKEN
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+from airflow.models.dag import DagModel
+from axe_playwright_python.sync_playwright import Axe
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 from playwright.sync_api import FrameLocator, Page, expect
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from browser import chromium_page
@@ -116,6 +119,14 @@ def test_routes_are_read_filtered_and_seen_in_the_dark(session: Session, page: P
     page.evaluate("() => { document.documentElement.className = 'dark' }")
     expect(frame.locator("html")).to_have_class("dark")
     picture(page, "overview-dark.png")
-    for width in (1000, 1900):
+
+    session.execute(update(DagModel).where(DagModel.dag_id == "route_unlike").values(is_stale=True))
+    session.commit()
+    expect(frame.locator("article")).to_have_count(10)
+
+    page.goto("/edgehaul/overview")
+    for width in (640, 1000, 1900):
         page.set_viewport_size({"width": width, "height": 1000})
-        assert frame.locator("html").evaluate("root => root.scrollWidth <= root.clientWidth")
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), width
+    found = Axe().run(page).response["violations"]
+    assert [(rule["id"], rule["help"], [node["html"] for node in rule["nodes"]]) for rule in found] == []

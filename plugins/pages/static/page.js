@@ -73,14 +73,17 @@
   const arrange = (order) => {
     const main = document.querySelector("main");
     const focused = document.activeElement?.id;
-    order.forEach((id, index) => {
+    for (const gone of main.querySelectorAll(":scope > section")) {
+      if (order.includes(gone.id)) continue;
+      seen.delete(gone.id);
+      gone.remove();
+    }
+    let next = main.querySelector(":scope > section");
+    for (const id of order) {
       const section = document.getElementById(id) || document.createElement("section");
       section.id = id;
-      if (main.children[index] !== section) main.insertBefore(section, main.children[index] || null);
-    });
-    while (main.children.length > order.length) {
-      seen.delete(main.lastElementChild.id);
-      main.lastElementChild.remove();
+      if (section === next) next = next.nextElementSibling;
+      else main.insertBefore(section, next);
     }
     if (focused && document.activeElement?.id !== focused) document.getElementById(focused)?.focus({ preventScroll: true });
   };

@@ -57,9 +57,10 @@ def test_a_thousand_runs_take_little_time(session: Session, viewer: TestClient) 
     seen = ",".join(f"{name}.{section['digest']}" for name, section in answer["sections"].items())
     assert len(answer["order"]) == ROUTES + 3
     again = [cpu_s(viewer, seen=seen) for _ in range(3)]
-    # CPU time, because other tests run beside this one: 1,020 reports of 48 KiB, then none.
+    # CPU time, because other tests run beside this one: of 1,020 reports of 48 KiB, then of none. Measured 0.3 to 0.6 s and 40
+    # to 80 ms, and up to twice that where other work takes the caches.
     assert min(firsts) < 1.0
-    assert min(again) < 0.1
+    assert min(again) < 0.2
 
 
 def test_the_database_is_asked_as_often_with_many_routes_as_with_one(

@@ -36,7 +36,7 @@ tools:  ## Debian's packages of the programs that tests need, where one is missi
 	[ -z "$$missing" ] || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; }
 
 pictures: setup  ## the pictures of the UI in docs/images, by the tests in a browser
-	EDGEHAUL_PICTURES=$(CURDIR)/docs/images $(BIN)/python -m pytest tests/end_to_end/test_routes.py tests/end_to_end/test_pages.py -k "in_the_browser or watched"
+	EDGEHAUL_PICTURES=$(CURDIR)/docs/images $(BIN)/python -m pytest tests/end_to_end/test_routes.py tests/end_to_end/test_pages.py tests/web/test_overview_in_the_browser.py -k "in_the_browser or watched"
 
 chaos: setup  ## kills and faults of every kind, for longer than in the test suite (SEEDS="1 2 3 4 5", OBJECTS=5000)
 	CHAOS_SEEDS="$(or $(SEEDS),1 2 3 4 5)" CHAOS_OBJECTS=$(or $(OBJECTS),5000) $(BIN)/python -m pytest --slow tests/chaos $(ARGS)

@@ -43,6 +43,13 @@ def moment(at: datetime | None) -> Markup:
     return Markup('<time datetime="{}">{}</time>').format(at.isoformat(), f"{at:%Y-%m-%d %H:%M:%S} UTC")
 
 
+def minute(at: datetime | None) -> Markup:
+    """A time without seconds as a `<time>` element, like `moment`."""
+    if at is None:
+        return Markup("–")
+    return Markup('<time datetime="{}" data-minute>{}</time>').format(at.isoformat(), f"{at:%Y-%m-%d %H:%M} UTC")
+
+
 def clock(at: datetime | None) -> Markup:
     """The time of day as a `<time>` element, like `moment`."""
     if at is None:
@@ -56,6 +63,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "duration": duration,
     "usd": usd,
     "moment": moment,
+    "minute": minute,
     "clock": clock,
     "urlpart": lambda text: quote(text, safe=""),
     "json": json.dumps,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
+from hashlib import blake2s
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from markupsafe import Markup
 from pages import numbers
 
 HERE = Path(__file__).resolve().parent
+EVERY_S = 2
+"""How often a page asks for what has changed while a run is under way."""
 
 
 @cache
@@ -40,15 +43,33 @@ def render(template: str, **values: Any) -> str:
     return _environment().get_template(template).render(**values)
 
 
-def page(sections: Mapping[str, str], *, title: str, nonce: str, source: str = "", is_live: bool = False) -> str:
+def digest(html: str) -> str:
+    """A short text that differs where two sections do."""
+    return blake2s(html.encode(), digest_size=4).hexdigest()
+
+
+def page(
+    sections: Mapping[str, str],
+    *,
+    title: str,
+    nonce: str,
+    source: str = "",
+    is_live: bool = False,
+    every_s: float = EVERY_S,
+) -> str:
     """A page of these sections, by their ids, which asks for new ones while it is live (static/page.js).
 
     :param nonce: that of the answer's Content-Security-Policy.
     :param source: the address that answers with new sections (`web.answers.changed`), relative to the page's own.
+    :param every_s: how long after this answer it asks.
     """
     return render(
         "page.html",
-        sections={name: Markup(html) for name, html in sections.items()},  # noqa: S704 - made by `render`
+        sections={
+            name: (Markup(html), digest(html))  # noqa: S704 - made by `render`
+            for name, html in sections.items()
+        },
+        every_s=every_s,
         title=title,
         nonce=nonce,
         source=source,

@@ -4,6 +4,7 @@ this module: without a valid token it answers 401, and 403 for a DAG that the us
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,11 +14,13 @@ from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessE
 from airflow.api_fastapi.core_api.security import get_user
 from airflow.models.dag import DagModel
 from fastapi import Depends, HTTPException, Query, status
+from sqlalchemy.orm import Session
 
 from transfer.plain_text import one_line
 
 if TYPE_CHECKING:
     from airflow.api_fastapi.auth.managers.base_auth_manager import ResourceMethod
+    from airflow.api_fastapi.auth.managers.models.batch_apis import IsAuthorizedDagRequest
 
 User = Annotated[BaseUser, Depends(get_user)]
 """The user who asks. Anonymous requests are answered with 401."""
@@ -45,6 +48,17 @@ def may(user: BaseUser, method: ResourceMethod, dag_id: str, *entities: DagAcces
 def may_read(user: BaseUser, dag_id: str) -> bool:
     """Whether the user may see the runs of a DAG, with their tasks and results."""
     return may(user, "GET", dag_id, *SHOWN)
+
+
+def readable_dags(user: BaseUser, dag_ids: Collection[str], session: Session) -> frozenset[str]:
+    """Those of the DAGs whose runs the user may see. Asks the auth manager once for each DAG, and the database once."""
+    teams, manager = DagModel.get_dag_id_to_team_name_mapping(list(dag_ids), session=session), get_auth_manager()
+
+    def asked(dag_id: str) -> list[IsAuthorizedDagRequest]:
+        details = DagDetails(id=dag_id, team_name=teams.get(dag_id))
+        return [{"method": "GET", "access_entity": entity, "details": details} for entity in SHOWN]
+
+    return frozenset(dag_id for dag_id in dag_ids if manager.batch_is_authorized_dag(asked(dag_id), user=user))
 
 
 def readable_run(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from fastapi import HTTPException, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 
-from pages.rendering import page, render
+from pages.rendering import EVERY_S, digest, page, render
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -31,16 +30,20 @@ def html(render: Callable[[str], str], *, status: int = 200) -> HTMLResponse:
     return HTMLResponse(render(nonce), status, {**HEADERS, "Content-Security-Policy": policy})
 
 
-def changed(sections: Mapping[str, str], seen: str, *, is_live: bool) -> dict[str, Any]:
-    """The sections that the page does not show yet. `seen` are those that it shows, as `id.digest,id.digest`."""
+def changed(sections: Mapping[str, str], seen: str, *, is_live: bool, every_s: float = EVERY_S) -> dict[str, Any]:
+    """The sections that the page does not show yet, and the ids of all, in their order.
+
+    :param seen: those that it shows, as `id.digest,id.digest`.
+    :param is_live: whether the page is to ask again, `every_s` seconds later.
+    """
     shown = set(seen.split(","))
-    digests = {name: hashlib.blake2s(html.encode(), digest_size=4).hexdigest() for name, html in sections.items()}
+    digests = {name: digest(html) for name, html in sections.items()}
     fresh = {
         name: {"html": html, "digest": digests[name]}
         for name, html in sections.items()
         if f"{name}.{digests[name]}" not in shown
     }
-    return {"sections": fresh, "live": is_live}
+    return {"sections": fresh, "order": list(sections), "live": is_live, "every_s": every_s}
 
 
 def sorry(status: int, sentence: str, back: str = "") -> HTMLResponse:

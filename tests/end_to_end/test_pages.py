@@ -87,6 +87,14 @@ def test_a_plan_is_executed_watched_and_its_failures_copied(pipeline, edge_fault
         assert pipeline.wait(last) == "success"
         expect(tab.section("actions")).to_contain_text("Verify now")
         tab.picture(pictures / "page-green.png")
+
+        page.goto("/plugin/edgehaul")
+        routes = page.frame_locator("iframe[title=Edgehaul]")
+        form = routes.get_by_role("article", name="Copy S3 → Cloud Storage")
+        expect(form).to_contain_text("Every object is at the destination: 4 of 4 verified")
+        expect(form.locator("svg.bars").first.locator(".bar").nth(2)).to_be_attached()
+        form.get_by_role("link", name="open the run").click()
+        page.wait_for_url("**/plugin/copy")
     assert len(pipeline.stored("tab/")) == ALL
 
 

@@ -54,6 +54,16 @@ def test_a_progress_bar_has_its_value_for_screen_readers() -> None:
     assert (tree.get("role"), tree.get("aria-valuenow"), tree.get("aria-label")) == ("progressbar", "26", "Copied")
 
 
+def test_few_bars_stand_at_the_right() -> None:
+    tree = parsed(
+        charts.bars([charts.Bar("a", 2, "2", at_s=60), charts.Bar("b", float("inf"), "?")], title="", slots=30)
+    )
+    bars = [mark for mark in tree.iter(f"{SVG}rect") if mark.get("class") == "bar"]
+    assert (tree.get("viewBox"), [bar.get("x") for bar in bars]) == ("0 0 300 48", ["281", "291"])
+    assert [bar.get("height") for bar in bars] == ["48.0", "1.0"]
+    assert [group.get("data-at") for group in tree.iter(f"{SVG}g")] == ["60", None]
+
+
 def test_bars_have_their_labels() -> None:
     tree = parsed(charts.bars([charts.Bar("a < b", 1, "1"), charts.Bar("c", 4, "4", "bad")], title="runs"))
     assert [title.text for title in tree.iter(f"{SVG}title")] == ["a < b: 1", "c: 4"]

@@ -29,6 +29,7 @@ from sqlalchemy.orm import Session
 
 from routes.form import PARAMS
 from routes.pipeline import pipeline
+from seeded_history import forget_dags
 from seeded_runs import SeededRun
 from web.app import create_app
 
@@ -46,6 +47,7 @@ def session(database: None) -> Iterator[Session]:
     with settings.Session() as opened:
         for table in TABLES:
             opened.execute(delete(table))
+        forget_dags(opened)
         opened.commit()
         yield opened
         opened.commit()

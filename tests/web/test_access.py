@@ -34,6 +34,8 @@ def test_the_endpoints_are_known() -> None:
     assert ("GET", "/run") in ENDPOINTS
     assert ("GET", "/run/sections") in ENDPOINTS
     assert ("GET", "/run/download") in ENDPOINTS
+    assert ("GET", "/overview") in ENDPOINTS
+    assert ("GET", "/overview/sections") in ENDPOINTS
 
 
 @pytest.mark.parametrize(("method", "path"), ENDPOINTS)

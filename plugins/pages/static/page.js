@@ -3,7 +3,6 @@
 // never shown in the wrong theme first.
 "use strict";
 (() => {
-  const EVERY_MS = 2000;
   const HIDDEN_MS = 30000; // nobody looks
   const LONGEST_MS = 30000; // between two attempts while the server is away
   const outer = (() => {
@@ -46,20 +45,73 @@
     const form = new Intl.DateTimeFormat("sv-SE", { timeZone: zone, dateStyle: "short", timeStyle: "medium" });
     for (const time of within.querySelectorAll("time[datetime]")) {
       const text = form.format(new Date(time.dateTime));
-      time.textContent = time.dataset.short === undefined ? text : text.slice(11);
+      const { short, minute } = time.dataset;
+      time.textContent = short !== undefined ? text.slice(11) : minute !== undefined ? text.slice(0, 16) : text;
       time.title = `${text} ${zone}`;
+    }
+    for (const bar of within.querySelectorAll("[data-at]")) {
+      const tip = bar.querySelector("title");
+      const text = form.format(new Date(1000 * bar.dataset.at)).slice(0, 16);
+      tip.textContent = text + tip.textContent.slice(tip.textContent.indexOf(": "));
     }
   };
 
   const isBusy = (section) => section.querySelector("dialog[open]") !== null;
 
   const replace = (section, html) => {
+    const typed = section.querySelector("input")?.value;
     const open = new Set([...section.querySelectorAll("details[open][id]")].map((details) => details.id));
     const focused = section.contains(document.activeElement) ? document.activeElement.id : "";
     section.innerHTML = html; // rendered by the server, which escapes every value
     for (const details of section.querySelectorAll("details[id]")) details.open = open.has(details.id) || details.open;
+    if (typed && section.querySelector("input")) section.querySelector("input").value = typed;
     if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
     writeTimes(section);
+  };
+
+  // Routes come, go and change places; the sections of a run never do.
+  const arrange = (order) => {
+    const main = document.querySelector("main");
+    const focused = document.activeElement?.id;
+    for (const gone of main.querySelectorAll(":scope > section")) {
+      if (order.includes(gone.id)) continue;
+      seen.delete(gone.id);
+      gone.remove();
+    }
+    let next = main.querySelector(":scope > section");
+    for (const id of order) {
+      const section = document.getElementById(id) || document.createElement("section");
+      section.id = id;
+      if (section === next) next = next.nextElementSibling;
+      else main.insertBefore(section, next);
+    }
+    if (focused && document.activeElement?.id !== focused) document.getElementById(focused)?.focus({ preventScroll: true });
+  };
+
+  // The filter of the page with all routes; what is typed stands in the address of the page around it, to be kept or sent.
+  const addressed = () => (outer || window).location.hash;
+  const filter = () => {
+    const input = document.getElementById("filter-text");
+    if (!input) return;
+    const wanted = input.value.trim().toLowerCase();
+    const routes = [...document.querySelectorAll("[data-filter]")];
+    for (const route of routes) route.closest("section").hidden = !route.dataset.filter.toLowerCase().includes(wanted);
+    const shown = routes.filter((route) => !route.closest("section").hidden).length;
+    const result = shown ? `${shown} of ${routes.length} routes` : "No route has that in its name, source or destination.";
+    const status = document.getElementById("filter-result");
+    const text = wanted ? result : "";
+    if (status.textContent !== text) status.textContent = text;
+  };
+
+  const startFilter = () => {
+    const input = document.getElementById("filter-text");
+    if (!input) return;
+    try {
+      input.value = decodeURIComponent(addressed().replace(/^#/, ""));
+    } catch {
+      input.value = ""; // the address was written by somebody else
+    }
+    filter();
   };
 
   const seen = new Map();
@@ -71,11 +123,12 @@
 
   const refused = {
     401: "You are signed out of Airflow: sign in again, then this page goes on.",
-    403: "You may no longer see this run.",
+    403: "You may no longer see this.",
     404: "This run is gone.",
   };
 
   let failures = 0;
+  let everyMs = 2000;
   let timer = 0;
   let isAsking = false;
 
@@ -88,15 +141,18 @@
       url.searchParams.set("seen", [...seen].map(([id, digest]) => `${id}.${digest}`).join(","));
       const answer = await fetch(url, { headers: { Accept: "application/json" }, signal: AbortSignal.timeout(15000) });
       if (!answer.ok) throw new Error(refused[answer.status] || `Airflow's API server answers ${answer.status}.`);
-      const { sections, live } = await answer.json();
+      const { sections, order, live, every_s } = await answer.json();
+      arrange(order);
       for (const [id, { html, digest }] of Object.entries(sections)) {
         const section = document.getElementById(id);
         if (!section || isBusy(section)) continue;
         replace(section, html);
         seen.set(id, digest);
       }
+      filter();
       failures = 0;
       isLive = live;
+      everyMs = 1000 * every_s;
       say("");
     } catch (error) {
       failures += 1;
@@ -109,7 +165,7 @@
   };
 
   const later = () => {
-    const wait = document.hidden ? HIDDEN_MS : Math.min(EVERY_MS * 2 ** failures, LONGEST_MS);
+    const wait = Math.max(everyMs, document.hidden ? HIDDEN_MS : Math.min(everyMs * 2 ** failures, LONGEST_MS));
     window.clearTimeout(timer);
     timer = window.setTimeout(ask, wait);
   };
@@ -139,6 +195,15 @@
     if (closer) closer.closest("dialog").close();
     const starter = event.target.closest("[data-start]");
     if (starter) start(starter);
+  });
+
+  document.addEventListener("input", (event) => {
+    if (event.target.id !== "filter-text") return;
+    filter();
+    const around = outer || window;
+    const typed = event.target.value.trim();
+    const address = around.location.pathname + around.location.search + (typed && `#${encodeURIComponent(typed)}`);
+    around.history.replaceState(around.history.state, "", address);
   });
 
   // Airflow's own endpoint, with the user's own session: Airflow checks the permission, and writes its audit log.
@@ -185,7 +250,10 @@
 
   followTheme();
   document.addEventListener("DOMContentLoaded", () => {
+    for (const section of document.querySelectorAll("section[data-digest]")) seen.set(section.id, section.dataset.digest);
+    everyMs = 1000 * document.body.dataset.everyS;
     writeTimes(document);
+    startFilter();
     window.addEventListener("storage", changed);
     if (outer) {
       const watcher = new MutationObserver(followTheme);

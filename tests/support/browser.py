@@ -159,10 +159,6 @@ class RunPage:
         expect(outside.first).to_be_visible()
         return {link.inner_text(): link.get_attribute("href") or "" for link in outside.all()}
 
-    def picture(self, file: Path) -> None:
-        """What a person sees now."""
-        self._page.screenshot(path=file)
-
     def _tab(self, name: str) -> None:
         self._page.get_by_role("link", name=name, exact=True).or_(
             self._page.get_by_role("tab", name=name, exact=True)

@@ -158,7 +158,7 @@ class Intake:
         kept: list[Work] = []
         held_bytes = self._held_bytes
         for work in self._accepted:
-            if not self._share.is_alone and self._share.is_full(held_bytes):
+            if self._share.is_full(held_bytes):
                 break
             kept.append(work)
             held_bytes += work.request.size_bytes

@@ -24,19 +24,19 @@ class Share:
     """
 
     def __init__(self, assignment: Assignment, *, workers: int, lanes: int) -> None:
-        self.is_alone = workers == 1
+        self._is_alone = workers == 1
         self._most_bytes = max(MAX_BATCH_BYTES, min(lanes * LANE_BYTES, -(-assignment.size_bytes // workers)))
         """A worker that holds as many bytes takes no more messages. The last one that it takes may exceed them."""
         self._message_bytes = max(1, assignment.size_bytes // max(1, assignment.messages))
         """The expected size of a message: that of the last ones, as objects of a size are often neighbours."""
 
     def is_full(self, held_bytes: int) -> bool:
-        """Whether a worker that holds these bytes has its share."""
-        return held_bytes >= self._most_bytes
+        """Whether a worker that holds these bytes has its share; the only worker never has."""
+        return not self._is_alone and held_bytes >= self._most_bytes
 
     def messages(self, room: int, held_bytes: int) -> int:
         """How many messages to pull: `room`, or fewer where as many are expected to exceed the share. At least one."""
-        if self.is_alone:
+        if self._is_alone:
             return room
         return max(1, min(room, -(-(self._most_bytes - held_bytes) // self._message_bytes)))
 

@@ -113,6 +113,16 @@ def test_the_only_worker_takes_all() -> None:
     assert queue.extended == []
 
 
+def test_the_only_worker_has_the_next_object_at_hand_while_it_copies_a_large_one() -> None:
+    alone = worker_on(queue_of(*[900 * MIB] * 3), workers=1, threads=1)
+    alone.pull(0)
+    works = [alone.take(), alone.take()]
+    assert works[0] is not None
+    alone.done(works[0])
+    alone.pull(0)
+    assert taken(alone) == [2]
+
+
 def test_what_others_do_not_take_is_taken_in_the_end() -> None:
     """The others may have been killed."""
     queue = queue_of(*[120 * MIB] * 5)

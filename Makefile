@@ -20,8 +20,8 @@ help:  ## this list
 demo: setup  ## the main job on real files with a real Airflow and a local cloud (SOURCE=/some/directory, KEEP=1)
 	@$(BIN)/python -m demo $(if $(SOURCE),--source "$(SOURCE)") $(if $(KEEP),--keep)
 
-up: setup  ## local cloud and Airflow with its UI, left running
-	@$(BIN)/python -m demo up $(if $(SOURCE),--source "$(SOURCE)")
+up: setup  ## local cloud and Airflow with its UI, left running (ROUTES=routes.yaml)
+	@$(BIN)/python -m demo up $(if $(SOURCE),--source "$(SOURCE)") $(if $(ROUTES),--routes "$(ROUTES)")
 
 down: setup  ## stop what `make up` started
 	@$(BIN)/python -m demo down
@@ -35,8 +35,8 @@ tools:  ## Debian's packages of the programs that tests need, where one is missi
 	if command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null; then missing="$${missing# chromium}"; fi; \
 	[ -z "$$missing" ] || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; }
 
-pictures: setup  ## the pictures of the UI in docs/images, by the test of the form
-	EDGEHAUL_PICTURES=$(CURDIR)/docs/images $(BIN)/python -m pytest tests/end_to_end/test_routes.py -k in_the_browser
+pictures: setup  ## the pictures of the UI in docs/images, by the tests in a browser
+	EDGEHAUL_PICTURES=$(CURDIR)/docs/images $(BIN)/python -m pytest tests/end_to_end/test_routes.py tests/end_to_end/test_pages.py tests/web/test_overview_in_the_browser.py -k "in_the_browser or watched"
 
 chaos: setup  ## kills and faults of every kind, for longer than in the test suite (SEEDS="1 2 3 4 5", OBJECTS=5000)
 	CHAOS_SEEDS="$(or $(SEEDS),1 2 3 4 5)" CHAOS_OBJECTS=$(or $(OBJECTS),5000) $(BIN)/python -m pytest --slow tests/chaos $(ARGS)

@@ -24,7 +24,7 @@ from benchmarks.measure import Meter, PeerFailed
 from benchmarks.workloads import BUCKET, DESTINATION
 from hooks.assembly import Destination, Edge, GcsEndpoint
 from transfer.accounting.pacing import Pacer
-from transfer.accounting.progress import Progress, ProgressReporter
+from transfer.accounting.progress import Progress
 from transfer.backends.gcs.token import GoogleToken
 from transfer.backends.pubsub.topics import (
     PubSubFailures,
@@ -212,7 +212,6 @@ class Engine:
         return Lister(job, publisher=publisher, manifest=manifest).run(
             self._source(),
             self._destination.listing().objects(self._naming.destination_prefix, leave_out=STATE_PREFIX),
-            reporter=ProgressReporter(Progress(), lambda stats: None),
             stop=self._destination.stop,
         )
 

@@ -6,7 +6,7 @@ import argparse
 import json
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,13 @@ from demo.following import failures, follow
 from demo.input import DemoInput, InputError, directory_input, sample_input
 from demo.keeper import DemoError, Session
 from demo.screen import Screen, human_bytes
-from demo.upload import s3_client, upload
+from demo.upload import UploadRefused, s3_client, upload
 from demo.verify import Verification, gcs_client, verify
 
 LOCAL = REPOSITORY / ".local"
 DEMO, UP = LOCAL / "demo", LOCAL / "up"
 REPORT = LOCAL / "demo-report.json"
-BUCKETS = {"source_bucket": "edgehaul-source", "destination_bucket": "edgehaul-destination"}
+SOURCE_BUCKET, DESTINATION_BUCKET = "edgehaul-source", "edgehaul-destination"
 WORKERS, THREADS = 2, 8
 RUN_TIMEOUT_S = 1800.0
 COUNTS = ("listed", "copied", "skipped", "failed", "matched", "missing", "differing")
@@ -36,6 +36,7 @@ def main() -> int:
     parser.add_argument("command", nargs="?", choices=("run", "up", "down"), default="run")
     parser.add_argument("--source", type=Path, help="copy this directory instead of the sample input")
     parser.add_argument("--keep", action="store_true", help="leave the services running at the end")
+    parser.add_argument("--routes", type=Path, help="up: a routes file, whose routes start at once")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # run the `finally` blocks, which stop all services
     screen = Screen()
@@ -43,9 +44,9 @@ def main() -> int:
         if options.command == "down":
             return down(screen)
         if options.command == "up":
-            return up(screen, options.source)
+            return up(screen, options.source, options.routes)
         return run(screen, options.source, keep=options.keep)
-    except (InputError, DemoError, AirflowError) as error:
+    except (InputError, DemoError, UploadRefused, AirflowError) as error:
         screen.say(f"\nThe demo stopped: {error}")
         return 1
     except KeyboardInterrupt:
@@ -61,8 +62,8 @@ def run(screen: Screen, source: Path | None, *, keep: bool) -> int:
     session = None
     try:
         with screen.phase("start the local cloud and Airflow"):
-            session = keeper.start(DEMO, **BUCKETS, outlive=keep)
-        _upload(screen, session, data)
+            session = _start(DEMO, outlive=keep)
+        data = _upload(screen, session, data)
         airflow = AirflowApi(session.airflow_url)
         conf = _conf()
         with screen.phase("run the DAG s3_to_gcs"):
@@ -89,15 +90,22 @@ def run(screen: Screen, source: Path | None, *, keep: bool) -> int:
             keeper.stop(DEMO)
 
 
-def up(screen: Screen, source: Path | None) -> int:
+def up(screen: Screen, source: Path | None, routes: Path | None) -> int:
     """Start everything, upload the input, and leave the services running; returns the exit status."""
+    if routes is not None and not routes.is_file():
+        raise InputError(f"ROUTES={routes} is not a file.")
     if (session := keeper.running(UP)) is not None:
+        with screen.phase("ask the stack that is up whether all of it works"):
+            found = keeper.problems(session)
+        if found:
+            log = (UP / "keeper.log").relative_to(REPOSITORY)
+            raise DemoError(f"{'; '.join(found)}. {log} says more. Start it again with: make down up")
         screen.say(f"Already up: Airflow is at {session.airflow_url}; stop it with: make down")
         return 0
     screen.title("Edgehaul: a local cloud and Airflow")
     data = _input(screen, source)
     with screen.phase("start the local cloud and Airflow"):
-        session = keeper.start(UP, **BUCKETS, outlive=True)
+        session = _start(UP, outlive=True, routes=routes and routes.resolve())
     try:
         _upload(screen, session, data)
     except BaseException:
@@ -118,16 +126,21 @@ def down(screen: Screen) -> int:
     return 0
 
 
+def _start(folder: Path, *, outlive: bool, routes: Path | None = None) -> Session:
+    return keeper.start(
+        folder, source_bucket=SOURCE_BUCKET, destination_bucket=DESTINATION_BUCKET, outlive=outlive, routes=routes
+    )
+
+
 def _input(screen: Screen, source: Path | None) -> DemoInput:
     with screen.phase(f"choose the input from {source or 'the installed packages'}"):
         data = directory_input(source.resolve()) if source is not None else sample_input(LOCAL / "cache")
-    for name, reason in data.left_out:
-        screen.say(f"    left out: {name!r}: {reason}")
+    _show_left_out(screen, data.left_out)
     screen.say(f"    {len(data.objects):,} objects, {human_bytes(data.size_bytes)}")
     return data
 
 
-def _upload(screen: Screen, session: Session, data: DemoInput) -> None:
+def _upload(screen: Screen, session: Session, data: DemoInput) -> DemoInput:
     count = size_bytes = 0
 
     def on_object(object_bytes: int) -> None:
@@ -136,11 +149,14 @@ def _upload(screen: Screen, session: Session, data: DemoInput) -> None:
         screen.live(f"    {count:,} of {len(data.objects):,} objects, {human_bytes(size_bytes)}")
 
     with screen.phase("upload it to the local S3"):
-        refused = upload(_s3(session), session.source_bucket, data, on_object)
-    for key, reason in refused:
-        screen.say(f"    refused: {key!r}: {reason}")
-    if refused:
-        raise DemoError(f"the local S3 does not hold {len(refused)} of {len(data.objects)} objects; nothing was copied")
+        uploaded = upload(_s3(session), session.source_bucket, data, on_object)
+    _show_left_out(screen, uploaded.left_out[len(data.left_out) :])
+    return uploaded
+
+
+def _show_left_out(screen: Screen, left_out: Iterable[tuple[str, str]]) -> None:
+    for name, reason in left_out:
+        screen.say(f"    left out: {name!r}: {reason}")
 
 
 def _s3(session: Session) -> Any:
@@ -149,7 +165,8 @@ def _s3(session: Session) -> Any:
 
 def _conf() -> dict[str, Any]:
     return {
-        **BUCKETS,
+        "source_bucket": SOURCE_BUCKET,
+        "destination_bucket": DESTINATION_BUCKET,
         "source_prefix": None,
         "destination_prefix": None,
         "workers": WORKERS,

@@ -12,6 +12,9 @@ from urllib.parse import quote
 
 import requests
 
+from demo.log_lines import log_line
+
+SERVER_ERRORS = (500, 502, 503, 504)
 FINISHED = frozenset({"success", "failed"})
 
 
@@ -58,8 +61,8 @@ class AirflowApi:
     def add_connection(self, conn_id: str, connection: Mapping[str, Any]) -> None:
         """Create the connection, or replace it. The fields are those of AIRFLOW_CONN_… JSON; `extra` is a dict."""
         body = {**connection, "connection_id": conn_id, "extra": json.dumps(connection.get("extra") or {})}
-        if self._call("POST", "connections", json=body, accept=(201, 409)).status_code == 409:
-            self._call("PATCH", f"connections/{quote(conn_id, safe='')}", json=body)
+        if self._insist("POST", "connections", json=body, accept=(409,)).status_code == 409:
+            self._insist("PATCH", f"connections/{quote(conn_id, safe='')}", json=body)
 
     def wait_for_dag(self, dag_id: str, timeout_s: float = 60.0) -> None:
         """Return once the DAG processor has stored the DAG; fail at once if its file does not import."""
@@ -239,7 +242,7 @@ class AirflowApi:
         if answer.status_code == 404:
             return ""
         content = answer.json()["content"]
-        return content if isinstance(content, str) else "\n".join(map(_log_line, content))
+        return content if isinstance(content, str) else "\n".join(map(log_line, content))
 
     def run_url(self, run: Run) -> str:
         """The page of the run in the UI."""
@@ -273,15 +276,14 @@ class AirflowApi:
             raise AirflowError(f"Airflow refused {method} {path}: {answer.status_code} {answer.text[:2000]}")
         return answer
 
-    def _insist(self, method: str, path: str, **arguments: Any) -> requests.Response:
-        """Send a request that writes, and repeat it when Airflow refuses it: on SQLite, concurrent writes may fail."""
-        refusals = 20
-        while (answer := self._call(method, path, accept=(500, 503), **arguments)).status_code in (500, 503):
-            refusals -= 1
-            if not refusals:
-                raise AirflowError(f"Airflow refuses {method} {path}: {answer.status_code} {answer.text[:2000]}")
+    def _insist(self, method: str, path: str, *, accept: tuple[int, ...] = (), **arguments: Any) -> requests.Response:
+        """Send a request that writes, and repeat it while the server fails: on SQLite, concurrent writes may."""
+        for _ in range(20):
+            answer = self._call(method, path, accept=(*accept, *SERVER_ERRORS), **arguments)
+            if answer.status_code not in SERVER_ERRORS:
+                return answer
             time.sleep(0.5)
-        return answer
+        raise AirflowError(f"Airflow refuses {method} {path}: {answer.status_code} {answer.text[:2000]}")
 
     def _get(self, path: str, **params: Any) -> dict[str, Any]:
         return dict(self._call("GET", path, params=params).json())
@@ -300,11 +302,3 @@ def _path(run: Run, runs: str = "dagRuns") -> str:
 
 def _moment(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
-
-
-def _log_line(event: Any) -> str:
-    if isinstance(event, str):
-        return event
-    shown = {name: value for name, value in event.items() if name not in ("timestamp", "event", "level")}
-    text = f"{event.get('timestamp') or ''} {str(event.get('level') or '').upper():7} {event.get('event')}".strip()
-    return " ".join([text, *(f"{name}={value}" for name, value in shown.items() if value is not None)])

@@ -1,4 +1,4 @@
-"""A real Airflow on loopback: API server, scheduler and DAG processor as processes; LocalExecutor; SQLite.
+"""A real Airflow on loopback: API server, scheduler and DAG processor as processes; LocalExecutor; SQLite or PostgreSQL.
 
 with AirflowStack(home, environment=cloud.environment()) as stack:
     run = stack.trigger("s3_to_gcs", {"source_bucket": "photos"})
@@ -13,11 +13,10 @@ import json
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
@@ -27,13 +26,24 @@ from cryptography.fernet import Fernet
 
 from demo import leash
 from demo.airflow_api import AirflowApi, AirflowError
+from demo.ports import free_port
+from demo.restarts import Restarts
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 GRACE_S = 10.0
 """How long a component may take to stop before it is killed."""
 
+START_TIMEOUT_S = 180.0
+"""How long Airflow may take to start, on a machine that has other work; 10 s are usual."""
 API_START_S = 6.0
 """About how long the API server takes to answer after its start."""
+COMPONENTS: Mapping[str, Sequence[str]] = {
+    "api-server": (),
+    "scheduler": ("--skip-serve-logs",),
+    "dag-processor": (),
+    "triggerer": ("--skip-serve-logs",),
+}
+"""Airflow's processes, with their options: logs are on one disk, and servers for them would listen on every address."""
 
 # Settings of another Airflow and real cloud credentials must not leak into a local run.
 FOREIGN_PREFIXES = ("AIRFLOW", "AWS_", "GOOGLE_", "GCLOUD_", "CLOUDSDK_", "PUBSUB_", "STORAGE_EMULATOR")
@@ -54,11 +64,15 @@ STAYS_ON_THIS_MACHINE = {
 }
 
 
+SAFE_SQLITE = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS": "demo.sqlite_database.CONNECT_ARGS"}
+
+
 class AirflowStack(AirflowApi):
     """Starts Airflow under `home` and stops it again; in between, the methods of AirflowApi drive it.
 
     `home` may be used again: its metadata database, logs and secrets stay. `environment` goes to every process, and
-    so to the tasks; `settings` are further Airflow settings as AIRFLOW__SECTION__KEY. DAGs start unpaused.
+    so to the tasks; `settings` are further Airflow settings as AIRFLOW__SECTION__KEY. DAGs start unpaused. The metadata
+    database is that of `database_url`, or else a file of SQLite under `home`.
     """
 
     def __init__(
@@ -71,11 +85,13 @@ class AirflowStack(AirflowApi):
         dags_folder: Path = REPOSITORY / "dags",
         plugins_folder: Path = REPOSITORY / "plugins",
         config_folder: Path = REPOSITORY / "config",
+        database_url: str = "",
         port: int | None = None,
         cache: Path = REPOSITORY / ".local" / "cache",
     ) -> None:
         self.home = home.resolve()
         self._cache = cache
+        self._database_url = database_url
         self._port = port or free_port()
         super().__init__(f"http://127.0.0.1:{self._port}")
         self.environment = {
@@ -90,6 +106,7 @@ class AirflowStack(AirflowApi):
             **(settings or {}),
         }
         self._is_warm = False
+        self._restarts = Restarts()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def _settings(self, parallelism: int, dags_folder: Path, plugins_folder: Path) -> dict[str, str]:
@@ -105,7 +122,8 @@ class AirflowStack(AirflowApi):
             "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
             "AIRFLOW__CORE__HOSTNAME_CALLABLE": "socket.gethostname",  # the default asks DNS
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home}/airflow.db",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self._database_url or f"sqlite:///{self.home}/airflow.db",
+            **({} if self._database_url else SAFE_SQLITE),
             "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__API__PORT": str(self._port),
             "AIRFLOW__API__BASE_URL": self.url,
@@ -118,7 +136,7 @@ class AirflowStack(AirflowApi):
             **STAYS_ON_THIS_MACHINE,
         }
 
-    def start(self, timeout_s: float = 120.0) -> Self:
+    def start(self, timeout_s: float = START_TIMEOUT_S) -> Self:
         """Migrate the metadata database, start the processes and wait until all are healthy.
 
         Raises AirflowError, with the end of the log concerned, when one of them ends or `timeout_s` passes.
@@ -127,9 +145,8 @@ class AirflowStack(AirflowApi):
         self.environment.update(_secrets(self.home / "secrets.json"))
         try:
             self._migrate()
-            self._launch("api-server")
-            self._launch("scheduler", "--skip-serve-logs")
-            self._launch("dag-processor")
+            for name in ("api-server", "scheduler", "dag-processor"):
+                self._launch(name)
             self._wait_until_healthy(time.monotonic() + timeout_s)
         except BaseException:
             self.stop()
@@ -166,27 +183,32 @@ class AirflowStack(AirflowApi):
         return done.stdout
 
     @contextlib.contextmanager
-    def without_scheduler(self, *, timeout_s: float = 60.0) -> Iterator[None]:
-        """Stop the scheduler and the DAG processor for the block: on SQLite, their writes make creation of a backfill fail."""
-        self._end("scheduler", "dag-processor")
-        try:
-            yield
-        finally:
-            self._launch("scheduler", "--skip-serve-logs")
-            self._launch("dag-processor")
-            self._wait_until_healthy(time.monotonic() + timeout_s)
-
-    @contextlib.contextmanager
-    def with_triggerer(self, *, timeout_s: float = 60.0) -> Iterator[None]:
+    def with_triggerer(self, *, timeout_s: float = START_TIMEOUT_S) -> Iterator[None]:
         """Run a triggerer for the block: only routes that are started by a queue need one."""
-        self._launch("triggerer", "--skip-serve-logs")
+        self._launch("triggerer")
         try:
             self._wait_until_healthy(time.monotonic() + timeout_s)
             yield
         finally:
             self._end("triggerer")
 
-    def take_api_server_away(self, away_s: float, *, timeout_s: float = 60.0) -> None:
+    def restart_ended(self) -> list[str]:
+        """Start each component again that has ended, and return a sentence for each; call it every second or so.
+
+        One that keeps ending is started again after waits that double (`demo.restarts`).
+        """
+        sentences = []
+        for name, process in list(self._processes.items()):
+            if process.poll() is not None and self._restarts.is_due(name):
+                self._end(name)
+                self._launch(name)
+                sentences.append(
+                    f"airflow {name} ended with status {process.returncode} and was started again, for the"
+                    f" {self._restarts.count(name)}. time; its output is in {self.component_log(name)}"
+                )
+        return sentences
+
+    def take_api_server_away(self, away_s: float, *, timeout_s: float = START_TIMEOUT_S) -> None:
         """Restart the API server so that it does not answer for about `away_s` seconds."""
         started_s = time.monotonic()
         self._end("api-server")
@@ -202,10 +224,10 @@ class AirflowStack(AirflowApi):
     def _migrate(self) -> None:
         """Bring the metadata database up to date; a new one is copied from a cached empty database, which saves seconds."""
         database, fresh = self.home / "airflow.db", self._cache / f"airflow-{version('apache-airflow')}.db"
-        if not database.exists() and fresh.exists():
+        is_new = not self._database_url and not database.exists()
+        if is_new and fresh.exists():
             shutil.copyfile(fresh, database)
             return
-        is_new = not database.exists()
         command = [sys.executable, "-m", "airflow", "db", "migrate"]
         with self.component_log("db-migrate").open("wb") as log:
             status = subprocess.call(
@@ -219,9 +241,10 @@ class AirflowStack(AirflowApi):
             shutil.copyfile(database, copy)
             copy.replace(fresh)  # atomically: another stack may be reading it
 
-    def _launch(self, name: str, *arguments: str) -> None:
+    def _launch(self, name: str) -> None:
+        self._restarts.started(name)
         self._processes[name] = leash.launch(
-            [sys.executable, "-m", "airflow", name, *arguments],
+            [sys.executable, "-m", "airflow", name, *COMPONENTS[name]],
             grace_s=GRACE_S,
             environment=self.environment,
             folder=self.home,
@@ -256,12 +279,6 @@ class AirflowStack(AirflowApi):
 
     def _log_tail(self, name: str) -> str:
         return "\n".join(self.component_log(name).read_text(errors="replace").splitlines()[-15:])
-
-
-def free_port() -> int:
-    """A TCP port of loopback that nothing listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def _secrets(path: Path) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -36,29 +37,44 @@ def s3_client(url: str, access_key_id: str, secret_access_key: str, region: str)
     )
 
 
-def upload(client: Any, bucket: str, source: DemoInput, on_object: Callable[[int], None]) -> list[tuple[str, str]]:
-    """Upload every object; `on_object` gets the size of each. Returns the objects that S3 does not hold, as (key, reason)."""
+class UploadRefused(Exception):
+    """The local S3 does not hold an object that it was given. The message is for the user, a line an object."""
 
-    def put(item: InputObject) -> str | None:
+
+def upload(client: Any, bucket: str, source: DemoInput, on_object: Callable[[int], None]) -> DemoInput:
+    """Upload every object; `on_object` gets the size of each. Returns what S3 holds then: a file may have grown since it was
+    chosen, and one that can no longer be read is left out. Raises UploadRefused.
+    """
+
+    def put(item: InputObject) -> tuple[str, str]:
         try:
             _put(client, bucket, item)
+        except (FileNotFoundError, PermissionError) as error:
+            return str(error.strerror), ""
         except (ClientError, BotoCoreError, OSError) as error:
-            return str(error)
-        return None
+            return "", str(error)
+        return "", ""
 
-    refused = []
+    left_out, refused = list(source.left_out), []
     with cancelling_pool(THREADS) as pool:
-        for item, reason in zip(source.objects, pool.map(put, source.objects), strict=True):
-            if reason is not None:
-                refused.append((item.key, reason))
+        for item, (unreadable, refusal) in zip(source.objects, pool.map(put, source.objects), strict=True):
+            if unreadable:
+                left_out.append((item.key, f"it could not be read any more: {unreadable}"))
+            elif refusal:
+                refused.append((item.key, refusal))
             else:
                 on_object(item.size_bytes)
-    reported = {key for key, _ in refused}
-    held = dict(listing(client, bucket))
-    for item in source.objects:
-        if item.key not in reported and held.get(item.key) != item.size_bytes:
-            refused.append((item.key, "the local S3 accepted it but does not list it under this key and size"))
-    return refused
+    if not refused:
+        held = dict(listing(client, bucket))
+        unlisted = {item.key for item in source.objects} - held.keys() - {key for key, _ in left_out}
+        refused = [(key, "the local S3 accepted it but does not list it under this key") for key in sorted(unlisted)]
+    if refused:
+        lines = [f"    {key!r}: {reason}" for key, reason in refused]
+        raise UploadRefused(
+            "\n".join([f"the local S3 does not hold {len(refused)} objects; nothing was copied", *lines])
+        )
+    objects = tuple(replace(item, size_bytes=held[item.key]) for item in source.objects if item.key in held)
+    return DemoInput(objects=objects, left_out=tuple(left_out))
 
 
 def listing(client: Any, bucket: str, prefix: str = "") -> Iterator[tuple[str, int]]:

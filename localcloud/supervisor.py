@@ -154,6 +154,11 @@ class LocalCloud:
         return self._ready("gcs", "url")
 
     @property
+    def console_url(self) -> str:
+        """Pages of Cloud Storage's folders and objects, in place of Google's console."""
+        return self._ready("gcs", "console_url")
+
+    @property
     def pubsub_host(self) -> str:
         """Pub/Sub's `host:port`."""
         return self._ready("pubsub", "url").removeprefix("http://")
@@ -192,11 +197,19 @@ class LocalCloud:
             "STORAGE_EMULATOR_HOST": self.gcs_url,
             "CLOUDSDK_API_ENDPOINT_OVERRIDES_LOGGING": self.logging_url,
             "GOOGLE_CLOUD_PROJECT": self.project,
+            "EDGEHAUL_CONSOLE": self.console_url,
         }
         if connections:
             for conn_id, connection in self.connections().items():
                 exports[f"AIRFLOW_CONN_{conn_id.upper()}"] = json.dumps(connection)
         return exports
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """The address of each service, by the names of `pid`."""
+        return {
+            name: f"http://{service.ready['url'].removeprefix('http://')}" for name, service in self._services.items()
+        }
 
     def pid(self, name: str) -> int:
         """The process of `s3`, `gcs`, `pubsub`, `cloudlogging`, `edge` or `edge-public`."""
@@ -218,7 +231,7 @@ class LocalCloud:
             "port": int(port),
             "login": KEY_PAIR_ID,
             "password": self.private_key_pem,
-            "extra": {"signing": signing, "hash_algorithm": "SHA1", "url_lifetime_s": 3600},
+            "extra": {"signing": signing, "hash_algorithm": "SHA-1", "url_lifetime_s": 3600},
         }
 
     def _start_all(self, commands: Mapping[str, list[str]], extra: Mapping[str, str] | None = None) -> None:

@@ -17,7 +17,8 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0, help="0 takes a free port")
     parser.add_argument("--bucket", action="append", default=[], help="bucket to create; may be repeated")
     options = parser.parse_args()
-    serve_until_stopped("gcs", GcsServer(options.data, host=options.host, port=options.port, buckets=options.bucket))
+    server = GcsServer(options.data, host=options.host, port=options.port, buckets=options.bucket)
+    serve_until_stopped("gcs", server, console_url=server.console_url)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from localcloud.faults import INSERT, FaultPlan
 from localcloud.gcs.batch import handle_batch
+from localcloud.gcs.console import Console
 from localcloud.gcs.errors import ApiError, planned
 from localcloud.gcs.json_api import JsonApi
 from localcloud.gcs.json_uploads import JsonUploads
@@ -44,6 +45,9 @@ class GcsServer:
         self.faults = self._http.faults
         self.tokens = tokens
         self._store = Store(data_dir, self._check_insert)
+        self._console = Console(self._store, host=host)
+        self.console_url = self._console.url
+        """Pages of folders and objects for a browser, at the paths of Google's console."""
         self._changed = threading.Condition()
         self._busy = 0
         self._stopping = False
@@ -58,12 +62,14 @@ class GcsServer:
     def start(self) -> None:
         """Begin to answer."""
         self._http.start()
+        self._console.start()
 
     def stop(self) -> None:
         """Close every connection, and the index once the requests at work have ended."""
         with self._changed:
             self._stopping = True
         self._http.stop()
+        self._console.stop()
         with self._changed:
             self._changed.wait_for(lambda: not self._busy, timeout=STOP_TIMEOUT_S)
         self._store.close()

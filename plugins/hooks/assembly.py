@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from transfer.accounting.progress import TransferStats
+from transfer.accounting.traffic import Traffic
 from transfer.backends.cloudfront.signing import UrlAuthorizer
 from transfer.backends.cloudfront.source import EdgeSource
 from transfer.backends.gcs.client import GcsClient
@@ -70,9 +71,15 @@ class Destination:
     capabilities: Capabilities = field(default_factory=Capabilities)
     """The features that the service has been found to support; shared by all lanes."""
 
-    def client(self, book: Callable[[], float] = lambda: 0.0) -> GcsClient:
-        """A client for the bucket. `book` returns how many seconds a request has to wait for its turn."""
-        curl = CurlClient(unavailable=SinkUnavailable, stage=Stage.UPLOAD, timeouts=self.config.timeouts, book=book)
+    def client(self, book: Callable[[], float] = lambda: 0.0, traffic: Traffic | None = None) -> GcsClient:
+        """A client for the bucket. `book` returns how many seconds a request has to wait; `traffic` counts requests."""
+        curl = CurlClient(
+            unavailable=SinkUnavailable,
+            stage=Stage.UPLOAD,
+            timeouts=self.config.timeouts,
+            book=book,
+            traffic=traffic,
+        )
         return GcsClient(
             curl,
             base_url=self.endpoint.base_url,
@@ -127,6 +134,7 @@ class Destination:
             stage=Stage.DOWNLOAD,
             timeouts=self.config.timeouts,
             book=pacer.request_wait_s,
+            traffic=share.traffic.edge(),
         )
         source = EdgeSource(
             curl,
@@ -138,7 +146,7 @@ class Destination:
         retrier = Retrier(self.config.retry, on_slow=pacer.slowed, others_pass=pacer.others_pass)
         return ObjectCopier(
             source,
-            GcsSink(self.client(pacer.request_wait_s), self.capabilities),
+            GcsSink(self.client(pacer.request_wait_s, share.traffic.gcs()), self.capabilities),
             naming=naming,
             retrier=retrier,
             config=self.config,

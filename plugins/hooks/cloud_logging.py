@@ -45,7 +45,7 @@ class CloudLoggingHook(BaseHook):
         if project_id := self.project_id or self._hook.project_id:
             return project_id
         problem = "no Google Cloud project is set here or in the credentials; set it"
-        raise InvalidConnection(self.gcp_conn_id, "project", problem)
+        raise InvalidConnection(self.gcp_conn_id, "Project Id", problem)
 
     def get_conn(self) -> Client:
         """A new google-cloud-logging client, which must not be carried across a fork.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import textwrap
 import uuid
@@ -13,6 +14,7 @@ from airflow.sdk import BaseHook
 from airflow.sdk.log import mask_secret
 
 from hooks.errors import InvalidConnection
+from hooks.provider import LABELS
 from transfer.limits import URL_LIFETIME_S
 
 if TYPE_CHECKING:
@@ -27,12 +29,15 @@ DEFAULT_PORTS = {"https": 443, "http": 80}
 _DOMAIN = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\]")
 _PEM = re.compile(r"-----BEGIN ((?:[A-Z]+ )?PRIVATE KEY)-----(.*?)-----END \1-----", re.DOTALL)
 _PROBE_PREFIX = "edgehaul-connection-test-"
-_FIELDS = {
-    "key_pair_id": "login (key pair id)",
-    "private_key_pem": "password (private key)",
+_ARGUMENTS = {
+    "key_pair_id": "login",
+    "private_key_pem": "password",
     "hash_algorithm": "hash_algorithm",
     "lifetime_s": "url_lifetime_s",
 }
+"""The field of the connection that each argument of `UrlSigner` comes from."""
+NETWORK_FIELDS = f"{LABELS['host']}, {LABELS['schema']} and {LABELS['port']}"
+_PUBLIC = re.compile(r"-----BEGIN (?:[A-Z]+ )?PUBLIC KEY-----|^ssh-\w+ |^ecdsa-sha2-", re.MULTILINE)
 
 
 class CloudfrontHook(BaseHook):
@@ -40,7 +45,7 @@ class CloudfrontHook(BaseHook):
 
     Connection fields: host = domain name of the distribution; schema = `https` (default) or `http`; port optional;
     login = key pair id; password = private key as PEM; in extra: `signing` = `signed` (default) or `public`,
-    `hash_algorithm` = `SHA1` (default) or `SHA256`, `url_lifetime_s` = seconds that a signature is valid (3600).
+    `hash_algorithm` = `SHA-1` (default) or `SHA-256`, `url_lifetime_s` = seconds that a signature is valid (3600).
 
     The private key and every signature are masked in Airflow's logs.
 
@@ -110,24 +115,24 @@ class CloudfrontHook(BaseHook):
             return PublicUrls()
         key_pair_id = (self._connection.login or "").strip()
         if not key_pair_id:
-            self._refuse(_FIELDS["key_pair_id"], "is empty; set it, or set signing to 'public'")
+            self._refuse("login", "is empty; set it, or set Signing to 'public'")
         try:
             return UrlSigner(
                 self.base_url,
                 key_pair_id,
                 self._private_key_pem(),
-                str(self._extra.get("hash_algorithm") or HashAlgorithm.SHA1),
+                str(self._extra.get("hash_algorithm") or HashAlgorithm.SHA1).replace("-", ""),
                 self.get_url_lifetime_s(),
                 on_signed=_mask_signature,
             )
         except InvalidSigningValue as error:
-            self._refuse(_FIELDS[error.argument], str(error))
+            self._refuse(_ARGUMENTS[error.argument], str(error))
 
     def test_connection(self) -> tuple[bool, str]:
         """Check every field, then ask the edge for one byte of an object that does not exist.
 
         Success means that the edge accepted the request and S3 answered: with 404, or with 403 where the distribution
-        may not list the bucket.
+        may not list the bucket. The message does not name the connection: Airflow tests it under a random id.
         """
         from transfer.backends.cloudfront.probe import EdgeUnreachable, probe_edge
         from transfer.preflight.edge_answers import edge_problem
@@ -136,18 +141,21 @@ class CloudfrontHook(BaseHook):
             query = self.get_signer().query(_PROBE_PREFIX)
             answer = probe_edge(self.base_url, _PROBE_PREFIX + uuid.uuid4().hex, query)
         except InvalidConnection as error:
-            return False, str(error)
+            return False, f"{error.field}: {error.problem}."
         except EdgeUnreachable as error:
-            return False, f"Connection {self.cloudfront_conn_id!r}: no answer from {self.base_url} ({error}). " + (
-                "Check host, schema and port."
-            )
+            return False, f"No answer from {self.base_url} ({error}). Check {NETWORK_FIELDS}."
         if problem := edge_problem(answer):
-            return False, f"Connection {self.cloudfront_conn_id!r}: {problem}."
-        return True, f"{self.base_url} accepted the request (HTTP {answer.status})."
+            return False, f"{problem[:1].upper()}{problem[1:]}."
+        accepted = "the signature of a request" if self.is_signed else "a request without a signature"
+        return True, f"The edge accepted {accepted} to {self.base_url}."
 
     @property
     def _extra(self) -> dict[str, object]:
-        extra = self._connection.extra_dejson
+        # Not extra_dejson, which takes text that is not JSON for nothing.
+        try:
+            extra: object = json.loads(self._connection.extra or "{}")
+        except ValueError:
+            extra = None
         if not isinstance(extra, dict):
             self._refuse("extra", "must be a JSON object")
         return extra
@@ -158,19 +166,27 @@ class CloudfrontHook(BaseHook):
         if value is None or value == "":
             return URL_LIFETIME_S.default
         if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,9}", str(value)):
-            self._refuse(_FIELDS["lifetime_s"], f"must be a whole number of seconds, not {value!r}")
+            self._refuse("url_lifetime_s", f"must be a whole number of seconds, not {value!r}")
         return int(str(value))
 
     def _private_key_pem(self) -> str:
         """The key, with the line breaks restored that a one-line form field, JSON or an environment variable removed."""
         stored = self._connection.password or ""
         if not stored.strip():
-            self._refuse(_FIELDS["private_key_pem"], "is empty; set it, or set signing to 'public'")
+            self._refuse("password", "is empty; set it, or set Signing to 'public'")
         mask_secret(stored)
         found = _PEM.search(stored.replace("\\r", "").replace("\\n", "\n"))
+        if found is None and _PUBLIC.search(stored):
+            self._refuse(
+                "password",
+                "is a public key; paste the private key of the pair, which begins with -----BEGIN PRIVATE KEY----- or"
+                " -----BEGIN RSA PRIVATE KEY-----, and whose public key CloudFront has",
+            )
+        if found is None and "-----BEGIN CERTIFICATE-----" in stored:
+            self._refuse("password", "is a certificate; paste the private key whose public key CloudFront has")
         if found is None or ":" in found[2]:  # "Proc-Type: 4,ENCRYPTED" heads an old encrypted key
             self._refuse(
-                _FIELDS["private_key_pem"],
+                "password",
                 "must be an unencrypted PEM key, from -----BEGIN to the end of the -----END line",
             )
         lines = textwrap.wrap("".join(found[2].split()), 64)
@@ -183,11 +199,11 @@ class CloudfrontHook(BaseHook):
 
     def _only(self, field: str, own: str, pasted: str) -> str:
         if own and pasted and own != pasted:
-            self._refuse(field, f"says {own!r} but the host field says {pasted!r}; keep one")
+            self._refuse(field, f"says {own!r} but {LABELS['host']} says {pasted!r}; keep one")
         return own or pasted
 
     def _refuse(self, field: str, problem: str) -> NoReturn:
-        raise InvalidConnection(self.cloudfront_conn_id, field, problem) from None
+        raise InvalidConnection(self.cloudfront_conn_id, LABELS.get(field, field), problem) from None
 
 
 def _mask_signature(query: str) -> None:

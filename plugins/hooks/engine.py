@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
-from hooks.assembly import Destination, Edge
+from hooks.assembly import Destination, Edge, GcsEndpoint
 from hooks.cloudfront import CloudfrontHook
 from hooks.gcs import GCSSinkHook
 from hooks.pubsub import PubSubQueueHook
@@ -66,14 +67,15 @@ def destination(
     *,
     state_bucket: str = "",
     config: TransferConfig | None = None,
+    endpoint: GcsEndpoint | None = None,
     stop: StopRequest | None = None,
 ) -> Destination:
     """The destination bucket of one task. `config` is for a task that copies; without `stop`, nothing stops it.
 
-    Raises what `GCSSinkHook.get_endpoint` raises.
+    `endpoint` is the connection's, where the task has it already. Raises what `GCSSinkHook.get_endpoint` raises.
     """
     return Destination(
-        endpoint=GCSSinkHook(gcp_conn_id).get_endpoint(),
+        endpoint=endpoint or GCSSinkHook(gcp_conn_id).get_endpoint(),
         bucket=bucket,
         state_bucket=state_bucket,
         config=config or TransferConfig(),
@@ -95,21 +97,22 @@ class Messaging:
     project: str | None
     stop: Stop = NEVER
 
+    @cached_property
+    def _hook(self) -> PubSubQueueHook:
+        return PubSubQueueHook(self.gcp_conn_id)
+
     def requests(self, topic: str, events: EventLog) -> PubSubRequests:
         """A publisher of transfer requests."""
-        hook = PubSubQueueHook(self.gcp_conn_id)
-        return PubSubRequests(hook.get_publisher(), self.topic_path(topic), events, stop=self.stop)
+        return PubSubRequests(self._hook.get_publisher(), self.topic_path(topic), events, stop=self.stop)
 
     def failures(self, topic: str, *, run_id: str) -> PubSubFailures:
         """A publisher of failure records of one run."""
-        hook = PubSubQueueHook(self.gcp_conn_id)
-        return PubSubFailures(hook.get_publisher(), self.topic_path(topic), run_id=run_id, stop=self.stop)
+        return PubSubFailures(self._hook.get_publisher(), self.topic_path(topic), run_id=run_id, stop=self.stop)
 
     def queue(self, subscription: str, *, ack_deadline_s: int) -> PubSubQueue:
         """A queue that pulls from a subscription."""
-        hook = PubSubQueueHook(self.gcp_conn_id)
         return PubSubQueue(
-            hook.get_subscriber(),
+            self._hook.get_subscriber(),
             self.subscription_path(subscription),
             ack_deadline_s=ack_deadline_s,
             stop=self.stop,
@@ -117,11 +120,10 @@ class Messaging:
 
     def open(self, subscription: str, *, topic: str, run_id: str, ack_deadline_s: int) -> None:
         """Create the topic if it is missing, and a new subscription for one run, replacing an old one of that name."""
-        hook = PubSubQueueHook(self.gcp_conn_id)
-        ensure_topic(hook.get_publisher(), self.topic_path(topic))
+        ensure_topic(self._hook.get_publisher(), self.topic_path(topic))
         self.close(subscription)
         create_subscription(
-            hook.get_subscriber(),
+            self._hook.get_subscriber(),
             self.subscription_path(subscription),
             topic=self.topic_path(topic),
             run_id=run_id,
@@ -130,8 +132,7 @@ class Messaging:
 
     def close(self, subscription: str) -> None:
         """Delete a subscription, if it exists."""
-        subscriber = PubSubQueueHook(self.gcp_conn_id).get_subscriber()
-        delete_subscription(subscriber, self.subscription_path(subscription))
+        delete_subscription(self._hook.get_subscriber(), self.subscription_path(subscription))
 
     def topic_path(self, topic: str) -> str:
         """The topic's full name; a full name is returned unchanged."""
@@ -142,4 +143,4 @@ class Messaging:
         return f"projects/{self._project()}/subscriptions/{subscription}"
 
     def _project(self) -> str:
-        return self.project or PubSubQueueHook(self.gcp_conn_id).project_id
+        return self.project or self._hook.project_id

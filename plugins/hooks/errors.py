@@ -12,3 +12,4 @@ class InvalidConnection(AirflowFailException):
         super().__init__(f"Connection {conn_id!r}, field {field!r}: {problem}.")
         self.conn_id = conn_id
         self.field = field
+        self.problem = problem

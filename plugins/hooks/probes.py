@@ -9,13 +9,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from hooks.cloudfront import CloudfrontHook
-from hooks.engine import Messaging, destination, source_keys
+from hooks.cloudfront import NETWORK_FIELDS, CloudfrontHook
+from hooks.engine import Messaging, destination
 from hooks.pubsub import PubSubQueueHook
 from hooks.s3 import S3SourceHook
 from hooks.source import SourceList
 
 if TYPE_CHECKING:
+    from botocore.client import BaseClient
     from google.cloud.pubsub_v1 import PublisherClient
 
     from transfer.backends.cloudfront.signing import UrlAuthorizer
@@ -32,20 +33,25 @@ class S3Probe:
     def __init__(self, conn_id: str, bucket: str, prefix: str) -> None:
         self.conn_id, self.bucket, self.prefix = conn_id, bucket, prefix
 
+    @cached_property
+    def _client(self) -> BaseClient:
+        return S3SourceHook(self.conn_id).get_conn()
+
     def page(self, after: str = "") -> ListedPage:
         """The first objects under the prefix, or the first after a key."""
         from transfer.backends.s3.listing import one_page
         from transfer.errors import Stage
 
         with connection_errors(self.conn_id, Stage.LIST):
-            return one_page(S3SourceHook(self.conn_id).get_conn(), self.bucket, self.prefix, after=after)
+            return one_page(self._client, self.bucket, self.prefix, after=after)
 
     def ask(self, keys: Sequence[str]) -> Sequence[SourceKey]:
         """Whether the bucket has each of the keys."""
+        from transfer.backends.s3.keys import S3Keys
         from transfer.errors import Stage
 
         with connection_errors(self.conn_id, Stage.LIST):
-            return source_keys(self.conn_id, self.bucket).ask(keys)
+            return S3Keys(self._client, self.bucket).ask(keys)
 
     def read(self, key: str) -> None:
         """Read the first byte of an object, as a sample is read."""
@@ -53,7 +59,7 @@ class S3Probe:
         from transfer.errors import Stage
 
         with connection_errors(self.conn_id, Stage.DOWNLOAD):
-            read_first_byte(S3SourceHook(self.conn_id).get_conn(), self.bucket, key)
+            read_first_byte(self._client, self.bucket, key)
 
 
 class SourceListProbe:
@@ -98,7 +104,7 @@ class CloudfrontProbe:
         try:
             return probe_edge(base_url, path, query)
         except EdgeUnreachable as error:
-            message = f"no answer from {base_url} ({error}); check host, schema and port of connection {self.conn_id!r}"
+            message = f"no answer from {base_url} ({error}); check {NETWORK_FIELDS} of connection {self.conn_id!r}"
             raise SourceUnavailable(message, stage=Stage.DOWNLOAD) from error
 
     def signature_life_s(self) -> float:

@@ -50,7 +50,7 @@ class PubSubQueueHook(BaseHook):
         if project_id := self._hook.project_id:
             return project_id
         raise InvalidConnection(
-            self.gcp_conn_id, "project", "no Google Cloud project is set here or in the credentials; set it"
+            self.gcp_conn_id, "Project Id", "no Google Cloud project is set here or in the credentials; set it"
         )
 
     def get_publisher(self) -> PublisherClient:

@@ -23,11 +23,12 @@ def announce(
 ) -> None:
     """Put the run's counts and report into the events that Airflow stores when the task succeeds.
 
-    `events` is the context's `outlet_events`. An alias gets the asset of this destination.
+    `events` is the context's `outlet_events`. An alias gets the asset of the bucket: a person may choose any prefix, and Airflow
+    keeps an asset for ever.
     """
     extra = {"destination": f"gs://{bucket}/{prefix}", "dag_id": dag_id, **summary}
     for outlet in outlets:
         if isinstance(outlet, AssetAlias):
-            events[outlet].add(arrival_asset(bucket, prefix), extra=extra)
+            events[outlet].add(arrival_asset(bucket, ""), extra=extra)
         else:
             events[outlet].extra = extra

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowRescheduleException,
+    AirflowSkipException,
+    DownstreamTasksSkipped,
+)
 
 from operators.engine_errors import connections, engine_errors
 from operators.links import DestinationLink, ShownLink, destination_url, show_links
 from operators.run_identity import OPEN_TASK, RunIdentity
 from operators.siblings import sibling
 from operators.stopping import StopsOnKill
+from operators.xcom_record import plain_json
 from transfer.event_log import EventLog, NoEventLog
 from transfer.naming import Naming
+from transfer.plain_text import one_line
 from transfer.records.layout import STATE_PREFIX
 
 if TYPE_CHECKING:
@@ -29,6 +38,11 @@ if TYPE_CHECKING:
     from transfer.ports import StateStore
     from transfer.reconciliation.run_context import RunContext
 
+PROBLEM_KEY = "problem"
+"""The XCom key of the message with which a task failed."""
+MAX_PROBLEM_CHARACTERS = 4_000
+NO_FAILURES = (AirflowSkipException, AirflowRescheduleException, DownstreamTasksSkipped)
+"""Exceptions by which a task ends without having failed."""
 ACK_DEADLINE_S = 30
 """After how many seconds the messages of a killed worker are delivered again; living workers extend theirs every 10 s."""
 
@@ -60,17 +74,51 @@ class EdgehaulOperator(StopsOnKill, BaseOperator):
         self.gcp_conn_id = gcp_conn_id
         self.gcp_project = gcp_project
 
+    def execute(self, context: Context) -> Any:
+        """Do the work of the task. A failure is shown on the page of the run, and raised without the frames of this program.
+
+        Airflow prints every frame below the message, which says what to do; frames of an unexpected error are in the log.
+        """
+        try:
+            return self.work(context)
+        except AirflowException as error:
+            if not isinstance(error, NO_FAILURES) and not self.stop.is_set():
+                self._show_problem(context, str(error))
+            raise error.with_traceback(None) from None
+
+    @abstractmethod
+    def work(self, context: Context) -> Any:
+        """Do the work, and return what the task hands over. Raises an AirflowException when it fails."""
+
+    def _show_problem(self, context: Context, message: str) -> None:
+        """Push the message as the XCom `problem`, which Airflow removes when the task runs again."""
+        try:
+            context["ti"].xcom_push(key=PROBLEM_KEY, value=plain_json({"": message[:MAX_PROBLEM_CHARACTERS]})[""])
+        except Exception as error:  # noqa: BLE001 - the problem itself is more important
+            self.log.warning("the problem cannot be shown on the page of the run: %s", one_line(str(error)))
+
     def destination(self, run: RunIdentity, config: TransferConfig | None = None) -> Destination:
         """The destination bucket, with the bucket of the run's records. `config` is for a task that copies."""
         from hooks.engine import destination
 
-        return destination(
-            self.gcp_conn_id, self.destination_bucket, state_bucket=run.state_bucket, config=config, stop=self.stop
+        found = destination(
+            self.gcp_conn_id,
+            self.destination_bucket,
+            state_bucket=run.state_bucket,
+            config=config,
+            endpoint=self.__dict__.get("_endpoint"),
+            stop=self.stop,
         )
+        self.__dict__["_endpoint"] = found.endpoint  # one look at the connection, and one token, for the whole task
+        return found
 
     def state(self, run: RunIdentity) -> StateStore:
         """The store of the run's records."""
         return self.destination(run).state(run.state_prefix)
+
+    def record_uri(self, run: RunIdentity, name: str) -> str:
+        """The `gs://` URI of one of the run's records."""
+        return f"gs://{run.state_bucket or self.destination_bucket}/{run.state_prefix}{name}"
 
     def messaging(self) -> Messaging:
         """Access to the topics and subscriptions of the project."""

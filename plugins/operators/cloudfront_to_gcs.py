@@ -10,7 +10,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from operators.base import ACK_DEADLINE_S, CopyOperator
 from operators.hand_over import WorkerSlot
 from operators.links import DestinationLink, DistributionLink, LogsLink, distribution_url, logs_url
-from operators.live_progress import LiveProgress
+from operators.live_progress import HISTORY_KEY, LiveProgress
 from operators.parameters import as_bool
 from operators.run_identity import RunIdentity
 from operators.siblings import refuse_when_closed, sibling
@@ -30,7 +30,8 @@ class CloudfrontToGcsWorker(CopyOperator):
 
     Map it over the result of `S3ListToPubSubOperator`. Workers share the run's queue: any of them may be killed at any time,
     and the others, or its own retry, copy the objects that it held. Returns its counts:
-    `copied, skipped, failed, bytes_copied, objects_total, bytes_total, seconds, lanes, threads`.
+    `copied, skipped, failed, bytes_copied, objects_total, bytes_total, seconds, lanes, threads, edge_requests, edge_bytes,
+    gcs_requests`; the XCom `history` is its rate over time.
 
     Takes the parameters of `operators.base.CopyOperator`, and these. The source bucket is for logs and events only: objects
     are read from the bucket behind the distribution.
@@ -98,7 +99,7 @@ class CloudfrontToGcsWorker(CopyOperator):
         self.log_name = log_name
         self.is_verbose = is_verbose
 
-    def execute(self, context: Context) -> dict[str, int | float]:
+    def work(self, context: Context) -> dict[str, int | float]:
         """Copy until all messages of the listing are settled, by this worker or another; returns the counts."""
         task = context["ti"]
         refuse_when_closed(task, self.close_task)
@@ -110,9 +111,11 @@ class CloudfrontToGcsWorker(CopyOperator):
                 "the run was reopened after this was listed: the reconciliation publishes everything unfinished again"
             )
         events = self.event_log(self.log_name, slot.run, is_verbose=as_bool(self.is_verbose))
-        with self.engine_errors(events), LiveProgress(context, workers=slot.workers) as live:
+        live = LiveProgress(context, opening=slot.run.transfer_id, workers=slot.workers)
+        with self.engine_errors(events), live:
             stats: TransferStats = self._worker(context, slot, events, live).run()
-        return stats.to_dict()
+        task.xcom_push(key=HISTORY_KEY, value=live.history())
+        return stats.counts()
 
     def _worker(self, context: Context, slot: WorkerSlot, events: EventLog, live: LiveProgress) -> Worker:
         from hooks.engine import edge
@@ -147,6 +150,7 @@ class CloudfrontToGcsWorker(CopyOperator):
                 skipped_numbers=tuple(parse_ranges(slot.skipped_numbers)),
                 objects=slot.objects,
                 size_bytes=slot.bytes,
+                is_alone=slot.workers == 1 and task.try_number == 1,
             ),
             edge(self.cloudfront_conn_id),
             naming=self.naming,

@@ -10,15 +10,20 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from operators.base import CopyOperator
 from operators.hand_over import SUMMARY_KEY, ListingResult
 from operators.prefixes import prefix_problem
+from operators.report_xcom import REPORT_KEY, bounded_report
 from operators.run_identity import RunIdentity
+from operators.run_page import write_page
 from operators.siblings import sibling
 from operators.verdict import why_not_green
 from transfer.limits import MAX_DELETE_OBJECTS, MAX_DELETE_PERCENT
+from transfer.plain_text import one_line
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+    from airflow.sdk.types import RuntimeTaskInstanceProtocol as Task
 
     from transfer.deletion.extraneous import DeleteExtraneous
+    from transfer.ports import StateStore
 
 
 class DeleteExtraneousOperator(CopyOperator):
@@ -78,7 +83,7 @@ class DeleteExtraneousOperator(CopyOperator):
         self.verify_task = verify_task
         self.aws_conn_id = aws_conn_id
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def work(self, context: Context) -> dict[str, Any]:
         """Find and list the extraneous objects, and delete them if `wish` is `delete`; returns the counts."""
         from transfer.deletion.extraneous import DeleteExtraneous
 
@@ -106,9 +111,25 @@ class DeleteExtraneousOperator(CopyOperator):
             listing = ListingResult.of(task.xcom_pull(task_ids=list_task, key=SUMMARY_KEY), list_task)
             if listing.mode == "plan":
                 raise AirflowSkipException("a plan deletes nothing; it counts what a run would delete")
-            return self._execute(wish, run, listing, attempt=task.try_number)
+            try:
+                return self._sweep(wish, run, listing, attempt=task.try_number)
+            finally:
+                self._show_report(task, self.state(run))
 
-    def _execute(
+    def _show_report(self, task: Task, state: StateStore) -> None:
+        """Push the report with what was deleted as the XCom `report`, and write its page. It ends no task."""
+        from transfer.reconciliation.report import read_report
+
+        if self.stop.is_set():
+            return
+        try:
+            report = read_report(state)
+            task.xcom_push(key=REPORT_KEY, value=bounded_report(report))
+            write_page(state, task, report=report.to_dict())
+        except Exception as error:  # noqa: BLE001 - the result, or the error, of the deletion is more important
+            self.log.warning("the report cannot be shown: %s: %s", type(error).__name__, one_line(str(error)))
+
+    def _sweep(
         self, wish: DeleteExtraneous, run: RunIdentity, listing: ListingResult, *, attempt: int
     ) -> dict[str, Any]:
         from hooks.engine import source_keys

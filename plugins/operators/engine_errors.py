@@ -38,20 +38,23 @@ def connections(*, aws: str = "", gcp: str = "", cloudfront: str = "") -> Mappin
 def engine_errors(program: str, connection_of: Mapping[Stage, str], events: EventLog) -> Iterator[None]:
     """Raises AirflowFailException (not retried) for errors that a person has to correct, AirflowException (retried) for others.
 
-    Every error also goes to the event log, under the program's name; the event log is closed at the end. The traceback is
-    logged here, redacted and line by line, and not chained: Airflow would print messages of libraries and servers unfiltered.
+    Every error also goes to the event log, with its traceback, under the program's name; the event log is closed at the end.
+
+    The log of the task has the traceback of errors that a person cannot correct, redacted and line by line; it is not chained,
+    because Airflow would print messages of libraries and servers unfiltered. Of an error whose message says what to do, the log
+    has the message alone.
     """
     close_s = EVENTS_S
     try:
         with may_be_broken_off():
             yield
-    except Stopped as error:
+    except Stopped:
         close_s = STOPPED_EVENTS_S
         raise AirflowException(
             "stopped before the work was done; unfinished messages were returned to the queue"
-        ) from error
+        ) from None
     except TransferError as error:
-        _log_traceback(program, events)
+        _log_traceback(program, events, is_logged=not isinstance(error, FatalError))
         connection = connection_of.get(error.stage, "")
         where = f" [Airflow connection {connection!r}]" if connection else ""
         kind = AirflowFailException if isinstance(error, FatalError) else AirflowException
@@ -61,7 +64,7 @@ def engine_errors(program: str, connection_of: Mapping[Stage, str], events: Even
     except AirflowSkipException:  # a skipped task is not an error
         raise
     except AirflowException:  # it already tells Airflow whether to retry
-        _log_traceback(program, events)
+        _log_traceback(program, events, is_logged=False)
         raise
     except Exception as error:  # noqa: BLE001 - the task's outermost frame: it fails, and is retried
         _log_traceback(program, events)
@@ -70,8 +73,9 @@ def engine_errors(program: str, connection_of: Mapping[Stage, str], events: Even
         events.close(close_s)
 
 
-def _log_traceback(program: str, events: EventLog) -> None:
-    """Write the traceback of the current exception to both logs."""
+def _log_traceback(program: str, events: EventLog, *, is_logged: bool = True) -> None:
+    """Write the traceback of the current exception to the event log, and to the log of the task if `is_logged`."""
     text = traceback.format_exc()
     events.main_program_error(program, text)
-    log.error("%s ended with an error\n%s", program, block(text))
+    if is_logged:
+        log.error("%s ended with an error\n%s", program, block(text))

@@ -65,6 +65,10 @@ class ListingResult(Work):
     """The most workers that the run may have."""
     began_at_s: float = 0.0
     """Unix time at which the listing began, by Cloud Storage's clock."""
+    ended_at_s: float = 0.0
+    """Unix time at which the listing ended, by the clock of the machine that listed."""
+    message_bytes: int = 0
+    """The bytes that Pub/Sub bills for the messages."""
     allow_empty: bool = False
 
 
@@ -94,8 +98,14 @@ class FirstPassResult(PassResult):
     republished: int
     """How many objects were published again."""
     run: RunIdentity
+    messages: int = 0
+    """How many messages were published; `message_bytes` is what Pub/Sub bills for them."""
+    message_bytes: int = 0
+    began_at_s: float = 0.0
+    ended_at_s: float = 0.0
+    """Unix time at which the pass began and ended."""
 
     @classmethod
-    def after(cls, result: PassResult, *, republished: int, run: RunIdentity) -> FirstPassResult:
-        """The result of a pass that published objects again."""
-        return cls(**asdict(result), republished=republished, run=run)
+    def after(cls, result: PassResult, **more: Any) -> FirstPassResult:
+        """The result of a pass that published objects again; `more` are the further fields."""
+        return cls(**asdict(result), **more)

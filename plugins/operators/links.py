@@ -6,6 +6,7 @@ again when the task ends.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from operators.base import EdgehaulOperator
 
 CONSOLE = "https://console.cloud.google.com"
+CONSOLE_SETTING = "EDGEHAUL_CONSOLE"
+"""The environment variable that names another address of Google's console, such as a company's own domain for it; set to
+nothing, links to the console are left out."""
 
 
 class ShownLink(BaseOperatorLink):
@@ -42,6 +46,12 @@ class ReportLink(ShownLink):
     name = "Report"
 
 
+class FailuresLink(ShownLink):
+    """The objects that could not be copied, each with its reason, as an object in Cloud Storage's browser; if there are any."""
+
+    name = "Failures"
+
+
 class LogsLink(ShownLink):
     """The run's entries in the Logs Explorer, if it writes any."""
 
@@ -55,23 +65,29 @@ class DistributionLink(ShownLink):
 
 
 def show_links(operator: EdgehaulOperator, context: Context, urls: Mapping[type[ShownLink], str]) -> None:
-    """Show these links on the task instance from now on."""
-    operator.link_urls = {str(link.name): url for link, url in urls.items()}
+    """Show these links on the task instance from now on, besides those that it has."""
+    operator.link_urls = {**getattr(operator, "link_urls", {}), **{str(link.name): url for link, url in urls.items()}}
     for link in operator.operator_extra_links:
         if url := operator.link_urls.get(link.name):
             context["ti"].xcom_push(key=link.xcom_key, value=url)
 
 
+def console_url(path: str) -> str:
+    """A page of Google's console; empty where links to it are not wanted."""
+    console = os.environ.get(CONSOLE_SETTING, CONSOLE).strip().rstrip("/")
+    return f"{console}{path}" if console.startswith(("https://", "http://")) else ""
+
+
 def destination_url(bucket: str, prefix: str) -> str:
     """The page of the prefix's folder; the rest of the prefix is the browser's filter."""
     folder, slash, rest = prefix.rpartition("/")
-    url = f"{CONSOLE}/storage/browser/{quote(bucket + '/' + folder + slash)}"
-    return f"{url.rstrip('/')};tab=objects{f'?prefix={quote(rest)}' if rest else ''}"
+    path = f"/storage/browser/{quote(bucket + '/' + folder + slash)}".rstrip("/")
+    return console_url(f"{path};tab=objects{f'?prefix={quote(rest)}' if rest else ''}")
 
 
 def object_url(uri: str) -> str:
     """The page of an object by its URI, `gs://bucket/name`."""
-    return f"{CONSOLE}/storage/browser/_details/{quote(uri.removeprefix('gs://'))};tab=live_object"
+    return console_url(f"/storage/browser/_details/{quote(uri.removeprefix('gs://'))};tab=live_object")
 
 
 def logs_url(gcp_conn_id: str, project: str | None, log_name: str | None, transfer_id: str) -> str:
@@ -82,7 +98,7 @@ def logs_url(gcp_conn_id: str, project: str | None, log_name: str | None, transf
 
     project = CloudLoggingHook(gcp_conn_id, project or None).get_project_id()
     query = f'logName="projects/{project}/logs/{quote(log_name, safe="")}"\nlabels.run="{transfer_id}"'
-    return f"{CONSOLE}/logs/query;query={quote(query, safe='')}?project={quote(project)}"
+    return console_url(f"/logs/query;query={quote(query, safe='')}?project={quote(project)}")
 
 
 def distribution_url(cloudfront_conn_id: str) -> str:

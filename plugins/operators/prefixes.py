@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import takewhile
@@ -29,10 +29,14 @@ DATE_CODES: Mapping[str, Callable[[datetime], str]] = {
     "%u": lambda moment: str(moment.isocalendar().weekday),
 }
 """The codes of strftime whose text is the same in every locale and on every platform, and some without leading zeros."""
+TIME_CODES = ("%H", "%-H", "%M", "%S")
 
 RUN, ROUTE = "{dag_run_id}", "{route}"
 PLACEHOLDERS = (RUN, ROUTE)
 ESCAPES: Mapping[str, str] = {"%%": "%", "{{": "{", "}}": "}"}
+
+CODED = rf"^([^%{{}}]|{'|'.join(map(re.escape, (*ESCAPES, *DATE_CODES, *PLACEHOLDERS)))})*$"
+"""A pattern of JSON schema that accepts what `DatedPrefix.parse` accepts."""
 
 _SPECIAL = re.compile(r"%-?.?|\{\{|\}\}|\{[^{}]*\}?|\}", re.DOTALL)
 
@@ -72,6 +76,16 @@ class DatedPrefix:
         texts = [text for text, _ in takewhile(lambda piece: not piece[1], self.pieces)]
         before = "".join(texts)
         return before if len(texts) == len(self.pieces) else before[: before.rfind("/") + 1]
+
+    @property
+    def has_date_in_it(self) -> bool:
+        """Whether it has a date code."""
+        return any(is_code and text in DATE_CODES for text, is_code in self.pieces)
+
+    @property
+    def has_time_in_it(self) -> bool:
+        """Whether it has a code for a part of a day."""
+        return any(is_code and text in TIME_CODES for text, is_code in self.pieces)
 
     @property
     def has_run_in_it(self) -> bool:
@@ -115,6 +129,18 @@ def prefix_problem(source: str, destination: str, *, deletes: bool) -> str:
             f" {written + '-b/'!r} and everything else that begins with it; end it in /, or set delete_extraneous to off"
         )
     return ""
+
+
+def prefix_warnings(source: str, destination: str) -> Iterator[str]:
+    """A sentence for each thing about the prefixes of a run that is legal and seldom meant."""
+    for name, prefix in (("source_prefix", source), ("destination_prefix", destination)):
+        if name == "source_prefix" and prefix.startswith("/"):
+            yield (
+                f"{name} {prefix!r} begins with a slash, and S3 keys seldom do: it takes in no key that begins with"
+                f" {prefix.lstrip('/')!r}; take the slash off if that is meant"
+            )
+        if prefix != prefix.strip():
+            yield f"{name} {prefix!r} begins or ends with a blank: take it off unless the keys have it"
 
 
 def _is_folder(prefix: str) -> bool:

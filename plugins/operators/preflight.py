@@ -12,6 +12,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from operators.base import CopyOperator
 from operators.links import DestinationLink, DistributionLink, distribution_url
 from operators.parameters import WHAT_TO_COPY, code_problems, name_problems, value_problems
+from operators.prefixes import prefix_warnings
 from operators.run_identity import run_name
 from operators.run_source import RunSource
 from operators.siblings import sibling
@@ -96,16 +97,17 @@ class PreflightOperator(CopyOperator):
         self.aws_conn_id = aws_conn_id
         self.cloudfront_conn_id = cloudfront_conn_id
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def work(self, context: Context) -> dict[str, Any]:
         """Run all checks, log each, and fail if one failed."""
+        self._check_parameters(context)
+
         from transfer.plain_text import redact
         from transfer.preflight.checks import Mark, table
 
-        self._check_parameters(context)
         self.show_links(context, {DistributionLink: distribution_url(self.cloudfront_conn_id)})
         findings = []
         with may_be_broken_off():
-            for finding in chain(self._preflight(context).findings(), self._earlier_run(context)):
+            for finding in chain(self._prefixes(), self._preflight(context).findings(), self._earlier_run(context)):
                 findings.append(finding)
                 level = {Mark.WARNED: self.log.warning, Mark.FAILED: self.log.error}.get(finding.mark, self.log.info)
                 level("%s", redact(str(finding)))
@@ -130,6 +132,13 @@ class PreflightOperator(CopyOperator):
         if problems:
             count = "one parameter is" if len(problems) == 1 else f"{len(problems)} parameters are"
             raise AirflowFailException("\n".join([f"{count} wrong; nothing was copied", *problems]))
+
+    def _prefixes(self) -> Iterator[Finding]:
+        """Warn of prefixes that are legal and seldom meant."""
+        from transfer.preflight.checks import Finding, Mark
+
+        for warning in prefix_warnings(self.source_prefix, self.destination_prefix):
+            yield Finding(mark=Mark.WARNED, check="look at the prefixes", detail=warning)
 
     def _earlier_run(self, context: Context) -> Iterator[Finding]:
         """Check that the records of the earlier run, if any, can be read."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, DownstreamTasksSkipped
@@ -11,11 +12,17 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, D
 from operators.arrival import announce
 from operators.base import ACK_DEADLINE_S, CopyOperator
 from operators.hand_over import SUMMARY_KEY, FirstPassResult, ListingResult, Work
-from operators.links import DestinationLink, LogsLink, ReportLink, logs_url, object_url
+from operators.links import DestinationLink, FailuresLink, LogsLink, ReportLink, logs_url, object_url
+from operators.parameters import whole
+from operators.report_xcom import REPORT_KEY, bounded_report
+from operators.run_facts import RunAbout, run_facts
 from operators.run_identity import RunIdentity
-from operators.run_report import log_report, verdict_on
+from operators.run_page import write_page
+from operators.run_report import log_report, verdict_on, why_failed
+from operators.run_sample import sampled
 from operators.siblings import refuse_when_closed, sibling
-from transfer.limits import VERIFY_SAMPLE_PERCENT
+from transfer.limits import MIB, PART_SIZE_MIB, VERIFY_SAMPLE_PERCENT
+from transfer.records.layout import FAILURES_CSV, REPORT_JSON
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -24,10 +31,7 @@ if TYPE_CHECKING:
     from transfer.reconciliation.passes import Republished
     from transfer.reconciliation.report import ReconciliationReport
     from transfer.reconciliation.run_context import RunContext
-    from transfer.reconciliation.sampling import SampleReport
     from transfer.reconciliation.verdicts import Pass
-
-SAMPLE_LOG_INTERVAL_S = 10.0
 
 
 class ReconcileTransferOperator(CopyOperator):
@@ -45,12 +49,13 @@ class ReconcileTransferOperator(CopyOperator):
     After a listing with `mode=verify`, nothing was copied and nothing is published: the first pass compares, and the final
     one is red if anything is missing or differs.
 
-    A green final pass also puts its counts and report into the events of its outlets (`operators.arrival`).
-
     When a person clears the task, Airflow clears the setup with it and the run is reopened: the first pass then publishes
     everything unfinished again, as originally listed.
 
-    Takes the parameters of `operators.base.CopyOperator`, and these; the source bucket is needed for a sample only:
+    Both push the XCom `report`, which has what report.json has, within limits (`operators.report_xcom`). A green final pass
+    also puts its counts and report into the events of its outlets (`operators.arrival`).
+
+    Takes the parameters of `operators.base.CopyOperator`, and these:
 
     :param reviews: for the final pass, the task id of the first one.
     :param list_task: the task id of `S3ListToPubSubOperator`.
@@ -65,6 +70,9 @@ class ReconcileTransferOperator(CopyOperator):
         skips that task, so that no process is started only to skip itself.
     :param delete_task: the task id of `DeleteExtraneousOperator`.
     :param aws_conn_id: the AWS connection that may read the sample (`s3:GetObject`).
+    :param part_size_mib: the same value as for the workers; the report computes requests by it.
+    :param day: the date that the run is for, for the report.
+    :param parameter_defaults: the names and defaults of the parameters that the report names where they have another value.
     :param log_name: the Cloud Logging log for events; empty for none.
     :raises AirflowFailException: some listed object is neither matched nor skipped with a reason (final pass only).
     """
@@ -77,9 +85,11 @@ class ReconcileTransferOperator(CopyOperator):
         "verify_sample",
         "delete_extraneous",
         "aws_conn_id",
+        "part_size_mib",
+        "day",
         "log_name",
     )
-    operator_extra_links = (DestinationLink(), ReportLink(), LogsLink())
+    operator_extra_links = (DestinationLink(), FailuresLink(), ReportLink(), LogsLink())
     ui_color = "#fce8e6"
 
     def __init__(
@@ -96,6 +106,9 @@ class ReconcileTransferOperator(CopyOperator):
         delete_extraneous: str = "",
         delete_task: str = "delete_extraneous",
         aws_conn_id: str = "aws_default",
+        part_size_mib: int | str = PART_SIZE_MIB.default,
+        day: str = "",
+        parameter_defaults: Mapping[str, Any] | None = None,
         log_name: str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -110,9 +123,12 @@ class ReconcileTransferOperator(CopyOperator):
         self.delete_extraneous = delete_extraneous
         self.delete_task = delete_task
         self.aws_conn_id = aws_conn_id
+        self.part_size_mib = part_size_mib
+        self.day = day
+        self.parameter_defaults = parameter_defaults or {}
         self.log_name = log_name
 
-    def execute(self, context: Context) -> list[dict[str, Any]] | dict[str, Any]:
+    def work(self, context: Context) -> list[dict[str, Any]] | dict[str, Any]:
         """Reconcile; the first pass returns worker slots for a retry, the final pass returns the counts of a green run."""
         task = context["ti"]
         refuse_when_closed(task, self.close_task)
@@ -123,7 +139,7 @@ class ReconcileTransferOperator(CopyOperator):
         self.show_links(
             context,
             {
-                ReportLink: object_url(self._report_uri(run)),
+                ReportLink: object_url(self.record_uri(run, REPORT_JSON)),
                 LogsLink: logs_url(self.gcp_conn_id, self.gcp_project, self.log_name, run.transfer_id),
             },
         )
@@ -154,7 +170,9 @@ class ReconcileTransferOperator(CopyOperator):
             raise AirflowFailException(f"there is nothing to verify: {list_task} has not succeeded; see its log")
         listing = ListingResult.of(handed_over, list_task)
         if listing.mode == "plan":
-            raise AirflowSkipException("a plan copies nothing: see the log of list, its XCom plan, and plan.json")
+            raise AirflowSkipException(
+                f"a plan copies nothing: it is on the page of the run, in the log of {list_task}, and in plan.json"
+            )
         return listing
 
     def _first_pass_result(self, task: Task) -> FirstPassResult | None:
@@ -169,40 +187,54 @@ class ReconcileTransferOperator(CopyOperator):
         from transfer.reconciliation.passes import round_name
         from transfer.reconciliation.verdicts import Pass
 
-        task = context["ti"]
+        task, began_at_s = context["ti"], time.time()
         is_reopened = listing.run.transfer_id != run.transfer_id
         which = Pass.COMPARE if listing.mode == "verify" else Pass.REPLAY if is_reopened else Pass.FIRST
         if is_reopened:
             self.log.info("run reopened: retrying everything unfinished, as originally listed")
-        report, published = self._pass(which, context, run, listing, is_reopened=is_reopened)
+        report, published = self._pass(which, context, run, listing, None, is_reopened=is_reopened)
+        self._show_failures(context, run, report)
         result = FirstPassResult.after(
-            log_report(run, report, self._report_uri(run)), republished=published.objects, run=run
+            log_report(run, report, self.record_uri(run, REPORT_JSON)),
+            republished=published.objects,
+            run=run,
+            messages=published.messages,
+            message_bytes=published.message_bytes,
+            began_at_s=began_at_s,
+            ended_at_s=time.time(),
         )
         task.xcom_push(key=SUMMARY_KEY, value=result.to_dict())
+        task.xcom_push(key=REPORT_KEY, value=bounded_report(report))
         if published.objects:
             self.log.info("retrying %s objects, in %s messages", f"{published.objects:,}", published.messages)
-        work = Work(
+        return Work(
             run=run,
             listing=round_name(listing.listing, task.try_number, which),
             messages=published.messages,
             objects=published.objects,
             bytes=published.size_bytes,
-        )
-        return work.slots(listing.workers)
+        ).slots(listing.workers)
 
     def _final_pass(
         self, context: Context, run: RunIdentity, listing: ListingResult, before: FirstPassResult | None
     ) -> dict[str, Any]:
+        from transfer.reconciliation.report import write_report
+
         state = self.state(run)
         report = self._final_report(context, run, listing, before)
         if float(self.verify_sample or 0) > 0:
             report = self._sampled(context, run, listing, report)
-        result = log_report(run, report, self._report_uri(run))
-        verdict = verdict_on(run, report, result.report_uri, was_copied=listing.mode != "verify")
+        report = replace(report, details=report.details.until(time.time()))
+        write_report(state, report)
+        self._show_failures(context, run, report)
+        result = log_report(run, report, self.record_uri(run, REPORT_JSON))
+        context["ti"].xcom_push(key=REPORT_KEY, value=bounded_report(report))
+        write_page(state, context["ti"], report=report.to_dict())
+        verdict = verdict_on(run, report, was_copied=listing.mode != "verify")
         verdict.write(state)
         if not verdict.is_green:
             context["ti"].xcom_push(key="return_value", value=result.to_dict())
-            raise AirflowFailException(verdict.said)
+            raise AirflowFailException(why_failed(verdict, report, result.report_uri))
         return result.to_dict()
 
     def _final_report(
@@ -216,7 +248,7 @@ class ReconcileTransferOperator(CopyOperator):
         is_reopened = before is None or before.run.transfer_id != run.transfer_id
         if before is None or ((before.republished or is_reopened) and not is_compared):
             which = Pass.COMPARE if is_compared else Pass.FINAL
-            report, _ = self._pass(which, context, run, listing, is_reopened=is_reopened)
+            report, _ = self._pass(which, context, run, listing, before, is_reopened=is_reopened)
             return report
         return read_report(self.state(run))
 
@@ -225,44 +257,29 @@ class ReconcileTransferOperator(CopyOperator):
     ) -> ReconciliationReport:
         """The report, after a sample of the matched objects has been read back and compared."""
         from hooks.engine import sample_reader
-        from operators.live_progress import LiveProgress
-        from transfer.reconciliation.passes import sample_pass
-        from transfer.reconciliation.sampling import Sampling
 
-        percent = float(self.verify_sample)
-        self.log.info(
-            "reading %g %% of the matched objects back from both sides to compare them byte for byte", percent
+        return sampled(
+            report,
+            self._run_context(context, run, listing),
+            context,
+            opening=run.transfer_id,
+            percent=float(self.verify_sample),
+            destination=self.destination_objects(run),
+            reader=sample_reader(self.aws_conn_id, self.source_bucket, self.gcp_conn_id, self.destination_bucket),
+            stop=self.stop,
         )
-        logged_at = time.monotonic()
-
-        def show(sample: SampleReport) -> None:
-            nonlocal logged_at
-            live.show(sample)
-            if time.monotonic() - logged_at >= SAMPLE_LOG_INTERVAL_S:
-                logged_at = time.monotonic()
-                self.log.info("%s; %s bytes of each side", sample, f"{sample.bytes_read:,}")
-
-        with LiveProgress(context) as live:
-            report = sample_pass(
-                report,
-                self._run_context(context, run, listing),
-                destination=self.destination_objects(run),
-                sampling=Sampling(
-                    reader=sample_reader(
-                        self.aws_conn_id, self.source_bucket, self.gcp_conn_id, self.destination_bucket
-                    ),
-                    percent=percent,
-                    stop=self.stop,
-                    on_report=show,
-                ),
-            )
-        self.log.info("%s", report.sample)
-        return report
 
     def _pass(
-        self, which: Pass, context: Context, run: RunIdentity, listing: ListingResult, *, is_reopened: bool
+        self,
+        which: Pass,
+        context: Context,
+        run: RunIdentity,
+        listing: ListingResult,
+        before: FirstPassResult | None,
+        *,
+        is_reopened: bool,
     ) -> tuple[ReconciliationReport, Republished]:
-        from transfer.config import Overwrite
+        from transfer.config import Overwrite, TransferConfig
         from transfer.event_log import NoEventLog
         from transfer.reconciliation.passes import run_pass
         from transfer.reconciliation.reconcile import PassSettings
@@ -280,12 +297,14 @@ class ReconcileTransferOperator(CopyOperator):
             # A subscription created after the work has none of its failures; those read from the older one are recorded.
             errors=None if is_reopened else messaging.queue(run.error_subscription, ack_deadline_s=ACK_DEADLINE_S),
             publisher=messaging.requests(self.topic, NoEventLog()),
+            facts=run_facts(RunAbout.of(self), context, run, listing, before, now_s=time.time()),
+            config=TransferConfig(part_size_bytes=whole("part_size_mib", self.part_size_mib) * MIB),
         )
 
     def _run_context(self, context: Context, run: RunIdentity, listing: ListingResult) -> RunContext:
         return self.run_context(run, listing, attempt=context["ti"].try_number, selection=self.selection)
 
-    def _report_uri(self, run: RunIdentity) -> str:
-        from transfer.records.layout import REPORT_JSON
-
-        return f"gs://{run.state_bucket or self.destination_bucket}/{run.state_prefix}{REPORT_JSON}"
+    def _show_failures(self, context: Context, run: RunIdentity, report: ReconciliationReport) -> None:
+        """Link to the list of the objects that are unfinished, if there are any."""
+        if report.unfinished_reasons:
+            self.show_links(context, {FailuresLink: object_url(self.record_uri(run, f"{FAILURES_CSV}.csv"))})

@@ -28,7 +28,12 @@ class RunDates:
 
     def macros(self) -> Mapping[str, Any]:
         """The macros by name, for `DAG(user_defined_macros=…)`."""
-        return {"dated": self.dated, "dated_if_sound": self.dated_if_sound, "date_of": self.date_of}
+        return {
+            "dated": self.dated,
+            "dated_if_sound": self.dated_if_sound,
+            "date_of": self.date_of,
+            "for_day": self.for_day,
+        }
 
     def dated(self, prefix: str | None, dag_run: DagRunProtocol) -> str:
         """The prefix with its date codes and placeholders filled in; empty for none.
@@ -53,6 +58,17 @@ class RunDates:
         """The date of the run and its origin, as text for the log."""
         moment, origin = self._moment(dag_run)
         return f"{moment.isoformat(timespec='seconds')} ({self.timezone}), {origin}"
+
+    def for_day(self, dag_run: DagRunProtocol, *prefixes: str | None) -> str:
+        """The date that the codes in these prefixes stand for, as the end of a worker's label; empty without codes."""
+        try:
+            parsed = [DatedPrefix.parse(prefix or "") for prefix in prefixes]
+        except InvalidPrefix:
+            return ""  # preflight has reported it
+        moment = self._moment(dag_run)[0]
+        if any(prefix.has_time_in_it for prefix in parsed):
+            return f", {moment:%Y-%m-%d %H:%M}"
+        return f", {moment:%Y-%m-%d}" if any(prefix.has_date_in_it for prefix in parsed) else ""
 
     def _moment(self, dag_run: DagRunProtocol) -> tuple[datetime, str]:
         moment, origin = _date_of(dag_run)

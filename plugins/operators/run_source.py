@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from transfer.records.run_record import RunRecord
 
 LAST_RUN = "last"
+IN_A_ROUTE = "(in a route: parameters: {allow_empty: true}, so that days without objects are green)"
 
 log = logging.getLogger(__name__)
 
@@ -144,9 +145,9 @@ class RunSource:
         if counts.listed:
             return (
                 f"of the {counts.listed:,} objects of {place}, none is selected: check include, exclude and the bounds, or set"
-                " allow_empty if that is expected"
+                f" allow_empty if that is expected {IN_A_ROUTE}"
             )
         nothing = (
             f"{self.source_listing} names no objects of {place}" if self.source_listing else f"{place} holds no objects"
         )
-        return f"{nothing}: check bucket and prefix, or set allow_empty if that is expected"
+        return f"{nothing}: check bucket and prefix, or set allow_empty if that is expected {IN_A_ROUTE}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -10,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowFailException
 
 from operators.base import CopyOperator
-from operators.hand_over import PLAN_KEY, SUMMARY_KEY, ListingResult
+from operators.hand_over import SUMMARY_KEY, ListingResult
 from operators.links import DestinationLink, LogsLink, logs_url
 from operators.live_progress import LiveProgress
 from operators.parameters import as_bool, choice, whole
-from operators.plan_record import prices_of_task, record_plan
+from operators.plan_record import prices_of_task, record_plan, show_plan
 from operators.run_identity import RunIdentity
 from operators.run_selection import run_selection
 from operators.run_source import RunSource
@@ -129,7 +130,7 @@ class S3ListToPubSubOperator(CopyOperator):
         self.log_name = log_name
         self.is_verbose = is_verbose
 
-    def execute(self, context: Context) -> list[dict[str, Any]]:
+    def work(self, context: Context) -> list[dict[str, Any]]:
         """List, publish, and return the worker slots."""
         source, run = RunSource.of(self), RunIdentity.of(self.run, sibling(context["ti"], self.open_task))
         events = self.event_log(self.log_name, run, is_verbose=as_bool(self.is_verbose))
@@ -179,7 +180,7 @@ class S3ListToPubSubOperator(CopyOperator):
             )
         if source.is_nothing(summary, self.mode) and not as_bool(self.allow_empty):
             raise AirflowFailException(source.why_nothing(summary))
-        counts = summary.counts if self.mode == "transfer" else replace(summary.counts, messages=0)
+        counts = summary.counts if self.mode == "transfer" else replace(summary.counts, messages=0, message_bytes=0)
         record = ListingRecord(
             transfer_id=run.transfer_id,
             mode=self.mode,
@@ -188,6 +189,7 @@ class S3ListToPubSubOperator(CopyOperator):
             counts=counts,
             skipped_numbers=summary.skipped_numbers,
             began_at_s=summary.began_at_s,
+            ended_at_s=time.time(),
         )
         self.log.info(
             "%s objects listed (%s bytes): %s to %s, in %s messages, %s skipped",
@@ -213,7 +215,6 @@ class S3ListToPubSubOperator(CopyOperator):
         on_cursor: Callable[[ListingCursor], None] | None,
     ) -> tuple[ListingSummary, Plan | None]:
         """List both sides, from the cursor on, and publish the objects to copy, or count them for a plan."""
-        from transfer.accounting.progress import Progress, ProgressReporter
         from transfer.config import Mode, TransferConfig
         from transfer.listing.publish import Lister
         from transfer.planning.plan import PlanTally
@@ -236,12 +237,12 @@ class S3ListToPubSubOperator(CopyOperator):
             on_pair=tally.take if mode is Mode.PLAN else None,
         )
         after, before = (cursor.after, cursor.before) if cursor else ("", "")
-        with LiveProgress(context) as live:
+        with LiveProgress(context, opening=run.transfer_id) as live:
             summary = lister.run(
                 source.objects(run, context["ti"].dag_id, destination, after=after, before=before),
                 # With mode=verify the reconciliation lists the destination, once, and compares everything.
                 () if mode is Mode.VERIFY else self._destination_objects(destination, after),
-                reporter=ProgressReporter(Progress(), live.show),
+                on_report=live.show,
                 stop=self.stop,
             )
         if prices is None:
@@ -293,13 +294,15 @@ class S3ListToPubSubOperator(CopyOperator):
             listed=record.counts.listed,
             skipped=record.counts.skipped,
             began_at_s=record.began_at_s,
+            ended_at_s=record.ended_at_s,
+            message_bytes=record.counts.message_bytes,
             is_whole_source=source.is_listed_in_s3,
             allow_empty=as_bool(self.allow_empty),
             workers=workers,
         )
         context["ti"].xcom_push(key=SUMMARY_KEY, value=result.to_dict())
         if plan is not None:
-            context["ti"].xcom_push(key=PLAN_KEY, value=plan)
+            show_plan(plan, self.state(run), context["ti"])
         if self.mode != "transfer":
             return []
         return result.slots(workers)

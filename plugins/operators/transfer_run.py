@@ -82,7 +82,7 @@ class OpenTransferRunOperator(EdgehaulOperator):
         self.date = date
         self.max_open_runs = max_open_runs
 
-    def execute(self, context: Context) -> dict[str, str | float]:
+    def work(self, context: Context) -> dict[str, str | float]:
         """Open the run, and return its identity."""
         from transfer.errors import TransferError
 
@@ -170,7 +170,7 @@ class CloseTransferRunOperator(EdgehaulOperator):
         self.reconcile_task = reconcile_task
         self.verify_task = verify_task
 
-    def execute(self, context: Context) -> None:
+    def work(self, context: Context) -> None:
         """Close the run, then fail if its verdict is missing or not green."""
         task = context["ti"]
         run = RunIdentity.of(self.run, sibling(task, self.open_task))
@@ -185,7 +185,7 @@ class CloseTransferRunOperator(EdgehaulOperator):
             # A temporary problem is retried: the verdict is recorded, and is read again.
             is_final = all(isinstance(problem, AirflowFailException) for problem in problems)
             kind = AirflowFailException if is_final else AirflowException
-            raise kind("\n".join(map(str, problems))) from problems[0]
+            raise kind("\n".join(map(str, problems)))
 
     def on_kill(self) -> None:
         """Continue until Airflow kills the task, which no other task replaces. Every step may be interrupted; a later run

@@ -6,6 +6,7 @@ Two tasks check it, because Airflow judges a run by its last tasks, and each of 
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from operators.hand_over import SUMMARY_KEY
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from airflow.sdk.types import RuntimeTaskInstanceProtocol as Task
 
     from transfer.ports import StateStore
+
+log = logging.getLogger(__name__)
 
 
 def why_not_green(
@@ -28,6 +31,7 @@ def why_not_green(
     verdict = read_verdict(state, run.transfer_id)
     verified = state_of(task, verify_task)
     if verdict is not None and verdict.is_green and (verdict.is_plan or verified == "success"):
+        log.info("%s", verdict.said)
         return ""
     reconcile, verify = sibling(task, reconcile_task), sibling(task, verify_task)
     listing = read_listing(state)
@@ -45,7 +49,7 @@ def why_not_green(
     if not (has_listed and listing is not None and listing.is_complete):
         again = f"clear {sibling(task, list_task)} with what is downstream of it, or start another run"
     if verdict is not None and not verdict.is_green:
-        return f"{verdict.said}\nWhen that is corrected, {again}"
+        return f"{verdict.said}\n{verify} says what to do about each reason. When that is corrected, {again}"
     if verdict is not None:
         return (
             f"{verify} had verified everything, but was marked or cleared manually ({verified or 'cleared'}): {again}"

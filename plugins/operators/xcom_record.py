@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, Self, get_type_hints
@@ -10,6 +11,16 @@ from airflow.sdk.exceptions import AirflowFailException
 
 JSON_TYPES: Mapping[type, tuple[type, ...]] = {str: (str,), int: (int,), float: (int, float), bool: (bool,)}
 """The types that a JSON value may have for a field of each type."""
+
+
+def plain_json(document: Mapping[str, object]) -> dict[str, Any]:
+    """The document as Airflow stores it unchanged: of dicts, lists, texts and numbers alone.
+
+    Airflow wraps tuples and enums with the names of their classes, and refuses lone surrogates, which keys may have: they become
+    question marks.
+    """
+    text = json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
+    return dict(json.loads(text))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import Any
 from airflow.sdk import Param
 
 from operators.parameters import CHOICES, NUMBERS, STORAGE_CLASSES
-from transfer.limits import PART_SIZE_MIB, THREADS, WORKERS
+from operators.prefixes import CODED, DATE_CODES
 from transfer.listing.selection import MEANING as MEANING_OF_BOUNDS
 from transfer.listing.selection import MOMENT, SIZE
 from transfer.sources.files import MEANING as MEANING_OF_LISTS
@@ -35,19 +35,20 @@ MEANING = {
 """Each pattern in words."""
 
 
-def text(pattern: str, *, is_required: bool = False) -> dict[str, Any]:
+def text(pattern: str, *, required: str = "") -> dict[str, Any]:
     """The rules of a text field: a refusal says in words what was expected (docs/decisions/0022-the-form.md).
 
     The form accepts any field when it is empty, because it would mark a required one red before anybody has typed.
-    An empty required field is refused when the run is triggered.
+    `required` is the name of a field that may not be empty, which is refused when the run is triggered.
+    Blanks around the value, as pasting leaves them, are accepted here and taken off by `routes.pipeline.param`.
     """
-    kinds = ["string"] if is_required else ["null", "string"]
     # jsonschema words the refusal of a constant as "'…' was expected", and that of a pattern as the pattern.
-    return {
-        "type": ["null", "string"],
-        "if": {"not": {"type": kinds, "pattern": pattern}},
-        "then": {"const": MEANING[pattern]},
-    }
+    fits = {"type": ["string"] if required else ["null", "string"], "pattern": rf"^\s*{pattern[1:-1]}\s*$"}
+    rules = {"if": {"not": fits}, "then": {"const": MEANING[pattern]}}
+    if required:
+        is_given = {"type": "string", "pattern": r"\S"}
+        rules = {"if": is_given, "then": rules, "else": {"const": f"{required} is required: {MEANING[pattern]}"}}
+    return {"type": ["null", "string"], "strict": {"type": fits["type"], "pattern": pattern}, **rules}
 
 
 def one_of(name: str, **labels: str) -> dict[str, Any]:
@@ -56,7 +57,15 @@ def one_of(name: str, **labels: str) -> dict[str, Any]:
     return {"type": ["null", "string"], "enum": list(CHOICES[name]), "values_display": shown}
 
 
-PREFIX = {"type": ["null", "string"], "maxLength": 1024}
+PREFIX = {
+    "type": ["null", "string"],
+    "maxLength": 1024,
+    "if": {"not": {"type": ["null", "string"], "pattern": CODED}},
+    "then": {
+        "const": f"a prefix whose date codes are among {' '.join(DATE_CODES)}, with %% for a percent sign, and whose"
+        " braces are {dag_run_id}, or {{ and }} for braces of names"
+    },
+}
 GLOBS = {"type": ["null", "array"], "items": {"type": "string", "maxLength": 1024}, "maxItems": 1000}
 FLAG = {"type": ["null", "boolean"]}
 RUN_ID = {"type": ["null", "string"], "minLength": 1}
@@ -73,18 +82,50 @@ def field(default: object, rules: Mapping[str, Any], description: str, **more: s
 
 
 def number(name: str, description: str) -> Param:
-    """A field for a number, whose default and limits are those of `operators.parameters`."""
-    return field(NUMBERS[name].default, NUMBERS[name].schema, description)
+    """A field for a number, whose default and limits are those of `operators.parameters`.
 
+    The form changes a number outside of the limits to the nearest, without a word: its line of help has them.
+    """
+    rule = NUMBERS[name]
+    limits = "0 or more" if rule.limits is None else str(rule.limits)
+    return field(rule.default, rule.schema, f"{description} Limits: {limits}.")
+
+
+OPEN = ""
+"""Fields without a section stand at the top of Airflow's form, in a part that is open at first; sections are closed."""
 
 SECTIONS: Mapping[str, Mapping[str, Param]] = {
-    "Source": {
+    OPEN: {
         "source_bucket": field(
             None,
-            text(S3_BUCKET, is_required=True),
+            text(S3_BUCKET, required="source_bucket"),
             "The S3 bucket behind the distribution.",
             title="source_bucket (required)",
         ),
+        "source_prefix": field(
+            None, PREFIX, "Only keys that begin with this; empty for all. Date codes and {dag_run_id} work: %Y/%m/%d/."
+        ),
+        "destination_bucket": field(
+            None,
+            text(GCS_BUCKET, required="destination_bucket"),
+            "The Cloud Storage bucket.",
+            title="destination_bucket (required)",
+        ),
+        "destination_prefix": field(
+            None, PREFIX, "Replaces the source prefix in names; empty keeps names as they are. Date codes work here too."
+        ),
+        "mode": field(
+            "transfer",
+            one_of(
+                "mode",
+                transfer="copy the objects",
+                plan="only list, and report what a copy would do and cost",
+                verify="only compare, and report what is missing or different",
+            ),
+            "A plan and a verification copy nothing, and write nothing but their own records.",
+        ),
+    },
+    "Source": {
         "source_listing": field(
             None,
             text(URI),
@@ -102,12 +143,6 @@ SECTIONS: Mapping[str, Mapping[str, Param]] = {
         ),
     },
     "Destination": {
-        "destination_bucket": field(
-            None,
-            text(GCS_BUCKET, is_required=True),
-            "The Cloud Storage bucket.",
-            title="destination_bucket (required)",
-        ),
         "gcp_conn_id": field(
             "google_cloud_default",
             text(CONNECTION),
@@ -115,12 +150,6 @@ SECTIONS: Mapping[str, Mapping[str, Param]] = {
         ),
     },
     "What to copy": {
-        "source_prefix": field(
-            None, PREFIX, "Only keys that begin with this; empty for all. Date codes and {dag_run_id} work: %Y/%m/%d/."
-        ),
-        "destination_prefix": field(
-            None, PREFIX, "Replaces the source prefix in names; empty keeps names as they are. Date codes work here too."
-        ),
         "include": field(
             None, GLOBS, "Only names that match one of these patterns, as in .gitignore: *.gz, 2026/, a/**/b. One per line."
         ),
@@ -155,23 +184,13 @@ SECTIONS: Mapping[str, Mapping[str, Param]] = {
             "What to do with objects under the destination prefix that the source does not have.",
         ),
         "max_delete_percent": number(
-            "max_delete_percent", "If more than this share of the destination would be deleted, nothing is and the run fails."
+            "max_delete_percent", "If a larger share of the destination would be deleted, nothing is: the run fails."
         ),
         "max_delete_objects": number(
-            "max_delete_objects", "If more objects than this would be deleted, nothing is deleted and the run fails."
-        ),
-        "mode": field(
-            "transfer",
-            one_of(
-                "mode",
-                transfer="copy the objects",
-                plan="only list, and report what a copy would do and cost",
-                verify="only compare, and report what is missing or different",
-            ),
-            "A plan and a verification copy nothing, and write nothing but their own records.",
+            "max_delete_objects", "If more objects would be deleted, nothing is: the run fails."
         ),
         "verify_sample": number(
-            "verify_sample", "Percentage of the matched objects to read back from both sides and compare byte for byte."
+            "verify_sample", "Percentage of the matched objects to read back from both sides and compare."
         ),
         "plan_run": field(
             None,
@@ -181,16 +200,16 @@ SECTIONS: Mapping[str, Mapping[str, Param]] = {
         ),
     },
     "How fast": {
-        "workers": number("workers", f"Worker tasks that share the queue, {WORKERS}."),
-        "threads": number("threads", f"Objects each worker copies at a time, {THREADS}; fewer while a server throttles."),
+        "workers": number("workers", "Worker tasks that share the queue."),
+        "threads": number("threads", "Objects each worker copies at a time; fewer while a server throttles."),
         "part_size_mib": number(
-            "part_size_mib", f"MiB of a large object that one request fetches, {PART_SIZE_MIB}; it takes no memory."
+            "part_size_mib", "MiB of a large object that one request fetches; it takes no memory."
         ),
         "bandwidth_limit_mib_s": number(
             "bandwidth_limit_mib_s", "The most MiB per second that each worker reads; empty for no limit."
         ),
         "max_requests_per_s": number(
-            "max_requests_per_s", "The most requests per second that each worker sends to both sides; empty for no limit."
+            "max_requests_per_s", "The most requests per second of each worker to both sides; empty for no limit."
         ),
         "ramp_up": field(
             True, FLAG, "Start with 1,000 writes per second and double every 20 minutes, as Cloud Storage recommends."
@@ -218,7 +237,7 @@ SECTIONS: Mapping[str, Mapping[str, Param]] = {
         "state_bucket": field(
             None, text(GCS_BUCKET), "Bucket for the runs' own records, under .edgehaul/; empty for the destination bucket."
         ),
-        "keep_runs": number("keep_runs", "Number of runs whose records are kept; older ones are deleted at the end of a run."),
+        "keep_runs": number("keep_runs", "Number of runs whose records are kept; the end of a run deletes older ones."),
         "log_name": field(
             None, text(LOG_NAME), "Cloud Logging log for errors; empty to keep logs in Airflow only."
         ),
@@ -229,7 +248,9 @@ SECTIONS: Mapping[str, Mapping[str, Param]] = {
 }  # fmt: skip
 
 PARAMS: Mapping[str, Param] = {
-    name: Param(param.value, description=param.description, schema={**param.schema, "section": section})
+    name: Param(
+        param.value, description=param.description, schema={**param.schema, **({"section": section} if section else {})}
+    )
     for section, params in SECTIONS.items()
     for name, param in params.items()
 }

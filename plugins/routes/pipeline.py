@@ -19,6 +19,8 @@ from operators.reconcile_transfer import ReconcileTransferOperator
 from operators.run_date import RunDates
 from operators.s3_list_to_pubsub import S3ListToPubSubOperator
 from operators.transfer_run import CloseTransferRunOperator, OpenTransferRunOperator
+from routes.form import PARAMS
+from routes.task_docs import TASK_DOCS
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
@@ -36,8 +38,19 @@ Airflow's database or of its API server (at least 5 minutes). Errors that no att
 
 
 def param(name: str) -> str:
-    """A template for a run's parameter: its default when the field was emptied, and an empty text for null."""
-    return f"{{{{ params.{name} if params.{name} is not none else dag.params['{name}'] or '' }}}}"
+    """A template for a run's parameter without the blanks around it: its default when the field was emptied, and an empty text
+    for null.
+    """
+    return f"{{{{ {_given(name)} | trim }}}}"
+
+
+def untrimmed(name: str) -> str:
+    """Like `param`, with the blanks around the value: they may be part of a key."""
+    return f"{{{{ {_given(name)} }}}}"
+
+
+def _given(name: str) -> str:
+    return f"(params.{name} if params.{name} is not none else dag.params['{name}'] or '')"
 
 
 def listed(name: str) -> str:
@@ -93,6 +106,8 @@ NAMES = {
     "destination_bucket": param("destination_bucket"),
     "destination_prefix": prefix("destination_prefix"),
 }
+DEFAULTS = {name: param.value for name, param in PARAMS.items()}
+"""The form's own values, from which a run's or a route's may differ."""
 SELECTION = {name: param(name) for name in BOUNDS} | {name: listed(name) for name in LISTS}
 EVENTS = {"log_name": param("log_name"), "is_verbose": param("verbose")}
 
@@ -111,7 +126,6 @@ def _tasks(arrived: Asset | AssetAlias, max_open_runs: int | None, run_on: Mappi
         run_on,
         reviews="reconcile",
         outlets=[arrived],
-        source_bucket=param("source_bucket"),
         verify_sample=param("verify_sample"),
         delete_extraneous=param("delete_extraneous"),
         aws_conn_id=param("aws_conn_id"),
@@ -129,6 +143,7 @@ def _preflight() -> PreflightOperator:
     """Comes before the setup: when it fails, there is nothing to tear down."""
     return PreflightOperator(
         task_id="preflight",
+        doc_md=TASK_DOCS["preflight"],
         source_bucket=param("source_bucket"),
         topic=param("topic"),
         error_topic=param("error_topic"),
@@ -136,7 +151,7 @@ def _preflight() -> PreflightOperator:
         state_bucket=param("state_bucket"),
         **{name: f"{{{{ dated_if_sound(params.{name}, dag_run) }}}}" for name in PREFIXES},
         selection=SELECTION,
-        settings={name: param(name) for name in CHECKED},
+        settings={name: (untrimmed if name in PREFIXES else param)(name) for name in CHECKED},
         only_failed=param("only_failed"),
         plan_run=param("plan_run"),
         aws_conn_id=param("aws_conn_id"),
@@ -148,6 +163,7 @@ def _preflight() -> PreflightOperator:
 def _open_run(max_open_runs: int | None) -> OpenTransferRunOperator:
     task = OpenTransferRunOperator(
         task_id="open_run",
+        doc_md=TASK_DOCS["open_run"],
         topic=param("topic"),
         error_topic=param("error_topic"),
         destination_bucket=param("destination_bucket"),
@@ -167,6 +183,7 @@ def _open_run(max_open_runs: int | None) -> OpenTransferRunOperator:
 def _list(open_run: OpenTransferRunOperator, run_on: Mapping[str, Any]) -> S3ListToPubSubOperator:
     return S3ListToPubSubOperator(
         task_id="list",
+        doc_md=TASK_DOCS["list"],
         run=open_run.output,
         source_bucket=param("source_bucket"),
         topic=param("topic"),
@@ -191,7 +208,8 @@ def _workers(task_id: str, published_by: BaseOperator, run_on: Mapping[str, Any]
     """One worker for each slot that a task has returned."""
     return CloudfrontToGcsWorker.partial(
         task_id=task_id,
-        map_index_template="{{ task.slot['label'] }}",
+        map_index_template="{{ task.slot['label'] }}{{ for_day(dag_run, params.source_prefix, params.destination_prefix) }}",
+        doc_md=TASK_DOCS[task_id],
         source_bucket=param("source_bucket"),
         error_topic=param("error_topic"),
         threads=param("threads"),
@@ -210,10 +228,15 @@ def _workers(task_id: str, published_by: BaseOperator, run_on: Mapping[str, Any]
 def _reconcile(task_id: str, run_on: Mapping[str, Any], **more: Any) -> ReconcileTransferOperator:
     return ReconcileTransferOperator(
         task_id=task_id,
+        doc_md=TASK_DOCS[task_id],
         trigger_rule=TriggerRule.ALL_DONE,
+        source_bucket=param("source_bucket"),
         topic=param("topic"),
         overwrite=param("overwrite"),
         selection=SELECTION,
+        part_size_mib=param("part_size_mib"),
+        day="{{ date_of(dag_run) }}",
+        parameter_defaults=DEFAULTS,
         log_name=param("log_name"),
         **NAMES,
         **GOOGLE,
@@ -225,6 +248,7 @@ def _reconcile(task_id: str, run_on: Mapping[str, Any], **more: Any) -> Reconcil
 def _delete_extraneous(run_on: Mapping[str, Any]) -> DeleteExtraneousOperator:
     return DeleteExtraneousOperator(
         task_id="delete_extraneous",
+        doc_md=TASK_DOCS["delete_extraneous"],
         # A plan skips verify.
         trigger_rule=TriggerRule.NONE_FAILED,
         wish=param("delete_extraneous"),
@@ -242,6 +266,7 @@ def _delete_extraneous(run_on: Mapping[str, Any]) -> DeleteExtraneousOperator:
 def _close_run(open_run: OpenTransferRunOperator) -> CloseTransferRunOperator:
     task = CloseTransferRunOperator(
         task_id="close_run",
+        doc_md=TASK_DOCS["close_run"],
         run=open_run.output,
         destination_bucket=param("destination_bucket"),
         keep_runs=param("keep_runs"),

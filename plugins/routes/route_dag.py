@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo
 from airflow.sdk import DAG, AssetOrTimeSchedule, CronDataIntervalTimetable, Param
 
 from operators.arrival import arrival_asset
+from operators.parameters import PREFIXES
+from operators.prefixes import DatedPrefix
 from routes.form import PARAMS
 from routes.notifications import queue_asset
 from routes.pipeline import pipeline
@@ -80,6 +82,14 @@ def _documentation(route: Route, asset: str) -> str:
     cron = f"`{route.cron}` ({route.timezone}); intervals missed while it was paused or busy are {missed}"
     queue = f"when `{route.queue}` has messages, read with the connection `{route.queue_conn_id}`"
     when = "; ".join([cron] * bool(route.cron) + [queue] * bool(route.queue)) or "manually"
+    is_dated = any(DatedPrefix.parse(route.values.get(name) or "").has_date_in_it for name in PREFIXES)
+    named = "; a run is named after the moment when its interval ended" if route.cron else ""
+    dates = f"the start of the data interval in {route.timezone}{named}; without an interval, the time when it was triggered"
+    empty = (
+        "green: `allow_empty` is set"
+        if route.values.get("allow_empty")
+        else "red: set `parameters: {allow_empty: true}` if there are days without objects, also for a backfill"
+    )
     at_once = "one run at a time" if route.max_active_runs == 1 else f"{route.max_active_runs} runs at a time"
     return f"""{route.description}
 
@@ -89,6 +99,7 @@ def _documentation(route: Route, asset: str) -> str:
 | through | the connection `{route.values["cloudfront_conn_id"]}` |
 | When | {when} |
 | Overlap | {at_once}, however they were started; later ones wait |
-| Date | the start of the data interval in {route.timezone}; without one, the time when the run was triggered |
+| Date | {dates} |
+| {"A date" if is_dated else "A run"} without objects | {empty} |
 | Event | on the asset `{asset}` when every object is verified |
 """

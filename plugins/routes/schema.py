@@ -28,7 +28,7 @@ PARAM_OF = {
 OF_ONE_RUN = ("only_failed", "plan_run", "mode")
 """Parameters that can only be chosen for a single run."""
 
-OF_THE_FORM = ("section", "values_display", "title", "expected", "if", "then")
+OF_THE_FORM = ("section", "values_display", "title", "expected", "if", "then", "else", "strict")
 """Keywords of a parameter's schema that only the form uses."""
 
 NAME = r"^[a-z0-9][a-z0-9_\-]{0,99}$"
@@ -57,7 +57,7 @@ def _of_form(name: str) -> dict[str, Any]:
     """The form's rules for a field, without those for the form alone; null is allowed only where it is the default."""
     param = PARAMS[name]
     rules = {word: rule for word, rule in param.schema.items() if word not in OF_THE_FORM}
-    rules |= param.schema.get("if", {}).get("not", {})  # as `routes.form.text` writes a pattern
+    rules |= param.schema.get("strict", {})  # the pattern of `routes.form.text`
     kinds = [kind for kind in rules["type"] if kind != "null" or param.value is None]
     return rules | {"type": kinds if len(kinds) > 1 else kinds[0]}
 

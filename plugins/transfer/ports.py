@@ -244,8 +244,8 @@ class RequestQueue(Protocol):
 class RequestPublisher(Protocol):
     """Publishes transfer requests in batches."""
 
-    def publish(self, request: TransferRequest) -> None:
-        """Accept a request for publishing. Blocks while too many are in flight."""
+    def publish(self, request: TransferRequest) -> int:
+        """Accept a request for publishing; the bytes that are billed for it. Blocks while too many are in flight."""
 
     def flush(self) -> None:
         """Return once Pub/Sub has stored all accepted requests."""

@@ -73,7 +73,7 @@ def test_servers_are_given_all_or_none() -> None:
 def test_a_signed_edge_is_taken_from_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_CLOUDFRONT_DEFAULT", json.dumps({"conn_type": "cloudfront", "host": "d1.example"}))
     given = dict.fromkeys(SERVERS[:3], "http://127.0.0.1:1") | {"AIRFLOW_CONN_CLOUDFRONT_DEFAULT": "…"}
-    with pytest.raises(InvalidConnection, match="login"):
+    with pytest.raises(InvalidConnection, match="Key pair ID"):
         given_endpoints(given, None)
     extra = {"signing": "public"}
     connection = {"conn_type": "cloudfront", "host": "d1.example", "extra": extra}

@@ -63,7 +63,7 @@ ALONE = [pytest.param([name], 12, marks=pytest.mark.slow, id=name) for name in O
 @pytest.mark.parametrize(
     ("names", "max_requests_per_s"),
     [
-        pytest.param([], None, id="nothing"),
+        pytest.param([], None, id="nothing", marks=pytest.mark.slow),
         # An object takes two requests, and four workers send so many a second each: the copying lasts for one and for two
         # minutes, the outages and what follows them included.
         pytest.param([WORKER, REDIS], 12, id="a worker and Redis"),
@@ -99,3 +99,8 @@ def test_a_run_is_green_and_every_object_equal_whatever_goes_away(
     assert not (checked.missing or checked.differing or checked.extra), outcome
     assert max(watch.attempts().values()) <= MOST_ATTEMPTS, outcome
     assert watch.longest_standstill_s <= MOST_IDLE_S, outcome
+    page = {"dag_id": run.dag_id, "run_id": run.run_id}
+    assert f"Every object is at the destination: {OBJECTS:,} of {OBJECTS:,} verified" in cluster.page("run", page).text
+    assert cluster.page("run", page, is_signed_in=False).status_code == 401
+    assert run.dag_id in cluster.page("overview").text
+    assert cluster.page("overview", is_signed_in=False).status_code == 401

@@ -71,6 +71,8 @@ def test_a_route_is_tagged_owned_documented_and_scheduled_as_it_says(bag) -> Non
         "@daily",
         "3 runs at a time",
         "gs://my-destination/out",
+        "a run is named after the moment when its interval ended",
+        "set `parameters: {allow_empty: true}` if there are days without objects, also for a backfill",
     ):
         assert part in dag.doc_md
     assert (dag.catchup, dag.max_active_runs) == (True, 3)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from copy import deepcopy
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -52,6 +55,29 @@ def test_the_chain_of_tasks(dag) -> None:
     assert dag.get_task("retry").is_mapped
 
 
+def test_every_task_and_the_dag_say_what_they_are_for(dag) -> None:
+    assert dag.dag_display_name == "Copy S3 → Cloud Storage"
+    for task in dag.tasks:
+        doc = task.partial_kwargs["doc_md"] if task.is_mapped else task.doc_md
+        assert doc.count(". ") == 1 and doc.endswith("."), f"{task.task_id}: two sentences"
+    fields = {text.strip("`") for text in re.findall(r"`[a-z_]+`", dag.doc_md)}
+    assert fields - {"last"} <= {*dag.params, *dag.task_ids}
+
+
+def test_a_label_of_a_worker_has_the_date_of_dated_prefixes(dag) -> None:
+    template, environment = dag.get_task("transfer").partial_kwargs["map_index_template"], dag.get_template_env()
+    task = SimpleNamespace(slot={"label": "worker 1 of 2"})
+    run = SimpleNamespace(data_interval_start=datetime(2026, 11, 28, 7, tzinfo=UTC))
+
+    def label(**params: str | None) -> str:
+        given = {"source_prefix": None, "destination_prefix": None} | params
+        return str(environment.from_string(template).render(task=task, dag_run=run, params=given))
+
+    assert label() == "worker 1 of 2"
+    assert label(source_prefix="days/%Y/%m/%d/") == "worker 1 of 2, 2026-11-28"
+    assert label(destination_prefix="hours/%H/") == "worker 1 of 2, 2026-11-28 07:00"
+
+
 def test_it_has_no_schedule_and_survives_serialization(dag) -> None:
     from airflow.serialization.serialized_objects import DagSerialization
 
@@ -71,16 +97,15 @@ def test_the_form_has_sections_and_a_line_of_help_for_each_field(dag) -> None:
     sections: dict[str, list[str]] = {}
     for name in dag.params:
         parameter = dag.params.get_param(name)
-        sections.setdefault(parameter.schema["section"], []).append(name)
+        sections.setdefault(parameter.schema.get("section", ""), []).append(name)
         assert parameter.description.endswith("."), name
         assert len(parameter.description) <= 100, name
     assert sections == {
-        "Source": ["source_bucket", "source_listing", "aws_conn_id"],
+        "": ["source_bucket", "source_prefix", "destination_bucket", "destination_prefix", "mode"],
+        "Source": ["source_listing", "aws_conn_id"],
         "Edge": ["cloudfront_conn_id"],
-        "Destination": ["destination_bucket", "gcp_conn_id"],
+        "Destination": ["gcp_conn_id"],
         "What to copy": [
-            "source_prefix",
-            "destination_prefix",
             "include",
             "exclude",
             "min_size",
@@ -92,7 +117,6 @@ def test_the_form_has_sections_and_a_line_of_help_for_each_field(dag) -> None:
             "delete_extraneous",
             "max_delete_percent",
             "max_delete_objects",
-            "mode",
             "verify_sample",
             "plan_run",
         ],
@@ -124,13 +148,20 @@ EXPECTED_GCS = "the name of a Cloud Storage bucket alone: lower-case letters"
 @pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [
-        ("source_bucket", None, EXPECTED_S3),
+        ("source_bucket", None, f"'source_bucket is required: {EXPECTED_S3}"),
+        ("source_bucket", " ", f"'source_bucket is required: {EXPECTED_S3}"),
         ("source_bucket", "Not A Bucket", EXPECTED_S3),
         ("source_bucket", "s3://bucket", EXPECTED_S3),
-        ("destination_bucket", None, EXPECTED_GCS),
+        ("destination_bucket", None, f"'destination_bucket is required: {EXPECTED_GCS}"),
         ("destination_bucket", "-x", EXPECTED_GCS),
         ("destination_bucket", "gs://bucket/prefix", EXPECTED_GCS),
         ("source_prefix", "k" * 1025, "is too long"),
+        ("source_prefix", "days/%Q/", "'a prefix whose date codes are among %Y %y %m"),
+        (
+            "destination_prefix",
+            "{run}/",
+            "whose braces are {dag_run_id}, or {{ and }} for braces of names' was expected",
+        ),
         ("destination_prefix", 7, "is not of type 'null', 'string'"),
         ("source_listing", "list.csv", "s3:// or gs://, a bucket, and a name: the manifest.json of an S3 Inventory"),
         ("source_listing", "s3://b/x.orc", "or a .csv, .jsonl or .ndjson"),
@@ -191,6 +222,15 @@ def test_nothing_is_red_before_a_person_types(dag) -> None:
     """As Airflow's form decides it: a field is red when it is empty and its type does not allow null."""
     for name in dag.params:
         assert "null" in dag.params.get_param(name).schema["type"], name
+
+
+def test_blanks_that_pasting_leaves_are_taken_off_but_for_prefixes(dag) -> None:
+    params = deepcopy(dag.params)
+    params.update({"source_bucket": " from-here \n", "destination_bucket": "to-there", "source_prefix": "kept "})
+    preflight, environment = dag.get_task("preflight"), dag.get_template_env()
+    render = lambda text: environment.from_string(text).render(params=params.validate(), dag=dag)  # noqa: E731
+    assert render(preflight.source_bucket) == "from-here"
+    assert render(preflight.settings["source_prefix"]) == "kept "
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import psutil
@@ -45,7 +49,36 @@ def session_of(pid: int) -> Session:
         project="p1",
         source_bucket="from",
         destination_bucket="to",
+        cloud_urls={},
     )
+
+
+HEALTH = {"scheduler": {"status": "unhealthy"}, "metadatabase": {"status": "healthy"}}
+
+
+class AirflowAnswers(BaseHTTPRequestHandler):
+    """An API server with a scheduler that has ended."""
+
+    def do_GET(self) -> None:
+        is_token = self.path == "/auth/token"
+        body = json.dumps({"access_token": "any"} if is_token else HEALTH).encode()
+        self.send_response(201 if is_token else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def airflow_answers() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), AirflowAnswers) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
 
 
 def test_an_empty_folder_holds_no_session(tmp_path: Path) -> None:
@@ -71,6 +104,15 @@ def test_a_dead_keeper_is_not_running(tmp_path: Path, hold, sleeper) -> None:
     sleeper.wait()
     assert keeper.running(tmp_path) is None
     assert keeper.stop(tmp_path) is False
+
+
+def test_what_does_not_work_in_a_running_stack_is_said(sleeper) -> None:
+    """`make up` asks before it calls a stack up: a scheduler that has ended leaves the UI as it is."""
+    with airflow_answers() as airflow, socket.create_server(("127.0.0.1", 0)) as service:
+        port = service.getsockname()[1]
+        session = replace(session_of(sleeper.pid), airflow_url=airflow, cloud_urls={"s3": f"http://127.0.0.1:{port}"})
+        assert keeper.problems(session, timeout_s=0.1) == ["Airflow's scheduler is not healthy"]
+    assert keeper.problems(session, timeout_s=0.1)[0] == "the local s3 has ended"
 
 
 def test_another_process_under_the_same_id_is_not_the_keeper(tmp_path: Path, hold, sleeper) -> None:

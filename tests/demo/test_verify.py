@@ -10,7 +10,7 @@ import pytest
 from google.cloud import storage
 
 from demo.input import DemoInput, InputObject
-from demo.upload import s3_client, upload
+from demo.upload import UploadRefused, s3_client, upload
 from demo.verify import CONTENT_HEADERS, Verification, gcs_client, verify
 from localcloud.gcs import GcsServer
 from localcloud.s3 import S3Server
@@ -44,7 +44,7 @@ class Scene:
         self.source = DemoInput(objects=tuple(objects))
 
     def fill(self) -> None:
-        assert upload(self.s3, SOURCE, self.source, lambda _: None) == []
+        assert upload(self.s3, SOURCE, self.source, lambda _: None) == self.source
         for item in self.source.objects:
             self.copy(item)
 
@@ -91,6 +91,24 @@ def test_a_true_copy_is_matched(scene: Scene) -> None:
         objects=len(KEYS), bytes_read=scene.source.size_bytes, matched=len(KEYS)
     )
     assert sorted(heard) == sorted(item.size_bytes for item in scene.source.objects)
+
+
+def test_a_file_that_changes_while_it_is_uploaded_stops_nothing(running: Scene, tmp_path: Path) -> None:
+    """It is copied as it is then; what cannot be read any more is left out, with the reason."""
+    grown, gone = tmp_path / "app.log", tmp_path / "gone.tmp"
+    grown.write_bytes(b"one line\n")
+    chosen = [InputObject(key=path.name, path=path, size_bytes=9) for path in (grown, gone)]
+    grown.write_bytes(b"one line\nand another\n")
+    uploaded = upload(running.s3, SOURCE, DemoInput(objects=tuple(chosen)), lambda _: None)
+    assert [(item.key, item.size_bytes) for item in uploaded.objects] == [("app.log", 21)]
+    assert uploaded.left_out == (("gone.tmp", "it could not be read any more: No such file or directory"),)
+    running.s3.delete_object(Bucket=SOURCE, Key="app.log")
+
+
+def test_an_object_that_s3_refuses_stops_the_demo(running: Scene) -> None:
+    chosen = DemoInput(objects=(InputObject(key="a", path=None, size_bytes=0),))
+    with pytest.raises(UploadRefused, match=r"does not hold 1 objects; nothing was copied\n    'a': .*NoSuchBucket"):
+        upload(running.s3, "another-bucket", chosen, lambda _: None)
 
 
 def test_a_missing_and_an_extra_object_are_found(scene: Scene) -> None:

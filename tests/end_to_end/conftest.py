@@ -12,8 +12,8 @@ import pytest
 from demo.airflow_stack import REPOSITORY, AirflowStack
 from frugal import SAME_DAGS
 from localcloud.supervisor import LocalCloud
+from own_dags import write_blocks
 from pipeline import Pipeline, control
-from run_marks import TWO_COPIES
 
 
 @pytest.fixture
@@ -38,8 +38,8 @@ def pipeline(cloud: LocalCloud, tmp_path_factory: pytest.TempPathFactory) -> Ite
     }
     dags = tmp_path_factory.mktemp("dags")
     shutil.copy(REPOSITORY / "dags" / "s3_to_gcs.py", dags)
-    buckets = {"source": cloud.source_bucket, "destination": cloud.destination_bucket}
-    (dags / "two_copies.py").write_text(TWO_COPIES % buckets)
+    buckets = {"my-source-bucket": cloud.source_bucket, "my-destination-bucket": cloud.destination_bucket}
+    write_blocks(dags, "two_copies", buckets=buckets)
     with AirflowStack(
         tmp_path_factory.mktemp("airflow"),
         environment=environment,

@@ -37,9 +37,7 @@ from pipeline import Pipeline, control
 from transfer.reconciliation.advice import FAILURES
 
 WATCH = "everything-watch"
-SCREEN_LINES, SCREEN_COLUMNS = 60, 120
-FIELDS = re.compile(r" (?:run_id|dag_id|task_id|ti_id|try_number|map_index|logger|filename|lineno)=.*")
-"""What Airflow appends to the last line of an event."""
+SCREEN_LINES, SCREEN_COLUMNS = 80, 100
 
 
 @pytest.fixture(scope="module")
@@ -67,9 +65,11 @@ def _cell(text: str) -> str:
 
 
 def screen_of(log: str) -> list[str]:
-    """The table of reasons in a task's log."""
-    lines = log.split("not copied, by reason:\n", 1)[1].splitlines()
-    return [FIELDS.sub("", line) for line in lines if re.match(r" {6,}\S", line)]
+    """The message of the task's failure: the table of reasons, and where the report is. No frame of ours follows."""
+    assert log.count(" failed: SourceForbidden\n") == 1, "each reason is said once"
+    message, _, frames = log.split("AirflowFailException: ", 1)[1].partition("\n    File ")
+    assert frames.count("plugins/operators/") == 1
+    return message.splitlines()
 
 
 def check_plain(text: str, *, is_record: bool = False) -> None:
@@ -136,13 +136,14 @@ def check_screen(screen: list[str], failed: dict[str, str]) -> None:
     print("\n".join(screen))
     for reason in {*failed.values()}:
         count = sum(one == reason for one in failed.values())
-        (head,) = (line for line in screen if f" failed: {reason}," in line)
-        assert head.split()[0] == str(count)
-        assert head.count(", '") + head.count(', "') + head.count("e.g. ") >= min(count, 3)
-        assert FAILURES[reason].advice.split(",")[0][:60] in "\n".join(screen)
+        (at,) = (at for at, line in enumerate(screen) if line.endswith(f" failed: {reason}"))
+        assert screen[at].split()[0] == str(count)
+        assert screen[at + 1].startswith(f"    fix: {FAILURES[reason].advice.split(',')[0][:60]}"), "the remedy first"
+        examples = next(line for line in screen[at:] if line.startswith("    e.g. "))
+        assert examples.count(", '") + examples.count(', "') + examples.count("e.g. ") >= min(count, 3)
     assert len([line for line in screen if " failed: " in line]) == len({*failed.values()})
     assert len(screen) <= SCREEN_LINES
-    assert max(map(len, screen)) <= SCREEN_COLUMNS
+    assert max(len(line) for line in screen if not line.startswith("report: ")) <= SCREEN_COLUMNS
 
 
 def check_texts(bucket: Bucket, run: Run, failed: dict[str, str], watch: str) -> None:

@@ -8,6 +8,7 @@ import time
 
 from inventories import Row, put_inventory
 from pipeline import event_texts, fill, subscriptions
+from report_checks import check_report
 
 COUNTS = {"listed", "copied", "skipped", "failed", "matched", "missing", "differing", "extra", "bytes_copied"}
 SUMMARY = COUNTS | {"run_id", "seconds", "report_uri"}
@@ -48,7 +49,9 @@ def test_the_main_job(pipeline) -> None:
         assert secret not in logs
     for line in pipeline.cloud.private_key_pem.splitlines()[1:-1]:
         assert line not in logs
+    assert "too short" not in logs and logs.count("credentials retrieved") == 2, "of preflight and of list, once each"
     assert subscriptions(pipeline) == []
+    check_report(pipeline, run, summary, [count["edge_requests"] for count in counts])
 
 
 def test_a_second_run_copies_nothing_and_a_prefix_can_be_renamed(pipeline) -> None:
@@ -149,7 +152,7 @@ def test_each_mistake_of_a_user_is_one_clear_failure(pipeline) -> None:
         "allowed": pipeline.trigger("nothing-here/", allow_empty=True),
         "source": pipeline.trigger("wrong/", source_bucket="no-such-source"),
         "connection": pipeline.trigger("wrong/", cloudfront_conn_id="not_there", gcp_conn_id="not_there"),
-        "names": pipeline.trigger("wrong/%q/", exclud=["huge/"], dry_run=True, workers=2.0, mode="verify"),
+        "names": pipeline.trigger("wrong/", exclud=["huge/"], dry_run=True, workers=2.0, mode="verify"),
         "earlier": pipeline.trigger("wrong/", only_failed="nonsense"),
     }
     states = {name: pipeline.wait(run) for name, run in runs.items()}
@@ -171,12 +174,11 @@ def test_each_mistake_of_a_user_is_one_clear_failure(pipeline) -> None:
     assert pipeline.airflow.xcom(runs["allowed"], "verify")["listed"] == 0
     assert "s3://no-such-source" in logs["source"]
     assert logs["connection"].count("there is no connection 'not_there'") >= 4
-    assert "4 parameters are wrong" in logs["names"]
+    assert "3 parameters are wrong" in logs["names"]
     for said in (
         "there is no parameter exclud; did you mean exclude?",
         "there is no parameter dry_run; use ",
         "workers is '2.0': choose a whole number, 1 to 64",
-        "'wrong/%q/' has '%q', which is not a date code",
     ):
         assert said in logs["names"]
     assert "only_failed names the run 'nonsense'" in logs["earlier"]

@@ -24,6 +24,8 @@ MIB = 1024 * 1024
 TASKS = ("preflight", "open_run", "list", "transfer", "reconcile", "retry", "verify", "delete_extraneous", "close_run")
 SOME_TASKS = ("transfer", "verify", "close_run")
 """One of those that reopen a run, the one that judges, and the last; `--slow` clears each."""
+TWO_COPIES = ("photos", "documents")
+"""The task groups of the DAG two_copies, and their folders."""
 TIMEOUT_S = 300
 REOPENING = ("open_run", "list", "transfer", "reconcile", "retry")
 """When one of these is cleared alone, Airflow clears setup and teardown with it: the run is reopened, and not verified."""
@@ -211,13 +213,13 @@ def test_clearing_after_the_run(bench: Bench, pytestconfig: pytest.Config) -> No
 
 
 def test_two_copies_in_one_dag(bench: Bench) -> None:
-    """Two task groups, each with its own queue, records and verdict."""
-    bodies = {f"two/{group}/{index:02d}": os.urandom(300) for group in ("left", "right") for index in range(30)}
+    """The block of docs/your-own-dag.md with two task groups, each with its own queue, records and verdict."""
+    bodies = {f"{group}/{index:02d}": os.urandom(300) for group in TWO_COPIES for index in range(30)}
     for key, body in bodies.items():
         bench.pipeline.put(key, body)
     run = bench.pipeline.airflow.trigger("two_copies", {"a user's own": "conf"})
     assert bench.wait(run) == "success", bench.pipeline.logs(run)[-6000:]
-    assert bench.pipeline.stored("two/") == bodies
-    for group in ("left", "right"):
+    assert bench.pipeline.stored("photos/") | bench.pipeline.stored("documents/") == bodies
+    for group in TWO_COPIES:
         assert bench.pipeline.airflow.xcom(run, f"{group}.verify")["matched"] == 30
-    assert bench.left_behind(run, "two/") == []
+        assert bench.left_behind(run, f"{group}/") == []

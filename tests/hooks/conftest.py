@@ -21,6 +21,8 @@ if "AIRFLOW_HOME" not in os.environ:
     os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="edgehaul-airflow-")
 os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
 
+from cloudfront_fields import FIELDS
+from hooks.cloudfront import CloudfrontHook
 from preflight_rig import DESTINATION, PROJECT, RECORDS, SOURCE, PreflightRig
 
 
@@ -33,6 +35,16 @@ def connect(monkeypatch: pytest.MonkeyPatch):
         return conn_id
 
     return define
+
+
+@pytest.fixture
+def hook(connect) -> Callable[..., CloudfrontHook]:
+    """Makes the hook of a CloudFront connection, with other fields than usual."""
+
+    def make(**fields: object) -> CloudfrontHook:
+        return CloudfrontHook(connect("my_edge", **FIELDS | fields))
+
+    return make
 
 
 @pytest.fixture

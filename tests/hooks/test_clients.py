@@ -13,11 +13,14 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from hooks.cloud_logging import CloudLoggingHook
 from hooks.errors import InvalidConnection
 from hooks.gcs import GCSSinkHook
+from hooks.probes import S3Probe
 from hooks.pubsub import MAX_BATCH_MESSAGES, PubSubQueueHook
 from hooks.s3 import S3SourceHook
 from localcloud.cloudlogging import LoggingServer
 from localcloud.http1 import Exchange, HttpServer
 from localcloud.pubsub import PubSubServer
+from operators.base import CopyOperator
+from operators.run_identity import RunIdentity
 from transfer.backends.cloud_logging import CloudEventLog
 from transfer.event_log import NoEventLog
 
@@ -158,7 +161,9 @@ def test_no_event_log_without_a_name(connect) -> None:
 def test_a_connection_without_a_project_is_named(connect) -> None:
     conn_id = connect("my_google", **GOOGLE, extra={"is_anonymous": True})
     for ask in (lambda: PubSubQueueHook(conn_id).project_id, CloudLoggingHook(conn_id).get_conn):
-        with pytest.raises(InvalidConnection, match="Connection 'my_google', field 'project': no Google Cloud project"):
+        with pytest.raises(
+            InvalidConnection, match="Connection 'my_google', field 'Project Id': no Google Cloud project"
+        ):
             ask()
     assert GCSSinkHook(conn_id).project_id is None
     assert CloudLoggingHook(conn_id, project_id="p3").get_conn().project == "p3"
@@ -168,3 +173,32 @@ def test_a_missing_connection_is_named() -> None:
     for ask in (S3SourceHook("nowhere").get_conn, GCSSinkHook("nowhere").get_conn):
         with pytest.raises(AirflowNotFoundException, match="nowhere"):
             ask()
+
+
+class Reader(CopyOperator):
+    def work(self, context) -> None:
+        pass
+
+
+def test_a_task_reads_a_connection_once_for_all_its_clients(connect, monkeypatch, caplog) -> None:
+    """Airflow's providers log where the credentials come from for each client, and each asks for a token of its own."""
+    made: list[str] = []
+    for hook, method in ((S3SourceHook, "get_conn"), (GCSSinkHook, "get_endpoint")):
+        original = getattr(hook, method)
+
+        def counted(self, _original=original, _name=hook.__name__, **options):
+            made.append(_name)
+            return _original(self, **options)
+
+        monkeypatch.setattr(hook, method, counted)
+    run = RunIdentity.new(dag_id="d", run_id="r", opening=1, now_s=1.0)
+    operator = Reader(
+        task_id="t", source_bucket="s", destination_bucket="d", gcp_conn_id=connect("google", **ANONYMOUS)
+    )
+    assert operator.state(run).uri == operator.state(run).uri
+    operator.destination(run).listing()
+    probe = S3Probe(connect("my_aws", **AWS, extra={"region_name": "eu-west-1"}), "b", "")
+    assert probe._client is probe._client
+    messaging = operator.messaging()
+    assert messaging._hook is messaging._hook
+    assert sorted(made) == ["GCSSinkHook", "S3SourceHook"]

@@ -2,51 +2,21 @@
 
 from __future__ import annotations
 
-import datetime
-import http.server
-import ipaddress
 import json
 import os
-import ssl
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import PrivateFormat
 
+from cloudfront_fields import EC_KEY, FIELDS, RSA_KEY, pem, public_pem
 from hooks.cloudfront import CloudfrontHook
 from hooks.errors import InvalidConnection
-from localcloud.edge import EdgeServer
-from localcloud.http1 import Exchange, HttpServer
+from hooks.provider import LABELS, get_provider_info
 from transfer.backends.cloudfront.signing import PublicUrls
-
-RSA_KEY = rsa.generate_private_key(65537, 2048)
-EC_KEY = ec.generate_private_key(ec.SECP256R1())
-
-
-def pem(key, form: PrivateFormat = PrivateFormat.TraditionalOpenSSL) -> str:
-    return key.private_bytes(Encoding.PEM, form, NoEncryption()).decode()
-
-
-def public_pem(key) -> str:
-    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
-
-
-FIELDS = {"conn_type": "cloudfront", "host": "d111.cloudfront.net", "login": "K2EXAMPLE", "password": pem(EC_KEY)}
-
-
-@pytest.fixture
-def hook(connect):
-    def make(**fields: object) -> CloudfrontHook:
-        return CloudfrontHook(connect("my_edge", **FIELDS | fields))
-
-    return make
 
 
 @pytest.mark.parametrize(
@@ -77,28 +47,28 @@ def test_connection_as_uri(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("fields", "field"),
     [
-        ({"host": ""}, "host"),
-        ({"host": "https://d1.cloudfront.net/prefix"}, "host"),
-        ({"host": "d1.cloudfront.net?x=y"}, "host"),
-        ({"host": "u:p@d1.cloudfront.net"}, "host"),
-        ({"host": "d1.cloud front.net"}, "host"),
-        ({"host": "d1.cloudfront.net:http"}, "host"),
-        ({"host": "https://d1.cloudfront.net", "schema": "http"}, "schema"),
-        ({"schema": "ftp"}, "schema"),
-        ({"host": "d1.cloudfront.net:8443", "port": 8080}, "port"),
-        ({"login": ""}, "login (key pair id)"),
-        ({"login": "K2 EXAMPLE"}, "login (key pair id)"),
-        ({"password": ""}, "password (private key)"),
-        ({"password": "swordfish"}, "password (private key)"),
-        ({"password": public_pem(EC_KEY)}, "password (private key)"),
-        ({"password": pem(EC_KEY)[:150]}, "password (private key)"),
-        ({"password": pem(rsa.generate_private_key(65537, 1024))}, "password (private key)"),
-        ({"extra": {"signing": "maybe"}}, "signing"),
-        ({"extra": {"hash_algorithm": "MD5"}}, "hash_algorithm"),
-        ({"extra": {"url_lifetime_s": "1h"}}, "url_lifetime_s"),
-        ({"extra": {"url_lifetime_s": 1}}, "url_lifetime_s"),
-        ({"extra": {"url_lifetime_s": 10**8}}, "url_lifetime_s"),
-        ({"extra": {"url_lifetime_s": True}}, "url_lifetime_s"),
+        ({"host": ""}, "Distribution domain"),
+        ({"host": "https://d1.cloudfront.net/prefix"}, "Distribution domain"),
+        ({"host": "d1.cloudfront.net?x=y"}, "Distribution domain"),
+        ({"host": "u:p@d1.cloudfront.net"}, "Distribution domain"),
+        ({"host": "d1.cloud front.net"}, "Distribution domain"),
+        ({"host": "d1.cloudfront.net:http"}, "Distribution domain"),
+        ({"host": "https://d1.cloudfront.net", "schema": "http"}, "Scheme"),
+        ({"schema": "ftp"}, "Scheme"),
+        ({"host": "d1.cloudfront.net:8443", "port": 8080}, "Port"),
+        ({"login": ""}, "Key pair ID"),
+        ({"login": "K2 EXAMPLE"}, "Key pair ID"),
+        ({"password": ""}, "Private key (PEM)"),
+        ({"password": "swordfish"}, "Private key (PEM)"),
+        ({"password": public_pem(EC_KEY)}, "Private key (PEM)"),
+        ({"password": pem(EC_KEY)[:150]}, "Private key (PEM)"),
+        ({"password": pem(rsa.generate_private_key(65537, 1024))}, "Private key (PEM)"),
+        ({"extra": {"signing": "maybe"}}, "Signing"),
+        ({"extra": {"hash_algorithm": "MD5"}}, "Hash algorithm"),
+        ({"extra": {"url_lifetime_s": "1h"}}, "URL lifetime (seconds)"),
+        ({"extra": {"url_lifetime_s": 1}}, "URL lifetime (seconds)"),
+        ({"extra": {"url_lifetime_s": 10**8}}, "URL lifetime (seconds)"),
+        ({"extra": {"url_lifetime_s": True}}, "URL lifetime (seconds)"),
     ],
 )
 def test_a_bad_field_is_named_in_one_sentence(hook, fields: dict, field: str) -> None:
@@ -112,7 +82,30 @@ def test_a_bad_field_is_named_in_one_sentence(hook, fields: dict, field: str) ->
     assert "\n" not in text
     assert "swordfish" not in text
     assert pem(EC_KEY).splitlines()[1] not in text
-    assert subject.test_connection() == (False, text)
+    assert subject.test_connection() == (False, text.replace(f"Connection 'my_edge', field '{field}'", field))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (public_pem(EC_KEY), "is a public key; paste the private key of the pair"),
+        (public_pem(RSA_KEY).replace("\n", "\\n"), "is a public key"),
+        (public_pem(RSA_KEY).replace("PUBLIC KEY", "RSA PUBLIC KEY"), "is a public key"),
+        ("ssh-rsa AAAAB3NzaC1yc2E user@machine", "is a public key"),
+        ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----", "is a certificate; paste the private key"),
+        ("swordfish", "must be an unencrypted PEM key"),
+    ],
+)
+def test_what_was_pasted_for_a_private_key_is_named(hook, text: str, said: str) -> None:
+    _, message = hook(password=text).test_connection()
+    assert message.startswith(f"Private key (PEM): {said}")
+
+
+def test_the_form_and_the_messages_have_the_same_words() -> None:
+    (form,) = get_provider_info()["connection-types"]
+    assert {**form["ui-field-behaviour"]["relabeling"], "port": "Port"} | {
+        name: field["label"] for name, field in form["conn-fields"].items()
+    } == LABELS
 
 
 SEC1_WITH_PARAMETERS = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n" + pem(EC_KEY)
@@ -142,126 +135,6 @@ def test_a_key_is_read_however_it_was_pasted(hook, text: str) -> None:
 def test_extra_settings_reach_the_signer(hook) -> None:
     query = hook(extra={"hash_algorithm": "SHA256", "url_lifetime_s": "60"}).get_signer().query("a/")
     assert query.endswith("&Hash-Algorithm=SHA256")
-
-
-@pytest.fixture
-def edge() -> Iterator[EdgeServer]:
-    """A restricted distribution in front of an S3 that says 404, or 403 as it does to who may not list."""
-
-    def s3(exchange: Exchange) -> None:
-        status, code = (403, "AccessDenied") if "forbid" in exchange.target else (404, "NoSuchKey")
-        body = f"<Error><Code>{code}</Code><RequestId>R</RequestId></Error>".encode()
-        exchange.send(status, [("x-amz-request-id", "R"), ("Content-Type", "application/xml")], body)
-
-    origin = HttpServer(s3)
-    origin.start()
-    key_pairs = {"K2EXAMPLE": public_pem(EC_KEY), "K2RSA": public_pem(RSA_KEY)}
-    server = EdgeServer(origin.url, "b", access_key_id="a", secret_access_key="s", key_pairs=key_pairs)
-    server.start()
-    yield server
-    server.stop()
-    origin.stop()
-
-
-@pytest.mark.parametrize("hash_algorithm", ["SHA1", "SHA256"])
-@pytest.mark.parametrize(("login", "key"), [("K2RSA", RSA_KEY), ("K2EXAMPLE", EC_KEY)], ids=["rsa", "ec"])
-def test_connection_succeeds(hook, edge: EdgeServer, login: str, key, hash_algorithm: str) -> None:
-    subject = hook(host=edge.url, login=login, password=pem(key), extra={"hash_algorithm": hash_algorithm})
-    assert subject.test_connection() == (True, f"{edge.url} accepted the request (HTTP 404).")
-    assert set(edge.requests()) <= {"GET range 404"}, "one request, for one byte"
-
-
-def test_s3s_own_403_is_success(hook, edge: EdgeServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hooks.cloudfront._PROBE_PREFIX", "forbid-")
-    succeeded, message = hook(host=edge.url).test_connection()
-    assert succeeded
-    assert "403" in message
-
-
-@pytest.mark.parametrize(
-    ("fields", "advice"),
-    [
-        ({"extra": {"signing": "public"}}, "set signing to 'signed'"),
-        ({"login": "K2OTHER"}, "does not know the key pair id"),
-        ({"password": pem(RSA_KEY)}, "refused the signature"),
-    ],
-    ids=["unsigned", "unknown key", "wrong key"],
-)
-def test_connection_says_what_to_fix(hook, edge: EdgeServer, fields: dict, advice: str) -> None:
-    succeeded, message = hook(host=edge.url, **fields).test_connection()
-    assert not succeeded
-    assert message.startswith("Connection 'my_edge': ")
-    assert advice in message
-    assert "Signature=" not in message
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "advice"),
-    [
-        (301, "", "redirects"),
-        (403, "<HTML>Request blocked.</HTML>", "firewall"),
-        (404, "<Error><Code>NoSuchBucket</Code></Error>", "bucket that does not exist"),
-        (502, "<HTML></HTML>", "HTTP 502"),
-    ],
-)
-def test_an_edge_that_is_set_up_wrongly(hook, status: int, body: str, advice: str) -> None:
-    server = HttpServer(lambda exchange: exchange.send(status, [("Location", "https://other/")], body.encode()))
-    server.start()
-    try:
-        succeeded, message = hook(host=server.url).test_connection()
-    finally:
-        server.stop()
-    assert not succeeded
-    assert advice in message
-
-
-def test_an_edge_that_is_not_there(hook) -> None:
-    server = HttpServer(lambda exchange: None)
-    server.stop()
-    succeeded, message = hook(host=server.url).test_connection()
-    assert not succeeded
-    assert message.startswith(f"Connection 'my_edge': no answer from {server.url} (")
-
-
-@pytest.fixture
-def tls_edge(tmp_path: Path) -> Iterator[tuple[int, Path]]:
-    """An HTTPS server that says 404, and the certificate it signed itself."""
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "edge")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder(name, name, EC_KEY.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .sign(EC_KEY, hashes.SHA256())
-    )
-    (tmp_path / "key.pem").write_text(pem(EC_KEY))
-    (tmp_path / "certificate.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
-
-    class Quiet(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_error(404)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "certificate.pem", tmp_path / "key.pem")
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    yield server.server_port, tmp_path / "certificate.pem"
-    server.shutdown()
-    server.server_close()
-
-
-def test_the_certificate_is_verified(hook, tls_edge, monkeypatch: pytest.MonkeyPatch) -> None:
-    port, certificate = tls_edge
-    succeeded, message = hook(host="127.0.0.1", port=port).test_connection()
-    assert not succeeded
-    assert "certificate" in message
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    assert hook(host="127.0.0.1", port=port).test_connection()[0]
 
 
 LOGGING = """

@@ -75,7 +75,7 @@ def test_the_form_has_the_fields(seen_by_airflow: dict) -> None:
     extra = form["extra_fields"]
     assert list(extra) == ["signing", "hash_algorithm", "url_lifetime_s"]
     assert extra["signing"]["schema"]["enum"] == ["signed", "public"]
-    assert extra["hash_algorithm"]["schema"]["enum"] == ["SHA1", "SHA256"]
+    assert extra["hash_algorithm"]["schema"]["enum"] == ["SHA-1", "SHA-256"]
     assert extra["url_lifetime_s"]["schema"]["type"] == "integer"
     assert extra["url_lifetime_s"]["value"] == 3600
     assert all(field["schema"]["title"] and field["description"] for field in extra.values())
@@ -95,7 +95,7 @@ def test_the_form_and_the_hook_agree() -> None:
     lifetime = fields["url_lifetime_s"]
     assert (lifetime["minimum"], lifetime["maximum"]) == (URL_LIFETIME_S.low, URL_LIFETIME_S.high)
     assert lifetime["default"] == URL_LIFETIME_S.default
-    assert fields["hash_algorithm"]["enum"] == list(HashAlgorithm)
+    assert [name.replace("-", "") for name in fields["hash_algorithm"]["enum"]] == list(HashAlgorithm)
 
 
 def test_metadata_agrees_with_the_project() -> None:
@@ -106,5 +106,6 @@ def test_metadata_agrees_with_the_project() -> None:
     assert metadata["Summary"] == project["description"]
     assert metadata["Requires-Python"] == project["requires-python"]
     assert metadata["License-Expression"] == project["license"]
-    (point,) = PathDistribution(DIST_INFO).entry_points
-    assert point.load()()["package-name"] == project["name"]
+    points = {point.group: point for point in PathDistribution(DIST_INFO).entry_points}
+    assert points["apache_airflow_provider"].load()()["package-name"] == project["name"]
+    assert points["airflow.plugins"].load().name == project["name"]

@@ -6,11 +6,13 @@ import json
 import os
 import select
 import shlex
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import boto3
@@ -34,6 +36,7 @@ EXPORTS = {
     "STORAGE_EMULATOR_HOST",
     "CLOUDSDK_API_ENDPOINT_OVERRIDES_LOGGING",
     "GOOGLE_CLOUD_PROJECT",
+    "EDGEHAUL_CONSOLE",
 }
 CONNECTIONS = {"aws_default", "google_cloud_default", "cloudfront_default", "cloudfront_public"}
 ALL_EXPORTS = EXPORTS | {f"AIRFLOW_CONN_{name.upper()}" for name in CONNECTIONS}
@@ -71,6 +74,13 @@ def test_every_service_is_a_process_with_a_log(cloud: LocalCloud) -> None:
     assert pids <= {child.pid for child in psutil.Process().children()}
     for name in SERVICES:
         assert cloud.log(name).read_text() == "", name
+
+
+def test_the_address_of_every_service_is_a_url_that_something_listens_on(cloud: LocalCloud) -> None:
+    assert set(cloud.urls) == set(SERVICES)
+    for url in cloud.urls.values():
+        place = urlsplit(url)
+        socket.create_connection((place.hostname or "", place.port or 0), timeout=10).close()
 
 
 def test_only_loopback_is_listened_on(cloud: LocalCloud) -> None:

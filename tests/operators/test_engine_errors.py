@@ -40,7 +40,7 @@ def test_no_secret_and_no_line_of_anothers_leaves_a_task(error: Exception, kind:
         assert "SECRET" not in text
         assert "\x1b" not in text and "\r" not in text and "\u202e" not in text
         assert not any(line.startswith("ERROR forged") for line in text.splitlines())
-    assert "ValueError" in caplog.text, "the traceback is in the log all the same"
+    assert ("ValueError" in caplog.text) is (kind is AirflowException), "the frames of what a person cannot correct"
 
 
 def test_what_airflow_means_to_say_is_left_as_it_is() -> None:

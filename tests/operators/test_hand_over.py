@@ -38,14 +38,14 @@ def test_a_record_is_the_same_after_xcom(record: XComRecord) -> None:
 def test_the_keys_that_users_dags_may_read() -> None:
     assert set(through_xcom(LISTING)) == {
         "run", "listing", "messages", "skipped_numbers", "objects", "bytes", "mode", "listed", "skipped", "began_at_s",
-        "is_whole_source", "allow_empty", "workers",
+        "is_whole_source", "allow_empty", "workers", "ended_at_s", "message_bytes",
     }  # fmt: skip
     assert set(through_xcom(PASS)) == {
         "run_id", "listed", "copied", "skipped", "failed", "matched", "missing", "differing", "extra", "bytes_copied",
         "seconds", "report_uri",
     }  # fmt: skip
     assert set(through_xcom(FirstPassResult.after(PASS, republished=0, run=RUN))) == {
-        *through_xcom(PASS), "republished", "run",
+        *through_xcom(PASS), "republished", "run", "messages", "message_bytes", "began_at_s", "ended_at_s",
     }  # fmt: skip
 
 

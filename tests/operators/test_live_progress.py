@@ -14,8 +14,8 @@ import pytest
 
 from engine_rig import STATE_PREFIX, engine_rig, fault
 from operators import live_progress
-from operators.live_progress import PROGRESS_KEY, LiveProgress
-from transfer.accounting.progress import Progress, TransferStats
+from operators.live_progress import HISTORY_KEY, PROGRESS_KEY, LiveProgress
+from transfer.accounting.progress import FailureReason, Progress, TransferStats
 from transfer.errors import Stopped
 from transfer.stopping import StopRequest
 
@@ -28,17 +28,39 @@ def counts(copied: int) -> TransferStats:
 
 
 class Store:
-    """Stands for Airflow's task state store: records the writes, and lets a test hold or fail them."""
+    """Stands for Airflow's task state store: records the writes, and lets a test hold or fail them.
 
-    def __init__(self, on_set: Callable[[int], object] = lambda number: None) -> None:
+    `written` has the counts, `calls` the number of times that they were to be written.
+    """
+
+    def __init__(
+        self,
+        on_set: Callable[[int], object] = lambda number: None,
+        on_get: Callable[[], object] = lambda: None,
+        history: Any = None,
+    ) -> None:
         self.written: list[Any] = []
+        self.history = history
+        self.histories = 0
+        self._on_get = on_get
         self.calls = 0
         self.changed = threading.Condition()
         self._on_set = on_set
         self._in_flight = 0
         self.most_in_flight = 0
 
+    def get(self, key: str) -> Any:
+        assert key == HISTORY_KEY
+        self._on_get()
+        return self.history
+
     def set(self, key: str, value: Any) -> None:
+        if key == HISTORY_KEY:
+            with self.changed:
+                assert not self._in_flight
+                self.history, self.histories = value, self.histories + 1
+                self.changed.notify_all()
+            return
         assert key == PROGRESS_KEY
         with self.changed:
             self.calls += 1
@@ -52,6 +74,7 @@ class Store:
             with self.changed:
                 self._in_flight -= 1
         with self.changed:
+            self.last = value
             self.written.append(value["copied"])
             self.changed.notify_all()
 
@@ -133,10 +156,73 @@ def test_failed_writes_become_rarer(monkeypatch: pytest.MonkeyPatch) -> None:
     assert waits_s[:7] == [4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0]
 
 
-def test_64_workers_write_at_most_30_times_a_second() -> None:
+def test_64_workers_write_at_most_25_times_a_second() -> None:
+    """A turn writes the counts, and every other one the history."""
     assert live(Store())._interval_s == 2.0
-    assert 64 / live(Store(), workers=64)._interval_s <= 30
-    assert 1000 / live(Store(), workers=1000)._interval_s <= 30
+    assert 1.5 * 64 / live(Store(), workers=64)._interval_s <= 25
+    assert 1.5 * 1000 / live(Store(), workers=1000)._interval_s <= 25
+
+
+def test_every_other_turn_writes_the_history_and_the_end_writes_the_last_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_progress, "INTERVAL_S", 0.001)
+    store = Store()
+    with live(store, opening="run-1") as progress:
+        for number in range(1, 5):
+            progress.show(counts(number))
+            store.wait(lambda number=number: store.written[-1:] == [number])  # type: ignore[misc]
+    assert store.histories <= 3
+    assert (sum(store.history["objects"]), store.history["of"]) == (4, "run-1")
+
+
+def test_a_retry_continues_the_history_of_the_attempt_before_it() -> None:
+    first = Store()
+    with live(first, opening="run-1") as progress:
+        progress.show(counts(3))
+    second = Store(history=first.history)
+    with live(second, opening="run-1") as progress:
+        progress.show(counts(2))
+    assert sum(second.history["objects"]) == 5
+    assert second.history["began_at_s"] == first.history["began_at_s"]
+
+
+@pytest.mark.parametrize("stored", ["text", {"of": "run-1"}, {"of": "run-1", "interval_s": "x"}, {"of": "run-0"}])
+def test_a_history_that_is_damaged_or_of_another_opening_is_replaced(stored: object) -> None:
+    earlier = {"interval_s": 2, "began_at_s": 2, "bytes": [1], "objects": [1], "lanes": [1]}
+    store = Store(history=earlier | stored if isinstance(stored, dict) and stored.get("of") == "run-0" else stored)
+    with live(store, opening="run-1") as progress:
+        progress.show(counts(2))
+    assert sum(store.history["objects"]) == 2
+
+
+def test_an_earlier_history_that_cannot_be_read_is_read_later_and_delays_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(live_progress, "INTERVAL_S", 0.001)
+    earlier = Store()
+    with live(earlier) as progress:
+        progress.show(counts(3))
+    reads = []
+
+    def on_get() -> None:
+        reads.append(1)
+        if len(reads) == 1:
+            raise RuntimeError("API_SERVER_ERROR")
+
+    store = Store(on_get=on_get, history=earlier.history)
+    with live(store) as progress:
+        for number in (1, 2):
+            progress.show(counts(number))
+            store.wait(lambda number=number: store.written[-1:] == [number])  # type: ignore[misc]
+        store.wait(lambda: store.histories > 0)
+    assert sum(store.history["objects"]) == 5
+
+
+def test_what_a_store_cannot_hold_is_made_plain() -> None:
+    failure = FailureReason(reason="r", count=1, samples=("\ud800",), message="")
+    store = Store()
+    with live(store) as progress:
+        progress.show(replace(counts(1), failures=(failure,)))
+    assert store.last["failures"][0]["samples"] == ["?"]
 
 
 def test_without_a_task_state_store_nothing_is_shown() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.prefixes import DATE_CODES, DatedPrefix, InvalidPrefix, prefix_problem
+from operators.prefixes import CODED, DATE_CODES, DatedPrefix, InvalidPrefix, prefix_problem, prefix_warnings
 
 NAMES = {"{dag_run_id}": "manual__2026", "{route}": "photos"}
 WITHOUT_PADDING = {"%-m", "%-d", "%-H"}
@@ -116,3 +116,31 @@ def test_a_prefix_is_not_taken_for_a_folder(source: str, destination: str, moves
         problem = prefix_problem(source, destination, deletes=is_deleting)
         assert bool(problem) == bool(said)
         assert re.search(said, problem)
+
+
+PIECES = ["%", "%Y", "%-m", "-", "{", "}", "d", "dag_run_id", "{dag_run_id}", "{route}", "/", "\n"]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=7).map("".join))
+def test_the_form_accepts_what_the_tasks_accept(template: str) -> None:
+    try:
+        DatedPrefix.parse(template)
+        is_accepted = True
+    except InvalidPrefix:
+        is_accepted = False
+    assert bool(re.search(CODED, template)) is is_accepted
+
+
+@pytest.mark.parametrize(
+    ("source", "destination", "said"),
+    [
+        ("/hostile", "", ["it takes in no key that begins with 'hostile'; take the slash off if that is meant"]),
+        ("logs/ ", "", ["source_prefix 'logs/ ' begins or ends with a blank"]),
+        ("logs/", " backup/", ["destination_prefix ' backup/' begins or ends with a blank"]),
+        ("logs/", "backup/", []),
+    ],
+)
+def test_a_prefix_that_is_seldom_meant_is_a_warning(source: str, destination: str, said: list[str]) -> None:
+    warnings = list(prefix_warnings(source, destination))
+    assert len(warnings) == len(said)
+    assert all(text in warning for text, warning in zip(said, warnings, strict=True))

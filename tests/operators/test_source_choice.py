@@ -60,6 +60,19 @@ def test_a_selection_that_is_none_stops_the_run_first() -> None:
         operator.execute({})
 
 
+def test_bounds_that_no_object_is_between_stop_the_run_before_any_connection_is_looked_up() -> None:
+    bounds = {"min_size": "2 GiB", "max_size": "1 GiB"}
+    operator = PreflightOperator(task_id="preflight", error_topic="e", selection=bounds, **BOTH)
+    with pytest.raises(AirflowFailException, match="min_size is 2 GiB and max_size 1 GiB: no object is both"):
+        operator.execute({})
+
+
+def test_a_prefix_that_is_seldom_meant_is_a_warning_of_preflight() -> None:
+    operator = PreflightOperator(task_id="preflight", error_topic="e", source_prefix="/hostile", **BOTH)
+    (finding,) = operator._prefixes()
+    assert str(finding).startswith("! look at the prefixes: source_prefix '/hostile' begins with a slash")
+
+
 @pytest.mark.parametrize(
     ("named", "said"),
     [

@@ -21,6 +21,7 @@ TASKS = set(pipeline("any", params=PARAMS, arrived=AssetAlias("any")).task_ids)
 RECORDS = {
     "failures.csv",
     "archived.csv",
+    "deleted.csv",
     "extraneous.csv",
     "report.json",
     "manifest.json",
@@ -47,7 +48,7 @@ def sentences() -> Iterator[tuple[str, str]]:
         for node in ast.walk(tree):
             if id(node) in documents:
                 continue
-            texts = [node] if isinstance(node, ast.Constant) else getattr(node, "values", [])
+            texts = node.values if isinstance(node, ast.JoinedStr) else [node]
             text = "".join(
                 part.value if isinstance(part, ast.Constant) and isinstance(part.value, str) else "…"
                 for part in texts

@@ -20,6 +20,8 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+WITHOUT_SECTION = "Run Parameters"
+"""What Airflow calls the fields of no section, which are the first that a person sees."""
 ACTION_TIMEOUT_MS = 30_000
 RUN_TIMEOUT_MS = 150_000
 
@@ -61,12 +63,18 @@ class TriggerForm:
         """The fields of every section that are marked as wrong."""
         red = []
         for section in self._sections().all():
-            section.click()
+            if section.get_attribute("data-state") != "open":
+                section.click()
             expect(section).to_have_attribute("data-state", "open")
             red += self._dialog.locator("[data-invalid]:visible").all_inner_texts()
         return red
 
-    def fill(self, section: str, **values: str) -> None:
+    def visible(self) -> set[str]:
+        """The fields that a person sees now."""
+        fields = self._dialog.locator("[name^=element_]:visible").all()
+        return {str(field.get_attribute("name")).removeprefix("element_") for field in fields}
+
+    def fill(self, section: str = WITHOUT_SECTION, **values: str) -> None:
         """Open the section, type into its fields, and leave them."""
         heading = self._dialog.get_by_role("button", name=section, exact=True)
         if heading.get_attribute("data-state") != "open":
@@ -150,10 +158,6 @@ class RunPage:
         outside = self._page.locator("a[href^=http]")
         expect(outside.first).to_be_visible()
         return {link.inner_text(): link.get_attribute("href") or "" for link in outside.all()}
-
-    def picture(self, file: Path) -> None:
-        """What a person sees now."""
-        self._page.screenshot(path=file)
 
     def _tab(self, name: str) -> None:
         self._page.get_by_role("link", name=name, exact=True).or_(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from demo.postgres import make_cluster, server_command
 from needs import program
 
 OTHER_PROGRAMS = ("bash", "python", "airflow")
@@ -54,26 +53,10 @@ def postgres(command: Sequence[str], port: int, data: Path, environment: Mapping
     assert command[:1] in ([], ["postgres"]), command
     user = environment["POSTGRES_USER"]
     password = environment.get("POSTGRES_PASSWORD") or Path(environment["POSTGRES_PASSWORD_FILE"]).read_text().strip()
-    server = [*_as_postgres(), program("postgres", hint="Debian's package is postgresql"), "-D", str(data)]
-    data.mkdir(mode=0o700)
-    password_file = data.with_suffix(".password")
-    password_file.touch(mode=0o600)
-    password_file.write_text(password)
-    if os.geteuid() == 0:
-        for path in (data, password_file):
-            shutil.chown(path, "postgres", "postgres")
-    make = [*_as_postgres(), program("initdb"), "--pgdata", str(data), "--username", user]
-    make += ["--pwfile", str(password_file), "--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C.UTF-8"]
-    subprocess.run(make, cwd=data, check=True, capture_output=True)
-    password_file.unlink()
+    program("postgres", hint="Debian's package is postgresql")
+    make_cluster(data, user, password)
     create = f'CREATE DATABASE "{environment["POSTGRES_DB"]}"'
-    single = [*server[:-2], "--single", "-D", str(data), "postgres"]
+    server = server_command(data, port)
+    single = [*server[: server.index("-D")], "--single", "-D", str(data), "postgres"]
     subprocess.run(single, cwd=data, input=create, text=True, check=True, capture_output=True)
-    settings = ("listen_addresses=127.0.0.1", f"port={port}", "unix_socket_directories=")
-    return [*server, *command[1:], *(part for setting in settings for part in ("-c", setting))]
-
-
-def _as_postgres() -> list[str]:
-    if os.geteuid():
-        return []
-    return [program("setpriv"), "--reuid=postgres", "--regid=postgres", "--init-groups"]
+    return [*server, *command[1:]]

@@ -31,7 +31,8 @@ import compose_services
 from compose_services import Service
 from demo import leash
 from demo.airflow_api import AirflowApi, AirflowError
-from demo.airflow_stack import GRACE_S, REPOSITORY, STAYS_ON_THIS_MACHINE, free_port
+from demo.airflow_stack import GRACE_S, REPOSITORY, STAYS_ON_THIS_MACHINE
+from demo.ports import free_port
 from kept_processes import KeptProcesses
 
 START_TIMEOUT_S = 180.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from transfer.model import TransferRequest
-from transfer.records.messages import encode_request
+from transfer.records.messages import billed_bytes, encode_request
 
 
 class CountingPublisher:
@@ -12,10 +12,10 @@ class CountingPublisher:
     def __init__(self) -> None:
         self.messages = self.objects = 0
 
-    def publish(self, request: TransferRequest) -> None:
-        encode_request(request)
+    def publish(self, request: TransferRequest) -> int:
         self.messages += 1
         self.objects += len(request.objects)
+        return billed_bytes(*encode_request(request))
 
     def flush(self) -> None:
         pass

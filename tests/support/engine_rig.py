@@ -11,7 +11,7 @@ from typing import Any
 
 from rig_parts import ERROR_TOPIC, TOPIC, RigParts
 from rig_servers import DESTINATION, PROJECT, SOURCE, fault, running_servers
-from transfer.accounting.progress import Progress, ProgressReporter, TransferStats
+from transfer.accounting.progress import TransferStats
 from transfer.backends.pubsub.topics import (
     PubSubFailures,
     PubSubRequests,
@@ -50,7 +50,6 @@ __all__ = [
     "EngineRig",
     "engine_rig",
     "fault",
-    "silent_reporter",
 ]
 
 
@@ -94,7 +93,6 @@ class EngineRig(RigParts):
                 leave_out=STATE_PREFIX,
                 after=self.naming.name_of(after) if after else "",
             ),
-            reporter=silent_reporter(),
             stop=self.stop,
         )
         self.listed = summary.counts.listed
@@ -123,7 +121,7 @@ class EngineRig(RigParts):
             manifest=Manifest(self.state(), listing),
         )
         source = list_objects(self.client, SOURCE, self.naming.source_prefix)
-        self.listed = lister.run(source, (), reporter=silent_reporter(), stop=self.stop).counts.listed
+        self.listed = lister.run(source, (), stop=self.stop).counts.listed
         return self.listed
 
     def sweep(
@@ -166,7 +164,6 @@ class EngineRig(RigParts):
         lister.run(
             list_objects(self.client, SOURCE, self.naming.source_prefix),
             self.destination_listing().objects(self.naming.destination_prefix, leave_out=STATE_PREFIX),
-            reporter=silent_reporter(),
             stop=self.stop,
         )
         return tally.plan(load_prices(), run_id=self.run_id, listing=listing, is_listed_in_s3=True)
@@ -243,10 +240,6 @@ class EngineRig(RigParts):
         self.open()
         stats = self.worker(self.list()).run()
         return stats, self.reconcile()
-
-
-def silent_reporter() -> ProgressReporter:
-    return ProgressReporter(Progress(), lambda stats: None)
 
 
 @contextmanager

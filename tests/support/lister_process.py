@@ -25,7 +25,6 @@ def main() -> None:
     from google.cloud import pubsub_v1
 
     from hooks.assembly import Destination, GcsEndpoint
-    from transfer.accounting.progress import Progress, ProgressReporter
     from transfer.backends.gcs.token import GoogleToken
     from transfer.backends.pubsub.topics import PubSubRequests
     from transfer.backends.s3.listing import list_objects
@@ -69,7 +68,6 @@ def main() -> None:
     summary = lister.run(
         list_objects(s3, "b", "", after=after, before=before),
         destination.listing().objects("", leave_out=".edgehaul/", after=after),
-        reporter=ProgressReporter(Progress(), lambda stats: None),
         stop=destination.stop,
     )
     print(json.dumps({**summary.counts.to_dict(), "skipped_numbers": summary.skipped_numbers}))

@@ -18,7 +18,6 @@ from benchmarks.measure import Meter
 from counting_publisher import CountingPublisher
 from hooks.assembly import Destination, GcsEndpoint
 from memory_state import DirectoryState
-from transfer.accounting.progress import Progress, ProgressReporter
 from transfer.backends.gcs.token import GoogleToken
 from transfer.backends.s3.listing import list_objects
 from transfer.config import Overwrite
@@ -43,7 +42,6 @@ def main() -> None:
         .run(
             list_objects(s3, BUCKET, ""),
             destination.listing().objects("", leave_out=".edgehaul/", is_dated=False),
-            reporter=ProgressReporter(Progress(), lambda stats: None),
             stop=destination.stop,
         )
         .counts

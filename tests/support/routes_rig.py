@@ -17,8 +17,10 @@ import boto3
 from moto.server import ThreadedMotoServer
 
 from demo.airflow_stack import REPOSITORY, AirflowStack
+from demo.postgres import Postgres
 from frugal import IDLE
 from localcloud.supervisor import LocalCloud
+from needs import program
 from pipeline import Pipeline
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -110,7 +112,10 @@ class Queue:
 
 @contextmanager
 def routes_pipeline(cloud: LocalCloud, queue: Queue, folder: Path, days: Iterable[str]) -> Iterator[Pipeline]:
-    """An Airflow with these routes, and two objects for each of the days and for those around today."""
+    """An Airflow with these routes, and two objects for each of the days and for those around today.
+
+    Its database is PostgreSQL: on SQLite a backfill may be refused while the scheduler writes.
+    """
     today = datetime.now(BERLIN).date()
 
     def fill_in(text: str) -> str:
@@ -126,11 +131,19 @@ def routes_pipeline(cloud: LocalCloud, queue: Queue, folder: Path, days: Iterabl
         "EDGEHAUL_ROUTES": str(folder / "routes.yaml"),
         "AIRFLOW_CONN_AWS_QUEUE": json.dumps(queue.connection),
     }
-    stack = AirflowStack(folder / "airflow", environment=environment, settings=IDLE, dags_folder=folder / "dags")
-    pipeline = Pipeline(cloud, stack)
-    pipeline.gcs.create_bucket(PUBLIC_BUCKET)
-    for day in [*days, *(f"{today - timedelta(days):%Y/%m/%d}" for days in range(-1, 4))]:
-        for name in ("a", "b"):
-            pipeline.put(f"days/{day}/{name}", f"{day} {name}".encode())
-    with stack:
-        yield pipeline
+    program("postgres", hint="Debian's package is postgresql")
+    with Postgres(folder / "postgres.log") as database:
+        stack = AirflowStack(
+            folder / "airflow",
+            environment=environment,
+            settings=IDLE,
+            dags_folder=folder / "dags",
+            database_url=database.url,
+        )
+        pipeline = Pipeline(cloud, stack)
+        pipeline.gcs.create_bucket(PUBLIC_BUCKET)
+        for day in [*days, *(f"{today - timedelta(days):%Y/%m/%d}" for days in range(-1, 4))]:
+            for name in ("a", "b"):
+                pipeline.put(f"days/{day}/{name}", f"{day} {name}".encode())
+        with stack:
+            yield pipeline

@@ -93,33 +93,3 @@ WAVES: list[list[Case]] = [
         cleared("verify", is_alone=False, **GREEN),
     ],
 ]
-
-
-TWO_COPIES = """
-from airflow.sdk import DAG, TaskGroup, TriggerRule
-from operators.cloudfront_to_gcs import CloudfrontToGcsWorker
-from operators.reconcile_transfer import ReconcileTransferOperator
-from operators.s3_list_to_pubsub import S3ListToPubSubOperator
-from operators.transfer_run import CloseTransferRunOperator, OpenTransferRunOperator
-
-with DAG("two_copies", schedule=None):
-    for group in ("left", "right"):
-        with TaskGroup(group):
-            to = {"destination_bucket": "%(destination)s"}
-            way = {"source_prefix": f"two/{group}/", **to}
-            requests, failures = {"topic": "two-requests"}, {"error_topic": "two-failures"}
-            opened = OpenTransferRunOperator(task_id="open_run", **to, **requests, **failures).as_setup()
-            listed = S3ListToPubSubOperator(
-                task_id="list", run=opened.output, source_bucket="%(source)s", workers=1, **way, **requests
-            )
-            transfer = CloudfrontToGcsWorker.partial(
-                task_id="transfer", source_bucket="%(source)s", **way, **failures
-            ).expand(slot=listed.output)
-            always = {"trigger_rule": TriggerRule.ALL_DONE}
-            reconcile = ReconcileTransferOperator(task_id="reconcile", **way, **requests, **always)
-            verify = ReconcileTransferOperator(task_id="verify", reviews="reconcile", **way, **requests, **always)
-            closed = CloseTransferRunOperator(task_id="close_run", run=opened.output, **to)
-            closed.as_teardown(setups=opened, on_failure_fail_dagrun=True)
-            opened >> listed >> transfer >> reconcile >> verify >> closed
-"""
-"""A DAG of a user's own, without parameters."""

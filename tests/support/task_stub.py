@@ -35,5 +35,7 @@ class TaskStub(_Anything):
     def xcom_push(self, key: str, value: Any) -> None:
         self.xcoms[self.task_id, key] = value
 
-    def xcom_pull(self, task_ids: str, key: str = "return_value") -> Any:
-        return self.xcoms.get((task_ids, key))
+    def xcom_pull(self, task_ids: str | Sequence[str], key: str = "return_value") -> Any:
+        if isinstance(task_ids, str):
+            return self.xcoms.get((task_ids, key))
+        return [self.xcoms.get((task_id, key)) for task_id in task_ids]

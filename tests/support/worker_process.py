@@ -40,6 +40,7 @@ def start(
         "parallel_bytes": rig.config.parallel_bytes,
         "summary": {
             "messages": summary.counts.messages,
+            "message_bytes": summary.counts.message_bytes,
             "objects": summary.counts.objects,
             "size_bytes": summary.counts.size_bytes,
         },

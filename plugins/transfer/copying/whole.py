@@ -13,11 +13,12 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from transfer.accounting.pacing import Pacer
 from transfer.accounting.progress import Progress
+from transfer.accounting.traffic import TrafficMeter
 from transfer.comparison import EVIDENCE_OF, evidence_of, holds, is_as_listed, may_be_bound
 from transfer.config import MAX_OBJECT_BYTES, TransferConfig
 from transfer.copying.binding import bind
@@ -55,6 +56,7 @@ class WorkerContext:
     progress: Progress
     pacer: Pacer
     board: PartsBoard
+    traffic: TrafficMeter = field(default_factory=TrafficMeter)
 
 
 class ObjectCopier:

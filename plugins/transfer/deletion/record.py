@@ -14,7 +14,7 @@ from transfer.deletion.extraneous import Extraneous
 from transfer.ports import StateStore
 from transfer.reconciliation.report import read_report, write_report
 from transfer.records.csv_file import CsvFile
-from transfer.records.layout import DELETED_CSV
+from transfer.records.layout import DELETED_CSV, of_attempt
 
 COLUMNS = ("name", "bytes", "generation", "answer", "said")
 """Of deleted.csv."""
@@ -80,8 +80,3 @@ def recorded(state: StateStore, *, other_than: str = "") -> Counter[Answer]:
             rows = csv.DictReader(io.StringIO(text, newline=""))
             counts.update(Answer(row["answer"]) for row in rows if row.get("answer") in set(Answer))
     return counts
-
-
-def of_attempt(base: str, attempt: int) -> str:
-    """The name of an attempt's file, without `.csv`: each attempt has its own, so that every deletion stays on record."""
-    return base if attempt == 1 else f"{base}.try{attempt}"

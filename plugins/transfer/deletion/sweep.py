@@ -16,7 +16,7 @@ from transfer.deletion.extraneous import (
     find_extraneous,
     why_refused,
 )
-from transfer.deletion.record import Answer, DeletionRecord, of_attempt, recorded, write_counts
+from transfer.deletion.record import Answer, DeletionRecord, recorded, write_counts
 from transfer.deletion.removal import Deleters, Removal
 from transfer.errors import DeletionRefused, Stage
 from transfer.model import DestinationObject
@@ -24,7 +24,7 @@ from transfer.ports import SourceKeys, StateStore
 from transfer.reconciliation.reconcile import judge_keys
 from transfer.reconciliation.run_context import RunContext
 from transfer.records.csv_file import CsvFile
-from transfer.records.layout import EXTRANEOUS_CSV
+from transfer.records.layout import EXTRANEOUS_CSV, of_attempt
 from transfer.records.manifest import read_manifest
 
 

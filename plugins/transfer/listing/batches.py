@@ -65,7 +65,7 @@ class Batches:
             self._pending_bytes = 0
 
     def _publish(self, objects: tuple[ObjectMeta, ...]) -> None:
-        self._publisher.publish(
+        self.counts.message_bytes += self._publisher.publish(
             TransferRequest(
                 run_id=self._run_id,
                 listing=self._listing,

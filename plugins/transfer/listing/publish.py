@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from transfer.accounting.progress import ProgressReporter
+from transfer.accounting.listing_progress import ListingProgress, ListingStats
+from transfer.accounting.progress_reporter import ProgressReporter
 from transfer.config import Overwrite
 from transfer.errors import Stopped
 from transfer.listing.batches import Batches
@@ -100,7 +101,6 @@ class Lister:
         self._on_cursor = on_cursor
         self._on_pair = on_pair
         self._counts = replace(start.counts)
-        self._reported = ListingCounts()
         self._batches = Batches(
             publisher, run_id=job.run_id, listing=job.listing, counts=self._counts, next_number=start.next_number
         )
@@ -114,14 +114,17 @@ class Lister:
         source: Iterable[ObjectMeta],
         destination: Iterable[DestinationObject],
         *,
-        reporter: ProgressReporter,
+        on_report: Callable[[ListingStats], None] = lambda stats: None,
         stop: Stop,
     ) -> ListingSummary:
         """List both sides to their end; returns once Pub/Sub and the manifest hold everything.
 
-        Raises ListingOutOfOrder, Stopped, or what the backends raise.
+        `on_report` is called about once a second with the progress so far. Raises ListingOutOfOrder, Stopped, or what the
+        backends raise.
         """
         after, naming = self._start.after, self._job.naming
+        progress = ListingProgress()
+        reporter = ProgressReporter(progress, on_report)
         if self._start.skipped_numbers and self._on_cursor:
             # The listing resumes: store the skipped numbers before the first message is published.
             self._on_cursor(self._start)
@@ -142,11 +145,13 @@ class Lister:
             if self._manifest.shards > self._shards and self._on_cursor:
                 self._on_cursor(self.checkpoint())
             if self._counts.listed % REPORT_EVERY == 0:
-                self._report(reporter)
+                progress.counted(self._stats())
+                reporter.report()
         self._batches.flush()
         self._publisher.flush()
         self._manifest.flush()
-        self._report(reporter, is_last=True)
+        progress.counted(self._stats())
+        reporter.report(is_last=True)
         return self.summary()
 
     def take(self, item: ObjectMeta, stored: DestinationObject | None) -> None:
@@ -197,9 +202,12 @@ class Lister:
             began_at_s=self._start.began_at_s,
         )
 
-    def _report(self, reporter: ProgressReporter, *, is_last: bool = False) -> None:
-        """Add the objects listed since the last report, and the bytes of those to copy, to the progress."""
-        counts, reported = self._counts, self._reported
-        reporter.progress.listed(counts.listed - reported.listed, counts.size_bytes - reported.size_bytes)
-        self._reported = replace(counts)
-        reporter.report(force=is_last)
+    def _stats(self) -> ListingStats:
+        counts = self._counts
+        return ListingStats(
+            listed=counts.listed,
+            listed_bytes=counts.listed_bytes,
+            skipped=counts.skipped,
+            objects_total=counts.objects,
+            bytes_total=counts.size_bytes,
+        )

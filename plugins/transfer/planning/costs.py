@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from transfer.planning.prices import STANDARD, FlatPlan, Prices, tiered_usd
 from transfer.planning.usage import Usage
@@ -49,6 +49,11 @@ class Costs:
     def common_usd(self) -> float:
         """The costs that are the same for every way out of S3."""
         return self.s3_requests_usd + self.s3_retrieval_usd + self.pubsub_usd + self.gcs_operations_usd
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON object in plan.json and report.json."""
+        ways = [asdict(way) | {"months": way.months} for way in self.ways]
+        return asdict(self) | {"ways": ways, "common_usd": self.common_usd, "least_usd": self.least_usd}
 
     @property
     def least_usd(self) -> float:

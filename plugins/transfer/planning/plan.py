@@ -13,26 +13,12 @@ from transfer.model import NOT_SELECTED, DestinationObject, ObjectMeta, SkipReas
 from transfer.naming import NameFilter, Naming
 from transfer.planning.costs import Costs, costs_of
 from transfer.planning.prices import Prices
+from transfer.planning.sizes import BAND_ENDS_BYTES, Amount, SizeHistogram
 from transfer.planning.usage import Usage, UsageMeter
 from transfer.ports import StateStore
 from transfer.records.json_record import write_json
 from transfer.records.layout import PLAN_JSON
-
-KIB = 1024
-BAND_ENDS_BYTES = (4 * KIB, 64 * KIB, KIB**2, 16 * KIB**2, 256 * KIB**2, 4 * KIB**3, 64 * KIB**3)
-"""The largest size in each band of the size histogram; a last band has all larger objects."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Amount:
-    """A number of objects, and their total size."""
-
-    objects: int = 0
-    size_bytes: int = 0
-
-    def to_dict(self) -> dict[str, int]:
-        """The JSON object in plan.json."""
-        return {"objects": self.objects, "bytes": self.size_bytes}
+from transfer.records.messages import billed_bytes, encode_request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,17 +70,16 @@ class Plan:
 
     def to_dict(self) -> dict[str, object]:
         """The JSON object in plan.json and in the XCom `plan`."""
-        costs, values = self.costs, {name: getattr(self, name) for name in self.__dataclass_fields__}
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
         amounts = {name: value.to_dict() for name, value in values.items() if isinstance(value, Amount)}
-        derived = {"common_usd": costs.common_usd, "least_usd": costs.least_usd}
-        ways = [asdict(way) | {"months": way.months} for way in costs.ways]
         return (
             asdict(self)
             | amounts
             | {
                 "sizes": [band.to_dict() for band in self.sizes],
+                "band_ends_bytes": [*self.band_ends_bytes],
                 "extra_percent": self.extra_percent,
-                "costs": asdict(costs) | derived | {"ways": ways},
+                "costs": self.costs.to_dict(),
             }
         )
 
@@ -111,12 +96,16 @@ class PlanTally:
         self._naming = naming
         self._name_filter = name_filter
         self._meter = UsageMeter(config)
-        self._objects: Counter[str] = Counter()  # by the name of a field of the plan, or of a band of sizes
+        self._sizes = SizeHistogram()
+        self._message_bytes = 0
+        self._objects: Counter[str] = Counter()  # by the name of a field of the plan
         self._sizes_bytes: Counter[str] = Counter()
 
-    def publish(self, request: TransferRequest) -> None:
-        """Count a message instead of publishing it."""
-        self._meter.count_message(request)
+    def publish(self, request: TransferRequest) -> int:
+        """Count a message instead of publishing it; the bytes that would be billed for it."""
+        size_bytes = billed_bytes(*encode_request(request))
+        self._message_bytes += size_bytes
+        return size_bytes
 
     def flush(self) -> None:
         """Do nothing: no message is in flight."""
@@ -124,10 +113,8 @@ class PlanTally:
     def take(self, item: ObjectMeta | None, stored: DestinationObject | None, skipped: SkipReason | None) -> None:
         """Count one name of either side; `skipped` is why its object would not be copied, if so."""
         if stored is not None:
-            self._meter.count_stored()
             self._add("stored", stored.size_bytes)
         if item is not None:
-            self._meter.count_listed()
             self._add("listed", item.size_bytes)
             self._add(self._row(item, skipped), item.size_bytes)
         elif stored is not None and (
@@ -144,7 +131,7 @@ class PlanTally:
         if not self._naming.is_legal(self._naming.name_of(item.key)):
             return "illegal_names"
         self._meter.count_copy(item)
-        self._add(_band(sum(item.size_bytes > end for end in BAND_ENDS_BYTES)), item.size_bytes)
+        self._sizes.add(item.size_bytes)
         return "to_copy"
 
     def _add(self, name: str, size_bytes: int) -> None:
@@ -156,7 +143,11 @@ class PlanTally:
 
     def plan(self, prices: Prices, *, run_id: str, listing: str, is_listed_in_s3: bool) -> Plan:
         """The plan of everything counted so far. `is_listed_in_s3` is whether S3 was listed, and not a file in its place."""
-        usage = self._meter.usage(is_listed_in_s3=is_listed_in_s3)
+        usage = self._meter.usage(
+            listed=self._objects["listed"] if is_listed_in_s3 else None,
+            stored=self._objects["stored"],
+            message_bytes=self._message_bytes,
+        )
         return Plan(
             run_id=run_id,
             listing=listing,
@@ -174,13 +165,9 @@ class PlanTally:
             too_large=self._amount("too_large"),
             extra=self._amount("extra") if is_listed_in_s3 else Amount(),
             stored=self._amount("stored"),
-            sizes=tuple(self._amount(_band(number)) for number in range(len(BAND_ENDS_BYTES) + 1)),
+            sizes=self._sizes.bands(),
             usage=usage,
             costs=costs_of(usage, prices),
             prices_as_of=prices.as_of,
             prices_scope=prices.scope,
         )
-
-
-def _band(number: int) -> str:
-    return f"band {number}"

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from transfer.accounting.progress import human_bytes
 from transfer.planning.costs import WayCost
-from transfer.planning.plan import Amount, Plan
+from transfer.planning.plan import Plan
+from transfer.planning.sizes import Amount
 
 BAR_CHARACTERS = 24
 
@@ -14,6 +15,15 @@ BAR_CHARACTERS = 24
 def plan_table(plan: Plan) -> str:
     """The plan as text: what would be done, how large the objects are, and what it costs."""
     return "\n".join((*_amounts(plan), "", *_histogram(plan), "", *_costs(plan)))
+
+
+def plan_line(plan: Plan) -> str:
+    """The plan in one sentence."""
+    listed, to_copy = plan.listed.objects, plan.to_copy
+    return (
+        f"a plan: a run would copy {to_copy.objects:,} of {listed:,} objects ({human_bytes(to_copy.size_bytes)}), for"
+        f" ${plan.costs.least_usd:,.2f} by {plan.costs.cheapest}"
+    )
 
 
 def _amounts(plan: Plan) -> Iterator[str]:

@@ -10,15 +10,10 @@ from transfer.config import MAX_GET_BYTES, TransferConfig
 from transfer.copying.metadata import STORAGE_CLASSES
 from transfer.copying.parts import layout_of, missing_ranges
 from transfer.copying.proof import server_md5
-from transfer.model import ObjectMeta, TransferRequest
-from transfer.records.messages import encode_request
+from transfer.model import ObjectMeta
 
 PAGE_OBJECTS = 1_000
 """How many objects one page of a listing has (S3, "ListObjectsV2"; Cloud Storage, "Objects: list")."""
-MIN_BILLED_BYTES = 1_000
-"""The least that is billed for a publish or pull request (Pub/Sub pricing)."""
-MESSAGE_EXTRA_BYTES = 20 + 17
-"""Billed for a message besides its body and attributes: the time, and the id of about 17 digits (Pub/Sub pricing)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,52 +73,49 @@ class Usage:
 
 
 class UsageMeter:
-    """Counts the usage of a planned run. Use from one thread."""
+    """Counts the usage of the copies of a run, planned or done. Use from one thread."""
 
     def __init__(self, config: TransferConfig) -> None:
         self._config = config
-        self._edge_requests = self._edge_bytes = self._listed = self._stored = self._pubsub_bytes = 0
+        self._whole_bytes = config.whole_bytes
+        self._edge_requests = self._edge_bytes = 0
+        self._whole: Counter[str] = Counter()  # objects that take one GET and one insert, by storage class
         self._s3_gets: Counter[str] = Counter()
         self._s3_bytes: Counter[str] = Counter()
         self._class_a: Counter[str] = Counter()
         self._class_b: Counter[str] = Counter()
 
-    def count_listed(self) -> None:
-        """Count one object in the source's listing."""
-        self._listed += 1
-
-    def count_stored(self) -> None:
-        """Count one object in the destination's listing."""
-        self._stored += 1
-
     def count_copy(self, item: ObjectMeta) -> None:
-        """Count the requests of one object that would be copied."""
+        """Count the requests of copying one object."""
+        self._edge_bytes += item.size_bytes
+        self._s3_bytes[item.storage_class] += item.size_bytes
+        if item.size_bytes <= self._whole_bytes:  # almost all objects of a large run
+            self._whole[item.storage_class] += 1
+            return
         needed = requests_of(item, self._config)
         self._edge_requests += needed.edge_gets
-        self._edge_bytes += item.size_bytes
         self._s3_gets[item.storage_class] += needed.edge_gets
-        self._s3_bytes[item.storage_class] += item.size_bytes
         stored_as = STORAGE_CLASSES.get(item.storage_class, "STANDARD")
         self._class_a[stored_as] += needed.class_a
         self._class_b[stored_as] += needed.class_b
 
-    def count_message(self, request: TransferRequest) -> None:
-        """Count one message to the workers, and its delivery."""
-        body, attributes = encode_request(request)
-        attributes_bytes = sum(len(name) + len(value) for name, value in attributes.items())
-        self._pubsub_bytes += 2 * max(MIN_BILLED_BYTES, len(body) + attributes_bytes + MESSAGE_EXTRA_BYTES)
+    def usage(self, *, listed: int | None, stored: int, message_bytes: int) -> Usage:
+        """The usage so far.
 
-    def usage(self, *, is_listed_in_s3: bool) -> Usage:
-        """The usage so far. The destination is listed twice: before the copies, and by the reconciliation."""
-        listings = Counter({"STANDARD": 2 * _pages(self._stored)})
+        `listed` is how many objects S3 listed, None where it was not asked. `stored` is how many objects the destination has: it
+        is listed twice, before the copies and by the reconciliation. `message_bytes` are billed for messages.
+        """
+        class_a = Counter({"STANDARD": 2 * _pages(stored)}) + self._class_a
+        for storage_class, objects in self._whole.items():
+            class_a[STORAGE_CLASSES.get(storage_class, "STANDARD")] += objects
         return Usage(
-            edge_requests=self._edge_requests,
+            edge_requests=self._edge_requests + self._whole.total(),
             edge_bytes=self._edge_bytes,
-            s3_list_requests=_pages(self._listed) if is_listed_in_s3 else 0,
-            s3_gets=dict(self._s3_gets),
+            s3_list_requests=0 if listed is None else _pages(listed),
+            s3_gets=dict(self._s3_gets + self._whole),
             s3_read_bytes=dict(self._s3_bytes),
-            pubsub_bytes=self._pubsub_bytes,
-            class_a=dict(self._class_a + listings),
+            pubsub_bytes=message_bytes,
+            class_a=dict(class_a),
             class_b=dict(self._class_b),
         )
 

@@ -51,8 +51,8 @@ _S3_ERRORS = "Amazon S3 API Reference, Error responses"
 
 _TAKE_KEY = "take it from the behaviour's trusted key group"
 _SIGNATURE = (
-    "CloudFront refused the signature; check that the private key in password belongs to the key pair id in login,"
-    " hash_algorithm, and this machine's clock"
+    "CloudFront refused the signature; check that the connection's Private key belongs to its Key pair ID, its Hash algorithm,"
+    " and this machine's clock"
 )
 _BLOCKED = (
     "CloudFront itself blocked the request: a rule of the web ACL (firewall), its rate limit, or a geographic restriction;"
@@ -66,7 +66,7 @@ CLOUDFRONT_ANSWERS = (
         403,
         "MissingKey",
         SignatureRejected,
-        "the distribution requires signed URLs; set signing to 'signed', and give the key pair id and the private key",
+        "the distribution requires signed URLs; set the connection's Signing to 'signed', and give Key pair ID and Private key",
         _TROUBLESHOOTING,
         Scope.ACCOUNT,
     ),
@@ -74,7 +74,7 @@ CLOUDFRONT_ANSWERS = (
         403,
         "InvalidKey",
         SignatureRejected,
-        f"CloudFront does not know the key pair id in login; {_TAKE_KEY}",
+        f"CloudFront does not know the connection's Key pair ID; {_TAKE_KEY}",
         _TROUBLESHOOTING,
         Scope.ACCOUNT,
     ),

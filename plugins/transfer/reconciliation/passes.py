@@ -6,20 +6,25 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from transfer.accounting.traffic import WorkerTraffic
+from transfer.config import TransferConfig
 from transfer.errors import RunUnknown, Stage
 from transfer.listing.batches import Batches
 from transfer.model import DestinationObject
+from transfer.planning.usage import UsageMeter
 from transfer.ports import RequestPublisher, RequestQueue, StateStore
 from transfer.reconciliation.failures import FailureRecords, FailureTable, drain_failures, load_failures
 from transfer.reconciliation.reconcile import PassSettings, judge_keys, reconcile
 from transfer.reconciliation.report import ReconciliationReport, write_report
 from transfer.reconciliation.run_context import RunContext
+from transfer.reconciliation.run_details import RunDetails, RunFacts
 from transfer.reconciliation.sampling import SAMPLE_COLUMNS, Sampling, compare_sample
 from transfer.reconciliation.verdicts import Pass, Verdict
 from transfer.records.csv_file import CsvFile
 from transfer.records.in_flight import crash_of, fatal_error_of
 from transfer.records.layout import IN_FLIGHT, SAMPLE_CSV
-from transfer.records.ledger import ledger_unbound
+from transfer.records.ledger import ledger_traffic, ledger_unbound
+from transfer.records.listing_record import ListingCounts
 from transfer.records.manifest import read_manifest
 
 
@@ -28,8 +33,20 @@ class Republished:
     """The objects that a pass published again."""
 
     messages: int
+    message_bytes: int
+    """The bytes that Pub/Sub bills for these messages."""
     objects: int
     size_bytes: int
+
+    @classmethod
+    def of(cls, counts: ListingCounts) -> Republished:
+        """What `counts` say of the messages of a pass."""
+        return cls(
+            messages=counts.messages,
+            message_bytes=counts.message_bytes,
+            objects=counts.objects,
+            size_bytes=counts.size_bytes,
+        )
 
 
 def round_name(listing: str, attempt: int, which: Pass) -> str:
@@ -54,11 +71,14 @@ def run_pass(
     destination: Iterable[DestinationObject],
     errors: RequestQueue | None,
     publisher: RequestPublisher,
+    facts: RunFacts | None = None,
+    config: TransferConfig | None = None,
 ) -> tuple[ReconciliationReport, Republished]:
     """Judge every key of a listing, publish again what is worth retrying, and store the report after everything else.
 
     `destination` lists the objects under the destination prefix in byte order. `errors` is the subscription to the error
-    topic; None when it is newer than the work, so that it has none of the failures.
+    topic; None when it is newer than the work, so that it has none of the failures. `facts` are for the details in the report,
+    which has none without them; `config` is that of the workers, by which requests are computed.
 
     A pass that was interrupted is repeated as the next attempt; no worker takes part in the listing that it published.
     Raises RunUnknown when the manifest does not name as many objects as were listed, ListingOutOfOrder, and whatever the
@@ -69,6 +89,7 @@ def run_pass(
     fatal_error = fatal_error_of(run.state, earlier[-1]) if settings.which is not Pass.REPLAY else ""
     if fatal_error:
         settings = replace(settings, which=Pass.FINAL)  # a retry would end the same way until a person intervenes
+    meter = UsageMeter(config or TransferConfig())
     batches = Batches(publisher, run_id=run.transfer_id, listing=this, attempt=len(earlier) + 1)
     with FailureTable() as failures:
         load_failures(run.state, failures, earlier)
@@ -90,18 +111,38 @@ def run_pass(
             round_name=this,
             why_missing=fatal_error or crash_of(run.state, earlier[-1]),
             invalid_messages=failures.invalid_messages,
+            meter=meter,
         )
+    _check_listed(report, run)
+    batches.flush()
+    publisher.flush()
+    counts = batches.counts
+    if facts is not None:
+        facts = facts.with_messages(counts.messages, counts.message_bytes)
+        report = replace(report, details=_details(report, facts, meter, ledger_traffic(run.state, earlier)))
+    write_report(run.state, report)
+    return report, Republished.of(counts)
+
+
+def _check_listed(report: ReconciliationReport, run: RunContext) -> None:
+    """Raise RunUnknown when the manifest does not name as many objects as were listed."""
     if report.listed != run.listed:
         raise RunUnknown(
             f"{run.listed:,} objects were listed, but the manifest under {run.state.uri} names {report.listed:,}: the run's"
             " records were removed or changed (keep_runs, state_bucket), so nothing can be verified; start another run",
             stage=Stage.RECONCILE,
         )
-    batches.flush()
-    publisher.flush()
-    write_report(run.state, report)
-    counts = batches.counts
-    return report, Republished(messages=counts.messages, objects=counts.objects, size_bytes=counts.size_bytes)
+
+
+def _details(
+    report: ReconciliationReport, facts: RunFacts, meter: UsageMeter, traffic: WorkerTraffic | None
+) -> RunDetails:
+    usage = meter.usage(
+        listed=report.listed if facts.is_listed_in_s3 else None,
+        stored=report.stored,
+        message_bytes=facts.message_bytes,
+    )
+    return facts.details(report, usage=usage, traffic=traffic)
 
 
 def sample_pass(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol
 
 from transfer.comparison import EVIDENCE_OF, difference, evidence_of
 from transfer.errors import Stage
@@ -25,8 +25,11 @@ from transfer.model import (
     TransferFailure,
 )
 from transfer.naming import NameFilter, Naming
-from transfer.reconciliation.failures import key_bytes
-from transfer.reconciliation.report import ArchivedFile, EvidenceTally, FailuresFile, Reasons, ReconciliationReport
+from transfer.planning.sizes import SizeHistogram
+from transfer.planning.usage import UsageMeter
+from transfer.reconciliation.alongside import Alongside
+from transfer.reconciliation.reasons import Reasons
+from transfer.reconciliation.report import ArchivedFile, EvidenceTally, FailuresFile, ReconciliationReport
 from transfer.reconciliation.run_context import RunContext
 from transfer.reconciliation.verdicts import (
     UNFINISHED_VERDICTS,
@@ -72,7 +75,7 @@ def judge_keys(
     failures, and copies of which only the ledger shows what they hold. `name_filter` is the run's globs
     (`transfer/listing/selection.py`): they protect objects that are at the destination only. Raises ListingOutOfOrder.
     """
-    failed, copies = _Alongside(failures), _Alongside(unbound)
+    failed, copies = Alongside(failures), Alongside(unbound)
     pairs = march(
         manifest,
         destination,
@@ -133,36 +136,6 @@ def _unresolved(item: ObjectMeta, why: SkipReason) -> TransferFailure:
     )
 
 
-class _HasKey(Protocol):
-    @property
-    def key(self) -> str: ...
-
-
-K = TypeVar("K", bound=_HasKey)
-
-
-class _Alongside(Generic[K]):
-    """Looks up records that are sorted by key, for keys that are asked for in the same order.
-
-    `of` gives the last record of a key, or None.
-    """
-
-    def __init__(self, records: Iterable[K]) -> None:
-        self._records = iter(records)
-        self._advance()
-
-    def of(self, key: str) -> K | None:
-        wanted, found = key_bytes(key), None
-        while self._next is not None and self._next_key <= wanted:
-            found = self._next if self._next_key == wanted else None
-            self._advance()
-        return found
-
-    def _advance(self) -> None:
-        self._next = next(self._records, None)
-        self._next_key = key_bytes(self._next.key) if self._next is not None else b""
-
-
 class Republisher(Protocol):
     """Publishes objects again (`transfer.listing.batches.Batches`)."""
 
@@ -202,13 +175,14 @@ def reconcile(
     round_name: str,
     why_missing: str = "",
     invalid_messages: int = 0,
+    meter: UsageMeter | None = None,
 ) -> ReconciliationReport:
     """Count the verdicts, publish objects again, and record the unfinished objects and the archived ones.
 
     `round_name` names this pass among the records. `why_missing` is what ended the workers, if anything did.
-    `invalid_messages` is how many messages were not transfer requests.
+    `invalid_messages` is how many messages were not transfer requests. `meter` counts the objects that were copied.
     """
-    tally, republished = _Tally(run, settings, round_name, why_missing), 0
+    tally, republished = _Tally(run, settings, round_name, why_missing, meter), 0
     for key in verdicts:
         tally.add(key)
         if (
@@ -227,13 +201,23 @@ def reconcile(
 class _Tally:
     """Counts verdicts, and writes the files that name keys."""
 
-    def __init__(self, run: RunContext, settings: PassSettings, round_name: str, why_missing: str) -> None:
+    def __init__(
+        self,
+        run: RunContext,
+        settings: PassSettings,
+        round_name: str,
+        why_missing: str,
+        meter: UsageMeter | None,
+    ) -> None:
         was_copied = settings.was_copied
         self._run = run
         self._settings = settings
         self._round_name = round_name
         self._why_missing = why_missing
         self._counts: Counter[Verdict] = Counter()
+        self._sizes = SizeHistogram()
+        self._meter = meter if was_copied else None
+        self._stored = 0
         self._reasons = Reasons(was_copied=was_copied)
         self._evidence = EvidenceTally(was_copied=was_copied)
         self._failures = FailuresFile(run.state)
@@ -244,12 +228,16 @@ class _Tally:
     def add(self, key: KeyVerdict) -> None:
         """Count one key, and write it to the files that it belongs in."""
         self._counts[key.verdict] += 1
+        self._stored += key.stored is not None
         if key.item is None:
             return
+        self._sizes.add(key.item.size_bytes)
         self._evidence.add(key.verdict, key.skipped, key.evidence)
         if key.verdict is Verdict.MATCHED:
             self._matched_bytes += key.item.size_bytes
             self._unbound += not key.is_bound
+            if self._meter is not None:
+                self._meter.count_copy(key.item)
         elif key.verdict is Verdict.SKIPPED:
             self._reasons.add(key.verdict, str(key.skipped), key.item.key)
             self._never_copied += key.skipped in NEVER_COPIED
@@ -295,4 +283,6 @@ class _Tally:
             allows_empty=settings.allows_empty,
             evidence=self._evidence.counts(),
             unbound=self._unbound,
+            sizes=self._sizes.bands(),
+            stored=self._stored,
         )

@@ -1,42 +1,22 @@
-"""The results of a run, for people and programs: report.json, failures.csv, archived.csv, and one screen of text."""
+"""The results of a run, for people and programs: report.json, failures.csv and archived.csv."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from textwrap import wrap
 from typing import Any
 
 from transfer.model import Evidence, ObjectMeta, SkipReason, TransferFailure
+from transfer.planning.sizes import BAND_ENDS_BYTES, Amount
 from transfer.ports import StateStore
-from transfer.reconciliation.advice import advice_for
+from transfer.reconciliation.reasons import SAMPLES, Reason
+from transfer.reconciliation.run_details import RunDetails
 from transfer.reconciliation.sampling import Compared, SampleReport
 from transfer.reconciliation.verdicts import Verdict
 from transfer.records.csv_file import CsvFile
 from transfer.records.json_record import read_json, write_json
 from transfer.records.layout import ARCHIVED_COLUMNS, ARCHIVED_CSV, FAILURES_CSV, REPORT_JSON
-
-SAMPLES = 3
-"""How many keys are shown for each reason."""
-WIDTH = 120
-"""The width of the table of reasons, in characters."""
-_INDENT = " " * 11
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reason:
-    """One reason why keys did not end as matched, and how many did not."""
-
-    verdict: Verdict
-    reason: str
-    count: int
-    samples: tuple[str, ...]
-    """Some of the keys."""
-    advice: str
-    """What to do about it; empty for nothing."""
-    message: str = ""
-    """The error message of the first of these failures."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +40,8 @@ class ReconciliationReport:
     invalid_messages: int
     protected: int = 0
     """Objects that are only at the destination and that the run's globs leave out: they are never deleted."""
+    stored: int = 0
+    """All objects under the destination prefix."""
     deleted: int = 0
     """How many of the extra objects were deleted; `extra` still counts them."""
     deletion: Mapping[str, int] = field(default_factory=dict)
@@ -81,6 +63,11 @@ class ReconciliationReport:
     """Matched objects whose label could not be bound to their bytes, so only the ledger shows what they hold."""
     sample: SampleReport | None = None
     """The result of reading a share of the matched objects back from both sides (`verify_sample`)."""
+    sizes: tuple[Amount, ...] = ()
+    """All listed objects by size, in the bands of BAND_ENDS_BYTES; the last band has no end."""
+    band_ends_bytes: tuple[int, ...] = BAND_ENDS_BYTES
+    details: RunDetails = field(default_factory=RunDetails)
+    """What the run was for and what it took. Its fields stand among the others in report.json."""
 
     @property
     def is_empty(self) -> bool:
@@ -120,7 +107,14 @@ class ReconciliationReport:
 
     def to_dict(self) -> dict[str, object]:
         """The JSON object in report.json."""
-        return asdict(self) | {"sample": self.sample.to_dict() if self.sample else None}
+        fields = asdict(self)
+        del fields["details"]
+        return {
+            **self.details.to_dict(),
+            **fields,
+            "sample": self.sample.to_dict() if self.sample else None,
+            "sizes": [band.to_dict() for band in self.sizes],
+        }
 
     @classmethod
     def of(cls, fields: dict[str, Any]) -> ReconciliationReport:
@@ -130,7 +124,14 @@ class ReconciliationReport:
             for item in fields.pop("reasons")
         )
         sample = fields.pop("sample", None)
-        return cls(**fields, reasons=tuple(reasons), sample=SampleReport.of(sample) if sample else None)
+        return cls(
+            reasons=tuple(reasons),
+            sample=SampleReport.of(sample) if sample else None,
+            details=RunDetails.taken_from(fields),
+            sizes=tuple(Amount.of(band) for band in fields.pop("sizes", ())),
+            band_ends_bytes=tuple(fields.pop("band_ends_bytes", BAND_ENDS_BYTES)),
+            **fields,
+        )
 
 
 def _where(example: Compared) -> str:
@@ -171,14 +172,6 @@ class EvidenceTally:
         return found
 
 
-def evidence_line(evidence: Mapping[str, Mapping[str, int]]) -> str:
-    """The evidence as one line of text, such as `copied: 990 etag-md5, 10 transport`; empty when there is none."""
-    return "; ".join(
-        f"{claim}: {', '.join(f'{count:,} {name}' for name, count in counts.items())}"
-        for claim, counts in evidence.items()
-    )
-
-
 def write_report(state: StateStore, report: ReconciliationReport) -> None:
     """Store report.json, in place of an earlier one."""
     write_json(state, REPORT_JSON, report.to_dict())
@@ -187,58 +180,6 @@ def write_report(state: StateStore, report: ReconciliationReport) -> None:
 def read_report(state: StateStore) -> ReconciliationReport:
     """Read a run's report.json. Raises InvalidMessage when there is none, and RecordDamaged when it cannot be read."""
     return read_json(state, REPORT_JSON, ReconciliationReport.of)
-
-
-class Reasons:
-    """Counts the reasons why keys did not match. `was_copied` is whether the run was to copy anything."""
-
-    def __init__(self, *, was_copied: bool = True) -> None:
-        self._was_copied = was_copied
-        self._counts: Counter[tuple[Verdict, str]] = Counter()
-        self._samples: dict[tuple[Verdict, str], list[str]] = {}
-        self._messages: dict[tuple[Verdict, str], str] = {}
-
-    def add(self, verdict: Verdict, reason: str, key: str, message: str = "") -> None:
-        """Count one key."""
-        group = (verdict, reason)
-        self._counts[group] += 1
-        samples = self._samples.setdefault(group, [])
-        if len(samples) < SAMPLES:
-            samples.append(key)
-        self._messages.setdefault(group, message)
-
-    def sorted(self) -> tuple[Reason, ...]:
-        """The reasons, most frequent first; those of skipped objects last."""
-        groups = sorted(self._counts.items(), key=lambda item: (item[0][0] is Verdict.SKIPPED, -item[1]))
-        return tuple(
-            Reason(
-                verdict=verdict,
-                reason=reason,
-                count=count,
-                samples=tuple(self._samples[verdict, reason]),
-                advice=advice_for(reason, was_copied=self._was_copied),
-                message=self._messages[verdict, reason],
-            )
-            for (verdict, reason), count in groups
-        )
-
-
-def reason_table(reasons: Sequence[Reason]) -> str:
-    """The reasons as one screen of text: for each, the number of objects, some keys, the error message, and what to do."""
-    lines = []
-    for reason in reasons:
-        head = f"{reason.count:>9,}  {reason.verdict}: {reason.reason}, e.g. "
-        room = (WIDTH - len(head)) // SAMPLES - 2
-        lines.append(head + ", ".join(_cut(repr(sample), room) for sample in reason.samples))
-        if reason.message:
-            lines.append(f"{_INDENT}why: {_cut(reason.message, WIDTH - len(_INDENT) - 5)}")
-        if reason.advice:
-            lines += wrap(f"fix: {reason.advice}", WIDTH, initial_indent=_INDENT, subsequent_indent=f"{_INDENT}     ")
-    return "\n".join(lines)
-
-
-def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 class ArchivedFile:

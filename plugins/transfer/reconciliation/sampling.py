@@ -75,6 +75,21 @@ class SampleReport:
         return self.equal + self.differing
 
     @property
+    def objects_done(self) -> int:
+        """How many of the chosen objects have a result."""
+        return self.compared + self.changed + self.unreadable
+
+    @property
+    def bytes_done(self) -> int:
+        """How many bytes were read from each side."""
+        return self.bytes_read
+
+    @property
+    def lanes(self) -> int:
+        """Always 0: the number of objects that are compared at a time does not change."""
+        return 0
+
+    @property
     def is_clean(self) -> bool:
         """Whether no object differs and none was unreadable."""
         return not self.differing and not self.unreadable

@@ -9,6 +9,7 @@
 <state prefix>/<run>/cursor.json                       where an interrupted listing resumes
 <state prefix>/<run>/plan.json                         the plan, of a run with mode=plan
 <state prefix>/<run>/report.json, verdict.json         the result
+<state prefix>/<run>/report.html                       the same as a page, or that of the plan
 <state prefix>/<run>/failures.csv, archived.csv, extraneous.csv, deleted.csv, sample.csv      objects, for people
 <state prefix>/<run>/manifest/<listing>-<shard>        the objects that were listed
 <state prefix>/<run>/unfinished/<listing>-<shard>      the listed objects that a pass left unfinished
@@ -32,6 +33,7 @@ LISTING_JSON = "listing.json"
 CURSOR_JSON = "cursor.json"
 PLAN_JSON = "plan.json"
 REPORT_JSON = "report.json"
+REPORT_HTML = "report.html"
 VERDICT_JSON = "verdict.json"
 
 FAILURES_CSV = "failures"
@@ -95,3 +97,8 @@ def failure_shards(listing: str) -> str:
 def is_of_work(name: str) -> bool:
     """Whether a record is written for the workers' outcomes: without it, a run can still be verified by its copies."""
     return name.startswith((LEDGER, FAILURES, IN_FLIGHT))
+
+
+def of_attempt(base: str, attempt: int) -> str:
+    """The name of an attempt's file, without `.csv`: each attempt has its own, so that every deletion stays on record."""
+    return base if attempt == 1 else f"{base}.try{attempt}"

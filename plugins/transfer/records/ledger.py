@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from transfer.accounting.traffic import WorkerTraffic
 from transfer.model import Copied, Failed, Proof, Skipped, TransferFailure, TransferOutcome
 from transfer.ports import StateStore
 from transfer.records.layout import ledger_shards
@@ -17,6 +19,8 @@ from transfer.records.sorting import sorted_on_disk
 SETTLED = "settled-messages"
 FAILURES = "failures"
 UNBOUND = "unbound"
+EDGE_REQUESTS, EDGE_BYTES, GCS_REQUESTS = "edge-requests", "edge-bytes", "gcs-requests"
+"""The names of a shard's metadata."""
 
 
 class Ledger:
@@ -28,13 +32,25 @@ class Ledger:
         self._worker = worker
         self._shards = 0
 
-    def write(self, outcomes: Sequence[TransferOutcome], settled: Iterable[int]) -> None:
-        """Store one shard: these outcomes, and the numbers of the messages that they settle."""
+    def write(
+        self,
+        outcomes: Sequence[TransferOutcome],
+        settled: Iterable[int],
+        *,
+        traffic: WorkerTraffic | None = None,
+    ) -> None:
+        """Store one shard: these outcomes, the numbers of the messages that they settle, and the traffic since the last shard."""
         name = f"{self._listing_prefix}{self._worker}-{self._shards:06d}"
         failures = sum(isinstance(item, Failed) for item in outcomes)
         metadata = {SETTLED: format_numbers(settled), FAILURES: str(failures)}
         if unbound := sum(isinstance(item, Copied) and not item.is_bound for item in outcomes):
             metadata[UNBOUND] = str(unbound)
+        if traffic is not None:
+            metadata |= {
+                EDGE_REQUESTS: str(traffic.edge_requests),
+                EDGE_BYTES: str(traffic.edge_bytes),
+                GCS_REQUESTS: str(traffic.gcs_requests),
+            }
         write_shard(self.state, name, map(outcome_line, outcomes), **metadata)
         self._shards += 1
 
@@ -44,6 +60,19 @@ class Ledger:
         for entry in self.state.entries(self._listing_prefix):
             numbers.update(parse_numbers(entry.metadata.get(SETTLED, ""), below))
         return numbers
+
+
+def ledger_traffic(state: StateStore, listings: Iterable[str]) -> WorkerTraffic | None:
+    """The traffic of all workers on these listings, up to the last shard of each; None if a shard does not say."""
+    found = WorkerTraffic()
+    for listing in listings:
+        for entry in state.entries(ledger_shards(listing)):
+            counts = [entry.metadata.get(name, "") for name in (EDGE_REQUESTS, EDGE_BYTES, GCS_REQUESTS)]
+            if not all(re.fullmatch(r"[0-9]{1,18}", count) for count in counts):
+                return None  # of an earlier version of Edgehaul
+            edge_requests, edge_bytes, gcs_requests = map(int, counts)
+            found += WorkerTraffic(edge_requests=edge_requests, edge_bytes=edge_bytes, gcs_requests=gcs_requests)
+    return found
 
 
 def ledger_failures(state: StateStore, listing: str) -> Iterator[TransferFailure]:

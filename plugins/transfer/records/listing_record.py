@@ -18,6 +18,8 @@ class ListingCounts:
     listed_bytes: int = 0
     messages: int = 0
     """Messages published."""
+    message_bytes: int = 0
+    """The bytes that Pub/Sub bills for these messages (`transfer.records.messages.billed_bytes`)."""
     objects: int = 0
     """Objects published: those that have to be copied."""
     size_bytes: int = 0
@@ -41,7 +43,7 @@ class ListingCounts:
         return cls(**{name: document.pop(key) for key, name in names.items() if key in document})
 
 
-_RECORDED = ("messages", "objects", "bytes", "listed", "skipped")
+_RECORDED = ("messages", "message_bytes", "objects", "bytes", "listed", "skipped")
 """The counts that listing.json holds."""
 
 
@@ -62,6 +64,8 @@ class ListingRecord:
     """Message numbers, as ranges, that workers must ignore (`transfer.listing.cursor`)."""
     began_at_s: float = 0.0
     """Unix time at which the listing began, by Cloud Storage's clock."""
+    ended_at_s: float = 0.0
+    """Unix time at which it was complete, by the clock of the machine that listed."""
 
     def write(self, state: StateStore) -> None:
         """Store this record as listing.json, replacing an earlier one."""
@@ -74,6 +78,7 @@ class ListingRecord:
             **{key: counts[key] for key in _RECORDED},
             "skipped_numbers": self.skipped_numbers,
             "began_at_s": self.began_at_s,
+            "ended_at_s": self.ended_at_s,
         }
         write_json(state, LISTING_JSON, document)
 

@@ -24,6 +24,10 @@ MAX_COUNT = 2**63 - 1
 """The largest number in a message: the largest 64-bit integer of SQLite and Cloud Storage."""
 UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 """The exceptions that decoding raises for invalid JSON, for JSON nested too deeply, and for missing or wrong fields."""
+MIN_BILLED_BYTES = 1_000
+"""The least that is billed for a publish or pull request (Pub/Sub pricing)."""
+MESSAGE_EXTRA_BYTES = 20 + 17
+"""Billed for a message besides its body and attributes: the time, and the id of about 17 digits (Pub/Sub pricing)."""
 RUN = "run"
 LISTING = "listing"
 
@@ -47,6 +51,12 @@ def encode_request(request: TransferRequest) -> tuple[bytes, dict[str, str]]:
         "bytes": str(request.size_bytes),
     }
     return body.encode("utf-8", "surrogatepass"), attributes
+
+
+def billed_bytes(body: bytes, attributes: Mapping[str, str]) -> int:
+    """The bytes that Pub/Sub bills for a message that is published once and delivered once, in a separate request each."""
+    attributes_bytes = sum(len(name) + len(value) for name, value in attributes.items())
+    return 2 * max(MIN_BILLED_BYTES, len(body) + attributes_bytes + MESSAGE_EXTRA_BYTES)
 
 
 def decode_request(body: bytes, attributes: Mapping[str, str]) -> TransferRequest:

@@ -21,6 +21,8 @@ class Assignment:
     """How many objects its messages ask for."""
     size_bytes: int
     """The total size of these objects."""
+    is_alone: bool = False
+    """Whether no other worker, and no earlier attempt of this one, has copied any of them."""
 
     @property
     def numbers(self) -> range:

@@ -15,7 +15,9 @@ import time
 from collections.abc import Callable, Sequence
 
 from transfer.accounting.pacing import Pacer
-from transfer.accounting.progress import Progress, ProgressReporter, TransferStats
+from transfer.accounting.progress import Progress, TransferStats
+from transfer.accounting.progress_reporter import ProgressReporter
+from transfer.accounting.traffic import TrafficMeter
 from transfer.config import TransferConfig
 from transfer.copying.parts import PartsBoard
 from transfer.copying.whole import ObjectCopier, WorkerContext
@@ -83,14 +85,12 @@ class Worker:
         self._clock = clock
         self._leases = LeaseKeeper(queue)
         self._in_flight = in_flight
-        self._settlement = Settlement(
-            queue, failures, ledger, self._leases, on_settled=in_flight.settled if in_flight else lambda numbers: None
-        )
+        traffic = TrafficMeter()
+        on_settled = in_flight.settled if in_flight else lambda numbers: None
+        self._settlement = Settlement(queue, failures, ledger, self._leases, traffic=traffic, on_settled=on_settled)
         pacer = Pacer(config, clock=clock)
-        self._progress = Progress(
-            objects_total=assignment.objects, bytes_total=assignment.size_bytes, pacer=pacer, clock=clock
-        )
-        self._context = WorkerContext(progress=self._progress, pacer=pacer, board=PartsBoard())
+        self._progress = self._new_progress(pacer, traffic)
+        self._context = WorkerContext(progress=self._progress, pacer=pacer, board=PartsBoard(), traffic=traffic)
         self._reporter = ProgressReporter(self._progress, on_report, clock=clock)
         self._object_log = ObjectLog(
             events, source_bucket=assignment.source_bucket, destination_bucket=assignment.destination_bucket
@@ -102,6 +102,7 @@ class Worker:
             settlement=self._settlement,
             in_flight=in_flight,
             pacer=pacer,
+            workers=config.workers,
             on_failed=self._failed_without_copying,
         )
         refusals = Refusals()
@@ -116,6 +117,16 @@ class Worker:
         self._refusal_check = self._new_refusal_check(refusals, pacer)
         self._lock = threading.Lock()
         self._error: BaseException | None = None
+
+    def _new_progress(self, pacer: Pacer, traffic: TrafficMeter) -> Progress:
+        return Progress(
+            objects_total=self._assignment.objects,
+            bytes_total=self._assignment.size_bytes,
+            is_alone=self._assignment.is_alone,
+            pacer=pacer,
+            traffic=traffic,
+            clock=self._clock,
+        )
 
     def _new_refusal_check(self, refusals: Refusals, pacer: Pacer) -> RefusalCheck:
         return RefusalCheck(
@@ -151,7 +162,7 @@ class Worker:
                 self._abort(error)
             finally:
                 self._wind_down(threads)
-        self._reporter.report(force=True)
+        self._reporter.report(is_last=True)
         if self._error is not None:
             raise self._error
         return self._progress.stats()
@@ -184,12 +195,12 @@ class Worker:
             if settled != settled_before:
                 settled_before, idle_since_s = settled, self._clock()
             elif self._clock() - idle_since_s > stall_s:
-                log.warning(
-                    "%d of %d messages are not settled, and none was delivered here for %.0f s; leaving them to the"
-                    " reconciliation",
+                log.info(
+                    "This worker ends: no message has come for %.0f s. %d of the run's %d messages are not settled yet: other"
+                    " workers hold them, or the reconciliation publishes their objects again.",
+                    stall_s,
                     self._assignment.messages - settled,
                     self._assignment.messages,
-                    stall_s,
                 )
                 return
         raise Stopped
@@ -217,7 +228,7 @@ class Worker:
         is_orderly = self._error is None or isinstance(self._error, Stopped)
         self._attempt(self._settlement.commit if is_orderly else self._settlement.commit_successes)
         self._attempt(self._settlement.write_unsettled)
-        self._attempt(self._leases.give_back)
+        self._attempt(lambda: self._leases.give_back(self._leases.held()))
         self._attempt(self._note_end)
 
     def _attempt(self, step: Callable[[], None]) -> None:

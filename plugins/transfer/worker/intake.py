@@ -22,11 +22,10 @@ from transfer.records.messages import LISTING, RUN, decode_request
 from transfer.worker.assignment import Assignment
 from transfer.worker.leases import LeaseKeeper
 from transfer.worker.settlement import Settlement
+from transfer.worker.share import Share
 
 ROOM_WAIT_S = 1.0
 """Seconds to wait for a message to end before looking again whether there is room for more."""
-MAX_HELD_BYTES = 1024**3
-"""Bytes of objects above which no more messages are pulled: a worker must not hold messages that others could start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +45,7 @@ class Intake:
         assignment: the messages to take. Those of other runs or listings, and those that were published again under other
             numbers, are acknowledged at once.
         in_flight: the notes of the messages in flight; None where none are kept.
+        workers: how many workers share the messages of the assignment.
         on_failed: called for each object, or invalid message, that fails without an attempt to copy it.
     """
 
@@ -58,6 +58,7 @@ class Intake:
         settlement: Settlement,
         in_flight: InFlightMessages | None,
         pacer: Pacer,
+        workers: int = 1,
         on_failed: Callable[[Failed], None],
     ) -> None:
         self._mine = (assignment.run_id, assignment.listing)
@@ -69,6 +70,7 @@ class Intake:
         self._settlement = settlement
         self._in_flight = in_flight
         self._pacer = pacer
+        self._share = Share(assignment, workers=workers, lanes=pacer.threads)
         self._on_failed = on_failed
         self._work: SimpleQueue[Work] = SimpleQueue()
         self._accepted: list[Work] = []
@@ -112,15 +114,17 @@ class Intake:
         has_all = self._requests >= self._messages
         if (has_all or self._was_empty) and not self._held_messages and self._settlement.has_pending:
             return False  # probably no more will come, and other workers wait for what was done here: settle at once
-        if room <= 0 or self._held_bytes > MAX_HELD_BYTES or (has_all and self._held_messages):
+        if room <= 0 or self._share.is_full(self._held_bytes) or (has_all and self._held_messages):
             with self._changed:
                 self._changed.wait(timeout=ROOM_WAIT_S)
             return True
-        deliveries = self._queue.pull(room, wait_s)
+        deliveries = self._queue.pull(self._share.messages(room, self._held_bytes), wait_s)
         self._was_empty = not deliveries
         self._leases.hold([delivery.ack_id for delivery in deliveries])
         for delivery in deliveries:
             self._accept(delivery)
+        self._share.pulled([work.request.size_bytes for work in self._accepted])
+        self._give_back_excess()
         self._start_accepted()
         return bool(deliveries)
 
@@ -147,8 +151,20 @@ class Intake:
         if any(request.number in numbers for numbers in self._skipped_numbers):
             self._settlement.add(delivery.ack_id, (), number=None)
             return
-        self._requests += 1
         self._accepted.append(Work(delivery.ack_id, request))
+
+    def _give_back_excess(self) -> None:
+        """Give the messages back that exceed this worker's share: another worker, or this one later, starts them sooner."""
+        kept: list[Work] = []
+        held_bytes = self._held_bytes
+        for work in self._accepted:
+            if self._share.is_full(held_bytes):
+                break
+            kept.append(work)
+            held_bytes += work.request.size_bytes
+        self._leases.give_back([work.ack_id for work in self._accepted[len(kept) :]])
+        self._accepted = kept
+        self._requests += len(kept)
 
     def _start_accepted(self) -> None:
         """Note the accepted messages and hand them to the lanes; suspects wait until they can be worked on alone."""

@@ -64,9 +64,8 @@ class LeaseKeeper:
         with self._lock:
             return list(self._held)
 
-    def give_back(self) -> None:
-        """Give all held messages back, so that the queue delivers them to other workers at once."""
-        ack_ids = self.held()
+    def give_back(self, ack_ids: Sequence[str]) -> None:
+        """Give these messages back, so that the queue delivers them to other workers at once."""
         self.release(ack_ids)
         for ids in in_batches(ack_ids):
             try:

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from transfer.accounting.traffic import TrafficMeter
 from transfer.model import Failed, TransferOutcome
 from transfer.ports import FailureSink, RequestQueue
 from transfer.records.ledger import Ledger
@@ -44,12 +45,14 @@ class Settlement:
         ledger: Ledger,
         leases: LeaseKeeper,
         *,
+        traffic: TrafficMeter | None = None,
         on_settled: Callable[[Iterable[int]], None] = lambda numbers: None,
     ) -> None:
         self._queue = queue
         self._failures = failures
         self._ledger = ledger
         self._leases = leases
+        self._traffic = traffic or TrafficMeter()
         self._on_settled = on_settled
         self._pending: list[_Settled] = []
         self._unsettled: dict[str, list[TransferOutcome]] = {}
@@ -97,12 +100,13 @@ class Settlement:
         self.commit()
 
     def write_unsettled(self) -> None:
-        """Record the successful outcomes of messages that are not settled and will be delivered again."""
+        """Record the successful outcomes of messages that are not settled and will be delivered again, and the last traffic."""
         with self._lock:
             outcomes = [outcome for done in self._unsettled.values() for outcome in done]
             self._unsettled.clear()
-        if succeeded := [outcome for outcome in outcomes if not isinstance(outcome, Failed)]:
-            self._ledger.write(succeeded, ())
+        succeeded = [outcome for outcome in outcomes if not isinstance(outcome, Failed)]
+        if succeeded or self._traffic.untaken().is_some:
+            self._write(succeeded, ())
 
     def _next_group(self) -> list[_Settled]:
         with self._lock:
@@ -116,9 +120,15 @@ class Settlement:
         if failures:
             self._failures.publish(failures)
         if outcomes:
-            self._ledger.write(outcomes, numbers)
+            self._write(outcomes, numbers)
         ack_ids = [item.ack_id for item in group]
         for ids in in_batches(ack_ids):
             self._queue.ack(ids)
         self._leases.release(ack_ids)
         self._on_settled(numbers)
+
+    def _write(self, outcomes: Sequence[TransferOutcome], numbers: Sequence[int]) -> None:
+        """Store a shard, which also counts the requests and bytes since the one before it."""
+        traffic = self._traffic.untaken()
+        self._ledger.write(outcomes, numbers, traffic=traffic)
+        self._traffic.take(traffic)

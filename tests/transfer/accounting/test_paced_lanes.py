@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from paced import Clock, capped
 from transfer.accounting.pacing import HOLD_OFF_S, Pacer
-from transfer.accounting.progress import Progress, TransferStats, progress_line
+from transfer.accounting.progress import Progress, TransferStats
 from transfer.backends.http.loop import complete
 from transfer.config import RetryPolicy, TransferConfig
 from transfer.errors import EdgeBlocked, RetriesExhausted, Stage
@@ -93,13 +93,12 @@ def test_the_progress_line_says_when_lanes_are_fewer(clock: Clock) -> None:
         Copied(key="k", size_bytes=1, proof=Proof.CRC32C, crc32c="", generation=1, attempts=1, seconds=0.0)
     )
     before = TransferStats()
-    assert "slowed" not in progress_line(progress.stats(), before)
+    assert "slowed" not in progress.stats().line(before)
     for _ in range(3):
         pacer.slowed()
         clock.now_s += HOLD_OFF_S
-    assert progress_line(progress.stats(), before).endswith("; slowed to 8 of 64 lanes")
+    assert progress.stats().line(before).endswith("; slowed to 8 of 64 lanes")
     assert (progress.stats().to_dict()["lanes"], progress.stats().to_dict()["threads"]) == (8, 64)
-    assert "slowed" not in progress_line(Progress(clock=clock).stats(), before), "a listing has no lanes"
 
 
 def blocked() -> Step[None]:

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lister_process
-from engine_rig import DESTINATION, TOPIC, EngineRig, engine_rig, silent_reporter
+from engine_rig import DESTINATION, TOPIC, EngineRig, engine_rig
 from localcloud.gcs import GcsServer
 from localcloud.pubsub import PubSubServer
 from memory_state import MemoryState
@@ -66,9 +66,10 @@ class World:
             self._unsure = []
             raise Crash
 
-    def publish(self, request: TransferRequest) -> None:
+    def publish(self, request: TransferRequest) -> int:
         self.step()
         self._unsure.append(request)
+        return 1_000
 
     def flush(self) -> None:
         self.step()
@@ -107,7 +108,6 @@ class World:
         return lister.run(
             [item(key) for key in self.keys if key > after],
             [DestinationObject(name=key, size_bytes=0, generation=7) for key in self.there if key > after],
-            reporter=silent_reporter(),
             stop=threading.Event(),
         )
 

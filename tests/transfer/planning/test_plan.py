@@ -15,8 +15,9 @@ from transfer.errors import RunUnknown
 from transfer.listing.decision import decide
 from transfer.model import DestinationObject, ObjectMeta, SkipReason
 from transfer.naming import Naming
-from transfer.planning.plan import BAND_ENDS_BYTES, Plan, PlanTally, write_plan
+from transfer.planning.plan import Plan, PlanTally, write_plan
 from transfer.planning.prices import load_prices
+from transfer.planning.sizes import BAND_ENDS_BYTES
 from transfer.planning.table import plan_table
 from transfer.records.layout import PLAN_JSON
 from transfer.records.manifest import Manifest

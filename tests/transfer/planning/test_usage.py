@@ -6,15 +6,18 @@ import os
 from collections import Counter
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engine_rig import SOURCE, EngineRig, engine_rig
 from transfer.config import TransferConfig
 from transfer.model import Copied, ObjectMeta, TransferRequest
-from transfer.planning.usage import MIN_BILLED_BYTES, ObjectRequests, UsageMeter, requests_of
-from transfer.records.messages import encode_request
+from transfer.planning.usage import ObjectRequests, UsageMeter, requests_of
+from transfer.records.messages import MIN_BILLED_BYTES, billed_bytes, encode_request
 
 KIB, MIB, GIB, TIB = 1024, 1024**2, 1024**3, 1024**4
 MD5, PARTS_ETAG = "0" * 32, "0" * 32 + "-4"
+CLASSES = ("STANDARD", "STANDARD_IA", "GLACIER_IR")
 SMALL = TransferConfig(whole_bytes=100_000, parallel_bytes=8 * MIB, part_size_bytes=6 * MIB)
 CLASS_A = (
     "objects.insert 200",
@@ -104,21 +107,33 @@ def test_the_engine_sends_the_requests_that_a_plan_counts(rig: EngineRig, way: s
 
 
 def test_a_message_is_billed_twice_and_at_least_1000_bytes_each() -> None:
-    meter = UsageMeter(TransferConfig())
-    meter.count_message(TransferRequest(run_id="r", listing="1", number=0, objects=(item(),)))
-    assert meter.usage(is_listed_in_s3=True).pubsub_bytes == 2 * MIN_BILLED_BYTES
+    one = TransferRequest(run_id="r", listing="1", number=0, objects=(item(),))
+    assert billed_bytes(*encode_request(one)) == 2 * MIN_BILLED_BYTES
     many = TransferRequest(
         run_id="r", listing="1", number=0, objects=tuple(item(key=f"in/{n:0100}") for n in range(64))
     )
-    meter.count_message(many)
-    assert meter.usage(is_listed_in_s3=True).pubsub_bytes > 2 * MIN_BILLED_BYTES + 2 * len(encode_request(many)[0])
+    assert billed_bytes(*encode_request(many)) > 2 * len(encode_request(many)[0])
 
 
 def test_listings_are_counted_in_pages_on_both_sides() -> None:
     meter = UsageMeter(TransferConfig())
-    for _ in range(1_001):
-        meter.count_listed()
-        meter.count_stored()
-    usage = meter.usage(is_listed_in_s3=True)
+    usage = meter.usage(listed=1_001, stored=1_001, message_bytes=7)
     assert (usage.s3_list_requests, usage.class_a) == (2, {"STANDARD": 4})  # the destination before and after
-    assert meter.usage(is_listed_in_s3=False).s3_list_requests == 0
+    assert usage.pubsub_bytes == 7
+    assert meter.usage(listed=None, stored=0, message_bytes=0).s3_list_requests == 0
+
+
+@given(st.lists(st.tuples(st.integers(0, 200 * MIB), st.sampled_from([MD5, PARTS_ETAG]), st.sampled_from(CLASSES))))
+def test_objects_that_are_counted_together_count_like_each_alone(
+    objects: list[tuple[int, str, str]],
+) -> None:
+    meter = UsageMeter(TransferConfig())
+    items = [item(size_bytes, etag, storage_class=name) for size_bytes, etag, name in objects]
+    for each in items:
+        meter.count_copy(each)
+    usage = meter.usage(listed=None, stored=0, message_bytes=0)
+    needed = [requests_of(each, TransferConfig()) for each in items]
+    assert usage.edge_requests == sum(each.edge_gets for each in needed) == sum(usage.s3_gets.values())
+    assert sum(usage.class_a.values()) == sum(each.class_a for each in needed) + 2
+    assert sum(usage.class_b.values()) == sum(each.class_b for each in needed)
+    assert usage.edge_bytes == sum(each.size_bytes for each in items) == sum(usage.s3_read_bytes.values())

@@ -9,7 +9,8 @@ from memory_state import MemoryState
 from transfer.errors import Stage
 from transfer.model import TransferFailure
 from transfer.reconciliation.advice import FAILURES
-from transfer.reconciliation.report import FailuresFile, Reasons, reason_table
+from transfer.reconciliation.reasons import WIDTH, Reasons, reason_line, reason_table
+from transfer.reconciliation.report import FailuresFile
 from transfer.reconciliation.verdicts import Verdict
 
 
@@ -19,10 +20,13 @@ def test_the_reason_table_is_one_screen() -> None:
         for index in range(1000):
             reasons.add(Verdict.FAILED, code, f"{code}/{index}" + "k" * 1000, "message" * 1000)
     text = reason_table(reasons.sorted())
-    assert len(text.splitlines()) <= 4 * len(FAILURES)
-    assert all(len(line) <= 120 for line in text.splitlines())
-    assert text.count("1,000  failed: ") == len(FAILURES)
+    assert len(text.splitlines()) <= 7 * len(FAILURES)
+    assert all(len(line) <= WIDTH for line in text.splitlines())
+    assert text.count("1,000 failed: ") == len(FAILURES)
     assert text.count("SourceNotFound/") == 3
+    head, remedy = text.splitlines()[:2]
+    assert head.startswith("1,000 failed: ") and remedy.startswith("    fix: "), "the remedy comes first"
+    assert reason_line(reasons.sorted()[:2]) == "1,000 SourceNotFound, 1,000 SourceForbidden"
 
 
 def test_failures_csv_continues_in_further_files_and_leaves_no_old_ones(monkeypatch) -> None:

@@ -17,7 +17,7 @@ SECRET = "https://d1.net/a?Policy=eyJT&Signature=AbC~_-x&Key-Pair-Id=K2"
 
 
 class Broken(Ledger):
-    def write(self, outcomes, settled) -> None:
+    def write(self, outcomes, settled, *, traffic=None) -> None:
         raise TypeError(f"unexpected {SECRET}\nERROR a line of its own")
 
 

@@ -10,10 +10,12 @@ import os
 import pytest
 
 from engine_rig import DESTINATION, ERROR_TOPIC, SOURCE, EngineRig
+from transfer.accounting.traffic import WorkerTraffic
 from transfer.config import Overwrite
 from transfer.errors import BucketMissing
 from transfer.naming import Naming
 from transfer.reconciliation.verdicts import Verdict
+from transfer.records.ledger import ledger_traffic
 from transfer.stopping import StopRequest
 
 HOSTILE_KEYS = [
@@ -49,6 +51,11 @@ def test_copies_everything_and_proves_it(rig: EngineRig) -> None:
     assert report.is_green
     assert (report.listed, report.matched, report.extra) == (len(bodies), len(bodies), 0)
     assert report.bytes_copied == stats.bytes_copied
+    assert (stats.edge_requests, stats.edge_bytes) == (sum(rig.edge.requests().values()), stats.bytes_copied)
+    assert stats.gcs_requests >= len(bodies)
+    assert ledger_traffic(rig.state(), ["1"]) == WorkerTraffic(
+        edge_requests=stats.edge_requests, edge_bytes=stats.edge_bytes, gcs_requests=stats.gcs_requests
+    )
     assert {name: hashlib.sha256(rig.stored(name)).digest() for name in rig.names()} == {
         key: hashlib.sha256(body).digest() for key, body in bodies.items()
     }

@@ -36,7 +36,7 @@ def test_held_messages_are_given_back_in_requests_of_a_limited_size() -> None:
     queue = MemoryQueue()
     leases = LeaseKeeper(queue)
     leases.hold(f"{number}" for number in range(MAX_IDS_PER_REQUEST + 1))
-    leases.give_back()
+    leases.give_back(leases.held())
     assert [len(ids) for ids, seconds in queue.extended if seconds == 0] == [MAX_IDS_PER_REQUEST, 1]
     assert leases.held() == []
 
@@ -47,7 +47,7 @@ def test_messages_that_cannot_be_given_back_raise_nothing(caplog) -> None:
     queue.is_down = True
     leases = LeaseKeeper(queue)
     leases.hold(["a"])
-    leases.give_back()
+    leases.give_back(leases.held())
     assert any("delivered again when their leases end" in line for line in caplog.messages)
 
 

@@ -7,8 +7,9 @@ import pytest
 from memory_queue import MemoryFailures, MemoryQueue
 from memory_state import MemoryState
 from refused_objects import copied, refused
+from transfer.accounting.traffic import TrafficMeter, WorkerTraffic
 from transfer.errors import SinkUnavailable, Stage
-from transfer.records.ledger import Ledger
+from transfer.records.ledger import Ledger, ledger_traffic
 from transfer.records.shards import read_shards
 from transfer.worker.leases import LeaseKeeper
 from transfer.worker.settlement import MAX_GROUP_MESSAGES, Settlement
@@ -22,8 +23,14 @@ class Rig:
         self.ledger = Ledger(self.state, listing="1", worker="w0-1")
         self.leases = LeaseKeeper(self.queue)
         self.settled: list[int] = []
+        self.traffic = TrafficMeter()
         self.settlement = Settlement(
-            self.queue, self.failures, self.ledger, self.leases, on_settled=self.settled.extend
+            self.queue,
+            self.failures,
+            self.ledger,
+            self.leases,
+            traffic=self.traffic,
+            on_settled=self.settled.extend,
         )
 
     def recorded(self) -> list[str]:
@@ -50,7 +57,7 @@ def test_a_commit_publishes_records_and_acknowledges(rig: Rig) -> None:
 
 
 def test_nothing_is_acknowledged_whose_outcome_could_not_be_stored(rig: Rig, monkeypatch) -> None:
-    def refuse(outcomes, settled) -> None:
+    def refuse(outcomes, settled, *, traffic) -> None:
         raise SinkUnavailable("no", stage=Stage.SETTLE)
 
     rig.settlement.add("one", [copied("a")], number=0)
@@ -84,3 +91,21 @@ def test_messages_with_a_failure_stay_unsettled_after_a_fatal_error_and_their_su
     assert sorted(rig.recorded()) == ["a", "b", "d"]
     assert rig.failures.published == []
     assert rig.ledger.settled() == {0}
+
+
+def test_each_shard_counts_the_traffic_since_the_one_before_it(rig: Rig, monkeypatch) -> None:
+    edge, gcs = rig.traffic.edge(), rig.traffic.gcs()
+    edge.requests, edge.received_bytes, gcs.requests = 1, 10, 2
+    rig.settlement.add("one", [copied("a")], number=0)
+    with monkeypatch.context() as patch:
+        patch.setattr(rig.ledger, "write", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            rig.settlement.commit()
+    rig.settlement.commit()
+    edge.requests, edge.received_bytes = 4, 5_000_000_000  # of an object that this attempt did not finish
+    rig.settlement.write_unsettled()
+    rig.settlement.write_unsettled()
+    assert len(list(rig.state.entries("ledger/"))) == 2
+    assert ledger_traffic(rig.state, ["1"]) == WorkerTraffic(edge_requests=4, edge_bytes=5_000_000_000, gcs_requests=2)
+    Ledger(rig.state, listing="1", worker="w1-1").write([copied("b")], [1])  # as earlier versions wrote it
+    assert ledger_traffic(rig.state, ["1"]) is None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TypeVar
 
@@ -33,10 +33,15 @@ class GcsFiles:
 
     def copy(self, name: str, write: Callable[[bytes], object]) -> None:
         """Read a file in ranges and pass each to `write`. Raises SourceChanged when the file is replaced meanwhile."""
+        for piece in self.pieces(name):
+            write(piece)
+
+    def pieces(self, name: str) -> Iterator[bytes]:
+        """The bytes of a file, in pieces of at most PIECE_BYTES. Raises what `copy` raises."""
         found = self._do(partial(self._stat, name))
         for start in range(0, found.size_bytes, PIECE_BYTES):
             last = min(start + PIECE_BYTES, found.size_bytes) - 1
-            write(self._do(partial(self._piece, found, start, last)))
+            yield self._do(partial(self._piece, found, start, last))
 
     def _do(self, step: Callable[[], Step[T]]) -> T:
         self._retrier.reset()

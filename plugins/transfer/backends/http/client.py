@@ -11,6 +11,7 @@ from typing import Any
 
 import pycurl
 
+from transfer.accounting.traffic import Traffic
 from transfer.backends.http.exchange import MAX_ERROR_BODY_BYTES, Answer, Transfer
 from transfer.backends.http.streams import BUFFER_BYTES, Download, Relay
 from transfer.backends.http.tls import ca_bundle
@@ -44,6 +45,7 @@ class CurlClient:
         stage: the stage that its errors name.
         timeouts: for connecting, and for a transfer that stands still.
         book: books one request and returns how many seconds to wait before it is sent.
+        traffic: counts requests and the bytes of their answers.
     """
 
     def __init__(
@@ -53,11 +55,13 @@ class CurlClient:
         stage: Stage,
         timeouts: Timeouts,
         book: Callable[[], float] = lambda: 0.0,
+        traffic: Traffic | None = None,
     ) -> None:
         self._unavailable = unavailable
         self._stage = stage
         self._timeouts = timeouts
         self._book = book
+        self._traffic = traffic or Traffic()
         self.curl = pycurl.Curl()
         self._ca_bundle = ca_bundle()
         self._form: tuple[str, _Form] | None = None
@@ -103,8 +107,12 @@ class CurlClient:
         if is_sent_once:
             curl.setopt(pycurl.FRESH_CONNECT, 1)
             self._form = None
-        answer: Answer = yield transfer
-        return answer
+        self._traffic.requests += 1
+        try:
+            answer: Answer = yield transfer
+            return answer
+        finally:
+            self._traffic.received_bytes += transfer.received.tell()
 
     def open(
         self, url: str, *, headers: Sequence[str] = (), wait_for: Callable[[int], float] | None = None
@@ -117,7 +125,10 @@ class CurlClient:
         if (wait_s := self._book()) > 0:
             yield Pause(wait_s)
         self._prepare("GET", _Form.DOWNLOAD)
-        download = Download(self.curl, unavailable=self._unavailable, stage=self._stage, wait_for=wait_for)
+        self._traffic.requests += 1
+        download = Download(
+            self.curl, unavailable=self._unavailable, stage=self._stage, wait_for=wait_for, traffic=self._traffic
+        )
         curl = self.curl
         curl.setopt(pycurl.URL, url)
         curl.setopt(pycurl.HTTPHEADER, ["Expect:", *headers])  # an empty list would leave the last one set
@@ -166,6 +177,7 @@ class CurlClient:
         curl.setopt(pycurl.READFUNCTION, relay.read)
         curl.setopt(pycurl.HEADERFUNCTION, relay.header_lines.append)
         curl.setopt(pycurl.WRITEFUNCTION, relay.received.write)
+        self._traffic.requests += 1
         answer: Answer = yield relay
         return answer
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pycurl
 
+from transfer.accounting.traffic import Traffic
 from transfer.backends.http.exchange import MAX_ERROR_BODY_BYTES, Answer, Transfer, curl_error
 from transfer.errors import RetryableError, Stage, TransferError
 from transfer.stopping import Stop
@@ -39,6 +40,7 @@ class Download:
         unavailable: the class of the error for connection failures.
         stage: the stage that its errors name.
         wait_for: books bytes that arrived, and returns how many seconds to pause before more are read (a bandwidth limit).
+        traffic: counts the bytes that arrive.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Download:
         unavailable: type[RetryableError],
         stage: Stage,
         wait_for: Callable[[int], float] | None = None,
+        traffic: Traffic | None = None,
     ) -> None:
         self.curl = curl
         self.header_lines: list[bytes] = []
@@ -59,6 +62,7 @@ class Download:
         self._unavailable = unavailable
         self._stage = stage
         self._wait_for = wait_for
+        self._traffic = traffic or Traffic()
         self._status = 0
         self._error: pycurl.error | None = None
         self._pieces: deque[bytes] = deque()
@@ -141,6 +145,7 @@ class Download:
             self._status = _status(self.header_lines)
         if self._status not in _WITH_BODY:
             self._error_body += data[: MAX_ERROR_BODY_BYTES - len(self._error_body)]
+            self._traffic.received_bytes += len(data)
             return None
         if self._waiting_bytes >= MAX_WAITING_BYTES or (self._rests_until and time.monotonic() < self._rests_until):
             self._is_paused = True
@@ -148,6 +153,7 @@ class Download:
         if self._wait_for is not None:
             wait_s = self._wait_for(len(data))
             self._rests_until = time.monotonic() + wait_s if wait_s > 0 else 0.0
+        self._traffic.received_bytes += len(data)
         self._keep(data)
         return None
 

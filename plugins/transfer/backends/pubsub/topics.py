@@ -26,7 +26,7 @@ from transfer.errors import Stage, Stopped
 from transfer.event_log import EventLog
 from transfer.model import TransferFailure, TransferRequest
 from transfer.ports import Delivery
-from transfer.records.messages import RUN, encode_failure, encode_request
+from transfer.records.messages import RUN, billed_bytes, encode_failure, encode_request
 from transfer.stopping import NEVER, QUEUE_S, RECORDS_S, Grace, Stop, call_in_thread, result_of
 
 log = logging.getLogger(__name__)
@@ -155,10 +155,12 @@ class PubSubRequests:
         self._topic = topic
         self._events = events
 
-    def publish(self, request: TransferRequest) -> None:
-        """Hand a request over; it is certain to be stored only after `flush`."""
-        self._publisher.send(*encode_request(request))
+    def publish(self, request: TransferRequest) -> int:
+        """Hand a request over; it is certain to be stored only after `flush`. Returns the bytes that are billed for it."""
+        body, attributes = encode_request(request)
+        self._publisher.send(body, attributes)
         self._events.message_published(self._topic, len(request.objects), request.size_bytes)
+        return billed_bytes(body, attributes)
 
     def flush(self) -> None:
         """Wait until Pub/Sub has stored all requests handed over."""

@@ -1,7 +1,8 @@
 """A run of a thousand objects on docker-compose.yaml's services, while parts of Airflow go away in mid-run.
 
 Each run is green, every object is the same on both sides for a reader that shares no code with the engine, no task takes more
-than one attempt more, and nothing stands still for longer than two minutes. `--slow` also has each outage in a run of its own.
+than one attempt more, nothing stands still for longer than two minutes, and the pages say so to whom Airflow has let in.
+`--slow` also has a run without an outage, and each outage in a run of its own.
 """
 
 from __future__ import annotations
